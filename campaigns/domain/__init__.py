@@ -1,0 +1,1 @@
+"""The laws: pure functions and values. No clock, no I/O, no randomness of its own."""

@@ -1,0 +1,40 @@
+"""The tree of our errors.
+
+    CampaignError                 one sentence a person can act on; safe to print and to log
+    +-- SubmissionError           a submission that cannot be taken in: what, where, how to mend it
+    |   +-- SubmissionKeyConflict the key was used before, with other content
+    +-- NotFound                  no such campaign, account, recipient
+    +-- NotAllowed                the campaign's state does not allow that
+    +-- ProviderRefused           a question outside sending (balance, stats) the provider would not answer
+    +-- SchemaMismatch            the database is older or newer than this code
+
+Outcomes of handing over are values (`provider.Outcome`), not errors.
+"""
+
+
+class CampaignError(Exception):
+    """The root. Its text is one sentence without a secret, a full number or a message text."""
+
+
+class SubmissionError(CampaignError):
+    """The submission cannot be taken in; nothing of it was stored."""
+
+
+class SubmissionKeyConflict(SubmissionError):
+    """The submission key belongs to a campaign with other content."""
+
+
+class NotFound(CampaignError):
+    """What was named does not exist."""
+
+
+class NotAllowed(CampaignError):
+    """The state of the campaign does not allow what was asked."""
+
+
+class ProviderRefused(CampaignError):
+    """The provider gave no usable answer to a question that changes nothing."""
+
+
+class SchemaMismatch(CampaignError):
+    """The database schema is not the one this code was written for."""
