@@ -7,6 +7,7 @@
     +-- NotAllowed                the campaign's state does not allow that
     +-- ProviderRefused           a question outside sending (balance, stats) the provider would not answer
     +-- SchemaMismatch            the database is older or newer than this code
+    +-- DatabaseUnavailable       PostgreSQL cannot be reached, or went away in the middle
 
 Outcomes of handing over are values (`provider.Outcome`), not errors.
 """
@@ -38,3 +39,7 @@ class ProviderRefused(CampaignError):
 
 class SchemaMismatch(CampaignError):
     """The database schema is not the one this code was written for."""
+
+
+class DatabaseUnavailable(CampaignError):
+    """PostgreSQL cannot be reached or went away: whether the last statement took hold is not known."""

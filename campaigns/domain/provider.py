@@ -127,7 +127,7 @@ class Turn(Protocol):
     async def __call__(self) -> None: ...
 
 
-class NotOurTurn(Exception):  # noqa: N818  not an error: the pace says later
+class NotOurTurn(Exception):
     """The account's pace is used up; try again in `wait_seconds`."""
 
     def __init__(self, wait_seconds: float) -> None:

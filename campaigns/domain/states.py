@@ -35,7 +35,7 @@ class BatchState(StrEnum):
 
 
 class MessageState(StrEnum):
-    """In order of rank, lowest first. Compare with `rank`, never as text."""
+    """In order of rank, lowest first. Compare by `rank`, never as text."""
 
     SUPPRESSED = "suppressed"  # on our own suppression list at submission; never handed over
     CANCELLED = "cancelled"  # the campaign was cancelled before this one was handed over
@@ -52,6 +52,11 @@ class MessageState(StrEnum):
     REJECTED = "rejected"  # the provider refused it
     DELIVERED = "delivered"  # it reached the handset
     READ = "read"  # and was read
+
+    @property
+    def rank(self) -> int:
+        """Its place in the order of evidence."""
+        return RANK[self]
 
 
 RANK: dict[MessageState, int] = {state: rank for rank, state in enumerate(MessageState)}

@@ -1,0 +1,122 @@
+"""Totals of a campaign, and whether it is finished.
+
+Each batch keeps a tally of its messages by state, counted in the same transaction that changes them; a
+campaign's totals are the sum over its batches. `verify` counts the messages themselves and must agree.
+"""
+
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from campaigns.domain.errors import NotFound
+from campaigns.domain.states import SETTLED, CampaignState, MessageState
+from campaigns.store import campaign as campaign_rows
+from campaigns.store import sweep
+from campaigns.store.campaign import Overview
+from campaigns.store.session import Database
+
+_BATCHES_A_ROUND = 200
+
+
+async def status(database: Database, campaign_id: UUID) -> Overview:
+    """One campaign with its totals. Raises NotFound."""
+    found = await campaign_rows.overviews(database, campaign_id=campaign_id, limit=1)
+    if not found:
+        raise NotFound(f"there is no campaign {campaign_id}; see: campaigns list")
+    return found[0]
+
+
+async def newest(database: Database, *, limit: int = 100) -> list[Overview]:
+    """The newest campaigns, newest first."""
+    return await campaign_rows.overviews(database, limit=limit)
+
+
+def settled_count(overview: Overview) -> int:
+    """How many of its messages are settled."""
+    return sum(count for state, count in overview.totals.items() if state in SETTLED)
+
+
+def as_json(overview: Overview) -> dict[str, Any]:
+    """The public object of `status --json`; other programs rely on it word for word."""
+    return {
+        "id": str(overview.id),
+        "name": overview.name,
+        "account": overview.account,
+        "state": overview.state.value,
+        "recipient_count": overview.recipient_count,
+        "totals": {state.value: overview.totals[state] for state in MessageState},
+        "segment_count": overview.segment_count,
+        "cost": {"amount": amount_text(overview.cost), "currency": overview.currency},
+        "created_at": overview.created_at.isoformat(),
+        "finished_at": overview.finished_at.isoformat() if overview.finished_at else None,
+        "refused": dict(overview.refused),
+        "held": overview.held,
+        "trouble": overview.trouble,
+    }
+
+
+def amount_text(amount: Decimal) -> str:
+    """Money as people write it: at least two decimals, no exponent, nothing rounded away."""
+    plain = f"{amount:f}"
+    whole, _, decimals = plain.partition(".")
+    return f"{whole}.{decimals.rstrip('0').ljust(2, '0')}"
+
+
+async def finish(database: Database, campaign_id: UUID | None = None) -> list[UUID]:
+    """End the campaign (None: every campaign) whose messages are all settled. Gives those ended now.
+
+    Idempotent. To be called after a batch is done, and on every tick for what a crash left open.
+    """
+    return await campaign_rows.finish_settled(database, campaign_id)
+
+
+async def change_state(database: Database, campaign_id: UUID, target: CampaignState) -> bool:
+    """Pause, resume (target running) or cancel. Gives False when it was so already.
+
+    Handing over stops within one batch: the intent of each request is written only while the campaign
+    runs. Polling of what was handed over goes on. Raises NotFound, NotAllowed.
+    """
+    _before, changed = await campaign_rows.change_state(database, campaign_id, target)
+    if target is CampaignState.CANCELLED:
+        # A million rows in bounded transactions; if we die in the middle, the tick goes on.
+        while await sweep.cancel_queued(database, limit=_BATCHES_A_ROUND, campaign_id=campaign_id):
+            continue
+        await finish(database, campaign_id)
+    return changed
+
+
+async def verify(database: Database, campaign_id: UUID) -> dict[MessageState, tuple[int, int]]:
+    """States whose tally and recount differ: state -> (tally, recount). Empty when all adds up."""
+    overview = await status(database, campaign_id)
+    counted = await campaign_rows.recount(database, campaign_id)
+    return {
+        state: (overview.totals[state], counted[state])
+        for state in MessageState
+        if overview.totals[state] != counted[state]
+    }
+
+
+async def export(database: Database, campaign_id: UUID) -> tuple[list[str], AsyncIterator[dict[str, Any]]]:
+    """Every message in order of row: the columns, and the lines, streamed.
+
+    A recipient's own column that is called like one of ours gets `recipient_` before its name.
+    """
+    own = {
+        name: f"recipient_{name}" if name in campaign_rows.EXPORT_COLUMNS else name
+        for name in await campaign_rows.own_columns(database, campaign_id)
+    }
+
+    async def lines() -> AsyncIterator[dict[str, Any]]:
+        async for line in campaign_rows.export(database, campaign_id):
+            fields = line.pop("fields")
+            yield line | {own[name]: value for name, value in fields.items()}
+
+    return [*campaign_rows.EXPORT_COLUMNS, *own.values()], lines()
+
+
+async def refusals(
+    database: Database, campaign_id: UUID, *, limit: int | None = None
+) -> list[tuple[int, str]]:
+    """(row, reason) of recipients that were not taken in."""
+    return await campaign_rows.refusals(database, campaign_id, limit=limit)

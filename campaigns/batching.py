@@ -1,0 +1,36 @@
+"""Batches: how large, and whose turn it is.
+
+Recipients are cut into batches when the campaign is stored (equal texts side by side, at most
+`BATCH_SIZE` a batch); from then on dealing decides which batch is worked on next. One batch is one
+task. The database is the queue of record: a task that is lost, repeated or late does no harm.
+"""
+
+from campaigns.domain.policy import Desk
+from campaigns.store import batch as batches
+from campaigns.store.batch import Dealt
+from campaigns.store.session import Database
+
+BATCH_SIZE = 100
+
+
+async def deal_sending(database: Database, desk: Desk) -> list[Dealt]:
+    """Deal out batches to be handed over: round-robin over campaigns, a bounded number in flight.
+
+    Two dealers at once do no harm. What is dealt and not taken up in time is dealt again by rescue.
+    """
+    return await batches.deal_sending(
+        database,
+        in_flight=desk.policy.in_flight_batches,
+        of_account={name: account.in_flight for name, account in desk.accounts.items()},
+        lease_seconds=desk.policy.lease_seconds,
+    )
+
+
+async def deal_polling(database: Database, desk: Desk) -> list[Dealt]:
+    """Deal out batches to be polled, likewise, with a bound of its own."""
+    return await batches.deal_polling(
+        database,
+        in_flight=desk.policy.in_flight_batches,
+        of_account={name: account.in_flight for name, account in desk.accounts.items()},
+        lease_seconds=desk.policy.lease_seconds,
+    )

@@ -1,0 +1,65 @@
+"""The numbers the stages work by. Set by the operator, read by `worker.settings`, passed in as values."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from campaigns.domain.backoff import delay_seconds
+from campaigns.domain.provider import Provider, Turn
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """first x factor^n seconds, at most `max_seconds`, give or take the share `jitter` (0 to 0.5)."""
+
+    first_seconds: float
+    factor: float
+    max_seconds: float
+    jitter: float
+
+    def delay_seconds(self, count: int, random: float) -> float:
+        """How long to wait after `count` tries before this one (0: the first wait); `random` in [0, 1)."""
+        return delay_seconds(
+            count + 1,
+            first=self.first_seconds,
+            factor=self.factor,
+            maximum=self.max_seconds,
+            jitter=self.jitter,
+            random=random,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How long, how often, how many.
+
+    `lease_seconds` must exceed the longest provider timeout plus a database write: a shorter lease makes
+    rescue race the living. `give_up_seconds` is the stated deadline: counted from submission until a
+    message is handed over, and from the last hand-over until there is a final word.
+    """
+
+    lease_seconds: float
+    give_up_seconds: float
+    in_flight_batches: int
+    poll: Backoff
+    retry: Backoff
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One account we may speak to: its adapter, whose turn it is to speak, and how many of its batches
+    may be in flight at once (more than its pace can use would only wait).
+    """
+
+    provider: Provider
+    turn: Turn
+    in_flight: int
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What a stage works with besides the database: one a process."""
+
+    accounts: Mapping[str, Account]
+    policy: Policy
+    worker: str  # who holds our leases: unique to this process
+    random: Callable[[], float]  # in [0, 1): jitter only

@@ -1,0 +1,311 @@
+"""Reads a file of recipients as it streams in: CSV or JSON lines, whatever program wrote it.
+
+Only what is certain is taken. What is not (an unknown encoding, a quote that never closes, a row with
+a cell too many) stops the reading and names the row: a file read askew sends the wrong text to the
+wrong number. Cells are data: a formula or markup in one means nothing here.
+"""
+
+import codecs
+import csv
+import json
+import re
+from collections.abc import Iterable, Iterator
+from io import StringIO
+from itertools import chain
+from typing import Literal
+
+from campaigns.domain.errors import SubmissionError
+
+MAX_CELL_CHARACTERS = 100_000
+MAX_ROW_CHARACTERS = 1_000_000  # also bounds what the reader holds in memory
+
+Format = Literal["csv", "jsonl"]
+Recipient = tuple[int, dict[str, str]]
+"""The row as a person counts it in the file, from 1, and its cells by column."""
+
+_SLICE_BYTES = 65_536  # under MAX_CELL_CHARACTERS: a cell above that cannot lie within one slice
+_DELIMITERS = ",;\t|"
+_BYTE_ORDER_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16 LE, whose mark it begins with
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+_QUOTED = re.compile(r'"[^"]*"?')
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")  # NUL and halves of surrogate pairs: no database keeps them
+
+_CELL_TOO_LONG = f"a cell is longer than {MAX_CELL_CHARACTERS} characters; is a closing quote missing?"
+_ROW_TOO_LONG = f"the row is longer than {MAX_ROW_CHARACTERS} characters; is a closing quote missing?"
+_BAD_QUOTES = (
+    "a quoted cell does not end where it should; "
+    'close it with a quote and write each quote inside it twice ("")'
+)
+_NOT_UTF8 = 'the text is not UTF-8; save the file as "CSV UTF-8" or with a byte order mark, and send it again'
+_NOT_UTF16 = "the text is not the UTF-16 its byte order mark promises; save the file as UTF-8"
+_UTF32 = "the file is UTF-32; save it as UTF-8"
+_NUL = "there is a NUL character; the file is damaged, or UTF-16 without a byte order mark: save it as UTF-8"
+_NO_OBJECT = 'each line must be one JSON object of names and values, such as {"phone": "+37060000000"}'
+_ARRAY = "this is a JSON array; write each object on a line of its own, without the brackets and commas"
+_TWICE = "an object names a field twice; keep one of them"
+_NOT_A_NUMBER = "NaN and Infinity are not JSON; write a text or null"
+_UNNAMED = "a field has no name; name it or take it out"
+_UNSTORABLE_ESCAPE = "a text holds an escape that is no character (\\u0000 or half of a pair); take it out"
+
+
+def read_recipients(
+    chunks: Iterable[bytes],
+    *,
+    format: Format | None,  # noqa: A002  the word people say; the builtin is not wanted here
+    name: str,
+) -> "RecipientReader":
+    """Open a file of recipients, to be read once and in order.
+
+    Takes the file's bytes in pieces of any size; its `format`, None to tell it by the first character
+    that is not blank ("{" is JSON lines); its `name` for messages. UTF-8 with or without byte order
+    mark, UTF-16 with one. CSV: the first row names the columns; the most frequent of comma, semicolon,
+    tab and | in it is the delimiter; a quoted cell may hold line breaks; lines end in any way. JSON
+    lines: an object a line; numbers keep their digits, true and false stay words, null is empty.
+
+    Gives a reader of (row, cells by column). Rows are counted as a person sees them in the file, from 1
+    with the header; blank ones are counted and skipped.
+
+    Raises SubmissionError, here (nothing in it, a header that cannot serve) and while reading: one
+    sentence with the row and how to mend it, never with what a cell holds. Promises: holds a slice of
+    the file and one row in memory, whatever the file's size; takes from `chunks` only as it goes on.
+    """
+    return RecipientReader(chunks, format, name)
+
+
+class RecipientReader:
+    """The recipients of one file: iterate over it once, in one thread. Made by `read_recipients`."""
+
+    format: Format
+    columns: tuple[str, ...] | None
+    """CSV: the header, trimmed. JSON lines: the fields of the first object, None before it is read."""
+
+    def __init__(self, chunks: Iterable[bytes], format_: Format | None, name: str) -> None:
+        self.columns = None
+        self._name = name
+        self._row = 1  # the one being read: what any trouble is about
+        self._lines = _Lines(chunks)
+        try:
+            first = self._find_first_line()
+            self.format = format_ or _guess_format(first)
+            if self.format == "csv":
+                # strict: else csv guesses at stray quotes, and one that is missing swallows rows unseen.
+                self._cells: Iterator[list[str]] = csv.reader(
+                    self._lines.rest, delimiter=_guess_delimiter(first), strict=True
+                )
+                self.columns = self._read_header()
+        except (_Unreadable, csv.Error) as trouble:
+            raise self._refusal(trouble) from None
+        self._recipients = self._read()
+
+    def __iter__(self) -> Iterator[Recipient]:
+        return self._recipients
+
+    def _find_first_line(self) -> str:
+        for line in self._lines.rest:
+            self._lines.fetched = 0
+            if line.strip():
+                self._lines.rest = chain((line,), self._lines.rest)
+                return line
+            self._row += 1
+        raise SubmissionError(f"{self._name} is empty; send a file with a row for each recipient")
+
+    def _read_header(self) -> tuple[str, ...]:
+        header = tuple(cell.strip() for cell in next(self._cells))
+        for position, column in enumerate(header):
+            if not column:
+                raise _Unreadable(f"column {position + 1} has no name; name it or delete the column")
+            if header.index(column) < position:
+                raise _Unreadable(
+                    f"columns {header.index(column) + 1} and {position + 1} have the same name; rename one"
+                )
+        self._row += 1
+        return header
+
+    def _read(self) -> Iterator[Recipient]:
+        try:
+            yield from self._read_csv(self.columns) if self.columns is not None else self._read_jsonl()
+        except (_Unreadable, csv.Error) as trouble:
+            raise self._refusal(trouble) from None
+
+    def _read_csv(self, columns: tuple[str, ...]) -> Iterator[Recipient]:
+        width = len(columns)
+        lines = self._lines
+        found = False
+        for cells in self._cells:
+            if lines.fetched:  # only then can the row have outgrown a slice
+                lines.fetched = 0
+                if any(len(cell) > MAX_CELL_CHARACTERS for cell in cells):
+                    raise _Unreadable(_CELL_TOO_LONG)
+            if len(cells) != width or not cells[0].strip():
+                if not any(cell.strip() for cell in cells):
+                    self._row += 1
+                    continue
+                if len(cells) != width:
+                    raise _Unreadable(_wrong_width(len(cells), width))
+            found = True
+            yield self._row, dict(zip(columns, cells, strict=True))
+            self._row += 1
+        if not found:
+            raise SubmissionError(f"{self._name} has a header but no recipients; add a row for each")
+
+    def _read_jsonl(self) -> Iterator[Recipient]:
+        for line in self._lines.rest:
+            self._lines.fetched = 0
+            if line.strip():
+                fields = _read_object(line)
+                if self.columns is None:
+                    self.columns = tuple(fields)
+                yield self._row, fields
+            self._row += 1
+
+    def _refusal(self, trouble: Exception) -> SubmissionError:
+        what = str(trouble)
+        if isinstance(trouble, csv.Error):
+            what = _CELL_TOO_LONG if "field limit" in what else _BAD_QUOTES
+        return SubmissionError(f"{self._name}, row {self._row}: {what}")
+
+
+class _Unreadable(Exception):
+    """Why the row being read cannot be: a sentence that quotes nothing. Raised outside `except`, so that
+    it does not drag along an error that holds the file's bytes."""
+
+
+class _Lines:
+    """A file's text, line by line, with the line ends as they are (quoted cells keep theirs)."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self.fetched = 0  # characters since the reader, having a row whole, last set it to 0
+        self.rest: Iterator[str] = chain.from_iterable(self._fetch(chunks))
+
+    def _fetch(self, chunks: Iterable[bytes]) -> Iterator[list[str]]:
+        unfinished = ""
+        for text, trouble in _decode(_slices(chunks)):
+            lines = StringIO(unfinished + text, newline="").readlines()
+            unfinished = ""
+            # The last may go on; a \r may be the first half of \r\n.
+            if lines and (trouble is None or not lines[-1].endswith(("\r", "\n"))):
+                unfinished = lines.pop()
+            self.fetched += len(text)
+            yield lines
+            if trouble is not None:
+                raise _Unreadable(trouble)
+            if self.fetched > MAX_ROW_CHARACTERS:
+                raise _Unreadable(_ROW_TOO_LONG)
+        if unfinished:
+            yield [unfinished]
+
+
+def _slices(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes in even pieces: neither a chunk of a gigabyte nor one of a byte costs more."""
+    held = bytearray()
+    for chunk in chunks:
+        for start in range(0, len(chunk), _SLICE_BYTES):
+            held += chunk[start : start + _SLICE_BYTES]
+            if len(held) >= _SLICE_BYTES:
+                yield bytes(held[:_SLICE_BYTES])
+                del held[:_SLICE_BYTES]
+    if held:
+        yield bytes(held)
+
+
+def _decode(slices: Iterator[bytes]) -> Iterator[tuple[str, str | None]]:
+    """The text, and after what could be read the reason why no more can."""
+    head = next(slices, b"")
+    mark, encoding = next((pair for pair in _BYTE_ORDER_MARKS if head.startswith(pair[0])), (b"", "utf-8"))
+    if encoding == "utf-32":
+        raise _Unreadable(_UTF32)
+    decoder = codecs.getincrementaldecoder(encoding)()
+    for piece in chain((head[len(mark) :],), slices, (b"",)):
+        trouble = None
+        try:
+            text = decoder.decode(piece, final=not piece)
+        except UnicodeDecodeError as error:
+            text = error.object[: error.start].decode(encoding)
+            trouble = _NOT_UTF8 if encoding == "utf-8" else _NOT_UTF16
+        nul = text.find("\0")
+        if nul >= 0:
+            text = text[:nul]
+            trouble = _NUL
+        yield text, trouble
+        if trouble is not None:
+            return
+
+
+def _guess_format(first_line: str) -> Format:
+    start = first_line.strip()
+    if start[0] == "[" and start[1:].strip()[:1] in {"", "{"}:
+        raise _Unreadable(_ARRAY)
+    return "jsonl" if start[0] == "{" else "csv"
+
+
+def _guess_delimiter(first_line: str) -> str:
+    bare = _QUOTED.sub("", first_line)
+    return max(_DELIMITERS, key=bare.count)  # the first of equals: a single column takes the comma
+
+
+def _wrong_width(cells: int, columns: int) -> str:
+    mend = (
+        "put quotes around a cell that holds the delimiter"
+        if cells > columns
+        else "write an empty cell where there is nothing"
+    )
+    return f"{cells} cells where the header has {columns}; {mend}"
+
+
+def _fields(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise _Unreadable(_TWICE)
+    return fields
+
+
+def _refuse_constant(_: str) -> str:
+    raise _Unreadable(_NOT_A_NUMBER)
+
+
+_JSON = json.JSONDecoder(
+    object_pairs_hook=_fields, parse_int=str, parse_float=str, parse_constant=_refuse_constant
+)
+
+
+def _read_object(line: str) -> dict[str, str]:
+    """One line of JSON lines as texts by field."""
+    trouble = ""
+    found: object = None
+    try:
+        found = _JSON.decode(line)
+    except json.JSONDecodeError as error:
+        trouble = f"this is not JSON at character {error.colno}; "
+    except RecursionError:
+        trouble = "lists or objects are nested too deep; "
+    if not isinstance(found, dict):
+        raise _Unreadable(trouble + _NO_OBJECT)
+    fields: dict[str, str] = found
+    for position, (field, value) in enumerate(found.items(), start=1):
+        if type(value) is not str:
+            fields[field] = _text(value, field, position)
+    if "" in fields:
+        raise _Unreadable(_UNNAMED)
+    if len(line) > MAX_CELL_CHARACTERS and any(len(text) > MAX_CELL_CHARACTERS for text in fields.values()):
+        raise _Unreadable(_CELL_TOO_LONG)
+    if "\\u" in line and any(map(_UNSTORABLE.search, chain(fields, fields.values()))):
+        raise _Unreadable(_UNSTORABLE_ESCAPE)
+    return fields
+
+
+def _text(value: object, field: str, position: int) -> str:
+    """A value that is no text as one. Numbers come as texts already."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    # A field's name is shown only when it cannot be a number or a text put there by mistake.
+    harmless = len(field) <= 40 and sum(map(str.isdigit, field)) < 4
+    raise _Unreadable(
+        f"the field {field if harmless else position} holds a list or an object; write one text or number"
+    )

@@ -1,0 +1,122 @@
+"""What a text costs on the air: its encoding and its segments.
+
+Source: 3GPP TS 23.038, 6.2.1 (GSM 7 bit default alphabet and its extension table) and 6.2.3 (UCS2);
+3GPP TS 23.040, 9.2.3.24.1 (the header of concatenated messages: 6 octets of each segment's 140).
+"""
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+# By rows of sixteen, 0x00 to 0x7f. 0x09 is capital C with cedilla; the small one is not in the table.
+GSM_ALPHABET = (
+    "@£$¥èéùìòÇ\nØø\rÅå"
+    "Δ_ΦΓΛΩΠΨΣΘΞ\x1bÆæßÉ"
+    " !\"#¤%&'()*+,-./"
+    "0123456789:;<=>?"
+    "¡ABCDEFGHIJKLMNO"
+    "PQRSTUVWXYZÄÖÑÜ§"
+    "¿abcdefghijklmno"
+    "pqrstuvwxyzäöñüà"
+)
+"""The default alphabet; a character's index is its code. 0x1b is the escape, not a character one can send."""
+
+GSM_EXTENSION = "\f^{}\\[~]|€"
+"""Sent as an escape and a second septet: each costs two, which are never parted."""
+
+_ESCAPE = "\x1b"
+_GSM = re.escape(GSM_ALPHABET.replace(_ESCAPE, ""))
+_NOT_GSM = re.compile(rf"[^{_GSM}{re.escape(GSM_EXTENSION)}]")
+_NOT_PLAIN = re.compile(rf"[^{_GSM}]")  # what costs more than one septet, or UCS-2
+_ASTRAL = re.compile(r"[\U00010000-\U0010ffff]")  # two UTF-16 units, a surrogate pair
+
+Encoding = Literal["gsm7", "ucs2"]
+
+_LIMITS: dict[Encoding, tuple[int, int]] = {"gsm7": (160, 153), "ucs2": (70, 67)}
+"""Units of a text that fits alone, and units of each segment of a longer one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Segments:
+    """What a text costs."""
+
+    encoding: Encoding
+    units: int  # of the whole text: septets (gsm7, extension characters 2) or UTF-16 units (ucs2)
+    count: int  # segments, 1 or more: each is billed
+    per_segment: int  # units one segment of this text may hold: 160 or 153, 70 or 67
+
+
+@lru_cache(maxsize=1024)
+def count_segments(text: str) -> Segments:
+    """How many segments `text` costs, after rendering.
+
+    Takes any text. The empty text counts as one segment: an SMS without text is still an SMS, and
+    billed. Gives the encoding the text needs as a whole (one character outside GSM-7 turns all of it
+    to UCS-2), its units and its count.
+
+    Promises: an escape pair or a surrogate pair never straddles two segments, so a pair at the edge
+    wastes a unit; the count never falls when characters are added anywhere. Says nothing of the limit
+    of 255 segments (the counter is one octet): that is the submission's to refuse.
+    """
+    encoding, pairs, units = _measure(text)
+    alone, joined = _LIMITS[encoding]
+    if units <= alone:
+        return Segments(encoding, units, 1, alone)
+    return Segments(encoding, units, len(_edges(pairs, units, joined)), joined)
+
+
+def split_segments(text: str) -> list[str]:
+    """Cut `text` as the air does: one piece a segment, in order; joined they are `text` again.
+
+    As many pieces as `count_segments(text).count` (the empty text gives one empty piece).
+    """
+    encoding, pairs, units = _measure(text)
+    alone, joined = _LIMITS[encoding]
+    if units <= alone:
+        return [text]
+    # Before the character at index i lie i units and one more for each pair before it.
+    pieces = []
+    start = seen = 0
+    for edge in _edges(pairs, units, joined):
+        while seen < len(pairs) and pairs[seen] < edge:
+            seen += 1
+        pieces.append(text[start : edge - seen])
+        start = edge - seen
+    return pieces
+
+
+def costly_characters(text: str) -> tuple[str, ...]:
+    """The characters that turn `text` to UCS-2, in order of appearance, each once. Empty for GSM-7.
+
+    A character is one code point: of an emoji made of several, each is named.
+    """
+    return tuple(dict.fromkeys(_NOT_GSM.findall(text)))
+
+
+def _measure(text: str) -> tuple[Encoding, list[int], int]:
+    """The encoding, where in units each pair begins (ascending), and the units of the whole."""
+    if not _NOT_PLAIN.search(text):
+        return "gsm7", [], len(text)
+    if _NOT_GSM.search(text):
+        encoding: Encoding = "ucs2"
+        found = _ASTRAL.finditer(text)
+    else:
+        encoding = "gsm7"
+        found = _NOT_PLAIN.finditer(text)
+    pairs = [match.start() + before for before, match in enumerate(found)]
+    return encoding, pairs, len(text) + len(pairs)
+
+
+def _edges(pairs: list[int], units: int, size: int) -> list[int]:
+    """Where each segment of at most `size` units ends, never inside a pair; the last is `units`."""
+    edges = []
+    begins = frozenset(pairs)
+    edge = 0
+    while units - edge > size:
+        edge += size
+        if edge - 1 in begins:
+            edge -= 1
+        edges.append(edge)
+    edges.append(units)
+    return edges

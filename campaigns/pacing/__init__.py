@@ -1,0 +1,1 @@
+"""How fast we may speak to an account, counted once for all worker processes."""

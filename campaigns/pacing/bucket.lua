@@ -1,0 +1,33 @@
+-- One account's pace, as the moment its next request may leave (GCRA: a token bucket in one number).
+--
+-- KEYS[1]  the account's key
+-- ARGV[1]  microseconds between two requests
+-- ARGV[2]  how many may leave at once after a pause (burst)
+-- ARGV[3]  the longest wait, in microseconds, for which a place is reserved
+--
+-- Gives {1, wait} when a place is reserved: the caller waits so long, then speaks.
+-- Gives {0, wait} when none is: the caller comes back after so long.
+--
+-- The clock is Redis's own, so workers on many machines share it. A lost key costs at most one burst.
+local interval = tonumber(ARGV[1])
+local slack = interval * (tonumber(ARGV[2]) - 1)
+local clock = redis.call('TIME')
+local now = tonumber(clock[1]) * 1000000 + tonumber(clock[2])
+
+local next_at = tonumber(redis.call('GET', KEYS[1]) or now)
+if next_at < now then
+  next_at = now
+end
+
+local wait = next_at - slack - now
+if wait < 0 then
+  wait = 0
+end
+if wait > tonumber(ARGV[3]) then
+  return {0, wait}
+end
+
+next_at = next_at + interval
+-- A key that has nothing more to say goes by itself.
+redis.call('SET', KEYS[1], string.format('%.0f', next_at), 'PX', math.ceil((next_at - now) / 1000) + 1000)
+return {1, wait}

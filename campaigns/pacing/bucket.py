@@ -1,0 +1,50 @@
+"""The pace of an account: a token bucket in Redis, shared by every worker process."""
+
+import asyncio
+from importlib.resources import files
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from campaigns.domain.provider import NotOurTurn
+
+_SCRIPT = files(__package__).joinpath("bucket.lua").read_text(encoding="utf-8")
+
+# A wait up to this is slept in the worker; a longer one gives the batch's slot back.
+_MOMENT_SECONDS = 0.25
+_REDIS_AWAY_SECONDS = 2.0
+
+
+def pace_key(account: str) -> str:
+    """The one Redis key of an account's pace. It expires by itself."""
+    return f"campaigns:pace:{account}"
+
+
+class Pace:
+    """How fast one account may be spoken to.
+
+    Takes a Redis client without automatic retries (a repeated script would take two places), requests
+    per second (> 0) and the burst allowed after a pause (>= 1).
+    """
+
+    def __init__(self, redis: Redis, account: str, *, requests_per_second: float, burst: int) -> None:
+        self._script = redis.register_script(_SCRIPT)
+        self._key = pace_key(account)
+        self._interval_microseconds = round(1_000_000 / requests_per_second)
+        self._burst = burst
+
+    async def __call__(self) -> None:
+        """Wait for our turn, at most a moment. Raises NotOurTurn when it would be longer, or when Redis
+        does not answer: without a pace nothing is sent.
+        """
+        try:
+            reserved, wait = await self._script(
+                keys=[self._key],
+                args=[self._interval_microseconds, self._burst, round(_MOMENT_SECONDS * 1_000_000)],
+            )
+        except (RedisError, OSError) as error:
+            raise NotOurTurn(_REDIS_AWAY_SECONDS) from error
+        if not reserved:
+            raise NotOurTurn(wait / 1_000_000)
+        if wait:
+            await asyncio.sleep(wait / 1_000_000)

@@ -1,0 +1,142 @@
+"""A provider in memory, for dry runs and for tests of the stages. Speaks to nobody, costs nothing.
+
+It keeps the same contract as the others, `leave_by` included, and a ledger of what was handed to it, so
+that a test can ask whether every message came and whether any came twice.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from campaigns.domain.provider import (
+    Accepted,
+    Answers,
+    DayStatistics,
+    InDoubt,
+    Money,
+    NotOurTurn,
+    NotSent,
+    OutboundMessage,
+    Outcome,
+    Receipt,
+    Turn,
+)
+from campaigns.domain.states import EVIDENCE, MessageState
+
+STATUSES: dict[str, MessageState] = {state.value: state for state in EVIDENCE}
+"""The stub speaks our own words. Any other word is kept and changes nothing."""
+
+_ID = "stub-"
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerLine:
+    """One message handed over, and what we answered."""
+
+    message: OutboundMessage
+    sender_id: str
+    outcome: Outcome
+
+
+class Stub:
+    """One account at nobody. Keeps `campaigns.domain.provider.Provider`.
+
+    Takes `outcomes`, by phone: what to answer at its first, second ... hand-over, then Accepted;
+    `states`, by phone: the words of successive polls, the last of them repeated (default: delivered);
+    `before_answer`, awaited after a request is in the ledger and before it is answered, so that a test
+    can stop a worker there.
+    Promises: the id of a message is made of our own reference, so a stub in another process, or one
+    started again, knows it too.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        timeout_seconds: float = 5.0,
+        max_recipients_per_request: int = 100,
+        outcomes: Mapping[str, Iterable[Outcome]] | None = None,
+        states: Mapping[str, Iterable[str]] | None = None,
+        balance: Money = Money(Decimal(1_000_000), None),  # noqa: B008  frozen, holds nothing shared
+        before_answer: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        self._name = name
+        self._timeout_seconds = timeout_seconds
+        self._max_recipients = max_recipients_per_request
+        self._outcomes = {phone: deque(given) for phone, given in (outcomes or {}).items()}
+        self._states = {phone: deque(given) for phone, given in (states or {}).items()}
+        self._balance = balance
+        self._before_answer = before_answer
+        self._phones: dict[str, str] = {}  # of the ids given out here
+        self.ledger: list[LedgerLine] = []
+
+    def __repr__(self) -> str:
+        return f"Stub(name={self._name!r})"
+
+    @property
+    def name(self) -> str:
+        """The account's name in our settings."""
+        return self._name
+
+    @property
+    def timeout_seconds(self) -> float:
+        """The longest one request may take."""
+        return self._timeout_seconds
+
+    def requests(self, messages: Sequence[OutboundMessage], sender_id: str) -> list[list[OutboundMessage]]:
+        """Cut `messages` into runs of at most `max_recipients_per_request`."""
+        size = self._max_recipients
+        return [list(messages[at : at + size]) for at in range(0, len(messages), size)]
+
+    async def prepare(self) -> None:
+        """Nothing needs to be done before a hand-over."""
+
+    async def hand_over(
+        self, request: Sequence[OutboundMessage], sender_id: str, leave_by: float
+    ) -> list[Outcome]:
+        """Write the request into the ledger and answer as scripted."""
+        if asyncio.get_running_loop().time() >= leave_by:
+            return [NotSent("the time to leave had passed")] * len(request)
+        lines = [LedgerLine(message, sender_id, self._outcome_for(message)) for message in request]
+        self.ledger += lines
+        if self._before_answer is not None:
+            try:
+                async with asyncio.timeout(self._timeout_seconds):
+                    await self._before_answer()
+            except TimeoutError:
+                why = f"no whole answer within {self._timeout_seconds:g} s"
+                return [InDoubt(why) for _ in lines]
+        return [line.outcome for line in lines]
+
+    def _outcome_for(self, message: OutboundMessage) -> Outcome:
+        scripted = self._outcomes.get(message.phone)
+        outcome = scripted.popleft() if scripted else Accepted(_ID + message.message_ref, Decimal(0), 1)
+        if isinstance(outcome, Accepted):
+            self._phones[outcome.provider_message_id] = message.phone
+        return outcome
+
+    async def ask(self, provider_message_ids: Sequence[str], turn: Turn) -> Answers:
+        """Say of each id of ours what is scripted for its phone; of other ids nothing."""
+        try:
+            await turn()
+        except NotOurTurn as later:
+            return Answers([], "the account's pace is used up", later.wait_seconds)
+        receipts = []
+        for provider_message_id in provider_message_ids:
+            if provider_message_id in self._phones or provider_message_id.startswith(_ID):
+                words = self._states.get(self._phones.get(provider_message_id, ""))
+                word = MessageState.DELIVERED.value
+                if words:
+                    word = words.popleft() if len(words) > 1 else words[0]
+                receipts.append(Receipt(provider_message_id, STATUSES.get(word), word))
+        return Answers(receipts)
+
+    async def balance(self) -> Money:
+        """What it was made with: nothing is ever spent here."""
+        return self._balance
+
+    async def statistics(self, month: str) -> list[DayStatistics]:
+        """None: nothing here has a date."""
+        return []

@@ -1,0 +1,90 @@
+"""Evidence about messages, merged once: the higher of what we knew and what the provider says.
+
+Polling asks for the unsettled messages of one batch at a time and comes back by backoff until all are
+settled or the deadline passes. Repeated, late and reordered words end the same.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from campaigns.domain.policy import Desk
+from campaigns.domain.provider import Answers
+from campaigns.domain.states import BatchState, MessageState
+from campaigns.store import batch as batches
+from campaigns.store.batch import Dealt, Evidence, PollingWork
+from campaigns.store.session import Database
+from campaigns.store.tally import Release
+
+_NO_SUCH_ACCOUNT_SECONDS = 60.0
+_LONGEST_PROVIDER_STATE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Polled:
+    """What became of polling a batch. `state` is None when the lease was not ours."""
+
+    batch_id: int
+    campaign_id: UUID | None = None
+    state: BatchState | None = None
+    asked_count: int = 0
+    answered_count: int = 0
+    trouble: str | None = None
+
+
+async def poll_batch(database: Database, desk: Desk, dealt: Dealt) -> Polled:
+    """Ask for the unsettled messages of a dealt batch, merge the answers, say when to ask again.
+
+    Safe to run late, repeatedly and by anybody: only the first to take the lease up asks, and asking
+    costs nothing. What is settled is never asked again.
+    """
+    work = await batches.take_up_polling(
+        database, dealt, worker=desk.worker, lease_seconds=desk.policy.lease_seconds
+    )
+    if work is None:
+        return Polled(dealt.batch_id)
+    account = desk.accounts.get(work.account)
+    if account is None:
+        answers = Answers([], f"this worker's settings know no account {work.account!r}")
+        again_in = _NO_SUCH_ACCOUNT_SECONDS
+    else:
+        answers = await account.provider.ask(list(work.ids), account.turn) if work.ids else Answers([])
+        again_in = desk.policy.poll.delay_seconds(work.poll_count + 1, desk.random())
+    evidence = _evidence(work, answers)
+    if answers.retry_after_seconds is not None:
+        # Our own pace, or the provider's wish: nothing was asked, so nothing is to be waited out.
+        again_in = answers.retry_after_seconds if not evidence else max(again_in, answers.retry_after_seconds)
+    how = Release(
+        poll_in_seconds=again_in,
+        poll_count=min(work.poll_count + (1 if evidence or answers.retry_after_seconds is None else 0), 1000),
+        trouble=answers.trouble,
+    )
+    state = await batches.merge_polled(database, work, evidence, how, worker=desk.worker)
+    return Polled(
+        work.batch_id,
+        work.campaign_id,
+        state,
+        asked_count=len(work.ids),
+        answered_count=len(evidence),
+        trouble=answers.trouble if state is not None else "lease lost",
+    )
+
+
+def _evidence(work: PollingWork, answers: Answers) -> Sequence[Evidence]:
+    # One word a message: of several for the same id the highest, as the law of evidence has it.
+    best: dict[int, Evidence] = {}
+    for receipt in answers.receipts:
+        position = work.ids.get(receipt.provider_message_id)
+        if position is None:
+            continue  # somebody else's id changes nothing
+        known = best.get(position)
+        if known is not None and _rank(receipt.evidence) <= _rank(known.state):
+            continue
+        best[position] = Evidence(
+            position, receipt.evidence, receipt.provider_state[:_LONGEST_PROVIDER_STATE]
+        )
+    return list(best.values())
+
+
+def _rank(evidence: MessageState | None) -> int:
+    return -1 if evidence is None else evidence.rank

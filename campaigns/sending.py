@@ -1,0 +1,341 @@
+"""Hands leased batches to a provider. One batch, one task; one request, one intent, one outcome.
+
+The order of things is the promise: the intent (`sending`) is committed before the request leaves, the
+answer is committed after. Between the two no database session is held. A crash in between leaves
+messages `sending`; rescue turns those to `in_doubt`, never back to `queued`.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+from uuid import UUID
+
+from campaigns.domain.errors import DatabaseUnavailable, ProviderRefused
+from campaigns.domain.policy import Account, Desk
+from campaigns.domain.provider import (
+    Accepted,
+    AccountTrouble,
+    Failed,
+    InDoubt,
+    NotOurTurn,
+    NotSent,
+    OutboundMessage,
+    Outcome,
+    Provider,
+    Rejected,
+    Throttled,
+)
+from campaigns.domain.states import BatchState, MessageState
+from campaigns.store import account as accounts
+from campaigns.store import batch as batches
+from campaigns.store.batch import Dealt, SendingWork, Written
+from campaigns.store.session import Database
+from campaigns.store.tally import Release
+
+# What a lease must still hold beyond the provider's timeout when a request leaves: time to write down.
+_WRITE_DOWN_SECONDS = 5.0
+_NO_SUCH_ACCOUNT_SECONDS = 60.0
+_PROBE_FIRST_SECONDS = 30.0
+_PROBE_MAX_SECONDS = 900.0
+_MOST_COUNTED = 1000  # beyond it the backoff is long at its longest
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of a batch. `state` is None when the lease was not ours: there was nothing to do."""
+
+    batch_id: int
+    campaign_id: UUID | None = None
+    state: BatchState | None = None
+    handed_over_count: int = 0
+    trouble: str | None = None
+    held_account: str | None = None
+
+
+async def send_batch(database: Database, desk: Desk, dealt: Dealt) -> Verdict:
+    """Hand over what is queued in a dealt batch and write down each answer.
+
+    Safe to run late, repeatedly and by anybody: only the first to take the lease up does anything.
+    Raises DatabaseUnavailable (the lease then runs out and rescue decides) and nothing else by design.
+    """
+    work = await batches.take_up_sending(
+        database, dealt, worker=desk.worker, lease_seconds=desk.policy.lease_seconds
+    )
+    if work is None:
+        return Verdict(dealt.batch_id)
+    return await _HandOver(database, desk, work).run()
+
+
+class _HandOver:
+    """One batch on its way out, under one lease."""
+
+    def __init__(self, database: Database, desk: Desk, work: SendingWork) -> None:
+        self._database = database
+        self._desk = desk
+        self._work = work
+        self._handed_over_count = 0
+        self._lease_ends_at = 0.0  # on the running loop's clock; nothing is written down after it
+
+    async def run(self) -> Verdict:
+        work = self._work
+        account = self._desk.accounts.get(work.account)
+        if account is None:
+            why = f"this worker's settings know no account {work.account!r}"
+            return await self._give_back(send_in_seconds=_NO_SUCH_ACCOUNT_SECONDS, trouble=why)
+        try:
+            async with asyncio.timeout(self._desk.policy.lease_seconds / 2):
+                await account.provider.prepare()
+        except (ProviderRefused, TimeoutError) as error:
+            why = str(error) or "the provider did not answer in time"
+            retry_in = self._desk.policy.retry.delay_seconds(work.retry_count, self._desk.random())
+            return await self._give_back(send_in_seconds=retry_in, trouble=why, spends_retry=True)
+        by_ref = {message_ref(work.campaign_id, m.row): m for m in work.messages}
+        outbound = [OutboundMessage(ref, m.phone, m.text) for ref, m in by_ref.items()]
+        requests = account.provider.requests(outbound, work.sender_id)
+        for index, request in enumerate(requests):
+            positions = [by_ref[message.message_ref].position for message in request]
+            outcomes = await self._hand_over(account, request, positions)
+            if isinstance(outcomes, Verdict):
+                return outcomes
+            written = [_written(p, o) for p, o in zip(positions, outcomes, strict=True)]
+            left_count = sum(isinstance(outcome, Accepted | InDoubt) for outcome in outcomes)
+            self._handed_over_count += left_count
+            give_up_in = self._desk.policy.give_up_seconds if left_count else None
+            if index + 1 == len(requests) or _trouble(outcomes) is not None:
+                return await self._conclude(outcomes, written, give_up_in)
+            if not await self._write(
+                partial(
+                    batches.write_outcomes,
+                    self._database,
+                    work,
+                    written,
+                    worker=self._desk.worker,
+                    give_up_in_seconds=give_up_in,
+                )
+            ):
+                return self._verdict(None, "lease lost")
+        return await self._give_back(send_in_seconds=0)  # nothing was queued in it
+
+    async def _hand_over(
+        self, account: Account, request: Sequence[OutboundMessage], positions: Sequence[int]
+    ) -> list[Outcome] | Verdict:
+        """Wait for our turn, write the intent down, let the request leave. A verdict when it must not."""
+        try:
+            await account.turn()
+        except NotOurTurn as later:
+            return await self._give_back(send_in_seconds=later.wait_seconds)
+        # The lease is renewed by the intent; its end is counted from before that, on our own clock.
+        renewed_at = asyncio.get_running_loop().time()
+        if not await batches.begin_hand_over(
+            self._database,
+            self._work,
+            positions,
+            worker=self._desk.worker,
+            lease_seconds=self._desk.policy.lease_seconds,
+        ):
+            return await self._give_back()
+        self._lease_ends_at = renewed_at + self._desk.policy.lease_seconds
+        return await _outcomes(
+            account.provider,
+            request,
+            self._work.sender_id,
+            leave_by=self._lease_ends_at - account.provider.timeout_seconds - _WRITE_DOWN_SECONDS,
+        )
+
+    async def _conclude(
+        self, outcomes: Sequence[Outcome], written: Sequence[Written], give_up_in: float | None
+    ) -> Verdict:
+        """Write the last answers down and give the lease back, with what trouble asks for."""
+        held = next((o for o in outcomes if isinstance(o, AccountTrouble)), None)
+        if held is not None:
+            # Before the lease is given back: else the batch would be dealt again at once.
+            await self._write(
+                partial(
+                    accounts.hold,
+                    self._database,
+                    self._work.account,
+                    held.code,
+                    held.reason,
+                    probe_in_seconds=_PROBE_FIRST_SECONDS,
+                )
+            )
+        trouble = _trouble(outcomes)
+        made_way = trouble is None or self._handed_over_count > 0
+        how = Release(
+            send_in_seconds=self._send_again_in(outcomes),
+            poll_in_seconds=self._first_poll_in(),
+            retry_count=0 if made_way else min(self._work.retry_count + 1, _MOST_COUNTED),
+            poll_count=0,
+            give_up_in_seconds=give_up_in,
+            trouble=trouble,
+        )
+        state = await self._write(
+            partial(
+                batches.release, self._database, self._work, how, worker=self._desk.worker, written=written
+            )
+        )
+        return self._verdict(
+            state,
+            trouble if state is not None else "lease lost",
+            held_account=self._work.account if held is not None else None,
+        )
+
+    async def _give_back(
+        self, *, send_in_seconds: float | None = None, trouble: str | None = None, spends_retry: bool = False
+    ) -> Verdict:
+        """Give the lease back with nothing more to write down; None sends again when the batch's turn is."""
+        handed_over = self._handed_over_count > 0
+        how = Release(
+            send_in_seconds=send_in_seconds,
+            poll_in_seconds=self._first_poll_in() if handed_over else None,
+            poll_count=0 if handed_over else None,
+            retry_count=min(self._work.retry_count + 1, _MOST_COUNTED) if spends_retry else None,
+            trouble=trouble,
+        )
+        state = await batches.release(self._database, self._work, how, worker=self._desk.worker)
+        return self._verdict(state, trouble)
+
+    def _verdict(
+        self, state: BatchState | None, trouble: str | None, *, held_account: str | None = None
+    ) -> Verdict:
+        return Verdict(
+            self._work.batch_id,
+            self._work.campaign_id,
+            state,
+            self._handed_over_count,
+            trouble,
+            held_account,
+        )
+
+    def _first_poll_in(self) -> float:
+        return self._desk.policy.poll.delay_seconds(0, self._desk.random())
+
+    def _send_again_in(self, outcomes: Sequence[Outcome]) -> float:
+        waits = [0.0]
+        for outcome in outcomes:
+            match outcome:
+                case Throttled(retry_after_seconds=float() | int() as seconds):
+                    waits.append(seconds)
+                case Throttled() | NotSent(retry_at_once=False):
+                    waits.append(
+                        self._desk.policy.retry.delay_seconds(self._work.retry_count, self._desk.random())
+                    )
+                case _:
+                    continue
+        return max(waits)
+
+    async def _write(self, write: Callable[[], Awaitable[_T]]) -> _T:
+        """Write, again and again while the database is away, until the lease ends.
+
+        A provider's answer in hand is worth waiting for: without it a hundred messages are in doubt.
+        Every write is guarded by the lease, so doing it twice changes nothing.
+        """
+        loop = asyncio.get_running_loop()
+        pause_seconds = 0.1
+        while True:
+            try:
+                return await write()
+            except DatabaseUnavailable:
+                if loop.time() + pause_seconds >= self._lease_ends_at:
+                    raise
+                await asyncio.sleep(pause_seconds)
+                pause_seconds = min(pause_seconds * 2, 2.0)
+
+
+async def _outcomes(
+    provider: Provider, request: Sequence[OutboundMessage], sender_id: str, *, leave_by: float
+) -> list[Outcome]:
+    try:
+        outcomes = await provider.hand_over(request, sender_id, leave_by)
+    except Exception as error:  # an adapter's bug must not lose what it did: whether it left is not known
+        return [InDoubt(f"the adapter broke down: {type(error).__name__}")] * len(request)
+    if len(outcomes) != len(request):
+        return [InDoubt("the adapter gave another number of outcomes than messages")] * len(request)
+    return outcomes
+
+
+def message_ref(campaign_id: UUID, row: int) -> str:
+    """Our id of a message: the same on every attempt, unique over all installations."""
+    return f"{campaign_id.hex}-{row}"
+
+
+def _written(position: int, outcome: Outcome) -> Written:
+    match outcome:
+        case Accepted():
+            return Written(
+                position,
+                MessageState.ACCEPTED,
+                provider_message_id=outcome.provider_message_id,
+                cost=outcome.cost,
+                segment_count=outcome.segment_count,
+            )
+        case Rejected():
+            return Written(
+                position, MessageState.REJECTED, provider_state=outcome.code, reason=outcome.reason
+            )
+        case Failed():
+            return Written(position, MessageState.FAILED, provider_state=outcome.code, reason=outcome.reason)
+        case Throttled() | NotSent():
+            return Written(position, MessageState.QUEUED, reason=outcome.why)
+        case AccountTrouble():
+            return Written(
+                position,
+                MessageState.QUEUED,
+                provider_state=outcome.code,
+                reason=outcome.reason,
+                spends_attempt=False,
+            )
+        case InDoubt():
+            return Written(position, MessageState.IN_DOUBT, reason=outcome.why)
+
+
+def _trouble(outcomes: Sequence[Outcome]) -> str | None:
+    """Why the batch must not go on just now; None when it may. Doubt and refusals are no such reason."""
+    for outcome in outcomes:
+        match outcome:
+            case AccountTrouble():
+                return f"account on hold: {outcome.reason}"
+            case Throttled() | NotSent():
+                return outcome.why
+            case Accepted() | Rejected() | Failed() | InDoubt():
+                continue
+    return None
+
+
+async def deal_probes(database: Database) -> list[str]:
+    """The held accounts whose probe is due now; each is given to one caller, the next by backoff."""
+    return await accounts.deal_probes(
+        database, first_seconds=_PROBE_FIRST_SECONDS, max_seconds=_PROBE_MAX_SECONDS
+    )
+
+
+async def probe_account(database: Database, desk: Desk, account: str) -> bool:
+    """Ask a held account for its balance, which costs nothing; lift the hold when there is money.
+
+    Gives whether the hold was lifted. A balance above zero may still be too little for the next
+    request: then that request is refused whole, and the account is on hold again.
+    """
+    known = desk.accounts.get(account)
+    if known is None:
+        return False
+    try:
+        money = await known.provider.balance()
+    except ProviderRefused:
+        return False
+    if money.amount <= 0:
+        return False
+    return await accounts.resume(database, account)
+
+
+async def resume_account(database: Database, account: str) -> bool:
+    """Lift the hold on an account by an operator's word. Gives False when there was none."""
+    return await accounts.resume(database, account)
+
+
+async def holds(database: Database) -> list[accounts.Hold]:
+    """The accounts on hold."""
+    return await accounts.holds(database)

@@ -1,0 +1,65 @@
+"""Accounts on hold: kept in the database, so that every worker knows at once and after a restart."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col, select
+
+from campaigns.store.session import Database
+from campaigns.store.tables import AccountHold
+
+
+async def hold(database: Database, account: str, code: str, reason: str, *, probe_in_seconds: float) -> bool:
+    """Hold an account. Gives True when it was not on hold before; the first reason stays."""
+    async with database.connection() as connection:
+        return bool(
+            await connection.fetchval(
+                "INSERT INTO account_hold (account, code, reason, probe_at)"
+                " VALUES ($1, $2, $3, now() + make_interval(secs => $4))"
+                " ON CONFLICT (account) DO NOTHING RETURNING true",
+                account,
+                code,
+                reason,
+                probe_in_seconds,
+            )
+        )
+
+
+async def resume(database: Database, account: str) -> bool:
+    """Lift the hold. Gives False when there was none."""
+    async with database.connection() as connection:
+        return bool(
+            await connection.fetchval("DELETE FROM account_hold WHERE account = $1 RETURNING true", account)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """An account on hold, since when and why."""
+
+    account: str
+    since: datetime
+    code: str
+    reason: str
+
+
+async def holds(database: Database) -> list[Hold]:
+    """The accounts on hold, by name."""
+    async with AsyncSession(database.engine) as session:
+        rows = (await session.scalars(select(AccountHold).order_by(col(AccountHold.account)))).all()
+    return [Hold(row.account, row.since, row.code, row.reason) for row in rows]
+
+
+async def deal_probes(database: Database, *, first_seconds: float, max_seconds: float) -> list[str]:
+    """The accounts whose probe is due, each given to one caller: its next probe moves on by backoff."""
+    async with database.connection() as connection:
+        records = await connection.fetch(
+            "UPDATE account_hold SET probe_count = least(probe_count + 1, 1000), probe_at = now() +"
+            " make_interval(secs => least($2, $1 * power(2, least(probe_count + 1, 30))))"
+            " WHERE account IN (SELECT account FROM account_hold WHERE probe_at <= now()"
+            " FOR UPDATE SKIP LOCKED) RETURNING account",
+            first_seconds,
+            max_seconds,
+        )
+    return [record["account"] for record in records]

@@ -1,0 +1,195 @@
+"""Campaigns: read one or many, change their state, follow their totals, export their messages."""
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from campaigns.domain.errors import NotAllowed, NotFound
+from campaigns.domain.states import CAMPAIGN_MOVES, CampaignState, MessageState
+from campaigns.store.session import Database
+from campaigns.store.tables import TALLY_COLUMNS
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """A campaign and its totals at one moment. `totals` has a key for every message state."""
+
+    id: UUID
+    name: str
+    account: str
+    state: CampaignState
+    recipient_count: int
+    totals: Mapping[MessageState, int]
+    segment_count: int
+    cost: Decimal
+    currency: str | None
+    created_at: datetime
+    finished_at: datetime | None
+    refused: Mapping[str, int]
+    held: str | None  # why its account is on hold, None when it is not
+    trouble: str | None  # what its batches last ran into, None when nothing
+
+
+_SUMS = ", ".join(f"sum({column})::int AS {column}" for column in TALLY_COLUMNS)
+
+# The totals are the sum over the batches' tallies: a hundred times fewer rows than messages.
+_OVERVIEW = f"""
+    SELECT c.id, c.name, c.account, c.state::text AS state, c.recipient_count, c.currency, c.created_at,
+           c.finished_at, c.refused::text AS refused, t.*, h.reason AS held
+    FROM (SELECT * FROM campaign WHERE $1::uuid IS NULL OR id = $1
+          ORDER BY created_at DESC, id DESC LIMIT $2) c
+    CROSS JOIN LATERAL (
+        SELECT {_SUMS}, sum(segment_count)::int AS segment_count, sum(cost) AS cost,
+               max(trouble) AS trouble
+        FROM batch b WHERE b.campaign_id = c.id
+    ) t
+    LEFT JOIN account_hold h ON h.account = c.account AND c.finished_at IS NULL
+    ORDER BY c.created_at DESC, c.id DESC
+"""
+
+
+async def overviews(
+    database: Database, *, campaign_id: UUID | None = None, limit: int = 100
+) -> list[Overview]:
+    """The newest campaigns with their totals, newest first; or the one asked for (or none)."""
+    async with database.connection() as connection:
+        records = await connection.fetch(_OVERVIEW, campaign_id, limit)
+    return [
+        Overview(
+            id=record["id"],
+            name=record["name"],
+            account=record["account"],
+            state=CampaignState(record["state"]),
+            recipient_count=record["recipient_count"],
+            totals={state: record[column] for state, column in zip(MessageState, TALLY_COLUMNS, strict=True)},
+            segment_count=record["segment_count"],
+            cost=record["cost"],
+            currency=record["currency"],
+            created_at=record["created_at"],
+            finished_at=record["finished_at"],
+            refused=json.loads(record["refused"]),
+            held=record["held"],
+            trouble=record["trouble"],
+        )
+        for record in records
+    ]
+
+
+async def change_state(
+    database: Database, campaign_id: UUID, target: CampaignState
+) -> tuple[CampaignState, bool]:
+    """Move a campaign, guarded by the laws. Gives (state before, whether it changed): already there is
+    no error. Raises NotFound, NotAllowed.
+    """
+    async with database.transaction() as connection:
+        found = await connection.fetchval(
+            "SELECT state::text FROM campaign WHERE id = $1 FOR NO KEY UPDATE", campaign_id
+        )
+        if found is None:
+            raise NotFound(f"there is no campaign {campaign_id}; see: campaigns list")
+        before = CampaignState(found)
+        if before is target:
+            return before, False
+        if target not in CAMPAIGN_MOVES.get(before, frozenset()):
+            raise NotAllowed(f"campaign {campaign_id} is {before}; it cannot become {target}")
+        await connection.execute("UPDATE campaign SET state = $2 WHERE id = $1", campaign_id, target)
+    return before, True
+
+
+# Failed: not one message ever reached the provider. Cancelled stays cancelled, and gets its end.
+_FINISH = """
+    UPDATE campaign c SET finished_at = now(), state =
+        (CASE WHEN c.state = 'cancelled' THEN 'cancelled'
+              WHEN (SELECT bool_and(failed_count = message_count) FROM batch b WHERE b.campaign_id = c.id)
+                  THEN 'failed'
+              ELSE 'finished' END)::campaign_state
+    WHERE c.finished_at IS NULL AND ($1::uuid IS NULL OR c.id = $1)
+      AND NOT EXISTS (SELECT 1 FROM batch b WHERE b.campaign_id = c.id AND b.state <> 'done')
+    RETURNING c.id
+"""
+
+
+async def finish_settled(database: Database, campaign_id: UUID | None = None) -> list[UUID]:
+    """End the campaigns (or the one) whose every message is settled. Gives those that ended now.
+
+    To be called after the transaction that settled the last message has committed: of two batches that
+    end at the same moment, the later commit then sees both.
+    """
+    async with database.connection() as connection:
+        return [record["id"] for record in await connection.fetch(_FINISH, campaign_id)]
+
+
+async def recount(database: Database, campaign_id: UUID) -> Mapping[MessageState, int]:
+    """Totals counted from the messages themselves: what the tallies must agree with."""
+    async with database.connection() as connection:
+        records = await connection.fetch(
+            "SELECT m.state::text AS state, count(*) AS n FROM message m JOIN batch b ON b.id = m.batch_id"
+            " WHERE b.campaign_id = $1 GROUP BY m.state",
+            campaign_id,
+        )
+    counted = {record["state"]: record["n"] for record in records}
+    return {state: counted.get(state, 0) for state in MessageState}
+
+
+EXPORT_COLUMNS = (
+    "row",
+    "phone",
+    "state",
+    "provider_state",
+    "provider_message_id",
+    "batch",
+    "attempt",
+    "segments",
+    "cost",
+    "reason",
+    "updated_at",
+)
+
+
+async def own_columns(database: Database, campaign_id: UUID) -> list[str]:
+    """The recipients' own columns in a campaign, in the order of their first recipient."""
+    async with database.own_connection() as connection:
+        records = await connection.fetch(
+            "SELECT f.name FROM batch b JOIN message m ON m.batch_id = b.id"
+            " CROSS JOIN LATERAL jsonb_object_keys(m.fields) WITH ORDINALITY AS f(name, place)"
+            " WHERE b.campaign_id = $1 AND m.fields IS NOT NULL"
+            " GROUP BY f.name ORDER BY min(f.place), f.name",
+            campaign_id,
+        )
+    return [record["name"] for record in records]
+
+
+async def export(database: Database, campaign_id: UUID) -> AsyncIterator[dict[str, Any]]:
+    """Every message of a campaign in order of row, streamed: memory stays flat over a million.
+
+    Gives `EXPORT_COLUMNS` as plain values (text, numbers), and `fields`: the recipient's own.
+    """
+    async with database.own_connection() as connection, connection.transaction(readonly=True):
+        cursor = connection.cursor(
+            "SELECT m.row, m.phone, m.state::text AS state, m.provider_state, m.provider_message_id,"
+            " b.number AS batch, m.attempt, m.segment_count AS segments, m.cost::text AS cost, m.reason,"
+            " to_char(m.updated_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') AS updated_at,"
+            " m.fields::text AS fields"
+            " FROM batch b JOIN message m ON m.batch_id = b.id WHERE b.campaign_id = $1 ORDER BY m.row",
+            campaign_id,
+            prefetch=2000,
+        )
+        async for record in cursor:
+            line = dict(record)
+            line["fields"] = json.loads(line["fields"]) if line["fields"] else {}
+            yield line
+
+
+async def refusals(
+    database: Database, campaign_id: UUID, *, limit: int | None = None
+) -> list[tuple[int, str]]:
+    """(row, reason) of the recipients that were not taken in, in order of row."""
+    async with database.connection() as connection:
+        records = await connection.fetch(
+            "SELECT row, reason FROM refusal WHERE campaign_id = $1 ORDER BY row LIMIT $2", campaign_id, limit
+        )
+    return [(record["row"], record["reason"]) for record in records]

@@ -1,0 +1,201 @@
+"""Takes a submission in: rows stream into a temporary table, then one transaction makes them a campaign.
+
+Until that transaction commits nothing is visible to anybody; if the submitter dies, the temporary
+table dies with its connection.
+"""
+
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from campaigns.domain.errors import SubmissionKeyConflict
+from campaigns.store.session import Connection, Database
+from campaigns.store.tables import TALLY_COLUMNS
+
+
+@dataclass(frozen=True, slots=True)
+class StagedRecipient:
+    """A recipient that may be sent to, before duplicates and suppressions are known."""
+
+    row: int
+    phone: str
+    text: str | None = field(repr=False)  # None: the campaign's own text
+    fields: str | None = field(repr=False)  # JSON object of the recipient's own columns
+    segment_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class NewCampaign:
+    """What is known of a campaign when it is taken in."""
+
+    id: UUID
+    name: str
+    account: str
+    sender_id: str
+    text: str = field(repr=False)
+    submission_key: str | None
+    content_hash: str
+    currency: str | None
+    give_up_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class TakenIn:
+    """The campaign a submission became, or already was."""
+
+    id: UUID
+    created: bool
+    recipient_count: int
+    refused: Mapping[str, int]
+
+
+class NobodyToSendTo(Exception):
+    """Not one recipient is left; nothing was stored."""
+
+    def __init__(self, refused: Mapping[str, int]) -> None:
+        super().__init__("nobody to send to")
+        self.refused = refused
+
+
+_RECIPIENT_COLUMNS = ("row", "phone", "text", "fields", "segment_count")
+
+# Equal texts stand together, so that a provider that takes one text a request gets full requests.
+_PLACE = """
+    CREATE TEMPORARY TABLE placed ON COMMIT DROP AS
+    SELECT r.row, r.phone, r.text, r.fields, r.segment_count,
+           CASE WHEN s.phone IS NULL THEN 'queued' ELSE 'suppressed' END::message_state AS state,
+           s.reason,
+           (row_number() OVER (ORDER BY r.text NULLS FIRST, r.row) - 1)::int AS place
+    FROM staged r
+    LEFT JOIN suppression s ON s.phone = r.phone
+    WHERE r.nth = 1
+"""
+
+_RANK_DUPLICATES = """
+    UPDATE staged SET nth = d.nth
+    FROM (SELECT row, row_number() OVER (PARTITION BY phone ORDER BY row) AS nth FROM staged) d
+    WHERE d.row = staged.row AND d.nth > 1
+"""
+
+_MAKE_BATCHES = f"""
+    INSERT INTO batch (campaign_id, number, state, send_at, give_up_at, message_count,
+                       {TALLY_COLUMNS[0]}, queued_count)
+    SELECT $1, place / $2 + 1,
+           (CASE WHEN bool_and(state = 'suppressed') THEN 'done' ELSE 'ready' END)::batch_state,
+           now(), now() + make_interval(secs => $3), count(*),
+           count(*) FILTER (WHERE state = 'suppressed'), count(*) FILTER (WHERE state = 'queued')
+    FROM placed GROUP BY place / $2 ORDER BY place / $2
+"""
+
+_MAKE_MESSAGES = """
+    INSERT INTO message (batch_id, position, row, state, segment_count, phone, text, fields, reason)
+    SELECT b.id, p.place % $2, p.row, p.state, p.segment_count, p.phone, p.text, p.fields::jsonb, p.reason
+    FROM placed p JOIN batch b ON b.campaign_id = $1 AND b.number = p.place / $2 + 1
+    ORDER BY p.place
+"""
+
+
+class Intake:
+    """One submission on its way in. Made by `intake`; not to be used by two tasks at once."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def add(self, recipients: Sequence[StagedRecipient], refusals: Sequence[tuple[int, str]]) -> None:
+        """Stage a portion (some thousands): recipients and (row, reason) of the refused."""
+        if recipients:
+            await self._connection.copy_records_to_table(
+                "staged",
+                records=[(r.row, r.phone, r.text, r.fields, r.segment_count) for r in recipients],
+                columns=_RECIPIENT_COLUMNS,
+            )
+        if refusals:
+            await self._connection.copy_records_to_table(
+                "refused", records=refusals, columns=("row", "reason")
+            )
+
+    async def accept(self, campaign: NewCampaign, *, batch_size: int) -> TakenIn:
+        """Make what was staged a campaign, cut into batches, in one transaction.
+
+        A submission key that is known with the same content gives the campaign it made then. Raises
+        SubmissionKeyConflict when the content differs, NobodyToSendTo when no recipient is left.
+        Two at the same instant make one campaign: the unique key makes the second wait for the first.
+        """
+        async with self._connection.transaction():
+            known = await self._known(campaign)
+            if known is not None:
+                return known
+            await self._connection.execute("ANALYZE staged")
+            await self._connection.execute(_RANK_DUPLICATES)
+            await self._connection.execute(
+                "INSERT INTO refused SELECT row, 'duplicate' FROM staged WHERE nth > 1"
+            )
+            refused = {
+                record["reason"]: record["n"]
+                for record in await self._connection.fetch(
+                    "SELECT reason, count(*) AS n FROM refused GROUP BY reason ORDER BY reason"
+                )
+            }
+            await self._connection.execute(_PLACE)
+            recipient_count = await self._connection.fetchval("SELECT count(*) FROM placed")
+            if recipient_count == 0:
+                raise NobodyToSendTo(refused)
+            created = await self._connection.fetchval(
+                "INSERT INTO campaign (id, state, name, account, sender_id, text, submission_key,"
+                " content_hash, currency, recipient_count, refused)"
+                " VALUES ($1, 'accepted', $2, $3, $4, $5, $6, $7, $8, $9, $10)"
+                " ON CONFLICT (submission_key) DO NOTHING RETURNING true",
+                campaign.id,
+                campaign.name,
+                campaign.account,
+                campaign.sender_id,
+                campaign.text,
+                campaign.submission_key,
+                campaign.content_hash,
+                campaign.currency,
+                recipient_count,
+                json.dumps(refused),
+            )
+            if not created:
+                # Somebody else committed the same key while we were counting.
+                known = await self._known(campaign)
+                if known is None:
+                    raise RuntimeError("the campaign with this submission key vanished while it was read")
+                return known
+            await self._connection.execute(
+                "INSERT INTO refusal (campaign_id, row, reason) SELECT $1, row, reason FROM refused",
+                campaign.id,
+            )
+            await self._connection.execute(_MAKE_BATCHES, campaign.id, batch_size, campaign.give_up_seconds)
+            await self._connection.execute(_MAKE_MESSAGES, campaign.id, batch_size)
+        return TakenIn(campaign.id, True, recipient_count, refused)
+
+    async def _known(self, campaign: NewCampaign) -> TakenIn | None:
+        if campaign.submission_key is None:
+            return None
+        record = await self._connection.fetchrow(
+            "SELECT id, content_hash, recipient_count, refused::text AS refused FROM campaign WHERE submission_key = $1",
+            campaign.submission_key,
+        )
+        if record is None:
+            return None
+        if record["content_hash"] != campaign.content_hash:
+            raise SubmissionKeyConflict(
+                f"submission key {campaign.submission_key!r} was used before, by campaign {record['id']}, "
+                "with other content; use another key for another campaign"
+            )
+        return TakenIn(record["id"], False, record["recipient_count"], json.loads(record["refused"]))
+
+
+@asynccontextmanager
+async def intake(database: Database) -> AsyncIterator[Intake]:
+    """Open an intake on a connection of its own, whose temporary tables end with it."""
+    async with database.own_connection() as connection:
+        await connection.execute(
+            "CREATE TEMPORARY TABLE staged (row int NOT NULL, phone text NOT NULL, text text, fields text,"
+            " segment_count smallint NOT NULL, nth int NOT NULL DEFAULT 1);"
+            "CREATE TEMPORARY TABLE refused (row int NOT NULL, reason text NOT NULL)"
+        )
+        yield Intake(connection)

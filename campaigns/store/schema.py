@@ -1,0 +1,77 @@
+"""Brings the database to the schema this code was written for, and says when it is not there."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+
+from campaigns.domain.errors import SchemaMismatch
+from campaigns.store.session import Database
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
+_LOCK = 7266483  # any number; two migrations at once would otherwise race
+
+
+def _configuration() -> Config:
+    configuration = Config()
+    configuration.set_main_option("script_location", str(_MIGRATIONS))
+    return configuration
+
+
+def head() -> str:
+    """The revision this code was written for."""
+    revision = ScriptDirectory.from_config(_configuration()).get_current_head()
+    if revision is None:
+        raise SchemaMismatch("this installation holds no migrations; install it again")
+    return revision
+
+
+def _current(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+async def migrate(database: Database) -> str:
+    """Bring the schema to head. Gives the revision it stands at. Idempotent; any number may run it at once.
+
+    Raises SchemaMismatch for a database made by a newer version: going back would lose data.
+    """
+
+    def upgrade(connection: Connection) -> None:
+        connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
+        current = _current(connection)
+        known = {script.revision for script in ScriptDirectory.from_config(_configuration()).walk_revisions()}
+        if current is not None and current not in known:
+            raise SchemaMismatch(_newer(current))
+        configuration = _configuration()
+        configuration.attributes["connection"] = connection
+        command.upgrade(configuration, "head")
+
+    async with database.engine.begin() as connection:
+        await connection.run_sync(upgrade)
+    return head()
+
+
+def _newer(current: str) -> str:
+    return (
+        f"the database schema ({current}) is newer than this code ({head()}); "
+        "run the version of campaigns that made it, or a newer one"
+    )
+
+
+async def check(database: Database) -> str:
+    """Gives the revision when the schema is the one this code needs. Raises SchemaMismatch otherwise."""
+    async with database.engine.connect() as connection:
+        current = await connection.run_sync(_current)
+    if current == head():
+        return current
+    if current is None:
+        raise SchemaMismatch("the database holds no campaigns schema yet; run: campaigns migrate")
+    known = {script.revision for script in ScriptDirectory.from_config(_configuration()).walk_revisions()}
+    if current in known:
+        raise SchemaMismatch(
+            f"the database schema ({current}) is older than this code ({head()}); run: campaigns migrate"
+        )
+    raise SchemaMismatch(_newer(current))

@@ -1,0 +1,119 @@
+"""Connections to PostgreSQL: one engine a process, made inside the loop that uses it."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import TypeAlias
+
+import asyncpg
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from campaigns.domain.errors import DatabaseUnavailable
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+# Bounds on what a stuck statement or a forgotten transaction may hold up.
+_SERVER_SETTINGS = {
+    "application_name": "campaigns",
+    "statement_timeout": "30s",
+    "lock_timeout": "10s",
+    "idle_in_transaction_session_timeout": "30s",
+    "jit": "off",  # statements of a millisecond: compiling them costs more than running them
+    "timezone": "UTC",
+}
+
+
+# What says that the server is not there, as against a statement it refused.
+_AWAY = (
+    OSError,
+    TimeoutError,
+    PoolTimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except _AWAY as error:
+        raise DatabaseUnavailable(f"PostgreSQL cannot be used: {type(error).__name__}") from error
+    except DBAPIError as error:
+        if isinstance(error.orig, Exception) and error.connection_invalidated:
+            raise DatabaseUnavailable("PostgreSQL closed the connection") from error
+        raise
+
+
+class Database:
+    """The pool of one process. Opens nothing before first use.
+
+    Takes the same address twice, as SQLAlchemy (`postgresql+asyncpg://`) and as asyncpg want it.
+    """
+
+    def __init__(self, engine_url: str, driver_url: str, *, pool_size: int = 20) -> None:
+        self._driver_url = driver_url
+        self._engine = create_async_engine(
+            engine_url,
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=30,
+            pool_recycle=1800,
+            connect_args={"server_settings": _SERVER_SETTINGS, "timeout": 5, "command_timeout": 40},
+        )
+
+    @property
+    def engine(self) -> AsyncEngine:
+        """For SQLModel reads and for alembic."""
+        return self._engine
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """The driver's own connection, in autocommit. Never to be held while a provider thinks.
+
+        Raises DatabaseUnavailable when the server cannot be reached or goes away meanwhile.
+        """
+        with _translated():
+            while True:
+                async with self._engine.connect() as pooled:
+                    driver = (await pooled.get_raw_connection()).driver_connection
+                    assert isinstance(driver, asyncpg.Connection)  # noqa: S101  narrows the type for mypy
+                    if driver.is_closed():
+                        # The server went away while it lay in the pool. The driver knows without
+                        # asking: a restart of PostgreSQL costs no failed task, a check-out no ping.
+                        await pooled.invalidate()
+                        continue
+                    yield driver
+                    return
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """A connection inside one transaction: committed at the end, rolled back by an exception."""
+        async with self.connection() as driver, driver.transaction():
+            yield driver
+
+    @asynccontextmanager
+    async def own_connection(self) -> AsyncIterator[Connection]:
+        """A connection of one's own, outside the pool: for intake (temporary tables) and export (cursors).
+
+        Without a statement timeout: a million rows take their time.
+        """
+        with _translated():
+            driver: Connection = await asyncpg.connect(
+                self._driver_url, timeout=5, server_settings=_SERVER_SETTINGS | {"statement_timeout": "0"}
+            )
+            try:
+                yield driver
+            finally:
+                await driver.close(timeout=5)
+
+    async def close(self) -> None:
+        """Give all connections back. Idempotent."""
+        await self._engine.dispose()

@@ -1,0 +1,214 @@
+"""The tables. Their types and CHECKs repeat the laws of `domain/states.py`.
+
+Rows are narrow on purpose: a message is rewritten three or four times in its life. Nothing that
+changes on a message is indexed (or stands in an index predicate), so that its updates stay HOT; what
+is due is an index on batches, a hundred times fewer.
+"""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Enum,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    Numeric,
+    SmallInteger,
+    Text,
+    Uuid,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import Field, SQLModel
+
+from campaigns.domain.states import BatchState, CampaignState, MessageState
+
+
+def _enumeration(states: type[CampaignState | BatchState | MessageState], name: str) -> Enum:
+    # A PostgreSQL enum compares in the order of its words: GREATEST(state, evidence) is the law of rank.
+    return Enum(states, name=name, values_callable=lambda members: [member.value for member in members])
+
+
+def _moment(*, nullable: bool = False, default: bool = False) -> Column[datetime]:
+    return Column(DateTime(timezone=True), nullable=nullable, server_default=func.now() if default else None)
+
+
+TALLY_COLUMNS: tuple[str, ...] = tuple(f"{state}_count" for state in MessageState)
+"""The columns of a batch's tally, one for every message state, in order of rank."""
+
+
+class Campaign(SQLModel, table=True):
+    """One text for many recipients from one sender id through one account."""
+
+    __tablename__ = "campaign"
+    __table_args__ = (
+        CheckConstraint("recipient_count >= 0", name="campaign_recipient_count_check"),
+        CheckConstraint(
+            "state NOT IN ('finished', 'failed') OR finished_at IS NOT NULL",
+            name="campaign_finished_at_check",
+        ),
+        # What the tick looks at: campaigns in which something may still happen.
+        Index("campaign_open", "id", postgresql_where=text("finished_at IS NULL")),
+    )
+
+    id: UUID = Field(sa_column=Column(Uuid, primary_key=True))
+    created_at: datetime = Field(sa_column=_moment(default=True))
+    finished_at: datetime | None = Field(default=None, sa_column=_moment(nullable=True))
+    state: CampaignState = Field(
+        sa_column=Column(_enumeration(CampaignState, "campaign_state"), nullable=False)
+    )
+    recipient_count: int = Field(sa_column=Column(Integer, nullable=False))
+    name: str = Field(sa_column=Column(Text, nullable=False))
+    account: str = Field(sa_column=Column(Text, nullable=False))
+    sender_id: str = Field(sa_column=Column(Text, nullable=False))
+    text: str = Field(sa_column=Column(Text, nullable=False), repr=False)
+    submission_key: str | None = Field(default=None, sa_column=Column(Text, unique=True))
+    content_hash: str = Field(sa_column=Column(Text, nullable=False))
+    currency: str | None = Field(default=None, sa_column=Column(Text))
+    refused: dict[str, int] = Field(sa_column=Column(JSONB, nullable=False))
+
+
+class Refusal(SQLModel, table=True):
+    """A recipient that was not taken in: where it stood in the submission, and why."""
+
+    __tablename__ = "refusal"
+
+    campaign_id: UUID = Field(
+        sa_column=Column(Uuid, ForeignKey("campaign.id", ondelete="CASCADE"), primary_key=True)
+    )
+    row: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
+    reason: str = Field(sa_column=Column(Text, nullable=False))
+
+
+class Batch(SQLModel, table=True):
+    """At most 100 messages of one campaign: the unit of handing over and of polling.
+
+    A batch may want two kinds of work at once (some messages throttled back to queued, others to be
+    polled), so it has two clocks: `send_at` and `poll_at`.
+    """
+
+    __tablename__ = "batch"
+    __table_args__ = (
+        CheckConstraint("message_count BETWEEN 1 AND 100", name="batch_message_count_check"),
+        CheckConstraint(" + ".join(TALLY_COLUMNS) + " = message_count", name="batch_tally_sums_check"),
+        CheckConstraint("(state = 'leased') = (leased_until IS NOT NULL)", name="batch_leased_until_check"),
+        CheckConstraint(
+            "state <> 'leased' OR leased_for IN ('sending', 'polling')", name="batch_leased_for_check"
+        ),
+        CheckConstraint("state NOT IN ('tracking', 'done') OR queued_count = 0", name="batch_queued_check"),
+        Index("batch_number", "campaign_id", "number", unique=True),
+        Index("batch_to_send", "campaign_id", "send_at", "id", postgresql_where=text("state = 'ready'")),
+        Index(
+            "batch_to_poll",
+            "campaign_id",
+            "poll_at",
+            "id",
+            postgresql_where=text("poll_at IS NOT NULL AND state IN ('ready', 'tracking')"),
+        ),
+        Index("batch_leased", "leased_until", postgresql_where=text("state = 'leased'")),
+        Index("batch_deadline", "give_up_at", postgresql_where=text("state IN ('ready', 'tracking')")),
+        Index("batch_open", "campaign_id", postgresql_where=text("state <> 'done'")),
+    )
+
+    id: int | None = Field(default=None, sa_column=Column(BigInteger, Identity(), primary_key=True))
+    campaign_id: UUID = Field(
+        sa_column=Column(Uuid, ForeignKey("campaign.id", ondelete="CASCADE"), nullable=False)
+    )
+    send_at: datetime = Field(sa_column=_moment())
+    poll_at: datetime | None = Field(default=None, sa_column=_moment(nullable=True))
+    # The moment by which every message of it is settled, come what may; moved on at each hand-over.
+    give_up_at: datetime = Field(sa_column=_moment())
+    leased_until: datetime | None = Field(default=None, sa_column=_moment(nullable=True))
+    number: int = Field(sa_column=Column(Integer, nullable=False))
+    state: BatchState = Field(sa_column=Column(_enumeration(BatchState, "batch_state"), nullable=False))
+    lease: int = Field(sa_column=Column(Integer, nullable=False, server_default="0"))
+    leased_for: str | None = Field(default=None, sa_column=Column(Text))
+    leased_by: str | None = Field(default=None, sa_column=Column(Text))
+    message_count: int = Field(sa_column=Column(SmallInteger, nullable=False))
+    retry_count: int = Field(sa_column=Column(SmallInteger, nullable=False, server_default="0"))
+    poll_count: int = Field(sa_column=Column(SmallInteger, nullable=False, server_default="0"))
+    trouble: str | None = Field(default=None, sa_column=Column(Text))
+    # What the provider took: the sum over messages with a provider_message_id.
+    cost: Decimal = Field(sa_column=Column(Numeric, nullable=False, server_default="0"))
+    segment_count: int = Field(sa_column=Column(Integer, nullable=False, server_default="0"))
+    suppressed_count: int = Field(sa_column=Column(SmallInteger, nullable=False, server_default="0"))
+    cancelled_count: int = Field(sa_column=Column(SmallInteger, nullable=False, server_default="0"))
+    queued_count: int = Field(sa_column=Column(SmallInteger, nullable=False, server_default="0"))
+    sending_count: int = Field(sa_column=Column(SmallInteger, nullable=False, server_default="0"))
+    in_doubt_count: int = Field(sa_column=Column(SmallInteger, nullable=False, server_default="0"))
+    accepted_count: int = Field(sa_column=Column(SmallInteger, nullable=False, server_default="0"))
+    sent_count: int = Field(sa_column=Column(SmallInteger, nullable=False, server_default="0"))
+    buffered_count: int = Field(sa_column=Column(SmallInteger, nullable=False, server_default="0"))
+    unknown_count: int = Field(sa_column=Column(SmallInteger, nullable=False, server_default="0"))
+    expired_count: int = Field(sa_column=Column(SmallInteger, nullable=False, server_default="0"))
+    undelivered_count: int = Field(sa_column=Column(SmallInteger, nullable=False, server_default="0"))
+    failed_count: int = Field(sa_column=Column(SmallInteger, nullable=False, server_default="0"))
+    rejected_count: int = Field(sa_column=Column(SmallInteger, nullable=False, server_default="0"))
+    delivered_count: int = Field(sa_column=Column(SmallInteger, nullable=False, server_default="0"))
+    read_count: int = Field(sa_column=Column(SmallInteger, nullable=False, server_default="0"))
+
+
+class Message(SQLModel, table=True):
+    """One text to one number: the unit of state, receipt and money.
+
+    No foreign key to `batch`: it would cost a trigger a row, a million times a campaign, and both are
+    always written in one transaction; `campaigns doctor` recounts.
+    """
+
+    __tablename__ = "message"
+    __table_args__ = (
+        CheckConstraint(
+            "provider_message_id IS NULL OR state >= 'accepted'", name="message_provider_message_id_check"
+        ),
+        CheckConstraint(
+            "state < 'sending' OR attempt >= 1 OR state = 'failed'", name="message_attempt_check"
+        ),
+    )
+
+    batch_id: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    updated_at: datetime = Field(sa_column=_moment(default=True))
+    row: int = Field(sa_column=Column(Integer, nullable=False))  # where it stood in the submission
+    state: MessageState = Field(sa_column=Column(_enumeration(MessageState, "message_state"), nullable=False))
+    position: int = Field(sa_column=Column(SmallInteger, primary_key=True, autoincrement=False))
+    attempt: int = Field(sa_column=Column(SmallInteger, nullable=False, server_default="0"))
+    segment_count: int = Field(sa_column=Column(SmallInteger, nullable=False))
+    phone: str = Field(sa_column=Column(Text, nullable=False), repr=False)
+    # NULL: the campaign's text, word for word.
+    text: str | None = Field(default=None, sa_column=Column(Text), repr=False)
+    fields: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB), repr=False)
+    cost: Decimal | None = Field(default=None, sa_column=Column(Numeric))
+    provider_message_id: str | None = Field(default=None, sa_column=Column(Text))
+    provider_state: str | None = Field(default=None, sa_column=Column(Text))
+    reason: str | None = Field(default=None, sa_column=Column(Text))
+
+
+class Suppression(SQLModel, table=True):
+    """A number that is never sent to. Read at submission."""
+
+    __tablename__ = "suppression"
+
+    phone: str = Field(sa_column=Column(Text, primary_key=True), repr=False)
+    created_at: datetime = Field(sa_column=_moment(default=True))
+    reason: str = Field(sa_column=Column(Text, nullable=False))
+
+
+class AccountHold(SQLModel, table=True):
+    """An account nothing is handed over on: no money, bad credentials. Lifted by a probe or a person."""
+
+    __tablename__ = "account_hold"
+
+    account: str = Field(sa_column=Column(Text, primary_key=True))
+    since: datetime = Field(sa_column=_moment(default=True))
+    probe_at: datetime = Field(sa_column=_moment())
+    probe_count: int = Field(sa_column=Column(SmallInteger, nullable=False, server_default="0"))
+    code: str = Field(sa_column=Column(Text, nullable=False))
+    reason: str = Field(sa_column=Column(Text, nullable=False))

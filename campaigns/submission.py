@@ -1,0 +1,288 @@
+"""Takes a campaign in: normalise, dedupe, suppress, render, persist; once per submission key.
+
+Rows stream through in portions, memory stays flat; nothing is visible before everything is stored.
+A row that cannot be sent to is refused with its number and reason; what makes the whole submission
+doubtful (a missing column, a torn row) is an error, and nothing is stored.
+"""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+from uuid import uuid4
+
+from campaigns.domain.errors import SubmissionError
+from campaigns.domain.phone import PHONE_REASONS, InvalidPhone, is_region, normalise
+from campaigns.domain.policy import Policy
+from campaigns.domain.segments import count_segments
+from campaigns.domain.text import MissingColumn, Template, TemplateError
+from campaigns.store import intake
+from campaigns.store import suppression as suppressions
+from campaigns.store.intake import NewCampaign, NobodyToSendTo, StagedRecipient, TakenIn
+from campaigns.store.session import Database
+
+MAX_SEGMENT_COUNT = 10
+"""A longer text is a mistake more often than a wish; each recipient of one is refused."""
+
+_PORTION = 5_000  # rows held at once
+
+REASONS: dict[str, str] = {
+    **PHONE_REASONS,
+    "duplicate": "the same number stands in an earlier row; it is sent to once",
+    "empty_text": "the text is empty for this recipient; fill the columns it uses",
+    "text_too_long": f"the text needs more than {MAX_SEGMENT_COUNT} segments for this recipient; shorten it",
+    "nul_character": "a NUL character stands in this row; remove it",
+    "broken_character": "half a character (a lone surrogate) stands in this row; write it anew",
+}
+"""Why a recipient is not taken in: word -> one sentence that says how to mend it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What somebody wants sent. `text` may hold {column} placeholders; `region` (ISO 3166) is where
+    numbers without a country code are at home.
+    """
+
+    account: str
+    text: str = field(repr=False)
+    sender_id: str
+    name: str
+    submission_key: str | None = None
+    phone_column: str = "phone"
+    region: str | None = None
+    currency: str | None = None
+
+
+async def submit(
+    database: Database,
+    policy: Policy,
+    submission: Submission,
+    rows: Iterable[tuple[int, Mapping[str, str]]],
+    *,
+    batch_size: int,
+    progress: Callable[[int], None] | None = None,
+) -> TakenIn:
+    """Take a campaign in, whole or not at all.
+
+    Takes rows as (row number as a person counts, column -> text), read once, in a thread beside the
+    loop. Gives the campaign; for a submission key that was used before with the same content, the one
+    it made then (`created` is False) and nothing is stored or sent again. `progress` hears how many
+    rows were read. Raises SubmissionError and SubmissionKeyConflict, with nothing stored.
+    """
+    _check(submission)
+    try:
+        cleaner = _Cleaner(submission)
+    except TemplateError as error:
+        raise SubmissionError(f"the text cannot be used: {error}") from error
+    portions = cleaner.portions(rows)
+    async with intake.intake(database) as door:
+        while (portion := await asyncio.to_thread(next, portions, None)) is not None:
+            await door.add(portion.recipients, portion.refusals)
+            if progress is not None:
+                progress(cleaner.row_count)
+        if cleaner.row_count == 0:
+            raise SubmissionError("there are no recipients in it; give at least one row")
+        campaign = NewCampaign(
+            id=uuid4(),
+            name=submission.name,
+            account=submission.account,
+            sender_id=submission.sender_id,
+            text=submission.text if not cleaner.is_plain else cleaner.plain_text,
+            submission_key=submission.submission_key,
+            content_hash=cleaner.content_hash(),
+            currency=submission.currency,
+            give_up_seconds=policy.give_up_seconds,
+        )
+        try:
+            return await door.accept(campaign, batch_size=batch_size)
+        except NobodyToSendTo as nobody:
+            raise SubmissionError(_nobody(cleaner, nobody.refused)) from nobody
+
+
+def rows_of(recipients: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, Mapping[str, str]]]:
+    """Rows out of a list another program made: numbered from 1, scalars as text, null as nothing.
+
+    Raises SubmissionError at the first recipient that is not an object of scalars.
+    """
+    for row, recipient in enumerate(recipients, 1):
+        if not isinstance(recipient, Mapping):
+            raise SubmissionError(f"recipient {row} is not an object; give objects such as {{'phone': '…'}}")
+        for name, value in recipient.items():
+            if not isinstance(value, str | int | float | bool | None):
+                raise SubmissionError(
+                    f"recipient {row}: the field {str(name)[:40]!r} holds no plain value; "
+                    "give text or a number"
+                )
+        yield row, {str(name): _as_text(value) for name, value in recipient.items()}
+
+
+def _as_text(value: str | float | None) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value)
+
+
+async def suppress(database: Database, raw_phones: Sequence[str], region: str | None, reason: str) -> int:
+    """Put numbers on the suppression list: later submissions will not send to them. Gives how many are
+    new. Raises SubmissionError when one cannot be read, and then stores none.
+    """
+    return await suppressions.suppress(database, _phones(raw_phones, region), reason)
+
+
+async def unsuppress(database: Database, raw_phones: Sequence[str], region: str | None) -> int:
+    """Take numbers off the suppression list. Gives how many stood on it."""
+    return await suppressions.unsuppress(database, _phones(raw_phones, region))
+
+
+async def suppressed(database: Database) -> list[tuple[str, str, datetime]]:
+    """The suppression list as (phone, reason, since), oldest first."""
+    return await suppressions.suppressed(database)
+
+
+def _phones(raw_phones: Sequence[str], region: str | None) -> list[str]:
+    phones = []
+    for place, raw in enumerate(raw_phones, 1):
+        try:
+            phones.append(normalise(raw, region))
+        except InvalidPhone as error:
+            raise SubmissionError(f"number {place}: {PHONE_REASONS[error.reason]}") from error
+    return phones
+
+
+def _check(submission: Submission) -> None:
+    if submission.region is not None and not is_region(submission.region):
+        raise SubmissionError(
+            f"{submission.region!r} is no region; give a two-letter country code such as LT or DE"
+        )
+    if not submission.text.strip():
+        raise SubmissionError("the text is empty; give the words to be sent")
+    for name, value in (
+        ("text", submission.text),
+        ("sender id", submission.sender_id),
+        ("name", submission.name),
+    ):
+        if "\0" in value:
+            raise SubmissionError(f"the {name} holds a NUL character; remove it")
+    if not submission.sender_id.strip():
+        raise SubmissionError("there is no sender id; give one, or set the account's SENDER_ID")
+    if submission.submission_key is not None and not 0 < len(submission.submission_key) <= 200:
+        raise SubmissionError("the submission key must have 1 to 200 characters")
+
+
+def _nobody(cleaner: "_Cleaner", refused: Mapping[str, int]) -> str:
+    reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(refused.items()))
+    row, reason = cleaner.first_refusal or (0, "duplicate")
+    return (
+        f"not one of the {cleaner.row_count} recipients can be sent to ({reasons}); "
+        f"the first is row {row}: {REASONS[reason]}"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Portion:
+    recipients: Sequence[StagedRecipient]
+    refusals: Sequence[tuple[int, str]]
+
+
+class _Cleaner:
+    """Turns rows into recipients to be staged, and remembers what they were, for the submission key."""
+
+    def __init__(self, submission: Submission) -> None:
+        self._region = submission.region
+        self._phone_column = submission.phone_column.strip().casefold()
+        self._template = Template(submission.text)
+        self.is_plain = self._template.is_plain
+        self.plain_text = self._template.render({}) if self.is_plain else ""
+        self.row_count = 0
+        self.first_refusal: tuple[int, str] | None = None
+        self._hash = hashlib.sha256(
+            json.dumps(
+                [
+                    submission.account,
+                    submission.sender_id,
+                    submission.text,
+                    submission.region,
+                    self._phone_column,
+                ]
+            ).encode()
+        )
+        self._segments = lru_cache(maxsize=10_000)(lambda text: count_segments(text).count)
+        self._bound_for: tuple[str, ...] | None = None
+        self._phone_key = ""
+        self._bound = self._template
+
+    def content_hash(self) -> str:
+        """What the submission was, over everything that decides what is sent to whom."""
+        return self._hash.hexdigest()
+
+    def portions(self, rows: Iterable[tuple[int, Mapping[str, str]]]) -> Iterator[_Portion]:
+        recipients: list[StagedRecipient] = []
+        refusals: list[tuple[int, str]] = []
+        for row, fields in rows:
+            self.row_count += 1
+            cleaned = self._clean(row, fields)
+            if isinstance(cleaned, str):
+                refusals.append((row, cleaned))
+                if self.first_refusal is None:
+                    self.first_refusal = (row, cleaned)
+            else:
+                recipients.append(cleaned)
+            if len(recipients) + len(refusals) >= _PORTION:
+                yield _Portion(recipients, refusals)
+                recipients, refusals = [], []
+        if recipients or refusals:
+            yield _Portion(recipients, refusals)
+
+    def _bind(self, row: int, columns: tuple[str, ...]) -> None:
+        """Find the columns once for all rows that have the same ones."""
+        by_name = {name.strip().casefold(): name for name in reversed(columns)}
+        phone_key = by_name.get(self._phone_column)
+        if phone_key is None:
+            raise SubmissionError(
+                f"row {row} has no column {self._phone_column!r} for the phone number "
+                f"(it has: {', '.join(columns)}); name the right one with --phone-column"
+            )
+        try:
+            self._bound = self._template.bind(columns)
+        except TemplateError as error:
+            raise SubmissionError(f"the text cannot be used: {error}") from error
+        except MissingColumn as error:
+            raise SubmissionError(
+                f"the text uses {{{error.column}}}, and row {row} has no such column "
+                f"(it has: {', '.join(columns)}); mend the text or the file"
+            ) from error
+        self._phone_key = phone_key
+        self._bound_for = columns
+
+    def _clean(self, row: int, fields: Mapping[str, str]) -> StagedRecipient | str:
+        columns = tuple(fields)
+        if columns != self._bound_for:
+            self._bind(row, columns)
+        raw_phone = fields[self._phone_key]
+        own = {name: value for name, value in fields.items() if name != self._phone_key}
+        own_json = json.dumps(own, ensure_ascii=False) if own else None
+        content = f"\x1e{raw_phone}\x1f{own_json or ''}"
+        try:
+            self._hash.update(content.encode())
+        except UnicodeEncodeError:
+            self._hash.update(content.encode(errors="surrogatepass"))
+            return "broken_character"
+        try:
+            phone = normalise(raw_phone, self._region)
+        except InvalidPhone as error:
+            return error.reason
+        if own_json is not None and "\\u0000" in own_json:
+            return "nul_character"
+        text = self.plain_text if self.is_plain else self._bound.render(fields)
+        if not text.strip():
+            return "empty_text"
+        segment_count = self._segments(text)
+        if segment_count > MAX_SEGMENT_COUNT:
+            return "text_too_long"
+        return StagedRecipient(row, phone, None if self.is_plain else text, own_json, segment_count)

@@ -1,0 +1,1 @@
+"""What watches. Start with `tutorial/`: the river in about a dozen tests."""

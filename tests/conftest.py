@@ -1,0 +1,165 @@
+"""Real PostgreSQL and real Redis for every test that asks: embedded, in a temporary directory, on
+sockets; a database of its own for each test, copied from one that was migrated once.
+"""
+
+import itertools
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+from redis.asyncio import Redis
+
+from campaigns.domain.policy import Account, Backoff, Desk, Policy
+from campaigns.domain.provider import Provider
+from campaigns.pacing.bucket import Pace
+from campaigns.providers.stub import Stub
+from campaigns.store import schema
+from campaigns.store.session import Database
+from worker.embedded.stack import ServerUrls
+from worker.embedded.stack import servers as embedded_servers
+from worker.settings import database_url_for_sqlalchemy
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test must not change with the machine it runs on, nor ever reach a real account."""
+    import os
+
+    for name in list(os.environ):
+        if name.upper().startswith("CAMPAIGNS_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerUrls]:
+    """A PostgreSQL and a Redis for the whole run."""
+    with embedded_servers(tmp_path_factory.mktemp("servers")) as urls:
+        yield urls
+
+
+def with_database(url: str, name: str) -> str:
+    """The same server, another database."""
+    return urlsplit(url)._replace(path=f"/{name}").geturl()
+
+
+@pytest.fixture(scope="session")
+async def template(servers: ServerUrls) -> str:
+    """The name of a migrated, empty database that others are copied from."""
+    database = open_database(servers.database_url)
+    await schema.migrate(database)
+    await database.close()
+    return "campaigns"
+
+
+def open_database(url: str, pool_size: int = 10) -> Database:
+    """A Database on any URL."""
+    return Database(database_url_for_sqlalchemy(url), url, pool_size=pool_size)
+
+
+@pytest.fixture
+async def empty_database_url(servers: ServerUrls) -> AsyncIterator[str]:
+    """A database with nothing in it, not even a schema."""
+    async with _copy(servers.database_url, None) as url:
+        yield url
+
+
+@pytest.fixture
+async def database_url(servers: ServerUrls, template: str) -> AsyncIterator[str]:
+    """A migrated database of the test's own."""
+    async with _copy(servers.database_url, template) as url:
+        yield url
+
+
+class _copy:  # noqa: N801  reads as what it does
+    def __init__(self, server_url: str, template: str | None) -> None:
+        self._server_url = with_database(server_url, "postgres")
+        self._name = f"test_{next(_numbers)}"
+        self._template = template
+
+    async def __aenter__(self) -> str:
+        connection = await asyncpg.connect(self._server_url)
+        try:
+            source = f" TEMPLATE {self._template}" if self._template else ""
+            await connection.execute(f"CREATE DATABASE {self._name}{source}")
+        finally:
+            await connection.close()
+        return with_database(self._server_url, self._name)
+
+    async def __aexit__(self, *_: object) -> None:
+        connection = await asyncpg.connect(self._server_url)
+        try:
+            await connection.execute(f"DROP DATABASE {self._name} WITH (FORCE)")
+        finally:
+            await connection.close()
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """A migrated, empty database, ready to be spoken to."""
+    opened = open_database(database_url)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def redis(servers: ServerUrls) -> AsyncIterator[Redis]:
+    """An empty Redis."""
+    client = Redis.from_url(servers.redis_client_url)
+    await client.flushdb()
+    yield client
+    await client.aclose()
+
+
+POLICY = Policy(
+    lease_seconds=60,
+    give_up_seconds=3600,
+    in_flight_batches=1000,
+    poll=Backoff(first_seconds=0, factor=2, max_seconds=0, jitter=0),
+    retry=Backoff(first_seconds=0, factor=2, max_seconds=0, jitter=0),
+)
+"""Numbers without waits: what is due is due now. Tests that are about waiting bring their own."""
+
+
+async def always_our_turn() -> None:
+    """A pace without limits."""
+
+
+MakeDesk = Callable[..., Desk]
+
+
+@pytest.fixture
+def make_desk() -> MakeDesk:
+    """Builds a desk: `make_desk(stub)`, or with accounts by name, another policy, another worker."""
+
+    def make(
+        provider: Provider | None = None,
+        *,
+        accounts: Mapping[str, Provider] | None = None,
+        policy: Policy = POLICY,
+        worker: str = "worker-1",
+        in_flight: int = 1000,
+    ) -> Desk:
+        known = accounts or {"main": provider or Stub("main")}
+        return Desk(
+            {name: Account(each, always_our_turn, in_flight) for name, each in known.items()},
+            policy,
+            worker,
+            lambda: 0.5,
+        )
+
+    return make
+
+
+def pace(redis: Redis, account: str, per_second: float, burst: int = 1) -> Pace:
+    """A real pace in the test's Redis."""
+    return Pace(redis, account, requests_per_second=per_second, burst=burst)
+
+
+@pytest.fixture
+def examples() -> Path:
+    """The folder of examples that comes with the project."""
+    return Path(__file__).parent.parent / "examples"

@@ -1,0 +1,1 @@
+"""The simulator held against the providers' documents, over real HTTP."""

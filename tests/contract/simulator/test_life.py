@@ -1,0 +1,179 @@
+"""What becomes of a message: its segments, its fate, its life."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from worker.simulator.fates import FATES, Fate, fate_of, word_at
+from worker.simulator.ledger import Ledger
+from worker.simulator.segments import count_segments
+
+from .conftest import PHONE, Simulator, Start
+
+# --- segments ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "segments"),
+    [
+        ("a", 1),
+        ("a" * 160, 1),
+        ("a" * 161, 2),
+        ("a" * 306, 2),
+        ("a" * 307, 3),
+        ("€" * 80, 1),
+        ("€" * 80 + "a", 2),
+        ("€" * 152, 2),  # 76 of them fill 152 of 153 places
+        ("€" * 153, 3),
+        ("a" * 152 + "€" + "a" * 151, 2),
+        ("a" * 152 + "€" + "a" * 152, 3),
+        ("ą" * 70, 1),
+        ("ą" * 71, 2),
+        ("ą" * 134, 2),
+        ("ą" * 135, 3),
+        ("😀" * 35, 1),
+        ("😀" * 36, 2),
+        ("😀" * 66, 2),
+        ("😀" * 67, 3),
+        ("ą" * 66 + "😀" + "ą" * 65, 2),
+        ("ą" * 66 + "😀" + "ą" * 66, 3),
+        ("{[~]}\\|^€\f" * 8, 1),
+        ("{[~]}\\|^€\f" * 8 + "!", 2),
+        ("ΔΦΓΛΩΠΨΣΘΞ¤¡§¿" * 11, 1),
+        ("`" * 71, 2),  # in no GSM table
+    ],
+)
+def test_segments_by_hand(text: str, segments: int) -> None:
+    assert count_segments(text) == segments
+
+
+@given(st.text(st.sampled_from("aZ€^[ąЖ😀\n"), max_size=400), st.sampled_from("a€ą😀"))
+def test_segments_never_fall_as_a_text_grows(text: str, more: str) -> None:
+    assert 1 <= count_segments(text) <= count_segments(text + more)
+
+
+async def test_segments_are_counted_and_paid(simulator: Simulator) -> None:
+    answer = (await simulator.send(text="ą" * 135)).json()[PHONE]
+    assert (answer["count_sms"], answer["cost"]) == ("3", "0.0432")
+
+
+# --- fates and the life of a message ----------------------------------------------------------------
+
+
+def test_the_table_of_fates() -> None:
+    assert {
+        "89": Fate(None, "delivered", object_form=True),
+        "90": Fate(None, "not_deliver"),
+        "91": Fate(None, "expired"),
+        "92": Fate(None, "pending"),
+        "93": Fate("13", None),
+        "94": Fate("16", None),
+        "95": Fate("34", None),
+        "96": Fate("31", None),
+        "97": Fate(None, "sent"),
+        "98": Fate(None, None),
+        "99": Fate("12", None),
+    } == FATES
+    for ending in range(100):
+        assert fate_of(f"+370600000{ending:02d}") == FATES.get(f"{ending:02d}", Fate(None, "delivered"))
+
+
+async def test_the_table_is_served_and_kept(simulator: Simulator) -> None:
+    served = (await simulator.get("/_fates")).json()
+    assert served["any_other"]["final"] == "delivered"
+    assert len(served["fates"]) == len(FATES)
+    phones = {f"{ending:02d}": f"370600000{ending:02d}" for ending in range(100)}
+    answer = (await simulator.send(",".join(phones.values()))).json()
+    codes = {ending: answer[phone]["error"] for ending, phone in phones.items()}
+    ids = {ending: answer[phones[ending]]["id_sms"] for ending, code in codes.items() if code == "0"}
+    statuses = (await simulator.ask("status", state=",".join(ids.values()))).json()
+    for ending in phones:
+        fate = served["fates"].get(ending, served["any_other"])
+        assert codes[ending] == (fate["send_code"] or "0")
+        status = statuses.get(ids.get(ending))
+        if fate["object_form"]:
+            assert status.keys() == {"status", "time"}
+            assert status["status"] == "deliver"
+        else:
+            assert status == (None if codes[ending] != "0" else fate["final"])
+    assert (await simulator.ask("status", state=ids["98"])).json() == {"error": "18"}
+
+
+async def test_the_life_of_a_message(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    simulator = await start(delivery_seconds=10)
+    moment = [1_700_000_000.0]
+    monkeypatch.setattr(Ledger, "clock", lambda _ledger: moment[0])
+    phones = ["37060000000", "37060000090", "37060000091", "37060000092", "37060000097", "37060000098"]
+    ids = await simulator.accept(*phones)
+
+    async def words() -> list[str | None]:
+        answer = (await simulator.ask("status", state=",".join(ids))).json()
+        return [answer.get(message_id) for message_id in ids]
+
+    assert await words() == ["pending"] * 5 + [None]
+    moment[0] += 4.9
+    assert await words() == ["pending"] * 5 + [None]
+    moment[0] += 0.2
+    assert await words() == ["sent", "sent", "sent", "pending", "sent", None]
+    moment[0] += 4.8
+    assert await words() == ["sent", "sent", "sent", "pending", "sent", None]
+    moment[0] += 0.2
+    assert await words() == ["delivered", "not_deliver", "expired", "pending", "sent", None]
+    moment[0] += 1e6
+    assert await words() == ["delivered", "not_deliver", "expired", "pending", "sent", None]
+
+
+async def test_a_scheduled_message_begins_its_life_then(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    simulator = await start(delivery_seconds=0, timezone="UTC")
+    moment = [1_700_000_000.0]  # 2023-11-14 22:13:20 UTC
+    monkeypatch.setattr(Ledger, "clock", lambda _ledger: moment[0])
+    answers = [await simulator.send(sendingTime=at) for at in ("2023-11-14 22:14", "2023-11-14 22:14:00")]
+    ids = [reply.json()[PHONE]["id_sms"] for reply in answers]
+    past = (await simulator.send(sendingTime="2020-01-01 00:00")).json()[PHONE]["id_sms"]
+    asked = ",".join([*ids, past])
+    assert list((await simulator.ask("status", state=asked)).json().values()) == [
+        "pending",
+        "pending",
+        "delivered",
+    ]
+    moment[0] += 41
+    assert set((await simulator.ask("status", state=asked)).json().values()) == {"delivered"}
+    for wrong in ("2023-11-14", "14:06", "2023-02-30 10:00", "2023-1-14 22:14", "2023-11-14T22:14"):
+        assert (await simulator.send(sendingTime=wrong)).code == "30"
+
+
+LIFE: list[str | None] = ["pending", "sent"]
+
+
+@given(
+    st.integers(0, 99).map(lambda ending: fate_of(f"370600000{ending:02d}")),
+    st.floats(0, 100),
+    st.floats(0, 100),
+    st.floats(0, 50),
+)
+def test_a_life_never_goes_back(fate: Fate, age: float, older: float, delivery: float) -> None:
+    first, then = word_at(fate, age, delivery), word_at(fate, age + older, delivery)
+    order = [*LIFE, fate.final] if fate.final not in LIFE else LIFE
+    assert (first is None) == (then is None) == (fate.final is None)
+    if first is not None and then is not None:
+        assert order.index(first) <= order.index(then)
+        assert word_at(fate, delivery, delivery) == fate.final
+
+
+async def test_ids_nobody_knows_are_left_out(simulator: Simulator) -> None:
+    (message_id,) = await simulator.accept(PHONE)
+    other = str(int(message_id[:12]) + 1)
+    wrong = [
+        f"{message_id[:-1]}9",
+        f"{other[:12]}{message_id[12:]}",
+        message_id[:-1],
+        f"{message_id}1",
+        "",
+        "x" * 22,
+        f"{message_id[:12]}+{message_id[13:]}",
+    ]
+    answer = (await simulator.ask("status", state=",".join([*wrong, message_id]))).json()
+    assert answer == {message_id: "delivered"}
+    assert (await simulator.ask("status", state=",".join(wrong[:2]))).json() == {"error": "18"}

@@ -1,0 +1,114 @@
+"""The simulator as a process: how it starts and ends, what it logs, what it knows."""
+
+import asyncio
+import logging
+import os
+import signal
+import subprocess
+import sys
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from worker.simulator import lightsms
+from worker.simulator.options import Options
+
+from .conftest import DEADLINE_SECONDS, PHONE, Simulator, Start, until
+
+
+async def test_no_number_text_or_key_is_logged(
+    simulator: Simulator, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    await simulator.send(text="a secret word")
+    too_long = await simulator.get("/external/get/send.php?phone=" + ",".join([PHONE] * 800))
+    assert too_long.status == 400
+    assert "LineTooLong" in caplog.text
+
+    def broken(query: object, _key: str) -> str:
+        raise ValueError(f"cannot sign {query}")
+
+    monkeypatch.setattr(lightsms, "sign", broken)
+    assert (await simulator.send(text="a secret word")).status == 500
+    assert "ValueError at" in caplog.text
+    for kept in (PHONE, PHONE[-7:], "secret", simulator.options.api_key, "phone="):
+        assert kept not in caplog.text
+    assert simulator.options.api_key not in repr(simulator.options)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"login": ""},
+        {"api_key": ""},
+        {"balance": Decimal(-1)},
+        {"price": Decimal("-0.1")},
+        {"delivery_seconds": -1},
+        {"latency_seconds": -1},
+        {"max_recipients": 0},
+        {"error_form": "loud"},
+        {"forbidden_words": ("",)},
+        {"timezone": "Europe/Nowhere"},
+        {"timezone": "../etc/passwd"},
+    ],
+)
+def test_wrong_options_are_refused_with_a_sentence(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong)).split("_")[0]):
+        Options(**wrong)
+
+
+async def _begin(*arguments: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "worker.simulator",
+        *arguments,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+async def _accepted(simulator: Simulator, count: int) -> bool:
+    return await simulator.accepted() >= count
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_the_process_says_where_it_listens_and_ends_cleanly(number: int, start: Start) -> None:
+    process = await _begin("--port", "0", "--sender", "Shop", "--api-key", "another key", "--price", "0.05")
+    assert process.stdout is not None
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        line = (await process.stdout.readline()).decode()
+        assert line.startswith("simulator listening on http://127.0.0.1:")
+        here = await start(api_key="another key")
+        there = Simulator(line.split()[-1], here.options, here.session)
+        assert (await there.send(sender="Shop")).json()[PHONE]["cost"] == "0.05"
+        await there.fault("send", "hang_after", seconds=3600)
+        hanging = asyncio.create_task(there.speak(there.send_target()))
+        await until(lambda: _accepted(there, 2))
+        os.kill(process.pid, number)
+        rest, errors = await process.communicate()
+        assert await hanging == b""
+    assert (process.returncode, rest, errors) == (0, b"", b"")
+
+
+async def test_the_process_says_why_it_cannot_start(simulator: Simulator) -> None:
+    port = simulator.url.rsplit(":", 1)[1]
+    for arguments, words in (
+        (["--port", port], "cannot listen on"),
+        (["--max-recipients", "0"], "max_recipients"),
+    ):
+        process = await _begin(*arguments)
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            _, errors = await process.communicate()
+        assert process.returncode not in (0, None)
+        assert words in errors.decode()
+        assert "Traceback" not in errors.decode()
+
+
+def test_it_knows_nothing_of_campaigns() -> None:
+    program = """if True:
+        import sys, worker.simulator.__main__
+        sys.exit(any(name.split(".")[0] in ("campaigns", "celery") for name in sys.modules))
+    """
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

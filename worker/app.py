@@ -1,0 +1,70 @@
+"""The Celery application: `celery -A worker.app worker`, `celery -A worker.app beat`."""
+
+import sys
+from functools import cache
+from typing import Any
+
+import click
+from celery import Celery, signals
+
+from campaigns.domain.errors import CampaignError
+from campaigns.store import schema
+from worker.bootstrap import located
+from worker.logs import configure_logs
+from worker.queues import TICK
+from worker.runtime import Runtime
+from worker.settings import Settings, broker_url, load_settings
+
+
+class NotConfigured(CampaignError, click.ClickException):
+    """The settings will not do. Celery's command line prints the sentence; programs catch CampaignError."""
+
+    exit_code = 2
+
+
+@cache
+def settings() -> Settings:
+    """This process's settings, read once, with both URLs. Raises NotConfigured."""
+    try:
+        return located(load_settings())
+    except CampaignError as error:
+        raise NotConfigured(str(error)) from error
+
+
+def _configuration() -> dict[str, Any]:
+    # Evaluated when Celery first looks at its configuration: importing this module reads nothing.
+    now = settings()
+    assert now.redis_url is not None  # noqa: S101  `located` gave both
+    return {
+        "broker_url": broker_url(now.redis_url),
+        # No `expires`: it compares two machines' clocks, and a tick that comes late does no harm.
+        "beat_schedule": {"tick": {"task": TICK, "schedule": now.tick_seconds}},
+    }
+
+
+app = Celery("campaigns", include=["worker.tasks"])
+app.config_from_object("celeryconfig")
+app.add_defaults(_configuration)
+
+runtime = Runtime(settings)
+
+
+@signals.setup_logging.connect
+def _set_up_logs(**_: Any) -> None:
+    now = settings()
+    configure_logs(now.log_format, now.log_level)
+
+
+@signals.celeryd_init.connect
+def _check_schema(**_: Any) -> None:
+    """A worker that meets an older or newer schema says so and stops, before it takes a task."""
+    try:
+        runtime.run(lambda parts: schema.check(parts.database))
+    except CampaignError as error:
+        sys.stderr.write(f"Error: {error}\n")
+        raise SystemExit(1) from error
+
+
+@signals.worker_shutdown.connect
+def _close(**_: Any) -> None:
+    runtime.close()

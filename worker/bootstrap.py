@@ -1,0 +1,132 @@
+"""Builds the parts of a process out of the settings: the one door through which adapters come in."""
+
+import os
+import random
+import socket
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from math import ceil
+
+from redis.asyncio import Redis
+
+from campaigns.domain.errors import CampaignError, SubmissionError
+from campaigns.domain.policy import Account, Desk
+from campaigns.domain.provider import Provider
+from campaigns.pacing.bucket import Pace
+from campaigns.providers.lightsms import LightSms
+from campaigns.providers.wire import Wire
+from campaigns.store.session import Database
+from worker.embedded import stack as embedded
+from worker.embedded.stack import ServerUrls
+from worker.settings import (
+    LightSMSAccount,
+    Settings,
+    database_url_for_asyncpg,
+    database_url_for_sqlalchemy,
+    redis_client_url,
+)
+
+# Batches of an account in flight: what its pace can use in so many seconds, slow answers included.
+_PACE_SECONDS_IN_FLIGHT = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the stages need, alive inside one event loop."""
+
+    settings: Settings
+    database: Database
+    redis: Redis
+    desk: Desk
+
+
+def _provider(name: str, account: LightSMSAccount, wire: Wire) -> Provider:
+    return LightSms(
+        name=name,
+        login=account.login,
+        api_key=account.api_key.get_secret_value(),
+        base_url=account.base_url,
+        timeout_seconds=account.timeout_seconds,
+        max_recipients_per_request=account.max_recipients_per_request,
+        currency=account.currency,
+        wire=wire,
+    )
+
+
+def located(settings: Settings) -> Settings:
+    """The settings with both URLs: those given, or those of the running embedded stack of DATA_DIR.
+
+    Raises CampaignError with one sentence when there are neither.
+    """
+    if settings.database_url is not None and settings.redis_url is not None:
+        return settings
+    urls = embedded.running(settings.data_dir)
+    if urls is None:
+        raise CampaignError(
+            f"no servers: no embedded stack runs in {settings.data_dir}; start one with `campaigns up`, "
+            "or set CAMPAIGNS_DATABASE_URL and CAMPAIGNS_REDIS_URL"
+        )
+    return with_servers(settings, urls)
+
+
+def with_servers(settings: Settings, urls: ServerUrls) -> Settings:
+    """The settings with the addresses of embedded servers filled in."""
+    return settings.model_copy(update={"database_url": urls.database_url, "redis_url": urls.redis_url})
+
+
+def sender_of(settings: Settings, account: str, sender_id: str | None) -> str:
+    """Who a campaign is from: what was given, else the account's own. Raises CampaignError."""
+    chosen = sender_id or settings.account(account).sender_id
+    if chosen is None:
+        raise SubmissionError(
+            f"there is no sender id; give one, or set CAMPAIGNS_ACCOUNTS__{account.upper()}__SENDER_ID"
+        )
+    return chosen
+
+
+def worker_name() -> str:
+    """Who holds our leases: host, process and a token, so that a reused pid is nobody's heir."""
+    return f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+
+
+@asynccontextmanager
+async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
+    """Open everything one process needs, inside the running loop; close it all at the end.
+
+    Takes settings with both URLs (see `located`). Nothing is connected before it is used.
+    """
+    if settings.database_url is None or settings.redis_url is None:
+        raise CampaignError("both CAMPAIGNS_DATABASE_URL and CAMPAIGNS_REDIS_URL must be known here")
+    async with AsyncExitStack() as stack:
+        database = Database(
+            database_url_for_sqlalchemy(settings.database_url),
+            database_url_for_asyncpg(settings.database_url),
+        )
+        stack.push_async_callback(database.close)
+        # Without retries: a repeated script would take two places in the pace.
+        redis = Redis.from_url(
+            redis_client_url(settings.redis_url),
+            socket_timeout=5,
+            socket_connect_timeout=5,
+            health_check_interval=10,
+        )
+        stack.push_async_callback(redis.aclose)
+        wire = Wire()
+        stack.push_async_callback(wire.close)
+        accounts = {
+            name: Account(
+                _provider(name, account, wire),
+                Pace(
+                    redis,
+                    name,
+                    requests_per_second=account.requests_per_second,
+                    burst=account.burst,
+                ),
+                in_flight=ceil(account.requests_per_second * _PACE_SECONDS_IN_FLIGHT) + account.burst,
+            )
+            for name, account in settings.accounts.items()
+        }
+        desk = Desk(accounts, settings.policy(), worker_name(), random.random)
+        yield Parts(settings, database, redis, desk)

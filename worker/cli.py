@@ -1,0 +1,437 @@
+"""`campaigns`: the operator's door. Exit codes: 0 done, 1 it failed, 2 wrong usage or settings."""
+
+import asyncio
+import csv
+import json
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO, Literal, NoReturn, TypeVar
+from uuid import UUID
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from campaigns import aggregation, batching, sending, submission
+from campaigns.domain.errors import CampaignError, NotFound
+from campaigns.domain.phone import mask
+from campaigns.domain.recipients import read_recipients
+from campaigns.domain.states import CampaignState
+from campaigns.store import schema
+from campaigns.store.intake import TakenIn
+from worker import demo as demonstration
+from worker import display, stack
+from worker.bootstrap import Parts, sender_of
+from worker.doctor import examine
+from worker.runtime import run_once
+from worker.settings import Settings, SettingsError, load_settings
+from worker.simulator import server as simulator_server
+from worker.simulator.options import Options
+
+_T = TypeVar("_T")
+_LOOK_SECONDS = 0.5
+_SLICE_BYTES = 65_536
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # a traceback with locals would show texts and numbers
+    help="Send bulk SMS campaigns without losing a message and without sending one twice.",
+)
+account_app = typer.Typer(no_args_is_help=True, help="Ask about one account, or let it go on.")
+suppression_app = typer.Typer(no_args_is_help=True, help="Numbers that are never sent to.")
+app.add_typer(account_app, name="account")
+app.add_typer(suppression_app, name="suppression")
+
+CampaignId = Annotated[str, typer.Argument(metavar="ID", help="The campaign's id.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for other programs.")]
+Watch = Annotated[bool, typer.Option("--watch", help="Follow it until it is over.")]
+
+
+def main() -> NoReturn:
+    """The console script. Turns our errors into one sentence and an exit code."""
+    try:
+        app()
+    except SettingsError as error:
+        _complain(error)
+        sys.exit(2)
+    except CampaignError as error:
+        _complain(error)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:  # `campaigns export … | head`
+        sys.stderr.close()
+        sys.exit(1)
+    sys.exit(0)
+
+
+def _complain(error: CampaignError) -> None:
+    for line in str(error).splitlines():
+        err.print(f"Error: {line}", markup=False)
+
+
+def _id(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise NotFound(f"{text!r} is no campaign id; see: campaigns list") from None
+
+
+def _do(work: Callable[[Parts], Awaitable[_T]], settings: Settings | None = None) -> _T:
+    """Run one piece of work with the servers there are (or embedded ones for its own time)."""
+    with stack.located_servers(settings or load_settings()) as located:
+
+        async def checked(parts: Parts) -> _T:
+            await schema.check(parts.database)
+            return await work(parts)
+
+        return run_once(located, checked)
+
+
+def _print_json(value: object) -> None:
+    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
+# --- campaigns ---------------------------------------------------------------------------------------
+
+
+@app.command()
+def submit(  # noqa: PLR0913, PLR0917  the public contract names them
+    file: Annotated[str, typer.Argument(metavar="FILE", help="CSV or JSONL; - for standard input.")],
+    account: Annotated[str, typer.Option(help="The account to send through.")],
+    text: Annotated[str, typer.Option(help="What to send; {column} is filled in for each recipient.")],
+    sender_id: Annotated[str | None, typer.Option(help="Who it is from; else the account's own.")] = None,
+    name: Annotated[str | None, typer.Option(help="What people call it; else the file's name.")] = None,
+    submission_key: Annotated[
+        str | None, typer.Option(help="The same key with the same content is the same campaign.")
+    ] = None,
+    phone_column: Annotated[str, typer.Option(help="The column with the number.")] = "phone",
+    region: Annotated[str | None, typer.Option(help="Where national numbers are at home, e.g. LT.")] = None,
+    watch: Watch = False,
+    as_json: AsJson = False,
+) -> None:
+    """Take a campaign in: the whole file or nothing."""
+    settings = load_settings()
+    known = settings.account(account.lower())
+    wanted = submission.Submission(
+        account=account.lower(),
+        text=text,
+        sender_id=sender_of(settings, account.lower(), sender_id),
+        name=name or ("standard input" if file == "-" else Path(file).stem),
+        submission_key=submission_key,
+        phone_column=phone_column,
+        region=region.upper() if region else None,
+        currency=known.currency,
+    )
+
+    async def work(parts: Parts) -> None:
+        with _opened(file) as stream:
+            reader = read_recipients(iter(lambda: stream.read(_SLICE_BYTES), b""), format=None, name=file)
+            with err.status("reading …") as status:
+                taken = await submission.submit(
+                    parts.database,
+                    parts.desk.policy,
+                    wanted,
+                    reader,
+                    batch_size=batching.BATCH_SIZE,
+                    progress=lambda count: status.update(f"reading … {count} rows"),
+                )
+        if not as_json:
+            await _tell(parts, taken)
+        if watch:
+            await _watch(parts, taken.id, err if as_json else out)
+        if as_json:
+            _print_json(aggregation.as_json(await aggregation.status(parts.database, taken.id)))
+
+    _do(work, settings)
+
+
+@contextmanager
+def _opened(file: str) -> Iterator[BinaryIO]:
+    if file == "-":
+        yield sys.stdin.buffer
+        return
+    try:
+        stream = Path(file).open("rb")  # noqa: SIM115  closed below; opening alone may fail
+    except OSError as error:
+        raise CampaignError(f"{file} cannot be read: {error.strerror}") from error
+    with stream:
+        yield stream
+
+
+async def _tell(parts: Parts, taken: TakenIn) -> None:
+    if not taken.created:
+        out.print(f"this submission key is known: campaign {taken.id}, nothing was stored again")
+        return
+    out.print(f"campaign {taken.id}: {taken.recipient_count} recipients taken in")
+    for reason, count in taken.refused.items():
+        out.print(
+            f"  {count} not taken in: {reason} ({submission.REASONS.get(reason, reason)})", markup=False
+        )
+    rows = await aggregation.refusals(parts.database, taken.id, limit=10)
+    if rows:
+        more = " …" if sum(taken.refused.values()) > len(rows) else ""
+        out.print("  rows: " + ", ".join(f"{row} {reason}" for row, reason in rows) + more, markup=False)
+
+
+async def _watch(parts: Parts, campaign_id: UUID, console: Console) -> None:
+    await display.watch(
+        console,
+        lambda: aggregation.status(parts.database, campaign_id),
+        lambda: asyncio.sleep(_LOOK_SECONDS),
+    )
+
+
+@app.command()
+def status(campaign_id: CampaignId, watch: Watch = False, as_json: AsJson = False) -> None:
+    """How a campaign stands: totals by state, cost, segments."""
+
+    async def work(parts: Parts) -> None:
+        wanted = _id(campaign_id)
+        if watch:
+            await _watch(parts, wanted, err if as_json else out)
+        overview = await aggregation.status(parts.database, wanted)
+        if as_json:
+            _print_json(aggregation.as_json(overview))
+        elif not watch:
+            out.print(display.campaign(overview))
+
+    _do(work)
+
+
+@app.command("list")
+def list_campaigns(
+    limit: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 100, as_json: AsJson = False
+) -> None:
+    """The newest campaigns."""
+    overviews = _do(lambda parts: aggregation.newest(parts.database, limit=limit))
+    if as_json:
+        _print_json([aggregation.as_json(overview) for overview in overviews])
+    elif overviews:
+        out.print(display.campaigns(overviews))
+    else:
+        out.print("no campaigns yet")
+
+
+@app.command()
+def export(
+    campaign_id: CampaignId,
+    file_format: Annotated[Literal["csv", "jsonl"], typer.Option("--format")] = "csv",
+    refused: Annotated[bool, typer.Option(help="The recipients not taken in, by row, instead.")] = False,
+) -> None:
+    """Every recipient and what became of the message, a row each, streamed to standard output."""
+
+    async def work(parts: Parts) -> None:
+        wanted = _id(campaign_id)
+        if refused:
+            rows = await aggregation.refusals(parts.database, wanted)
+            _write(["row", "reason"], ({"row": row, "reason": reason} for row, reason in rows), file_format)
+            return
+        await aggregation.status(parts.database, wanted)
+        columns, lines = await aggregation.export(parts.database, wanted)
+        await _write_all(columns, lines, file_format)
+
+    _do(work)
+
+
+def _write(columns: list[str], lines: Iterator[dict[str, Any]], file_format: str) -> None:
+    writer = csv.DictWriter(sys.stdout, columns, lineterminator="\n")
+    if file_format == "csv":
+        writer.writeheader()
+    for line in lines:
+        if file_format == "csv":
+            writer.writerow(line)
+        else:
+            sys.stdout.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+async def _write_all(columns: list[str], lines: AsyncIterator[dict[str, Any]], file_format: str) -> None:
+    writer = csv.DictWriter(sys.stdout, columns, restval="", lineterminator="\n")
+    if file_format == "csv":
+        writer.writeheader()
+    async for line in lines:
+        if file_format == "csv":
+            writer.writerow(line)
+        else:
+            sys.stdout.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+def _change(campaign_id: str, target: CampaignState, done: str) -> None:
+    async def work(parts: Parts) -> None:
+        changed = await aggregation.change_state(parts.database, _id(campaign_id), target)
+        overview = await aggregation.status(parts.database, _id(campaign_id))
+        waiting = display.unsettled_states(overview)
+        rest = ", ".join(f"{count} {state}" for state, count in waiting.items())
+        out.print(done if changed else f"it was {overview.state} already" + (f"; {rest}" if rest else ""))
+
+    _do(work)
+
+
+@app.command()
+def pause(campaign_id: CampaignId) -> None:
+    """Stop handing over within one batch; what was handed over is still followed to its end."""
+    _change(campaign_id, CampaignState.PAUSED, "paused")
+
+
+@app.command()
+def resume(campaign_id: CampaignId) -> None:
+    """Go on with a paused campaign."""
+    _change(campaign_id, CampaignState.RUNNING, "running")
+
+
+@app.command()
+def cancel(campaign_id: CampaignId) -> None:
+    """Never hand over what is still queued; what was handed over is followed to its end."""
+    _change(campaign_id, CampaignState.CANCELLED, "cancelled")
+
+
+# --- accounts and the suppression list ---------------------------------------------------------------
+
+
+@account_app.callback()
+def account(context: typer.Context, name: Annotated[str, typer.Argument(metavar="A")]) -> None:
+    """Ask about account A, or let it go on."""
+    context.obj = name.lower()
+
+
+@account_app.command()
+def balance(context: typer.Context, as_json: AsJson = False) -> None:
+    """What is left on it, says the provider."""
+    settings = load_settings()
+    settings.account(context.obj)
+    money = _do(lambda parts: parts.desk.accounts[context.obj].provider.balance(), settings)
+    amount = aggregation.amount_text(money.amount)
+    if as_json:
+        _print_json({"account": context.obj, "amount": amount, "currency": money.currency})
+    else:
+        out.print(f"{amount} {money.currency or ''}".strip())
+
+
+@account_app.command()
+def stats(
+    context: typer.Context,
+    month: Annotated[str, typer.Option(metavar="YYYY-MM", help="Which month.")],
+    as_json: AsJson = False,
+) -> None:
+    """The provider's own statistics of a month, by day."""
+    settings = load_settings()
+    settings.account(context.obj)
+    days = _do(lambda parts: parts.desk.accounts[context.obj].provider.statistics(month), settings)
+    if as_json:
+        _print_json(
+            [
+                {
+                    "date": day.date,
+                    "provider_state": day.provider_state,
+                    "cost": str(day.cost),
+                    "segment_count": day.segment_count,
+                }
+                for day in days
+            ]
+        )
+        return
+    table = Table("date", "state", "cost", "segments", box=None, pad_edge=False)
+    for day in days:
+        table.add_row(day.date, day.provider_state, str(day.cost), str(day.segment_count))
+    out.print(table if days else f"nothing in {month}")
+
+
+@account_app.command("resume")
+def resume_account(context: typer.Context) -> None:
+    """Lift the hold on it, now that its trouble is mended."""
+    lifted = _do(lambda parts: sending.resume_account(parts.database, context.obj))
+    out.print("it may send again" if lifted else "it was not on hold")
+
+
+@suppression_app.command("add")
+def suppress(
+    phones: Annotated[list[str], typer.Argument(metavar="PHONE…")],
+    reason: Annotated[str, typer.Option(help="Why.")] = "asked not to be sent to",
+    region: Annotated[str | None, typer.Option(help="Where national numbers are at home.")] = None,
+) -> None:
+    """Never send to these numbers: later submissions leave them out."""
+    count = _do(lambda parts: submission.suppress(parts.database, phones, region, reason))
+    out.print(f"{count} added")
+
+
+@suppression_app.command("remove")
+def unsuppress(
+    phones: Annotated[list[str], typer.Argument(metavar="PHONE…")],
+    region: Annotated[str | None, typer.Option(help="Where national numbers are at home.")] = None,
+) -> None:
+    """Take numbers off the list."""
+    count = _do(lambda parts: submission.unsuppress(parts.database, phones, region))
+    out.print(f"{count} removed")
+
+
+@suppression_app.command("list")
+def suppressed(
+    full: Annotated[bool, typer.Option(help="Show whole numbers.")] = False,
+) -> None:
+    """The list, oldest first."""
+    for phone, reason, created_at in _do(lambda parts: submission.suppressed(parts.database)):
+        out.print(f"{phone if full else mask(phone)}\t{created_at:%Y-%m-%d}\t{reason}", markup=False)
+
+
+# --- running it --------------------------------------------------------------------------------------
+
+
+@app.command()
+def up(workers: Annotated[int, typer.Option(min=1, max=64, help="Worker processes.")] = 1) -> None:
+    """Run the whole stack in this terminal: servers, workers, beat."""
+    stack.up(load_settings(), workers=workers, say=lambda line: err.print(line, markup=False))
+
+
+@app.command()
+def demo(
+    recipients: Annotated[Path | None, typer.Argument(help="A file; else the example.")] = None,
+) -> None:
+    """Run the main job once, on a simulated provider."""
+    settings = load_settings()
+    try:
+        code = demonstration.run(settings, recipients or demonstration.default_recipients(), out)
+    except KeyboardInterrupt:
+        out.print("\nstopped; nothing runs any more")
+        raise
+    raise typer.Exit(code)
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database schema to head."""
+    with stack.located_servers(load_settings()) as located:
+        revision = run_once(located, lambda parts: schema.migrate(parts.database))
+    out.print(f"the schema is at {revision}")
+
+
+@app.command()
+def simulator(
+    port: Annotated[int, typer.Option(help="0: any free one.")] = 8025,
+    host: Annotated[str, typer.Option()] = "127.0.0.1",
+    delivery_seconds: Annotated[float, typer.Option(min=0, help="From acceptance to the final word.")] = 2.0,
+    latency_seconds: Annotated[float, typer.Option(min=0, help="How late it answers.")] = 0.0,
+) -> None:
+    """Serve the providers' wire over HTTP, with faults on request: no SMS leaves it."""
+    try:
+        simulator_server.run(
+            host, port, Options(delivery_seconds=delivery_seconds, latency_seconds=latency_seconds)
+        )
+    except OSError as error:
+        raise CampaignError(f"the simulator cannot listen on {host}:{port}: {error.strerror}") from error
+
+
+@app.command()
+def doctor() -> None:
+    """Check settings, database, Redis, schema and accounts; one line each."""
+    healthy = True
+    for name, ok, sentence in examine():
+        healthy = healthy and ok
+        out.print(f"{'ok   ' if ok else 'FAIL '} {name}: {sentence}", markup=False)
+    raise typer.Exit(0 if healthy else 1)

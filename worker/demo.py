@@ -1,0 +1,156 @@
+"""`campaigns demo`: the main job once, before your eyes, against a simulated provider."""
+
+import asyncio
+import re
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from importlib.resources import files
+from pathlib import Path
+from subprocess import Popen
+
+from rich.console import Console
+
+from campaigns import aggregation, batching, submission
+from campaigns.domain.errors import CampaignError
+from campaigns.domain.recipients import read_recipients
+from campaigns.store import schema
+from campaigns.store.intake import TakenIn
+from worker import display, stack
+from worker.bootstrap import Parts
+from worker.runtime import run_once
+from worker.settings import PREFIX, Settings, load_settings
+
+TEXT = "Spring sale in {city}: 20% off everything until Sunday. Reply STOP to opt out."
+_ACCOUNT = "demo"
+_SIMULATOR_SECONDS = 20.0
+_LISTENING = re.compile(rb"simulator listening on (http://\S+)")
+
+
+def run(settings: Settings, recipients: Path, console: Console) -> int:
+    """Run it. Gives the exit code: 0 when the campaign finished and its totals add up.
+
+    Everything it starts it stops, whatever happens; what it stored stays in DATA_DIR.
+    """
+    if not recipients.is_file():
+        raise CampaignError(
+            f"{recipients} is not there; run the demo from the project's folder or name a file"
+        )
+    with ExitStack() as resources:
+        resources.enter_context(stack.stopping_on_signals())
+        console.print("starting PostgreSQL and Redis …")
+        located = resources.enter_context(stack.located_servers(settings))
+        run_once(located, lambda parts: schema.migrate(parts.database))
+        logs = (located.data_dir / "demo").resolve()
+        logs.mkdir(parents=True, exist_ok=True)
+        family = resources.enter_context(stack.children())
+        url = _start_simulator(family, located, logs)
+        environment = stack.environment_for(located, _demo_settings(url), without_ours=True)
+        # Their working directory holds no .env: a demonstration must not meet a real account.
+        for name, command in (("worker", "worker"), ("beat", "beat")):
+            family.start(
+                name, stack.celery_command(command), environment, directory=logs, log=logs / f"{name}.log"
+            )
+        console.print(
+            f"simulator at {url}, celery worker and celery beat are running; submitting {recipients}"
+        )
+        return run_once(
+            load_settings(environment, env_file=None),
+            lambda parts: _main_job(
+                parts, recipients, console, logs, lambda: family.look_after(console.print)
+            ),
+        )
+
+
+def _demo_settings(url: str) -> Mapping[str, str]:
+    account = f"{PREFIX}ACCOUNTS__{_ACCOUNT.upper()}__"
+    return {
+        f"{account}PROVIDER": "lightsms",
+        f"{account}LOGIN": "YourLogin",
+        f"{account}API_KEY": "your_api_key",
+        f"{account}SENDER_ID": "Demo",
+        f"{account}BASE_URL": url,
+        f"{account}CURRENCY": "EUR",
+        f"{account}REQUESTS_PER_SECOND": "20",
+        # A day's work in half a minute: quick questions, and a deadline one can wait for.
+        f"{PREFIX}POLL__FIRST_SECONDS": "1",
+        f"{PREFIX}POLL__MAX_SECONDS": "4",
+        f"{PREFIX}POLL__GIVE_UP_SECONDS": "20",
+        f"{PREFIX}LOG_FORMAT": "json",
+    }
+
+
+def _start_simulator(family: stack.Children, located: Settings, logs: Path) -> str:
+    log = logs / "simulator.log"
+    begin = log.stat().st_size if log.exists() else 0
+    process = family.start(
+        "simulator",
+        [sys.executable, "-m", "worker.simulator", "--port", "0", "--delivery-seconds", "4"],
+        stack.environment_for(located, {}, without_ours=True),
+        log=log,
+        restart=False,
+    )
+    return _listening(process, log, begin)
+
+
+def _listening(process: "Popen[bytes]", log: Path, begin: int) -> str:
+    deadline = time.monotonic() + _SIMULATOR_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        found = _LISTENING.search(log.read_bytes()[begin:])
+        if found:
+            return found[1].decode()
+        time.sleep(0.05)
+    raise CampaignError(f"the simulator did not start; see {log}")
+
+
+async def _main_job(
+    parts: Parts, recipients: Path, console: Console, logs: Path, look_after: Callable[[], None]
+) -> int:
+    taken = await _submit(parts, recipients)
+    console.print(f"campaign {taken.id}: {taken.recipient_count} recipients taken in", highlight=False)
+    for row, reason in await aggregation.refusals(parts.database, taken.id, limit=3):
+        console.print(f"  not row {row}: {submission.REASONS[reason]}", highlight=False)
+
+    async def pause() -> None:
+        look_after()
+        await asyncio.sleep(0.25)
+
+    overview = await display.watch(console, lambda: aggregation.status(parts.database, taken.id), pause)
+    if not console.is_terminal:
+        console.print(display.campaign(overview))
+    differing = await aggregation.verify(parts.database, taken.id)
+    console.print(
+        "the totals agree with a recount of the messages" if not differing else f"DIFFER: {differing}"
+    )
+    console.print(
+        f"kept in {parts.settings.data_dir.resolve()} (logs in {logs}); look again with:\n"
+        f"  campaigns status {taken.id}\n  campaigns export {taken.id}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    return 1 if differing else 0
+
+
+async def _submit(parts: Parts, recipients: Path) -> TakenIn:
+    with recipients.open("rb") as file:
+        reader = read_recipients(iter(lambda: file.read(65_536), b""), format=None, name=recipients.name)
+        return await submission.submit(
+            parts.database,
+            parts.desk.policy,
+            submission.Submission(
+                account=_ACCOUNT,
+                text=TEXT,
+                sender_id="Demo",
+                name="Spring sale",
+                region="LT",
+                currency=parts.settings.account(_ACCOUNT).currency,
+            ),
+            reader,
+            batch_size=batching.BATCH_SIZE,
+        )
+
+
+def default_recipients() -> Path:
+    """The example that comes with the project's folder."""
+    return Path(str(files("worker"))).parent / "examples" / "spring_sale.csv"

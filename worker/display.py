@@ -1,0 +1,133 @@
+"""What an operator sees: tables, a live progress display, plain sentences."""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from rich.console import Console, Group, RenderableType
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from campaigns import aggregation
+from campaigns.domain.states import SETTLED, CampaignState, MessageState
+from campaigns.store.campaign import Overview
+
+_COLOURS: dict[MessageState, str] = {
+    MessageState.SUPPRESSED: "dim",
+    MessageState.CANCELLED: "dim",
+    MessageState.QUEUED: "white",
+    MessageState.SENDING: "yellow",
+    MessageState.IN_DOUBT: "bold magenta",
+    MessageState.ACCEPTED: "cyan",
+    MessageState.SENT: "cyan",
+    MessageState.BUFFERED: "cyan",
+    MessageState.UNKNOWN: "magenta",
+    MessageState.EXPIRED: "red",
+    MessageState.UNDELIVERED: "red",
+    MessageState.FAILED: "red",
+    MessageState.REJECTED: "red",
+    MessageState.DELIVERED: "green",
+    MessageState.READ: "bold green",
+}
+
+
+def is_over(overview: Overview) -> bool:
+    """Whether nothing more will happen to a campaign."""
+    return overview.finished_at is not None
+
+
+def campaign(overview: Overview) -> RenderableType:
+    """One campaign: how far it is, its messages by state, its cost."""
+    settled, total = aggregation.settled_count(overview), overview.recipient_count
+    head = Text.assemble(
+        (overview.name, "bold"), "  ", (str(overview.id), "dim"), "  ", (overview.state.value, "bold")
+    )
+    bar = Table.grid(padding=(0, 1))
+    bar.add_row(
+        ProgressBar(total=max(total, 1), completed=settled, width=44), f"{settled} of {total} settled"
+    )
+    states = Table.grid(padding=(0, 2))
+    for state in MessageState:
+        count = overview.totals[state]
+        if count:
+            share = ProgressBar(
+                total=max(total, 1), completed=count, width=24, complete_style=_COLOURS[state]
+            )
+            states.add_row(Text(state.value, style=_COLOURS[state]), Text(str(count), justify="right"), share)
+    lines: list[RenderableType] = [head, bar, states, Text(_money(overview))]
+    if overview.refused:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in overview.refused.items())
+        lines.append(Text(f"not taken in: {reasons}", style="yellow"))
+    if overview.held:
+        lines.append(Text(f"account {overview.account} is on hold: {overview.held}", style="bold red"))
+    elif overview.trouble and not is_over(overview):
+        lines.append(Text(f"last trouble: {overview.trouble}", style="yellow"))
+    return Group(*lines)
+
+
+def _money(overview: Overview) -> str:
+    currency = f" {overview.currency}" if overview.currency else ""
+    return f"cost {aggregation.amount_text(overview.cost)}{currency}, {overview.segment_count} segments"
+
+
+def campaigns(overviews: Sequence[Overview]) -> RenderableType:
+    """Many campaigns, a line each."""
+    table = Table(box=None, pad_edge=False)
+    for column in ("id", "name", "account", "state", "settled", "in doubt", "delivered", "cost", "created"):
+        table.add_column(column, no_wrap=column == "id")
+    for overview in overviews:
+        delivered = overview.totals[MessageState.DELIVERED] + overview.totals[MessageState.READ]
+        table.add_row(
+            str(overview.id),
+            overview.name,
+            overview.account,
+            f"{overview.state.value} (on hold)" if overview.held else overview.state.value,
+            f"{aggregation.settled_count(overview)} of {overview.recipient_count}",
+            str(overview.totals[MessageState.IN_DOUBT]),
+            str(delivered),
+            aggregation.amount_text(overview.cost),
+            overview.created_at.strftime("%Y-%m-%d %H:%M"),
+        )
+    return table
+
+
+async def watch(
+    console: Console,
+    look: Callable[[], Awaitable[Overview]],
+    pause: Callable[[], Awaitable[None]],
+) -> Overview:
+    """Show a campaign until it is over, redrawn in place on a terminal, a line a change elsewhere."""
+    from rich.live import Live  # noqa: PLC0415  only here, and it costs start-up time
+
+    if not console.is_terminal:
+        last = ""
+        while True:
+            overview = await look()
+            line = _line(overview)
+            if line != last:
+                console.print(line, markup=False, highlight=False)
+                last = line
+            if is_over(overview):
+                return overview
+            await pause()
+    with Live(console=console, auto_refresh=False) as live:
+        while True:
+            overview = await look()
+            live.update(campaign(overview), refresh=True)
+            if is_over(overview):
+                return overview
+            await pause()
+
+
+def _line(overview: Overview) -> str:
+    counts = " ".join(f"{state.value}={count}" for state, count in overview.totals.items() if count)
+    return f"{overview.state.value}: {counts}"
+
+
+def unsettled_states(overview: Overview) -> dict[str, int]:
+    """What a campaign still waits for."""
+    return {s.value: n for s, n in overview.totals.items() if n and s not in SETTLED}
+
+
+def stopped_state(state: CampaignState) -> str:
+    """How a state reads after an operator's command."""
+    return "running again" if state is CampaignState.RUNNING else state.value

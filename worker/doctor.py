@@ -1,0 +1,96 @@
+"""`campaigns doctor`: looks at everything a campaign needs, and says in one line each how it is."""
+
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack
+from functools import partial
+
+from redis.exceptions import RedisError
+
+from campaigns import aggregation, sending
+from campaigns.domain.errors import CampaignError
+from campaigns.store import schema
+from worker import stack
+from worker.bootstrap import Parts
+from worker.runtime import run_once
+from worker.settings import Settings, load_settings, safe_url
+
+Finding = tuple[str, bool, str]
+"""What was looked at, whether it is well, and one sentence."""
+
+
+def examine() -> Iterator[Finding]:
+    """Look at settings, database, schema, Redis, each account and the newest campaigns, in this order.
+
+    Sends nothing and changes nothing; asks each account for its balance, which costs nothing.
+    """
+    try:
+        settings = load_settings()
+    except CampaignError as error:
+        yield "settings", False, str(error)
+        return
+    yield "settings", True, f"{len(settings.accounts)} account(s)"
+    with ExitStack() as resources:
+        try:
+            located = resources.enter_context(stack.located_servers(settings))
+        except CampaignError as error:
+            yield "servers", False, str(error)
+            return
+        yield from run_once(located, lambda parts: _examine(parts, settings))
+
+
+async def _examine(parts: Parts, settings: Settings) -> list[Finding]:
+    findings = [
+        await _try("database", lambda: _database(parts, settings)),
+        await _try("schema", lambda: schema.check(parts.database)),
+        await _try("redis", lambda: _redis(parts, settings)),
+    ]
+    for name in parts.desk.accounts:
+        findings.append(await _try(f"account {name}", partial(_account, parts, name)))
+    if all(ok for _, ok, _ in findings[:2]):
+        findings.append(await _try("totals", lambda: _totals(parts)))
+    if not parts.desk.accounts:
+        findings.append(
+            ("accounts", False, "none is set up: set CAMPAIGNS_ACCOUNTS__MAIN__PROVIDER and its fields")
+        )
+    return findings
+
+
+async def _try(name: str, look: Callable[[], Awaitable[str]]) -> Finding:
+    try:
+        return name, True, await look()
+    except (CampaignError, RedisError, OSError) as error:
+        return name, False, str(error) or type(error).__name__
+
+
+async def _database(parts: Parts, settings: Settings) -> str:
+    async with parts.database.connection() as connection:
+        version = await connection.fetchval("SHOW server_version")
+    where = safe_url(settings.database_url) if settings.database_url else f"embedded in {settings.data_dir}"
+    return f"PostgreSQL {version}, {where}"
+
+
+async def _redis(parts: Parts, settings: Settings) -> str:
+    version = (await parts.redis.info("server"))["redis_version"]
+    where = safe_url(settings.redis_url) if settings.redis_url else f"embedded in {settings.data_dir}"
+    return f"Redis {version}, {where}"
+
+
+async def _account(parts: Parts, name: str) -> str:
+    for hold in await sending.holds(parts.database):
+        if hold.account == name:
+            raise CampaignError(
+                f"on hold since {hold.since:%Y-%m-%d %H:%M} UTC: {hold.reason}; "
+                f"it resumes by itself when its balance says so, or by: campaigns account {name} resume"
+            )
+    money = await parts.desk.accounts[name].provider.balance()
+    return f"balance {aggregation.amount_text(money.amount)} {money.currency or ''}".strip()
+
+
+async def _totals(parts: Parts) -> str:
+    newest = await aggregation.newest(parts.database, limit=5)
+    for overview in newest:
+        if differing := await aggregation.verify(parts.database, overview.id):
+            raise CampaignError(
+                f"campaign {overview.id}: tally and recount differ for {', '.join(differing)}"
+            )
+    return f"tallies and recount agree for the newest {len(newest)} campaigns"

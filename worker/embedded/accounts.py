@@ -1,0 +1,133 @@
+"""Whom the servers run as when we are root, and what that account must be able to reach.
+
+PostgreSQL refuses to run as root. Started by root it therefore runs, and Redis with it, as an
+unprivileged account. Started by anybody else, everything runs as oneself and nothing here is needed.
+"""
+
+import logging
+import os
+import pwd
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from worker.embedded.errors import EmbeddedUnavailable
+
+_log = logging.getLogger(__name__)
+
+_SEARCH = 0o1
+_READ = 0o4
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An unprivileged account of this machine."""
+
+    uid: int
+    gid: int
+    name: str
+
+
+def account_for(data_dir: Path) -> Account | None:
+    """The account that runs the servers of `data_dir`, or None for oneself.
+
+    Who owns the data already keeps it, so that a directory filled by one account is never opened by
+    another; then the owner of `data_dir`; then `postgres`, then `nobody`. Raises EmbeddedUnavailable.
+    """
+    if os.geteuid() != 0:
+        return None
+    for directory in (data_dir / "postgres", data_dir / "redis", data_dir):
+        try:
+            owner = directory.stat().st_uid
+            if owner != 0:
+                return _account(pwd.getpwuid(owner))
+        except (FileNotFoundError, KeyError):  # not made yet, or its owner has no account here
+            continue
+    for name in ("postgres", "nobody"):
+        try:
+            return _account(pwd.getpwnam(name))
+        except KeyError:
+            continue
+    raise EmbeddedUnavailable(
+        "PostgreSQL does not run as root and there is neither an account postgres nor nobody: "
+        "run this as an ordinary user."
+    )
+
+
+def _account(entry: pwd.struct_passwd) -> Account:
+    return Account(uid=entry.pw_uid, gid=entry.pw_gid, name=entry.pw_name)
+
+
+def make_private(directory: Path, account: Account | None) -> None:
+    """Make `directory` (its parent exists) one that only its owner can enter, or take an own one over.
+
+    Raises EmbeddedUnavailable when it belongs to somebody else or is no directory: under a shared
+    directory such as /tmp another user may have put it there first.
+    """
+    try:
+        directory.mkdir(mode=0o700)
+    except FileExistsError:
+        found = directory.lstat()
+        ours = {os.geteuid(), account.uid if account else os.geteuid()}
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid not in ours:
+            raise EmbeddedUnavailable(
+                f"{directory} belongs to somebody else or is no directory: remove it, "
+                "or set TMPDIR to a directory of your own."
+            ) from None
+        directory.chmod(0o700)
+    give(directory, account)
+
+
+def give(path: Path, account: Account | None) -> None:
+    """Make `path` belong to `account`; nothing to do for oneself."""
+    if account is not None:
+        os.chown(path, account.uid, account.gid, follow_symlinks=False)
+
+
+def open_way(path: Path, account: Account | None) -> None:
+    """Let `account` pass every directory above `path`; adds a missing search bit, nothing more.
+
+    Raises EmbeddedUnavailable when a directory on the way cannot be opened. Idempotent.
+    """
+    if account is not None:
+        for directory in reversed(path.parents):
+            _allow(directory, account, _SEARCH)
+
+
+def open_tree(top: Path, account: Account | None) -> None:
+    """Let `account` read everything under `top`, and run what its owner may run; adds bits, takes none.
+
+    Installed under a strict umask, the files of a wheel are readable by nobody but root. Raises
+    EmbeddedUnavailable. Idempotent.
+    """
+    if account is None:
+        return
+    open_way(top, account)
+    _allow(top, account, _SEARCH | _READ)
+    for folder, directories, files in os.walk(top):
+        for name in directories + files:
+            path = Path(folder, name)
+            real = path.resolve() if path.is_symlink() else path
+            if real != path:  # an installer that links its files out of a cache
+                open_way(real, account)
+            runs = real.stat().st_mode & stat.S_IXUSR
+            _allow(real, account, _READ | _SEARCH if runs else _READ)
+
+
+def _allow(path: Path, account: Account, wanted: int) -> None:
+    """Give `account` the rwx bits `wanted` on `path`, in the one class (owner, group, others) it is in."""
+    found = path.stat()
+    shift = 6 if found.st_uid == account.uid else 3 if found.st_gid == account.gid else 0
+    missing = wanted & ~(found.st_mode >> shift)
+    if not missing:
+        return
+    try:
+        path.chmod(stat.S_IMODE(found.st_mode) | missing << shift)
+    except OSError as error:
+        raise EmbeddedUnavailable(
+            f"The account {account.name}, which runs PostgreSQL when we are root, cannot reach {path} "
+            f"({error.strerror}): put the virtual environment and the data directory somewhere it can, "
+            "or run this as an ordinary user."
+        ) from error
+    if path.is_dir():
+        _log.warning("added mode %03o to %s: the account %s must pass", missing << shift, path, account.name)

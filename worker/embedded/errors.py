@@ -1,0 +1,11 @@
+"""What a person is told when the embedded servers cannot be had."""
+
+from campaigns.domain.errors import CampaignError
+
+
+class EmbeddedUnavailable(CampaignError):  # noqa: N818  named as its siblings in campaigns.domain.errors
+    """The embedded servers are not installed, or could not be started or stopped: what, why, how to mend."""
+
+
+class Interrupted(EmbeddedUnavailable):
+    """A signal asked us to leave before the servers were ready."""

@@ -1,0 +1,18 @@
+"""Names of tasks and queues: one list, used by the tasks, the routes, beat, compose and the tests."""
+
+SUBMIT = "campaigns.submit"
+TICK = "campaigns.tick"
+SEND_BATCH = "campaigns.send_batch"
+POLL_BATCH = "campaigns.poll_batch"
+PROBE_ACCOUNT = "campaigns.probe_account"
+
+QUEUE_OF: dict[str, str] = {
+    SUBMIT: "submission",
+    TICK: "tick",
+    SEND_BATCH: "sending",
+    POLL_BATCH: "receipts",
+    PROBE_ACCOUNT: "tick",
+}
+"""Separate queues, so that a flood of sends never starves the tick or the polls."""
+
+QUEUES: tuple[str, ...] = tuple(sorted(set(QUEUE_OF.values())))

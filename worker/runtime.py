@@ -1,0 +1,79 @@
+"""One event loop thread and one set of parts a process. Celery's tasks are threads that wait on it.
+
+Made lazily, on first use, in the process that uses it: a parent that forks leaves its child nothing
+shared. Celery has no native asyncio tasks; a loop a task would mean a connection a task.
+"""
+
+import asyncio
+import os
+import threading
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
+from typing import Any, TypeVar
+
+from worker.bootstrap import Parts, open_parts
+from worker.settings import Settings
+
+_T = TypeVar("_T")
+_CLOSE_SECONDS = 10.0
+
+
+class Runtime:
+    """The loop and the parts of this process. Safe to call from any thread."""
+
+    def __init__(self, settings: Callable[[], Settings]) -> None:
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._pid: int | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._context: AbstractAsyncContextManager[Parts] | None = None
+        self._parts: Parts | None = None
+
+    def run(self, work: Callable[[Parts], Coroutine[Any, Any, _T]]) -> _T:
+        """Run `work` on the loop and wait for its end. Raises what it raises."""
+        loop, parts = self._ensure()
+        return asyncio.run_coroutine_threadsafe(work(parts), loop).result()
+
+    def close(self) -> None:
+        """Close connections and stop the loop. Idempotent; what runs is cut off after ten seconds."""
+        with self._lock:
+            loop, thread, context = self._loop, self._thread, self._context
+            self._loop = self._thread = self._context = self._parts = None
+            if loop is None or thread is None or self._pid != os.getpid():
+                return
+            if context is not None:
+                asyncio.run_coroutine_threadsafe(context.__aexit__(None, None, None), loop).result(
+                    _CLOSE_SECONDS
+                )
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join(_CLOSE_SECONDS)
+
+    def _ensure(self) -> tuple[asyncio.AbstractEventLoop, Parts]:
+        with self._lock:
+            if self._pid != os.getpid():  # first use, or first use after a fork
+                self._loop = self._thread = self._context = self._parts = None
+                self._pid = os.getpid()
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                self._thread = threading.Thread(
+                    target=self._loop.run_forever, name="campaigns-loop", daemon=True
+                )
+                self._thread.start()
+            if self._parts is None:
+                self._context = open_parts(self._settings())
+                self._parts = asyncio.run_coroutine_threadsafe(self._context.__aenter__(), self._loop).result(
+                    30
+                )
+            return self._loop, self._parts
+
+
+def run_once(settings: Settings, work: Callable[[Parts], Awaitable[_T]]) -> _T:
+    """Run `work` on a loop of its own, for a command that does one thing. Ctrl-C cancels it."""
+
+    async def whole() -> _T:
+        async with open_parts(settings) as parts:
+            return await work(parts)
+
+    with asyncio.Runner() as runner:
+        return runner.run(whole())

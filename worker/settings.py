@@ -1,0 +1,673 @@
+"""The settings: what an operator decides, read once, checked whole, never changed afterwards.
+
+This is the only reader of the environment. Names start with CAMPAIGNS_, two underscores lead inside
+(CAMPAIGNS_ACCOUNTS__MAIN__LOGIN); the same lines may stand in a `.env` file of the working directory,
+and the environment wins over it, name by name. Values in `.env` are taken as they stand: `${NAME}` is
+not filled in. ACCOUNTS, ACCOUNTS__<NAME>, POLL and RETRY may also be given as one JSON object. A name
+that is not a setting is an error, because a misspelt limit costs money.
+
+Below the settings stand the forms of a server's address that our libraries want, as pure functions.
+"""
+
+import difflib
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
+
+from dotenv.parser import parse_stream
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from campaigns.domain.errors import CampaignError, NotFound
+from campaigns.domain.policy import Backoff, Policy
+
+PREFIX = "CAMPAIGNS_"
+
+NOT_SETTINGS: frozenset[str] = frozenset()
+"""CAMPAIGNS_ variables that other tools of ours read, and that are passed over here. None so far."""
+
+_LEASE_MARGIN_SECONDS = 10.0  # to write down the answers after the slowest request, with room to spare
+
+
+class SettingsError(CampaignError):
+    """The settings cannot be used. One sentence a problem, each beginning with the variable to mend."""
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+
+# --- what can be set ---------------------------------------------------------------------------------
+
+
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
+def _account_name(name: str) -> str:
+    if not re.fullmatch(r"[a-z0-9_-]+", name) or "__" in name or name.endswith("_"):
+        raise ValueError(
+            "must be named otherwise: an account's name is small letters, digits, - and single _ inside"
+        )
+    return name
+
+
+def _base_url(url: str) -> str:
+    parts = _split(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("must begin with http:// or https:// and a host")
+    if "@" in parts.netloc or parts.query or parts.path.rstrip("/").endswith("/external/get"):
+        raise ValueError("must be only what stands before /external/get/, without a user and without ?")
+    return url.rstrip("/")
+
+
+def _currency(code: str) -> str:
+    if not re.fullmatch(r"[A-Z]{3}", code):
+        raise ValueError("must be three capital letters of ISO 4217, such as EUR")
+    return code
+
+
+Seconds = Annotated[float, Field(gt=0)]
+Factor = Annotated[float, Field(ge=1)]
+Jitter = Annotated[float, Field(ge=0, le=0.5)]
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        validate_default=True,
+        use_attribute_docstrings=True,
+        hide_input_in_errors=True,  # what was typed may be a secret in the wrong place
+    )
+
+
+class LightSMSAccount(_Group):
+    """One account at LightSMS."""
+
+    provider: Literal["lightsms"]
+    """The company that sends. Another one: this account's credentials mean nothing there."""
+    login: str = Field(min_length=1)
+    """The login of the account. Wrong: LightSMS refuses everything and the account is held."""
+    api_key: SecretStr = Field(min_length=1)
+    """The API key of the account. Wrong: every signature is refused and the account is held."""
+    sender_id: str | None = Field(default=None, min_length=1)
+    """Who the texts come from where a campaign does not say. Not approved by LightSMS: all are rejected."""
+    base_url: Annotated[str, AfterValidator(_base_url)] = "https://www.lightsms.com"
+    """Everything before /external/get/. Wrong: texts and signatures go to a stranger."""
+    currency: Annotated[str, AfterValidator(_currency)] | None = None
+    """What the account is billed in, since LightSMS's answer does not name it. Wrong: so are all reports."""
+    requests_per_second: float = Field(default=5, gt=0)
+    """How fast we speak to the account. Too high: it is throttled; too low: campaigns crawl."""
+    burst: int = Field(default=1, ge=1)
+    """Requests that may leave at once after a pause. Any second may then hold so many above the rate, so
+    it is 1 unless the provider allows more; a steady rate loses nothing by it."""
+    timeout_seconds: Seconds = 20
+    """The longest one request may take. Too short: messages that were sent stand in doubt; too long: one
+    hanging connection holds its batch up (and LEASE_SECONDS must grow with it)."""
+    max_recipients_per_request: int = Field(default=100, ge=1, le=100)
+    """Above what LightSMS takes (its documents say 100 and 50), a request is refused and cut smaller."""
+
+
+AccountSettings = LightSMSAccount
+"""What one account needs. With a second provider it becomes
+`Annotated[LightSMSAccount | …, Field(discriminator="provider")]`; the reading below is ready for that."""
+
+_KINDS: Mapping[str, type[_Group]] = {"lightsms": LightSMSAccount}
+
+
+class _Waits(_Group):
+    variables: ClassVar[str]
+
+    @field_validator("max_seconds", "give_up_seconds", check_fields=False)
+    @classmethod
+    def _above_the_first(cls, seconds: float, info: ValidationInfo) -> float:
+        first = info.data.get("first_seconds")
+        is_limit = info.field_name == "give_up_seconds"
+        if first is not None and (seconds < first or (is_limit and seconds == first)):
+            least = "above" if is_limit else "at least"
+            raise ValueError(
+                f"is {seconds:g}: it must be {least} {cls.variables}FIRST_SECONDS, which is {first:g}"
+            )
+        return seconds
+
+
+class PollSettings(_Waits):
+    """When to ask what became of accepted messages, and when to stop."""
+
+    variables = f"{PREFIX}POLL__"
+
+    first_seconds: Seconds = 10
+    """The wait before the first question. Too short: questions before any operator has answered."""
+    factor: Factor = 2
+    """By what each wait is longer than the last. At 1 the questions never thin out."""
+    max_seconds: Seconds = 3600
+    """The longest wait. Too long: final words are learned late and campaigns finish late."""
+    jitter: Jitter = 0.1
+    """The share by which waits differ. At 0 all batches of a campaign ask at the same moment."""
+    give_up_seconds: Seconds = 72 * 3600
+    """When a message without a final word becomes unknown. Too short: delivered messages are reported so."""
+
+
+class RetrySettings(_Waits):
+    """When to try again what certainly did not leave."""
+
+    variables = f"{PREFIX}RETRY__"
+
+    first_seconds: Seconds = 5
+    """The wait after the first failure. Too short: a provider in trouble is hammered."""
+    factor: Factor = 2
+    """By what each wait is longer than the last. At 1 an outage is hammered to its end."""
+    max_seconds: Seconds = 900
+    """The longest wait. Too long: a campaign stands still long after the provider is back."""
+    jitter: Jitter = 0.1
+    """The share by which waits differ. At 0 everything comes back at the same moment."""
+
+
+class Settings(BaseSettings):
+    """All that can be set. Made from arguments it reads nothing; `load_settings` reads the environment."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        validate_default=True,
+        use_attribute_docstrings=True,
+        hide_input_in_errors=True,
+    )
+
+    database_url: str | None = None
+    """PostgreSQL; None: an embedded one in DATA_DIR. Wrong: another database's campaigns are sent."""
+    redis_url: str | None = None
+    """Redis; None: an embedded one. Shared with a stranger: paces and tasks of both are mixed."""
+    data_dir: Annotated[Path, AfterValidator(Path.expanduser)] = Path(".campaigns")
+    """Where embedded servers keep their data. Moved or lost: the campaigns in it are gone."""
+    accounts: Annotated[
+        dict[Annotated[str, AfterValidator(_account_name)], AccountSettings],
+        AfterValidator(MappingProxyType),
+        PlainSerializer(dict),
+    ] = Field(default={})
+    """The accounts by name. A name changed while a campaign runs: its messages have no account."""
+    poll: PollSettings = PollSettings()
+    """When to ask what became of messages."""
+    retry: RetrySettings = RetrySettings()
+    """When to try again what certainly did not leave."""
+    lease_seconds: Seconds = 60
+    """How long a worker may work on a batch unseen. Too short: rescue races the living; too long: what a
+    killed worker held stands still."""
+    tick_seconds: Seconds = 1
+    """How often due batches are dealt out. Too long: every batch waits so long for nothing."""
+    in_flight_batches: int = Field(default=128, ge=1)
+    """Batches dealt out and not finished. Too few: workers idle; too many: pausing takes effect late."""
+    log_format: Annotated[Literal["auto", "json", "console"], BeforeValidator(_lower)] = "auto"
+    """auto: for people on a terminal, JSON elsewhere. console elsewhere: log collectors cannot read it."""
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error", "critical"], BeforeValidator(_lower)
+    ] = "info"
+    """What is worth a line. debug in production: a few lines for every batch."""
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_database_url(cls, url: str | None) -> str | None:
+        if url is not None:
+            _Postgres.read(url)
+        return url
+
+    @field_validator("redis_url")
+    @classmethod
+    def _is_redis_url_and_both_are_set(cls, url: str | None, info: ValidationInfo) -> str | None:
+        if url is not None:
+            _Redis.read(url)
+        if "database_url" in info.data and (url is None) is not (info.data["database_url"] is None):
+            missing, given = ("REDIS_URL", "DATABASE_URL") if url is None else ("DATABASE_URL", "REDIS_URL")
+            raise ValueError(
+                f"{PREFIX}{missing} is missing: {PREFIX}{given} is set, so set both, or neither of them "
+                "for embedded servers"
+            )
+        return url
+
+    @field_validator("lease_seconds")
+    @classmethod
+    def _outlasts_a_request(cls, lease_seconds: float, info: ValidationInfo) -> float:
+        accounts: Mapping[str, AccountSettings] = info.data.get("accounts", {})
+        slowest = max((account.timeout_seconds for account in accounts.values()), default=0.0)
+        if accounts and lease_seconds < slowest + _LEASE_MARGIN_SECONDS:
+            raise ValueError(
+                f"is {lease_seconds:g}: it must be at least {slowest + _LEASE_MARGIN_SECONDS:g}, the longest "
+                f"TIMEOUT_SECONDS of an account and {_LEASE_MARGIN_SECONDS:g} more"
+            )
+        return lease_seconds
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments alone: a test's settings must not change with the machine it runs on."""
+        return (init_settings,)
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        for name, value in super().__repr_args__():
+            hides = name in {"database_url", "redis_url"} and value is not None
+            yield name, safe_url(value) if hides else value
+
+    def account(self, name: str) -> AccountSettings:
+        """The account called `name`. Raises NotFound, naming those that exist."""
+        if name in self.accounts:
+            return self.accounts[name]
+        if not self.accounts:
+            raise NotFound(
+                f"No account is set up yet: set {PREFIX}ACCOUNTS__MAIN__PROVIDER and what follows."
+            )
+        # What was asked for is not repeated: people paste keys and numbers into the wrong field.
+        raise NotFound(
+            f"There is no account of that name. The accounts are: {', '.join(sorted(self.accounts))}."
+        )
+
+    def policy(self) -> Policy:
+        """The numbers the stages work by."""
+        poll, retry = self.poll, self.retry
+        return Policy(
+            lease_seconds=self.lease_seconds,
+            give_up_seconds=poll.give_up_seconds,
+            in_flight_batches=self.in_flight_batches,
+            poll=Backoff(poll.first_seconds, poll.factor, poll.max_seconds, poll.jitter),
+            retry=Backoff(retry.first_seconds, retry.factor, retry.max_seconds, retry.jitter),
+        )
+
+    def secrets(self) -> frozenset[str]:
+        """Every secret among the settings, for `configure_logs` to hide wherever it appears.
+
+        A password that is also the user's or the database's name (a development set-up) is no secret, and
+        hiding it would blot out half of every line.
+        """
+        urls = [urlsplit(url) for url in (self.database_url, self.redis_url) if url is not None]
+        passwords = {
+            url.password for url in urls if url.password and url.password not in {url.username, url.path[1:]}
+        }
+        keys = {
+            value.get_secret_value()
+            for account in self.accounts.values()
+            for _, value in account
+            if isinstance(value, SecretStr)
+        }
+        return frozenset({*passwords, *map(unquote, passwords), *keys})
+
+
+# --- reading -----------------------------------------------------------------------------------------
+
+_GROUPS: dict[str, Mapping[str, FieldInfo]] = {
+    "accounts": {name: field for kind in _KINDS.values() for name, field in kind.model_fields.items()},
+    "poll": PollSettings.model_fields,
+    "retry": RetrySettings.model_fields,
+}
+_Problems = dict[str, str]  # the variable -> what is wrong with it, in one sentence that begins with it
+
+
+def load_settings(
+    environment: Mapping[str, str] | None = None, env_file: Path | None = Path(".env")
+) -> Settings:
+    """Read the settings.
+
+    Takes the environment (None: the real one) and the file that stands behind it; the file may be absent.
+    Raises SettingsError, which names everything that is wrong at once and shows no secret.
+    """
+    given = os.environ if environment is None else environment
+    problems: _Problems = {}
+    behind = _nested(_sorted_out(_lines(env_file, problems), problems))
+    values = _merged(behind, _nested(_sorted_out(given.items(), problems)))
+    settings: Settings | None = None
+    errors: list[ErrorDetails] = []
+    try:
+        settings = Settings(**values)
+    except ValidationError as error:
+        errors = error.errors(include_url=False)
+    for details in errors:
+        sentence = _sentence(details)
+        variable = sentence.split(maxsplit=1)[0]
+        parents = ("__".join(variable.split("__")[:depth]) for depth in (1, 2, 3))
+        if not any(parent in problems for parent in parents):
+            problems[variable] = sentence
+    if problems or settings is None:
+        # Outside the except block: pydantic's error knows the values, and must not hang on to ours.
+        raise SettingsError(problems.values())
+    return settings
+
+
+def _lines(env_file: Path | None, problems: _Problems) -> list[tuple[str, str | None]]:
+    """The variables of `env_file`, in order; none where there is no file."""
+    if env_file is None:
+        return []
+    try:
+        with env_file.open(encoding="utf-8") as file:
+            bindings = list(parse_stream(file))
+    except FileNotFoundError:
+        return []
+    except (OSError, UnicodeDecodeError) as error:
+        problems[str(env_file)] = f"{env_file} cannot be read ({type(error).__name__}): mend it or remove it"
+        return []
+    for binding in bindings:
+        if binding.error and PREFIX in binding.original.string.upper():
+            where = f"{env_file}, line {binding.original.line},"
+            problems[where] = f"{where} cannot be read: write NAME=value, with quotes closed"
+    return [(binding.key, binding.value) for binding in bindings if binding.key is not None]
+
+
+def _sorted_out(variables: Iterable[tuple[str, str | None]], problems: _Problems) -> dict[str, str]:
+    """Those of `variables` that are ours and sound, small and without prefix; the others to `problems`."""
+    ours = [(typed, value) for typed, value in variables if typed.upper().startswith(PREFIX)]
+    known = _known_names(typed for typed, _ in ours)
+    sound: dict[str, str] = {}
+    for typed, raw in ours:
+        name, value = typed[len(PREFIX) :].lower(), (raw or "").strip()
+        if typed.upper() in NOT_SETTINGS:
+            continue
+        if not _is_setting(name):
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {PREFIX}{near[0].upper()}?" if near else "no setting has a name like it"
+            problems[typed.upper()] = f"{typed} is not a setting: {hint}"
+        elif not value:
+            problems[typed.upper()] = f"{typed} is set to nothing: give it a value, or remove it"
+        elif name in sound:
+            problems[typed.upper()] = f"{typed} is set twice in one place: remove one of them"
+        elif not _is_object_name(name):
+            sound[name] = value
+        else:
+            try:
+                sound[name] = json.dumps(_json_object(value))
+            except (ValueError, RecursionError):
+                problems[typed.upper()] = (
+                    f"{typed} must be one JSON object that names nothing twice, or left out in favour of "
+                    f"variables that begin with {typed.upper()}__"
+                )
+    return sound
+
+
+def _is_setting(name: str) -> bool:
+    match name.split("__"):
+        case [field]:
+            return field in Settings.model_fields
+        case ["accounts", _]:
+            return True
+        case [("poll" | "retry") as group, field] | [("accounts" as group), _, field]:
+            return field in _GROUPS[group]
+        case _:
+            return False
+
+
+def _is_object_name(name: str) -> bool:
+    return name in _GROUPS or (name.startswith("accounts__") and name.count("__") == 1)
+
+
+def _known_names(typed: Iterable[str]) -> list[str]:
+    """Every name that could have been meant, given which accounts are spoken of."""
+    inside = [name[len(PREFIX) :].lower().split("__")[1:-1] for name in typed if "__" in name]
+    accounts = {"_".join(filter(None, middle)) for middle in inside} - {""} or {"main"}
+    in_accounts = [
+        f"accounts__{account}__{field}" for account in sorted(accounts) for field in _GROUPS["accounts"]
+    ]
+    in_groups = [f"{group}__{field}" for group in ("poll", "retry") for field in _GROUPS[group]]
+    return [*Settings.model_fields, *in_groups, *in_accounts]
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    """`text` with its names in small letters, as those of variables are. Raises ValueError."""
+
+    def small(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        result = {name.lower(): value for name, value in pairs}
+        if len(result) < len(pairs):
+            raise ValueError("a name stands there twice")
+        return result
+
+    value = json.loads(text, object_pairs_hook=small)
+    if not isinstance(value, dict):
+        raise ValueError("not an object")
+    return value
+
+
+def _nested(variables: Mapping[str, str]) -> dict[str, Any]:
+    source = EnvSettingsSource(Settings)
+    # Sorted, so that an account's JSON object comes before the single variables that add to it.
+    source.env_vars = {PREFIX.lower() + name: variables[name] for name in sorted(variables)}
+    return source()
+
+
+def _merged(behind: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
+    """Both, nested; where they meet, `before` wins."""
+    result = behind | before
+    for name in behind.keys() & before.keys():
+        if isinstance(behind[name], dict) and isinstance(before[name], dict):
+            result[name] = _merged(behind[name], before[name])
+    return result
+
+
+def _sentence(details: ErrorDetails) -> str:
+    """What is wrong, beginning with the variable as one would type it. Shows no value of a text field."""
+    path = [str(part) for part in details["loc"] if part != "[key]"]
+    siblings = _GROUPS[path[0]] if path[1:] and path[0] in _GROUPS else Settings.model_fields
+    if path[0] == "accounts" and path[2:3] and path[2] in _KINDS:
+        siblings = _KINDS[path.pop(2)].model_fields  # pydantic names the member of a union there
+    if details["type"].startswith("union_tag"):
+        path.append("provider")
+    variable = PREFIX + "__".join(path).upper()
+    field = siblings.get(path[-1])
+    kind, said = details["type"], str(details.get("ctx", {}).get("error", ""))
+    if kind == "value_error":
+        return said if said.startswith(PREFIX) else f"{variable} {said}"
+    if kind == "extra_forbidden":
+        near = difflib.get_close_matches(path[-1], siblings, n=1)
+        meant = "__".join([*variable.split("__")[:-1], *near]).upper()
+        return f"{variable} is not a setting here" + (f": did you mean {meant}?" if near else "")
+    if field is None or (path[0] == "accounts" and len(path) == 2):
+        return f"{variable} must be one JSON object"
+    if kind in {"missing", "union_tag_not_found"}:
+        about = (field.description or "its value").split(".")[0]
+        what = _rule(field) if get_origin(field.annotation) is Literal else about[0].lower() + about[1:]
+        return f"{variable} is missing: set it to {what}"
+    value = details["input"].get("provider") if kind == "union_tag_invalid" else details["input"]
+    shown = f'is "{value}": it ' if _may_be_shown(value, field) else ""
+    return f"{variable} {shown}must be {_rule(field)}"
+
+
+def _rule(field: FieldInfo) -> str:
+    """What `field` takes, in words: "a number ≥ 1", "one of auto, json, console"."""
+    if get_origin(field.annotation) is Literal:
+        choices = get_args(field.annotation)
+        if choices[0] in _KINDS:
+            choices = tuple(_KINDS)
+        return choices[0] if len(choices) == 1 else f"one of {', '.join(choices)}"
+    if field.annotation not in {int, float}:
+        return "text, and not empty"
+    noun = "a whole number" if field.annotation is int else "a number"
+    bounds = {
+        name: getattr(limit, name)
+        for limit in field.metadata
+        for name in ("gt", "ge", "le")
+        if hasattr(limit, name)
+    }
+    if "le" in bounds:
+        return f"{noun} from {bounds['ge']:g} to {bounds['le']:g}"
+    return f"{noun} ≥ {bounds['ge']:g}" if "ge" in bounds else f"{noun} above {bounds['gt']:g}"
+
+
+def _may_be_shown(value: object, field: FieldInfo) -> bool:
+    """Numbers and choices may; text may not, nor what looks like an address or a key in the wrong place."""
+    if field.annotation not in {int, float} and get_origin(field.annotation) is not Literal:
+        return False
+    return isinstance(value, str | int | float) and len(str(value)) <= 24 and "://" not in str(value)
+
+
+# --- addresses of servers ----------------------------------------------------------------------------
+
+_BOTH_DRIVERS_KNOW = {"host", "port", "sslmode", "target_session_attrs", "passfile", "krbsrvname"}
+_TLS_OPTIONS = {"ssl_cert_reqs", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_check_hostname"}
+_SHOWN_IN_URLS = _BOTH_DRIVERS_KNOW | _TLS_OPTIONS | {"db", "virtual_host", "ssl"}
+_ENCODE = "cannot be read: in a user or password write / as %2F, ? as %3F, # as %23 and @ as %40"
+
+
+def _split(url: str) -> SplitResult:
+    """The parts of `url`. Raises ValueError that shows none of them."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        raise ValueError(_ENCODE) from None
+    if "@" in f"{parts.path}{parts.query}" or parts.fragment or re.search(r"\s", url):
+        raise ValueError(_ENCODE)
+    return parts
+
+
+def _options(parts: SplitResult, known: Iterable[str], instead: str) -> dict[str, str]:
+    options = parse_qsl(parts.query, keep_blank_values=True)
+    if len(dict(options)) < len(options) or not set(dict(options)) <= set(known):
+        raise ValueError(f"may have after ? only {', '.join(sorted(known))}, each once{instead}")
+    return dict(options)
+
+
+def _query(options: Mapping[str, str]) -> str:
+    return f"?{urlencode(options, quote_via=quote, safe='/')}" if options else ""
+
+
+def _user(parts: SplitResult) -> str:
+    """`user:password@` with every special letter encoded: our libraries disagree about bare ones."""
+    before, at, _ = parts.netloc.rpartition("@")
+    user, colon, password = before.partition(":")
+    return f"{quote(unquote(user), safe='')}{colon}{quote(unquote(password), safe='')}{at}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Postgres:
+    """What a PostgreSQL URL says after its scheme."""
+
+    place: str
+    options: Mapping[str, str]
+
+    @classmethod
+    def read(cls, url: str) -> "_Postgres":
+        parts = _split(url)
+        if parts.scheme not in {"postgres", "postgresql", "postgresql+asyncpg"}:
+            raise ValueError("must begin with postgresql://")
+        instead = " (for a certificate authority set PGSSLROOTCERT)"
+        options = _options(parts, _BOTH_DRIVERS_KNOW | {"ssl"}, instead)
+        if "ssl" in options:  # SQLAlchemy's name for it
+            options["sslmode"] = options.pop("ssl")
+        host = parts.netloc.rpartition("@")[2]
+        if "," in f"{host}{options.get('host')}" or "%" in host or (host and "host" in options):
+            # Of two hosts one driver takes the one before the ?, the other the one after it.
+            raise ValueError("must name one host, or a socket's directory as ?host=/directory")
+        return cls(f"{_user(parts)}{host}{parts.path}", options)
+
+    def url(self, scheme: str, sslmode: str) -> str:
+        options = {sslmode if name == "sslmode" else name: value for name, value in self.options.items()}
+        return f"{scheme}://{self.place}{_query(options)}"
+
+
+def database_url_for_asyncpg(url: str) -> str:
+    """`url` as asyncpg wants it: postgresql://, TLS as sslmode. Takes any form DATABASE_URL may have.
+
+    Raises ValueError for another, which does not show it.
+    """
+    return _Postgres.read(url).url("postgresql", "sslmode")
+
+
+def database_url_for_sqlalchemy(url: str) -> str:
+    """`url` as SQLAlchemy wants it: postgresql+asyncpg://, TLS as ssl (sslmode it would hand on as an
+    argument that asyncpg does not have). Takes any form DATABASE_URL may have.
+
+    Raises ValueError for another, which does not show it.
+    """
+    return _Postgres.read(url).url("postgresql+asyncpg", "ssl")
+
+
+@dataclass(frozen=True, slots=True)
+class _Redis:
+    """What a Redis URL says, in whoever's form."""
+
+    scheme: str  # redis, rediss or unix
+    user: str
+    place: str  # host and port, or the socket's path
+    db: int
+    tls: Mapping[str, str]
+
+    @classmethod
+    def read(cls, url: str) -> "_Redis":
+        parts = _split(url)
+        scheme = "unix" if parts.scheme == "redis+socket" else parts.scheme
+        if scheme not in {"redis", "rediss", "unix"}:
+            raise ValueError("must begin with redis://, rediss:// or, for a socket, redis+socket:///")
+        known = {"db", "virtual_host"} | (_TLS_OPTIONS if scheme == "rediss" else set())
+        options = _options(parts, known, "" if scheme == "rediss" else " (TLS: rediss://)")
+        host = parts.netloc.rpartition("@")[2]
+        if scheme == "unix" and (host or len(parts.path) < 2):
+            raise ValueError("must have three slashes before a socket's path: redis+socket:///path")
+        in_path = "" if scheme == "unix" else parts.path.strip("/")
+        number = options.pop("virtual_host", options.pop("db", in_path)) or "0"
+        if not re.fullmatch(r"[0-9]{1,5}", number):
+            raise ValueError("must name its database by number: redis://host:6379/0")
+        if options.setdefault("ssl_cert_reqs", "required") not in {"required", "optional", "none"}:
+            raise ValueError("may have as ssl_cert_reqs only required, optional or none")
+        place = quote(unquote(parts.path)) if scheme == "unix" else host or "localhost"
+        return cls(scheme, _user(parts), place, int(number), options if scheme == "rediss" else {})
+
+    def url(self, socket_scheme: str, socket_db: str) -> str:
+        if self.scheme == "unix":
+            return f"{socket_scheme}://{self.user}{self.place}?{socket_db}={self.db}"
+        return f"{self.scheme}://{self.user}{self.place}/{self.db}{_query(self.tls)}"
+
+
+def broker_url(url: str) -> str:
+    """`url` as kombu wants it, for Celery: a socket as redis+socket:///path?virtual_host=N; over TLS with
+    ssl_cert_reqs, without which kombu checks no certificate. Takes any form REDIS_URL may have.
+
+    Raises ValueError for another, which does not show it.
+    """
+    return _Redis.read(url).url("redis+socket", "virtual_host")
+
+
+def redis_client_url(url: str) -> str:
+    """`url` as redis-py wants it: a socket as unix:///path?db=N. Otherwise as `broker_url`."""
+    return _Redis.read(url).url("unix", "db")
+
+
+def safe_url(url: str) -> str:
+    """`url` for printing: no password, and after the ? only what is known to be harmless. Never raises."""
+    scheme, found, rest = url.partition("://")
+    before, at, after = rest.rpartition("@")
+    if not found or not re.fullmatch(r"[a-z][a-z0-9+.-]*", scheme) or re.search(r"[/?#\s]", before):
+        return "***"
+    user, colon, _ = before.partition(":")
+    place, asked, query = after.partition("#")[0].partition("?")
+    options = parse_qsl(query, keep_blank_values=True)
+    shown = [f"{name}={value}" if name in _SHOWN_IN_URLS else "***" for name, value in options]
+    return f"{scheme}://{user}{':***' if colon else ''}{at}{place}{asked}{'&'.join(shown)}"

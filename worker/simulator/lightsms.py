@@ -1,0 +1,352 @@
+"""LightSMS over its own wire: `GET /external/get/*.php`, signed, answered with 200 and a code in the body.
+
+Source: the provider's pages "Sending SMS Messages" and "Delivery Status & Monitoring" and what is public
+beside them (providers.md 1, 5, 6). Where they are silent this file decides, strictly:
+
+* a parameter given twice, or one the script does not know, is HTTP 400 with a sentence: no code says it;
+* a timestamp more than ten seconds off, to either side, is code 6; one that is no integer is code 24;
+* a number of another form than 7 to 15 digits without a leading 0 is code 16, a shorter one code 33, an
+  empty place in the list is code 4 for the whole request;
+* a number named twice in one request is accepted, paid and written into the ledger twice, and the answer,
+  an object by number, holds the last id alone: the pessimist's reading, which the ledger then shows;
+* code 32 is decided by the price of every number of the request, refused ones included;
+* ids nobody knows are left out of a status answer; when nothing is left, it is code 18;
+* a status answer has no largest number of ids; a URL may have 8190 bytes;
+* without `return` the answer is plain text of our own making (a line each, fields parted by `;`), for no
+  document shows it; so is an error in XML, `<response><error>6</error></response>`.
+"""
+
+import hashlib
+import re
+import secrets
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from functools import partial
+from typing import Final
+from urllib.parse import parse_qsl
+
+from aiohttp import web
+
+from worker.simulator import lightsms_answers as answers
+from worker.simulator.fates import BY_ENDING, fate_of, word_at
+from worker.simulator.faults import (
+    ClockFault,
+    Code18Fault,
+    CodeFault,
+    CutFault,
+    Drawn,
+    Endpoint,
+    Faults,
+    MissingIdsFault,
+    ObjectFormFault,
+    OmitFault,
+    PhoneCodeFault,
+    UnknownWordFault,
+)
+from worker.simulator.ledger import Ledger
+from worker.simulator.options import APPROVED_SENDERS, Options
+from worker.simulator.segments import count_segments
+from worker.simulator.wire import Answer, Wire
+
+_CLOCK_SECONDS = 10
+_PHONE = re.compile(r"[1-9][0-9]{6,14}", re.ASCII)
+_SHORT = re.compile(r"[0-9]{1,6}", re.ASCII)
+_SENDER = re.compile(r"[A-Za-z0-9 ._&-]{1,11}|[0-9]{1,15}", re.ASCII)
+_TIMESTAMP = re.compile(r"[0-9]{1,12}", re.ASCII)
+_MONTH = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])", re.ASCII)
+_SENDING_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}(:[0-9]{2})?", re.ASCII)
+_UNAPPROVED_SENDER = "Pending"
+
+_SIGNED = frozenset({"login", "signature", "timestamp", "return"})
+_PARAMETERS: Final[Mapping[Endpoint, frozenset[str]]] = {
+    "send": _SIGNED | {"phone", "text", "sender", "sendingTime"},
+    "status": _SIGNED | {"state"},
+    "stat_by_month": _SIGNED | {"month"},
+    "balance": _SIGNED,
+    "find_on_stop": _SIGNED | {"phone"},
+    "timestamp": frozenset(),
+}
+_RETURNS: Final[Mapping[Endpoint, frozenset[str]]] = {
+    endpoint: frozenset({"", "json", "xml"} | ({"array"} if endpoint == "stat_by_month" else set()))
+    for endpoint in _PARAMETERS
+}
+
+Work = Callable[[Mapping[str, str], Drawn], Answer]
+
+
+class Refused(Exception):
+    """The whole request is refused with a code."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class Unreadable(Exception):
+    """The query is not one the scripts know; its text is a sentence without a value."""
+
+
+class LightSms:
+    """One account at LightSMS: its money, its ledger and the six scripts."""
+
+    def __init__(self, options: Options, faults: Faults, wire: Wire) -> None:
+        self._options = options
+        self._faults = faults
+        self._wire = wire
+        self._zone = options.zone()
+        self._money = options.balance
+        # Every start begins another series of ids: a provider never gives one twice.
+        self._series = str(10**11 + secrets.randbelow(9 * 10**11))
+        self.ledger = Ledger(self._id)
+
+    def add_routes(self, router: web.UrlDispatcher) -> None:
+        """Hang the scripts into `router`. GET alone: another method is 405."""
+        scripts: dict[Endpoint, Work] = {
+            "send": self._send,
+            "status": self._status,
+            "stat_by_month": self._statistics,
+            "balance": self._balance,
+            "find_on_stop": self._find_on_stop,
+            "timestamp": self._timestamp,
+        }
+        for endpoint, work in scripts.items():
+            handler = partial(self._handle, endpoint, work)
+            router.add_get(f"/external/get/{endpoint}.php", handler, allow_head=False)
+
+    async def _handle(self, endpoint: Endpoint, work: Work, request: web.Request) -> web.StreamResponse:
+        self.ledger.requests[endpoint] += 1
+        query: Mapping[str, str] | Unreadable
+        try:
+            query = _read(endpoint, request)
+        except Unreadable as unreadable:
+            query = unreadable
+        if self._wire.is_doomed(request):
+            drawn = Drawn(CutFault(endpoint="*", kind="cut_after"))
+        else:
+            drawn = self._faults.draw(endpoint, partial(self._poisons, query))
+        latency_seconds = self._options.latency_seconds if endpoint in ("send", "status") else 0.0
+        answer = partial(self._answer, endpoint, work, query, drawn)
+        return await self._wire.exchange(request, drawn, answer, latency_seconds)
+
+    def _answer(
+        self, endpoint: Endpoint, work: Work, query: Mapping[str, str] | Unreadable, drawn: Drawn
+    ) -> Answer:
+        """What the script says: its answer, its refusal, or that it cannot read the question."""
+        if isinstance(query, Unreadable):
+            return Answer(f"{query}\n".encode(), "text/plain", 400)
+        ending, error_form, form = drawn.ending, self._options.error_form, query.get("return", "")
+        try:
+            if isinstance(ending, CodeFault):
+                error_form = ending.form or error_form
+                raise Refused(ending.code)
+            if isinstance(ending, Code18Fault):
+                raise Refused("18")
+            if endpoint != "timestamp":
+                self._check(query, drawn)
+            return work(query, drawn)
+        except Refused as refused:
+            keys: list[str] = []
+            if endpoint in ("send", "find_on_stop"):
+                keys = query.get("phone", "").split(",")
+            elif endpoint == "status" and isinstance(ending, CodeFault) and ending.form == "keyed":
+                keys = query.get("state", "").split(",")
+            return answers.refusal(refused.code, error_form, [key for key in keys if key], form, drawn)
+
+    def _check(self, query: Mapping[str, str], drawn: Drawn) -> None:
+        """What every signed script checks first, in its order. Raises Refused."""
+        for name, code in (("signature", "1"), ("login", "2"), ("timestamp", "24")):
+            if not query.get(name):
+                raise Refused(code)
+        if not _TIMESTAMP.fullmatch(query["timestamp"]):
+            raise Refused("24")
+        if query["login"] != self._options.login:
+            raise Refused("7")
+        if query["signature"] != sign(query, self._options.api_key):
+            raise Refused("6")
+        if abs(self._now(drawn) - int(query["timestamp"])) > _CLOCK_SECONDS:
+            raise Refused("6")
+
+    @staticmethod
+    def _now(drawn: Drawn) -> int:
+        """The provider's clock in whole seconds, off by what a fault says."""
+        clock = drawn.get(ClockFault)
+        return int(time.time() + (clock.offset_seconds if clock else 0.0))
+
+    def _timestamp(self, _query: Mapping[str, str], drawn: Drawn) -> Answer:
+        return Answer(f"{self._now(drawn)}\n".encode(), "text/plain")  # programs of the pages trim it
+
+    # --- send ---------------------------------------------------------------------------------------
+
+    def _send(self, query: Mapping[str, str], drawn: Drawn) -> Answer:
+        options = self._options
+        text, sender = query.get("text", ""), query.get("sender", "")
+        phones = query.get("phone", "").split(",")
+        if not text:
+            raise Refused("3")
+        if not all(phones):
+            raise Refused("4")
+        if not sender:
+            raise Refused("5")
+        if len(phones) > options.max_recipients:
+            raise Refused("14")
+        due = self._due(query.get("sendingTime", ""))
+        if sender not in APPROVED_SENDERS and sender not in options.senders:
+            if not _SENDER.fullmatch(sender):
+                raise Refused("8")
+            raise Refused("10" if sender == _UNAPPROVED_SENDER else "9")
+        folded = text.casefold()
+        if any(word.casefold() in folded for word in options.forbidden_words):
+            raise Refused("11")
+        segments = count_segments(text)
+        cost = options.price * segments
+        if cost * len(phones) > self._money:
+            raise Refused("32")
+
+        by_fault = drawn.get(PhoneCodeFault)
+        codes = [_phone_code(phone) for phone in phones]
+        if by_fault:
+            codes[: by_fault.count] = [by_fault.code] * min(by_fault.count, len(phones))
+        accepted = [int(phone) for phone, code in zip(phones, codes, strict=True) if code is None]
+        digest = hashlib.sha256(text.encode()).digest()
+        first = self.ledger.accept(accepted, due, digest, segments)
+        self._money -= cost * len(accepted)
+
+        ids = iter(range(first, first + len(accepted)))
+        entries = [
+            (phone, code, self._id(next(ids)) if code is None else "")
+            for phone, code in zip(phones, codes, strict=True)
+        ]
+        if omit := drawn.get(OmitFault):
+            entries = entries[: -omit.count]
+        return answers.sent(entries, cost, segments, sender, query.get("return", ""), drawn)
+
+    def _due(self, sending_time: str) -> float | None:
+        """When a scheduled message's life begins; None where nothing is scheduled. Raises Refused."""
+        if not sending_time:
+            return None
+        form = "%Y-%m-%d %H:%M:%S" if sending_time.count(":") == 2 else "%Y-%m-%d %H:%M"
+        try:
+            if not _SENDING_TIME.fullmatch(sending_time):
+                raise ValueError
+            local = datetime.strptime(sending_time, form).replace(tzinfo=self._zone)
+        except ValueError:
+            raise Refused("30") from None
+        return max(local.timestamp(), self.ledger.clock())
+
+    # --- status -------------------------------------------------------------------------------------
+
+    def _status(self, query: Mapping[str, str], drawn: Drawn) -> Answer:
+        if not query.get("state"):
+            raise Refused("17")
+        found: dict[str, tuple[str, bool]] = {}
+        for message_id in query["state"].split(","):
+            word, as_object = self._word(message_id)
+            if word is not None:
+                found[message_id] = (word, as_object)
+        if not found:
+            raise Refused("18")
+        if missing := drawn.get(MissingIdsFault):
+            for message_id in query["state"].split(",")[: missing.count]:
+                found.pop(message_id, None)
+        if unknown := drawn.get(UnknownWordFault):
+            found = {message_id: (unknown.word, form) for message_id, (_, form) in found.items()}
+        if drawn.get(ObjectFormFault):
+            found = {message_id: (word, True) for message_id, (word, _) in found.items()}
+        now = datetime.now(UTC).astimezone(self._zone).strftime("%Y-%m-%d %H:%M:%S")
+        return answers.statuses(found, now, query.get("return", ""))
+
+    def _word(self, message_id: str) -> tuple[str | None, bool]:
+        """The status word of an id now (None: nobody knows), and whether it is served as an object."""
+        series, place = message_id[:12], message_id[12:]
+        if series != self._series or len(place) != 10 or not (place.isascii() and place.isdigit()):
+            return None, False
+        taken = self.ledger.find(int(place))
+        if taken is None:
+            return None, False
+        fate = BY_ENDING[taken.phone % 100]
+        word = word_at(fate, self.ledger.clock() - taken.due, self._options.delivery_seconds)
+        return word, fate.object_form
+
+    def _poisons(self, query: Mapping[str, str] | Unreadable, fault: Code18Fault) -> bool:
+        """Whether a code18 fault concerns this question."""
+        ids = query.get("state", "").split(",") if not isinstance(query, Unreadable) else []
+        if fault.poison is None:
+            return len(ids) > 1
+        if fault.poison == "unknown":
+            return any(self._word(message_id)[0] is None for message_id in ids)
+        return fault.poison in ids
+
+    # --- statistics, balance, stop list -------------------------------------------------------------
+
+    def _statistics(self, query: Mapping[str, str], drawn: Drawn) -> Answer:
+        """Messages that came to an end, on the day they were accepted. The other words are not counted."""
+        month = query.get("month", "")
+        if not _MONTH.fullmatch(month):
+            raise Refused("23")
+        parts: dict[str, Counter[str]] = {}
+        now = self.ledger.clock()
+        for row in self.ledger.rows():
+            day = datetime.fromtimestamp(row.at, UTC).astimezone(self._zone).strftime("%Y-%m-%d")
+            if not day.startswith(month):
+                continue
+            for phone in row.phones:
+                word = word_at(BY_ENDING[phone % 100], now - row.due, self._options.delivery_seconds)
+                if word in answers.COUNTED:
+                    parts.setdefault(day, Counter())[answers.COUNTED[word]] += row.segments
+        if not parts:
+            raise Refused("19")
+        return answers.statistics(parts, self._options.price, query.get("return", ""), drawn)
+
+    def _balance(self, query: Mapping[str, str], drawn: Drawn) -> Answer:
+        return answers.balance(self._money, self._options.currency, query.get("return", ""), drawn)
+
+    def _find_on_stop(self, query: Mapping[str, str], _drawn: Drawn) -> Answer:
+        """Numbers whose fate is the blacklist or the stop list are on it."""
+        phone = query.get("phone", "")
+        if not phone:
+            raise Refused("4")
+        if not _PHONE.fullmatch(phone):
+            raise Refused("16")
+        return answers.stop_list(fate_of(phone).send_code in ("13", "34"), query.get("return", ""))
+
+    def _id(self, sequence: int) -> str:
+        """Twenty-two digits: the series and the place in it."""
+        return f"{self._series}{sequence:010d}"
+
+
+def sign(query: Mapping[str, str], api_key: str) -> str:
+    """The signature of decoded parameters: md5 of their values in order of name (bytes), then the key.
+
+    `signature` itself is left out. Lower-case hex. Source: "Sending SMS Messages", the three programs.
+    """
+    names = sorted((name for name in query if name != "signature"), key=str.encode)
+    signed = "".join(query[name] for name in names) + api_key
+    return hashlib.md5(signed.encode(), usedforsecurity=False).hexdigest()
+
+
+def _read(endpoint: Endpoint, request: web.Request) -> dict[str, str]:
+    """The decoded query. Raises Unreadable for what no document allows."""
+    _, _, raw = request.raw_path.partition("?")
+    if not raw:
+        return {}
+    try:
+        pairs = parse_qsl(raw, keep_blank_values=True, strict_parsing=True, errors="strict")
+    except ValueError:  # UnicodeDecodeError is one; its text would hold what was sent
+        raise Unreadable("the query cannot be decoded") from None
+    query = dict(pairs)
+    if len(query) != len(pairs):
+        raise Unreadable("a parameter is given twice")
+    if not query.keys() <= _PARAMETERS[endpoint]:
+        raise Unreadable(f"{endpoint}.php does not know a parameter it was given")
+    if query.get("return", "") not in _RETURNS[endpoint]:
+        raise Unreadable(f"{endpoint}.php does not know the value of return")
+    return query
+
+
+def _phone_code(phone: str) -> str | None:
+    """The code one number is refused with; None: it is accepted."""
+    if _PHONE.fullmatch(phone):
+        return BY_ENDING[int(phone[-2:])].send_code
+    return "33" if _SHORT.fullmatch(phone) else "16"

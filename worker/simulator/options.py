@@ -1,0 +1,58 @@
+"""What can be set on the simulator."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, tzinfo
+from decimal import Decimal
+from typing import Literal, get_args
+from zoneinfo import ZoneInfo
+
+ErrorForm = Literal["keyed", "top", "top_string", "empty_key", "bare"]
+"""How an error that concerns a whole request is written:
+
+keyed `{"37061234567":{"error":"6"}}` · top `{"error":6}` · top_string `{"error":"6"}` ·
+empty_key `{"":{"error":6}}` · bare `6`.
+"""
+
+APPROVED_SENDERS = ("Demo", "YourSender")
+"""Sender names every simulated account may use."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """One simulated account and the manners of its provider. Raises ValueError, one sentence, when wrong."""
+
+    login: str = "YourLogin"
+    api_key: str = field(default="your_api_key", repr=False)
+    senders: tuple[str, ...] = ()  # registered and approved besides `APPROVED_SENDERS`
+    currency: str = "EUR"
+    balance: Decimal = Decimal("1000000.00")  # at the start; every acceptance takes from it
+    price: Decimal = Decimal("0.0144")  # of one segment
+    delivery_seconds: float = 2.0  # from acceptance to the final word; 0: final at the first question
+    latency_seconds: float = 0.0  # how much later send and status are answered
+    max_recipients: int = 100  # numbers in one request
+    forbidden_words: tuple[str, ...] = ("casino",)  # found anywhere in a text, in either case
+    timezone: str = "UTC"  # the account's; `sendingTime` is read in it and statistics are cut by its days
+    error_form: ErrorForm = "keyed"  # of refusals the validation makes; a fault names its own
+    seed: int = 0  # of faults with a probability
+
+    def __post_init__(self) -> None:
+        if not self.login or not self.api_key:
+            raise ValueError("login and api_key may not be empty")
+        if self.balance < 0 or self.price < 0:
+            raise ValueError("balance and price may not be negative")
+        if self.delivery_seconds < 0 or self.latency_seconds < 0:
+            raise ValueError("delivery_seconds and latency_seconds may not be negative")
+        if self.max_recipients < 1:
+            raise ValueError("max_recipients must be at least 1")
+        if self.error_form not in get_args(ErrorForm):
+            raise ValueError(f"error_form must be one of {', '.join(get_args(ErrorForm))}")
+        if any(not word for word in self.forbidden_words):
+            raise ValueError("a forbidden word may not be empty")
+        try:
+            self.zone()
+        except (KeyError, ValueError, OSError) as error:  # KeyError: no such zone on this machine
+            raise ValueError("timezone must be a name of the IANA database, as Europe/Vilnius") from error
+
+    def zone(self) -> tzinfo:
+        """The account's time zone. UTC needs no database of zones, which a slim machine may lack."""
+        return UTC if self.timezone == "UTC" else ZoneInfo(self.timezone)

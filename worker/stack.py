@@ -1,0 +1,231 @@
+"""The whole stack in one terminal: servers, worker and beat as real processes, each restarted when it ends.
+
+Children run in sessions of their own, so that Ctrl-C reaches only us and we stop them in order: beat,
+then workers (which end what they hold), then the servers.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import IO, Any
+
+from campaigns.domain.errors import CampaignError
+from campaigns.store import schema
+from worker.bootstrap import with_servers
+from worker.embedded import stack as embedded
+from worker.embedded.interrupts import Interrupts
+from worker.runtime import run_once
+from worker.settings import PREFIX, Settings
+
+_STOP_SECONDS = 45.0  # longer than the longest request a worker may have to see to its end
+_RESTART_SECONDS = 1.0
+
+
+@contextmanager
+def located_servers(settings: Settings) -> Iterator[Settings]:
+    """The settings with both URLs, for as long as the block lasts.
+
+    Where the URLs are set, those servers; else the embedded ones of DATA_DIR, running or started now
+    and brought to the schema. Raises CampaignError.
+    """
+    if settings.database_url is not None:
+        yield settings
+        return
+    with embedded.servers(settings.data_dir) as urls:
+        located = with_servers(settings, urls)
+        run_once(located, lambda parts: schema.migrate(parts.database))
+        yield located
+
+
+@dataclass
+class _Child:
+    name: str
+    arguments: Sequence[str]
+    environment: Mapping[str, str]
+    directory: Path | None
+    log: Path | None
+    restart: bool
+    process: subprocess.Popen[bytes] | None = None
+    output: IO[bytes] | None = field(default=None, repr=False)
+
+
+class Children:
+    """Processes of ours: started, watched, and stopped in the reverse order of starting."""
+
+    def __init__(self) -> None:
+        self._children: list[_Child] = []
+
+    def start(
+        self,
+        name: str,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        *,
+        directory: Path | None = None,
+        log: Path | None = None,
+        restart: bool = True,
+    ) -> subprocess.Popen[bytes]:
+        """Start a process; its output goes to `log`, or to our own terminal."""
+        child = _Child(name, arguments, environment, directory, log, restart)
+        return self._launch(child)
+
+    def _launch(self, child: _Child) -> subprocess.Popen[bytes]:
+        with Interrupts():  # a Ctrl-C between starting and writing down would leave it behind
+            child.output = child.log.open("ab") if child.log else None
+            child.process = subprocess.Popen(  # noqa: S603  our own programs, no shell
+                child.arguments,
+                env=dict(child.environment),
+                cwd=child.directory,
+                stdin=subprocess.DEVNULL,
+                stdout=child.output or None,
+                stderr=subprocess.STDOUT if child.output else None,
+                start_new_session=True,
+            )
+            if child not in self._children:
+                self._children.append(child)
+            return child.process
+
+    def look_after(self, say: Callable[[str], None]) -> None:
+        """Start again what has ended. One look; to be called now and then. Raises CampaignError for a
+        process that ends as soon as it starts and is not to be restarted.
+        """
+        for child in self._children:
+            if child.process is None or child.process.poll() is None:
+                continue
+            code = child.process.returncode
+            if not child.restart:
+                raise CampaignError(f"{child.name} ended with exit code {code}{_see(child.log)}")
+            say(f"{child.name} ended with exit code {code}; starting it again")
+            time.sleep(_RESTART_SECONDS)  # what cannot run must not spin
+            self._close(child)
+            self._launch(child)
+
+    def stop(self) -> None:
+        """SIGTERM, in reverse order; what has not ended after its time is killed. Idempotent."""
+        deadline = time.monotonic() + _STOP_SECONDS
+        for child in reversed(self._children):
+            if child.process is not None and child.process.poll() is None:
+                child.process.terminate()
+        for child in reversed(self._children):
+            if child.process is not None:
+                try:
+                    child.process.wait(max(0.1, deadline - time.monotonic()))
+                except subprocess.TimeoutExpired:
+                    self._kill(child.process)
+            self._close(child)
+        self._children.clear()
+
+    def kill(self) -> None:
+        """End everything at once. What was in flight is in doubt or comes back: nothing is lost by it."""
+        for child in self._children:
+            if child.process is not None and child.process.poll() is None:
+                self._kill(child.process)
+            self._close(child)
+        self._children.clear()
+
+    @staticmethod
+    def _kill(process: subprocess.Popen[bytes]) -> None:
+        process.kill()
+        process.wait()
+
+    @staticmethod
+    def _close(child: _Child) -> None:
+        if child.output is not None:
+            child.output.close()
+            child.output = None
+
+
+def _see(log: Path | None) -> str:
+    return f"; see {log}" if log else ""
+
+
+@contextmanager
+def children() -> Iterator[Children]:
+    """Processes that end with the block, however it ends. A second Ctrl-C while stopping kills them."""
+    own = Children()
+    try:
+        yield own
+    finally:
+        try:
+            own.stop()
+        except BaseException:
+            with Interrupts():
+                own.kill()
+            raise
+
+
+@contextmanager
+def stopping_on_signals() -> Iterator[None]:
+    """Make SIGTERM and SIGHUP end the block like Ctrl-C does, so that the same order is kept."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    former: dict[signal.Signals, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            former[number] = signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
+def celery_command(*arguments: str) -> list[str]:
+    """The production command, run by this very Python."""
+    return [sys.executable, "-m", "celery", "-A", "worker.app", *arguments]
+
+
+def environment_for(
+    located: Settings, changes: Mapping[str, str], *, without_ours: bool = False
+) -> dict[str, str]:
+    """A child's environment: ours, the servers of `located`, and `changes`. `without_ours` leaves every
+    CAMPAIGNS_ variable of ours out, so that a demonstration can never reach a real account.
+    """
+    kept = {k: v for k, v in os.environ.items() if not (without_ours and k.upper().startswith(PREFIX))}
+    assert located.database_url is not None  # noqa: S101  located gave both
+    assert located.redis_url is not None  # noqa: S101
+    return kept | {
+        f"{PREFIX}DATABASE_URL": located.database_url,
+        f"{PREFIX}REDIS_URL": located.redis_url,
+        f"{PREFIX}DATA_DIR": str(located.data_dir),
+        **changes,
+    }
+
+
+def up(settings: Settings, *, workers: int, say: Callable[[str], None]) -> None:
+    """Run everything until Ctrl-C or SIGTERM. Brings the schema to head first."""
+    with ExitStack() as stack:
+        stack.enter_context(stopping_on_signals())
+        located = stack.enter_context(located_servers(settings))
+        if settings.database_url is not None:
+            run_once(located, lambda parts: schema.migrate(parts.database))
+        family = stack.enter_context(children())
+        environment = environment_for(located, {})
+        for number in range(1, workers + 1):
+            family.start(
+                f"worker {number}", celery_command("worker", "--hostname", f"w{number}@%h"), environment
+            )
+        family.start("beat", celery_command("beat"), environment)
+        say(f"running: {workers} worker(s), beat, {_servers_of(settings)}. Ctrl-C stops everything in order.")
+        try:
+            while True:
+                family.look_after(say)
+                time.sleep(0.5)
+        except KeyboardInterrupt:
+            say("stopping: beat, workers, servers …")
+
+
+def _servers_of(settings: Settings) -> str:
+    if settings.database_url is not None:
+        return "your PostgreSQL and Redis"
+    return f"embedded PostgreSQL and Redis in {settings.data_dir}"

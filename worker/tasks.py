@@ -1,0 +1,208 @@
+"""Celery's tasks: thin. Unpack ids, run one stage, do what its verdict asks for.
+
+A task carries ids alone and may be lost, repeated or late: the lease makes a second run a no-op, and
+the tick brings a lost one back.
+"""
+
+import threading
+import time
+from typing import Any
+
+from celery import Task
+from celery.exceptions import Reject
+
+from campaigns import aggregation, batching, receipts, rescue, sending, submission
+from campaigns.domain.errors import DatabaseUnavailable, SubmissionError
+from campaigns.domain.states import BatchState
+from campaigns.store.batch import Dealt
+from worker import queues
+from worker.app import app, runtime
+from worker.bootstrap import Parts, sender_of
+from worker.logs import get_logger
+
+log = get_logger("campaigns")
+
+# After a batch ends, more is dealt at once rather than at the next tick, but not more often than this:
+# a deal is one statement for many batches.
+_DEAL_EVERY_SECONDS = 0.1
+_AWAY_SECONDS = 1.0
+
+
+@app.task(name=queues.TICK)
+def tick() -> None:
+    """Beat's task: rescue, deal out what is due, end what is settled, probe held accounts.
+
+    Level-triggered: it looks at what there is, so a missed tick, a doubled one or two beats do no harm.
+    """
+
+    async def work(parts: Parts) -> tuple[rescue.Rescue, list[str]]:
+        rescued = await rescue.rescue(parts.database)
+        for campaign_id in await aggregation.finish(parts.database):
+            log.info("campaign finished", campaign_id=str(campaign_id))
+        return rescued, await sending.deal_probes(parts.database)
+
+    rescued, held_accounts = runtime.run(work)
+    if not rescued.is_quiet:
+        log.warning(
+            "rescued",
+            lease_count=rescued.lease_count,
+            in_doubt_count=rescued.in_doubt_count,
+            failed_count=rescued.failed_count,
+            unknown_count=rescued.unknown_count,
+            cancelled_batch_count=rescued.cancelled_batch_count,
+        )
+    _deal()
+    for account in held_accounts:
+        probe_account.apply_async((account,))
+
+
+@app.task(name=queues.SEND_BATCH)
+def send_batch(batch_id: int, lease: int) -> None:
+    """Hand one dealt batch over."""
+    verdict = runtime.run(
+        lambda parts: sending.send_batch(parts.database, parts.desk, Dealt(batch_id, lease))
+    )
+    _after(verdict.campaign_id, batch_id, verdict.state)
+    if verdict.held_account:
+        log.error(
+            "account on hold",
+            account=verdict.held_account,
+            campaign_id=str(verdict.campaign_id),
+            trouble=verdict.trouble,
+        )
+    elif verdict.trouble:
+        log.warning(
+            "batch held up",
+            campaign_id=str(verdict.campaign_id),
+            batch_id=batch_id,
+            handed_over_count=verdict.handed_over_count,
+            trouble=verdict.trouble,
+        )
+
+
+@app.task(name=queues.POLL_BATCH)
+def poll_batch(batch_id: int, lease: int) -> None:
+    """Ask what became of one dealt batch."""
+    polled = runtime.run(
+        lambda parts: receipts.poll_batch(parts.database, parts.desk, Dealt(batch_id, lease))
+    )
+    _after(polled.campaign_id, batch_id, polled.state)
+    if polled.trouble:
+        log.warning(
+            "poll incomplete",
+            campaign_id=str(polled.campaign_id),
+            batch_id=batch_id,
+            asked_count=polled.asked_count,
+            answered_count=polled.answered_count,
+            trouble=polled.trouble,
+        )
+
+
+@app.task(name=queues.PROBE_ACCOUNT)
+def probe_account(account: str) -> None:
+    """Ask whether a held account may go on."""
+    if runtime.run(lambda parts: sending.probe_account(parts.database, parts.desk, account)):
+        log.info("account resumed by its probe", account=account)
+
+
+# The one late ack: until it is stored, the message is all there is of the campaign. Run twice, the
+# submission key makes it one campaign.
+@app.task(
+    name=queues.SUBMIT, bind=True, acks_late=True, reject_on_worker_lost=True, throws=(SubmissionError,)
+)
+def submit(  # noqa: PLR0913, PLR0917  the public contract names them
+    self: Task[Any, Any],
+    account: str,
+    text: str,
+    recipients: list[dict[str, Any]],
+    sender_id: str | None = None,
+    name: str | None = None,
+    submission_key: str | None = None,
+    region: str | None = None,
+    phone_column: str = "phone",
+) -> str:
+    """Take a campaign in from another service. Gives its id (which Celery ignores; read it by `list`).
+
+    Without a submission key the task's own id is the key, so that a redelivered message is no second
+    campaign. Bad input is logged as one sentence and raised as SubmissionError.
+    """
+
+    async def work(parts: Parts) -> str:
+        taken = await submission.submit(
+            parts.database,
+            parts.desk.policy,
+            submission.Submission(
+                account=account.lower(),
+                text=text,
+                sender_id=sender_of(parts.settings, account.lower(), sender_id),
+                name=name or f"campaign of {account}",
+                submission_key=submission_key or f"task:{self.request.id}",
+                phone_column=phone_column,
+                region=region,
+                currency=parts.settings.account(account.lower()).currency,
+            ),
+            submission.rows_of(recipients),
+            batch_size=batching.BATCH_SIZE,
+        )
+        log.info(
+            "campaign taken in" if taken.created else "campaign known already",
+            campaign_id=str(taken.id),
+            recipient_count=taken.recipient_count,
+            refused=dict(taken.refused),
+        )
+        return str(taken.id)
+
+    try:
+        campaign_id = runtime.run(work)
+    except SubmissionError as error:
+        log.error("submission refused", account=account, why=str(error))
+        raise
+    except DatabaseUnavailable as error:
+        time.sleep(_AWAY_SECONDS)  # in this thread only; keeps a requeued message from spinning
+        raise Reject(str(error), requeue=True) from error
+    _deal_soon()
+    return campaign_id
+
+
+def _after(campaign_id: Any, batch_id: int, state: BatchState | None) -> None:
+    if state is BatchState.DONE and runtime.run(
+        lambda parts: aggregation.finish(parts.database, campaign_id)
+    ):
+        log.info("campaign finished", campaign_id=str(campaign_id), batch_id=batch_id)
+    _deal_soon()
+
+
+class _Dealer:
+    """When this process last dealt. One thread deals at a time; the others have better things to do."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._last = 0.0
+
+    def deal_soon(self) -> None:
+        if time.monotonic() - self._last < _DEAL_EVERY_SECONDS or not self._lock.acquire(blocking=False):
+            return
+        try:
+            self._last = time.monotonic()
+            _deal()
+        finally:
+            self._lock.release()
+
+
+_deal_soon = _Dealer().deal_soon
+
+
+def _deal() -> None:
+    """Deal out what is due and make it tasks. What cannot be published comes back when its lease ends."""
+
+    async def work(parts: Parts) -> tuple[list[Dealt], list[Dealt]]:
+        return (
+            await batching.deal_polling(parts.database, parts.desk),
+            await batching.deal_sending(parts.database, parts.desk),
+        )
+
+    to_poll, to_send = runtime.run(work)
+    for dealt in to_poll:
+        poll_batch.apply_async((dealt.batch_id, dealt.lease))
+    for dealt in to_send:
+        send_batch.apply_async((dealt.batch_id, dealt.lease))
