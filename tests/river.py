@@ -33,7 +33,11 @@ async def submit(
 ) -> TakenIn:
     """Take rows in as a campaign."""
     wanted = submission.Submission(
-        account=account, text=text, sender_id=more.pop("sender_id", "Demo"), name=more.pop("name", "test"), **more
+        account=account,
+        text=text,
+        sender_id=more.pop("sender_id", "Demo"),
+        name=more.pop("name", "test"),
+        **more,
     )
     return await submission.submit(database, policy, wanted, numbered(rows), batch_size=batch_size)
 

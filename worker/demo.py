@@ -50,7 +50,12 @@ def run(settings: Settings, recipients: Path, console: Console) -> int:
         # Their working directory holds no .env: a demonstration must not meet a real account.
         for name, command in (("worker", "worker"), ("beat", "beat")):
             family.start(
-                name, stack.celery_command(command), environment, directory=logs, log=logs / f"{name}.log"
+                name,
+                stack.celery_command(command),
+                environment,
+                directory=logs,
+                log=logs / f"{name}.log",
+                restart=False,
             )
         console.print(
             f"simulator at {url}, celery worker and celery beat are running; submitting {recipients}"
@@ -143,7 +148,7 @@ async def _submit(parts: Parts, recipients: Path) -> TakenIn:
                 text=TEXT,
                 sender_id="Demo",
                 name="Spring sale",
-                region="LT",
+                region="US",
                 currency=parts.settings.account(_ACCOUNT).currency,
             ),
             reader,

@@ -15,4 +15,7 @@ QUEUE_OF: dict[str, str] = {
 }
 """Separate queues, so that a flood of sends never starves the tick or the polls."""
 
-QUEUES: tuple[str, ...] = tuple(sorted(set(QUEUE_OF.values())))
+FOREIGN = "celery"
+"""Celery's own default queue: where another service's `send_task` lands when it names none."""
+
+QUEUES: tuple[str, ...] = tuple(sorted({*QUEUE_OF.values(), FOREIGN}))

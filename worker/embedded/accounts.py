@@ -58,6 +58,16 @@ def _account(entry: pwd.struct_passwd) -> Account:
     return Account(uid=entry.pw_uid, gid=entry.pw_gid, name=entry.pw_name)
 
 
+def belongs(directory: Path, account: Account | None) -> bool:
+    """Whether `directory` is one, no link to one, and ours or that of `account`."""
+    try:
+        found = directory.lstat()
+    except FileNotFoundError:
+        return False
+    ours = {os.geteuid(), account.uid if account else os.geteuid()}
+    return stat.S_ISDIR(found.st_mode) and found.st_uid in ours
+
+
 def make_private(directory: Path, account: Account | None) -> None:
     """Make `directory` (its parent exists) one that only its owner can enter, or take an own one over.
 
@@ -67,9 +77,7 @@ def make_private(directory: Path, account: Account | None) -> None:
     try:
         directory.mkdir(mode=0o700)
     except FileExistsError:
-        found = directory.lstat()
-        ours = {os.geteuid(), account.uid if account else os.geteuid()}
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid not in ours:
+        if not belongs(directory, account):
             raise EmbeddedUnavailable(
                 f"{directory} belongs to somebody else or is no directory: remove it, "
                 "or set TMPDIR to a directory of your own."

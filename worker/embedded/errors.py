@@ -3,7 +3,7 @@
 from campaigns.domain.errors import CampaignError
 
 
-class EmbeddedUnavailable(CampaignError):  # noqa: N818  named as its siblings in campaigns.domain.errors
+class EmbeddedUnavailable(CampaignError):
     """The embedded servers are not installed, or could not be started or stopped: what, why, how to mend."""
 
 

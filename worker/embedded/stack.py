@@ -18,7 +18,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from worker.embedded import processes
-from worker.embedded.accounts import account_for, make_private, open_way
+from worker.embedded.accounts import account_for, belongs, make_private, open_way
 from worker.embedded.errors import EmbeddedUnavailable
 from worker.embedded.interrupts import Interrupts
 from worker.embedded.postgres import DATABASE, PORT, USER, Postgres
@@ -93,8 +93,8 @@ class _Stay:
                 try:
                     fcntl.flock(self._users, fcntl.LOCK_SH)
                     self._is_user = True
-                    place = _place(self._data_dir)
-                    _ensure(place, _wanted(place, want_postgres, want_redis), interrupts)
+                    place = _claim_place(self._data_dir)
+                    _ensure(_wanted(place, want_postgres, want_redis), interrupts)
                     return _urls(place)
                 finally:
                     fcntl.flock(self._start, fcntl.LOCK_UN)
@@ -144,15 +144,22 @@ def _locks(descriptor: int) -> bool:
     return True
 
 
-def _ensure(place: Place, wanted: list[Server], interrupts: Interrupts) -> None:
-    """Have `wanted` ready. What could not be made ready is stopped again before raising."""
+def _claim_place(data_dir: Path) -> Place:
+    """Where the running servers are; when none is, a clean place for new ones."""
+    place = _place(data_dir)
     if not any(server.is_running() for server in _wanted(place, True, True)):
         _forget_sockets(place)
+        place = _place(data_dir)
     open_way(place.socket_dir, place.account)
     make_private(place.socket_dir, place.account)
-    link = _link(place.data_dir)
+    link = _link(data_dir)
     if not link.is_symlink():
         link.symlink_to(place.socket_dir)
+    return place
+
+
+def _ensure(wanted: list[Server], interrupts: Interrupts) -> None:
+    """Have `wanted` ready. What could not be made ready is stopped again before raising."""
     try:
         for server in wanted:
             if not server.is_running():
@@ -218,9 +225,10 @@ def _link(data_dir: Path) -> Path:
 
 
 def _forget_sockets(place: Place) -> None:
-    """Remove the sockets and their directory, and nothing else that may be in it."""
-    for name in (f".s.PGSQL.{PORT}", f".s.PGSQL.{PORT}.lock", Redis(place).socket.name):
-        (place.socket_dir / name).unlink(missing_ok=True)
-    with suppress(OSError):  # never made, or somebody keeps a file of his own in it
-        place.socket_dir.rmdir()
+    """Remove the sockets and their directory if it is ours, and nothing else that may be in it."""
+    if belongs(place.socket_dir, place.account):
+        for name in (f".s.PGSQL.{PORT}", f".s.PGSQL.{PORT}.lock", Redis(place).socket.name):
+            (place.socket_dir / name).unlink(missing_ok=True)
+        with suppress(OSError):  # somebody keeps a file of his own in it
+            place.socket_dir.rmdir()
     _link(place.data_dir).unlink(missing_ok=True)

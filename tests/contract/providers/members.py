@@ -53,8 +53,10 @@ class WiredMember(Member, Protocol):
 
 class LightSmsMember:
     name = "lightsms"
-    words = MappingProxyType({word: state for word, (state, _) in lightsms.STATUSES.items()})
-    secrets = (API_KEY, LOGIN)
+    words: Mapping[str, MessageState] = MappingProxyType(
+        {word: state for word, (state, _) in lightsms.STATUSES.items()}
+    )
+    secrets: Sequence[str] = (API_KEY, LOGIN)
 
     def make(
         self,
@@ -107,7 +109,7 @@ class LightSmsMember:
 
 class StubMember:
     name = "stub"
-    words = MappingProxyType(stub.STATUSES)
+    words: Mapping[str, MessageState] = MappingProxyType(stub.STATUSES)
 
     def make(
         self, server: WireServer, wire: Wire, *, timeout_seconds: float = 5.0, word: str | None = None

@@ -270,7 +270,7 @@ def test_no_bytes_break_the_reading(wired_member: WiredMember, body: bytes) -> N
 async def accepted_ids(member: Member, provider: Provider, server: WireServer, count: int = 3) -> list[str]:
     request = one_request(provider, count)
     if member in WIRED:
-        server.script.append(answer(member.accepts(request)))  # type: ignore[attr-defined]
+        server.script.append(answer(member.accepts(request)))
     outcomes = await handed_over(provider, request)
     return [outcome.provider_message_id for outcome in outcomes if isinstance(outcome, Accepted)]
 

@@ -1,0 +1,30 @@
+"""A stack of real processes on a database of its own."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.processes import Stack
+from worker.embedded.stack import ServerUrls
+
+
+@pytest.fixture
+def stack(servers: ServerUrls, redis: object, database_url: str, tmp_path: Path) -> Iterator[Stack]:
+    """Settings that make a day's work a matter of seconds; nothing started yet."""
+    running = Stack(
+        tmp_path,
+        {
+            "DATABASE_URL": database_url,
+            "REDIS_URL": servers.redis_url,
+            "DATA_DIR": str(tmp_path / "data"),
+            "POLL__FIRST_SECONDS": "1",
+            "POLL__MAX_SECONDS": "2",
+            "POLL__GIVE_UP_SECONDS": "25",
+            "LOG_FORMAT": "json",
+        },
+    )
+    try:
+        yield running
+    finally:
+        running.end()

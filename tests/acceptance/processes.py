@@ -1,0 +1,154 @@
+"""The README's own commands as real processes, and the simulator's ledger as the judge."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.waiting import wait_until
+
+BIN = Path(sys.executable).parent
+
+
+def environment(settings: Mapping[str, str]) -> dict[str, str]:
+    """The machine's, without its own settings of ours, and these."""
+    kept = {k: v for k, v in os.environ.items() if not k.upper().startswith("CAMPAIGNS_")}
+    return kept | {f"CAMPAIGNS_{name}": value for name, value in settings.items()}
+
+
+class Stack:
+    """Processes of one test, with a log each, ended by process id."""
+
+    def __init__(self, directory: Path, settings: Mapping[str, str]) -> None:
+        self.directory = directory
+        self.settings = dict(settings)
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self, name: str, *command: str) -> subprocess.Popen[bytes]:
+        """Start one of our console scripts; its output goes to a log."""
+        with self.log(name).open("ab") as log:
+            process = subprocess.Popen(
+                [str(BIN / command[0]), *command[1:]],
+                env=environment(self.settings),
+                cwd=self.directory,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self._processes[name] = process
+        return process
+
+    def log(self, name: str) -> Path:
+        """Where a process writes to."""
+        return self.directory / f"{name}.log"
+
+    def simulator(self, *options: str) -> str:
+        """Start the simulator, make it the account `main`, give its URL."""
+        self.start("simulator", "campaigns", "simulator", "--port", "0", *options)
+
+        def listening() -> str | None:
+            found = re.search(r"listening on (http://\S+)", self.log("simulator").read_text())
+            return found[1] if found else None
+
+        url = wait_until(listening, "the simulator listens")
+        self.settings |= {
+            "ACCOUNTS__MAIN__PROVIDER": "lightsms",
+            "ACCOUNTS__MAIN__LOGIN": "YourLogin",
+            "ACCOUNTS__MAIN__API_KEY": "your_api_key",
+            "ACCOUNTS__MAIN__SENDER_ID": "Demo",
+            "ACCOUNTS__MAIN__BASE_URL": url,
+            "ACCOUNTS__MAIN__CURRENCY": "EUR",
+            "ACCOUNTS__MAIN__REQUESTS_PER_SECOND": "200",
+        }
+        return url
+
+    def worker(self, name: str = "worker") -> subprocess.Popen[bytes]:
+        """The production command."""
+        return self.start(name, "celery", "-A", "worker.app", "worker", "--hostname", f"{name}@%h")
+
+    def beat(self, name: str = "beat") -> subprocess.Popen[bytes]:
+        """The production command."""
+        return self.start(name, "celery", "-A", "worker.app", "beat")
+
+    def run(
+        self, *arguments: str, stdin: bytes | None = None, check: bool = True
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Run a `campaigns` command to its end."""
+        done = subprocess.run(
+            [str(BIN / "campaigns"), *arguments],
+            env=environment(self.settings),
+            cwd=self.directory,
+            input=stdin,
+            capture_output=True,
+            timeout=100,
+            check=False,
+        )
+        if check and done.returncode != 0:
+            raise AssertionError(f"{arguments[0]} gave {done.returncode}: {done.stderr.decode()}")
+        return done
+
+    def json(self, *arguments: str, stdin: bytes | None = None) -> Any:
+        """The JSON a command prints."""
+        return json.loads(self.run(*arguments, "--json", stdin=stdin).stdout)
+
+    def finished(self, campaign_id: str, *, seconds: float = 90.0) -> dict[str, Any]:
+        """The campaign's status once it is over."""
+
+        def look() -> dict[str, Any] | None:
+            status = self.json("status", campaign_id)
+            return status if status["finished_at"] else None
+
+        return wait_until(look, f"campaign {campaign_id} is over", seconds=seconds, every=0.5)
+
+    def export(self, campaign_id: str) -> list[dict[str, Any]]:
+        """Every line of the export."""
+        lines = self.run("export", campaign_id, "--format", "jsonl").stdout.decode().splitlines()
+        return [json.loads(line) for line in lines]
+
+    def stop(self, name: str, number: signal.Signals = signal.SIGTERM, *, seconds: float = 60.0) -> int:
+        """Signal a process and wait for its end."""
+        process = self._processes.pop(name)
+        process.send_signal(number)
+        return process.wait(seconds)
+
+    def end(self) -> None:
+        """End all that is left."""
+        for process in self._processes.values():
+            process.terminate()
+        for process in self._processes.values():
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self._processes.clear()
+
+
+def ledger_counts(url: str) -> Counter[str]:
+    """How often the simulator accepted each number (digits without +)."""
+    with urllib.request.urlopen(f"{url}/_ledger?counts=1", timeout=30) as answer:
+        lines = [json.loads(line) for line in answer.read().splitlines()]
+    return Counter({line["phone"]: line["count"] for line in lines})
+
+
+def post_fault(url: str, fault: Mapping[str, Any]) -> None:
+    """Ask the simulator to misbehave."""
+    request = urllib.request.Request(
+        f"{url}/_faults", json.dumps(fault).encode(), {"Content-Type": "application/json"}, method="POST"
+    )
+    urllib.request.urlopen(request, timeout=30).close()
+
+
+def csv_of(rows: Sequence[Mapping[str, str]]) -> bytes:
+    """Rows as a CSV file."""
+    columns = list(rows[0])
+    lines = [",".join(columns), *(",".join(row[column] for column in columns) for row in rows)]
+    return ("\n".join(lines) + "\n").encode()

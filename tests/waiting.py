@@ -1,0 +1,19 @@
+"""Tests never sleep a fixed time: they wait for a condition, with a deadline."""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def wait_until(look: Callable[[], T], what: str, *, seconds: float = 30.0, every: float = 0.05) -> T:
+    """Look again and again until there is something to see, and give it. AssertionError at the deadline."""
+    deadline = time.monotonic() + seconds
+    while True:
+        seen = look()
+        if seen:
+            return seen
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds:g} s: {what}")
+        time.sleep(every)
