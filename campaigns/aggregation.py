@@ -87,25 +87,27 @@ async def change_state(database: Database, campaign_id: UUID, target: CampaignSt
 
 
 async def verify(database: Database, campaign_id: UUID) -> dict[MessageState, tuple[int, int]]:
-    """States whose tally and recount differ: state -> (tally, recount). Empty when all adds up."""
-    overview = await status(database, campaign_id)
-    counted = await campaign_rows.recount(database, campaign_id)
-    return {
-        state: (overview.totals[state], counted[state])
-        for state in MessageState
-        if overview.totals[state] != counted[state]
-    }
+    """States whose tally and recount differ: state -> (tally, recount). Empty when all adds up.
+
+    Also while the campaign runs: both are taken at the same moment. Raises NotFound.
+    """
+    counts = await campaign_rows.recount(database, campaign_id)
+    return {state: (tally, counted) for state, (tally, counted) in counts.items() if tally != counted}
 
 
 async def export(database: Database, campaign_id: UUID) -> tuple[list[str], AsyncIterator[dict[str, Any]]]:
     """Every message in order of row: the columns, and the lines, streamed.
 
-    A recipient's own column that is called like one of ours gets `recipient_` before its name.
+    A recipient's own column that is called like one of ours gets `recipient_` before its name, as often
+    as it takes for the name to be free.
     """
-    own = {
-        name: f"recipient_{name}" if name in campaign_rows.EXPORT_COLUMNS else name
-        for name in await campaign_rows.own_columns(database, campaign_id)
-    }
+    names = await campaign_rows.own_columns(database, campaign_id)
+    own: dict[str, str] = {}
+    for name in names:
+        shown = name
+        while shown in campaign_rows.EXPORT_COLUMNS or (shown != name and shown in names):
+            shown = f"recipient_{shown}"
+        own[name] = shown
 
     async def lines() -> AsyncIterator[dict[str, Any]]:
         async for line in campaign_rows.export(database, campaign_id):

@@ -40,13 +40,18 @@ _NO_SUCH_ACCOUNT_SECONDS = 60.0
 _PROBE_FIRST_SECONDS = 30.0
 _PROBE_MAX_SECONDS = 900.0
 _MOST_COUNTED = 1000  # beyond it the backoff is long at its longest
+_MOST_SEGMENTS = 255  # of one message, in any standard (GSM 03.40: one byte); more is no count
 
 _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of a batch. `state` is None when the lease was not ours: there was nothing to do."""
+    """What became of a batch.
+
+    `state` is None when the lease was not ours: there was nothing to do, or, where `trouble` says so, it
+    was lost on the way and nothing more was written down.
+    """
 
     batch_id: int
     campaign_id: UUID | None = None
@@ -117,7 +122,7 @@ class _HandOver:
                     give_up_in_seconds=give_up_in,
                 )
             ):
-                return self._verdict(None, "lease lost")
+                return self._verdict(None, None)
         return await self._give_back(send_in_seconds=0)  # nothing was queued in it
 
     async def _hand_over(
@@ -164,12 +169,14 @@ class _HandOver:
                 )
             )
         trouble = _trouble(outcomes)
-        made_way = trouble is None or self._handed_over_count > 0
+        handed_over = self._handed_over_count > 0
+        made_way = trouble is None or handed_over
         how = Release(
             send_in_seconds=self._send_again_in(outcomes),
-            poll_in_seconds=self._first_poll_in(),
+            # An attempt that handed nothing over must not put off what is to be polled from before it.
+            poll_in_seconds=self._first_poll_in() if handed_over else None,
             retry_count=0 if made_way else min(self._work.retry_count + 1, _MOST_COUNTED),
-            poll_count=0,
+            poll_count=0 if handed_over else None,
             give_up_in_seconds=give_up_in,
             trouble=trouble,
         )
@@ -178,11 +185,7 @@ class _HandOver:
                 batches.release, self._database, self._work, how, worker=self._desk.worker, written=written
             )
         )
-        return self._verdict(
-            state,
-            trouble if state is not None else "lease lost",
-            held_account=self._work.account if held is not None else None,
-        )
+        return self._verdict(state, trouble, held_account=self._work.account if held is not None else None)
 
     async def _give_back(
         self, *, send_in_seconds: float | None = None, trouble: str | None = None, spends_retry: bool = False
@@ -207,7 +210,7 @@ class _HandOver:
             self._work.campaign_id,
             state,
             self._handed_over_count,
-            trouble,
+            trouble if state is not None else "lease lost",
             held_account,
         )
 
@@ -215,15 +218,15 @@ class _HandOver:
         return self._desk.policy.poll.delay_seconds(0, self._desk.random())
 
     def _send_again_in(self, outcomes: Sequence[Outcome]) -> float:
+        backoff = self._desk.policy.retry.delay_seconds(self._work.retry_count, self._desk.random())
         waits = [0.0]
         for outcome in outcomes:
             match outcome:
-                case Throttled(retry_after_seconds=float() | int() as seconds):
-                    waits.append(seconds)
-                case Throttled() | NotSent(retry_at_once=False):
-                    waits.append(
-                        self._desk.policy.retry.delay_seconds(self._work.retry_count, self._desk.random())
-                    )
+                case Throttled(retry_after_seconds=seconds):
+                    # Not sooner than by backoff: some say 0 seconds, again and again.
+                    waits.append(max(seconds or 0.0, backoff))
+                case NotSent(retry_at_once=False):
+                    waits.append(backoff)
                 case _:
                     continue
         return max(waits)
@@ -250,7 +253,9 @@ async def _outcomes(
     provider: Provider, request: Sequence[OutboundMessage], sender_id: str, *, leave_by: float
 ) -> list[Outcome]:
     try:
-        outcomes = await provider.hand_over(request, sender_id, leave_by)
+        # By then an adapter has its answer or has given it up: one that hangs must not keep its place.
+        async with asyncio.timeout_at(leave_by + provider.timeout_seconds):
+            outcomes = await provider.hand_over(request, sender_id, leave_by)
     except Exception as error:  # an adapter's bug must not lose what it did: whether it left is not known
         return [InDoubt(f"the adapter broke down: {type(error).__name__}")] * len(request)
     if len(outcomes) != len(request):
@@ -271,7 +276,7 @@ def _written(position: int, outcome: Outcome) -> Written:
                 MessageState.ACCEPTED,
                 provider_message_id=outcome.provider_message_id,
                 cost=outcome.cost,
-                segment_count=outcome.segment_count,
+                segment_count=_believed(outcome.segment_count),
             )
         case Rejected():
             return Written(
@@ -291,6 +296,11 @@ def _written(position: int, outcome: Outcome) -> Written:
             )
         case InDoubt():
             return Written(position, MessageState.IN_DOUBT, reason=outcome.why)
+
+
+def _believed(segment_count: int | None) -> int | None:
+    # A number no message can have would not fit its column, and the answer of a whole batch be lost.
+    return segment_count if segment_count is not None and 0 <= segment_count <= _MOST_SEGMENTS else None
 
 
 def _trouble(outcomes: Sequence[Outcome]) -> str | None:

@@ -8,10 +8,13 @@ doubtful (a missing column, a torn row) is an error, and nothing is stored.
 import asyncio
 import hashlib
 import json
+import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 from uuid import uuid4
 
@@ -28,7 +31,14 @@ from campaigns.store.session import Database
 MAX_SEGMENT_COUNT = 10
 """A longer text is a mistake more often than a wish; each recipient of one is refused."""
 
-_PORTION = 5_000  # rows held at once
+_MOST_CHARACTERS = MAX_SEGMENT_COUNT * 153  # more of them need more segments in any encoding
+
+# Rows are held in portions bounded by both: wide rows must not cost more memory than many.
+_PORTION_ROWS = 5_000
+_PORTION_CHARACTERS = 8_000_000
+
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")  # NUL and halves of surrogate pairs: no database keeps them
+_LONGEST_LIST_OF_COLUMNS = 10
 
 REASONS: dict[str, str] = {
     **PHONE_REASONS,
@@ -106,15 +116,19 @@ async def submit(
 def rows_of(recipients: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, Mapping[str, str]]]:
     """Rows out of a list another program made: numbered from 1, scalars as text, null as nothing.
 
-    Raises SubmissionError at the first recipient that is not an object of scalars.
+    Raises SubmissionError when it is no list, and at the first recipient that is not an object of scalars.
     """
+    if not isinstance(recipients, list | tuple):
+        raise SubmissionError("the recipients are no list; give a list of objects such as {'phone': '…'}")
     for row, recipient in enumerate(recipients, 1):
         if not isinstance(recipient, Mapping):
             raise SubmissionError(f"recipient {row} is not an object; give objects such as {{'phone': '…'}}")
-        for name, value in recipient.items():
-            if not isinstance(value, str | int | float | bool | None):
+        for place, (name, value) in enumerate(recipient.items(), 1):
+            if not isinstance(value, str | int | float | bool | None) or (
+                isinstance(value, float) and not math.isfinite(value)
+            ):
                 raise SubmissionError(
-                    f"recipient {row}: the field {str(name)[:40]!r} holds no plain value; "
+                    f"recipient {row}: the field {_shown(str(name), place)} holds no plain value; "
                     "give text or a number"
                 )
         yield row, {str(name): _as_text(value) for name, value in recipient.items()}
@@ -132,6 +146,7 @@ async def suppress(database: Database, raw_phones: Sequence[str], region: str | 
     """Put numbers on the suppression list: later submissions will not send to them. Gives how many are
     new. Raises SubmissionError when one cannot be read, and then stores none.
     """
+    _check_storable("reason", reason)
     return await suppressions.suppress(database, _phones(raw_phones, region), reason)
 
 
@@ -146,6 +161,7 @@ async def suppressed(database: Database) -> list[tuple[str, str, datetime]]:
 
 
 def _phones(raw_phones: Sequence[str], region: str | None) -> list[str]:
+    _check_region(region)
     phones = []
     for place, raw in enumerate(raw_phones, 1):
         try:
@@ -156,23 +172,50 @@ def _phones(raw_phones: Sequence[str], region: str | None) -> list[str]:
 
 
 def _check(submission: Submission) -> None:
-    if submission.region is not None and not is_region(submission.region):
-        raise SubmissionError(
-            f"{submission.region!r} is no region; give a two-letter country code such as LT or DE"
-        )
+    _check_region(submission.region)
     if not submission.text.strip():
         raise SubmissionError("the text is empty; give the words to be sent")
     for name, value in (
         ("text", submission.text),
         ("sender id", submission.sender_id),
         ("name", submission.name),
+        ("account", submission.account),
+        ("submission key", submission.submission_key or ""),
     ):
-        if "\0" in value:
-            raise SubmissionError(f"the {name} holds a NUL character; remove it")
+        _check_storable(name, value)
     if not submission.sender_id.strip():
         raise SubmissionError("there is no sender id; give one, or set the account's SENDER_ID")
     if submission.submission_key is not None and not 0 < len(submission.submission_key) <= 200:
         raise SubmissionError("the submission key must have 1 to 200 characters")
+
+
+def _check_region(region: str | None) -> None:
+    if region is not None and not is_region(region):
+        raise SubmissionError(
+            f"{region[:20]!r} is no region; give a two-letter country code such as LT or DE"
+        )
+
+
+def _check_storable(name: str, value: str) -> None:
+    if _UNSTORABLE.search(value):
+        raise SubmissionError(
+            f"the {name} holds a NUL character or half a character (a lone surrogate); write it anew"
+        )
+
+
+def _shown(column: str, place: int) -> str:
+    """A column's name for a message, its place where the name could be a number or a text: the first row
+    of a file without a header is somebody's data.
+    """
+    is_harmless = len(column) <= 40 and sum(map(str.isdigit, column)) < 4 and column.isprintable()
+    return repr(column) if is_harmless else f"number {place}"
+
+
+def _listed(columns: Sequence[str]) -> str:
+    listed = [_shown(column, place) for place, column in enumerate(columns[:_LONGEST_LIST_OF_COLUMNS], 1)]
+    if len(columns) > len(listed):
+        listed.append(f"{len(columns) - len(listed)} more")
+    return ", ".join(listed)
 
 
 def _nobody(cleaner: "_Cleaner", refused: Mapping[str, int]) -> str:
@@ -195,6 +238,7 @@ class _Cleaner:
 
     def __init__(self, submission: Submission) -> None:
         self._region = submission.region
+        self._named_phone_column = submission.phone_column
         self._phone_column = submission.phone_column.strip().casefold()
         self._template = Template(submission.text)
         self.is_plain = self._template.is_plain
@@ -224,6 +268,7 @@ class _Cleaner:
     def portions(self, rows: Iterable[tuple[int, Mapping[str, str]]]) -> Iterator[_Portion]:
         recipients: list[StagedRecipient] = []
         refusals: list[tuple[int, str]] = []
+        held_characters = 0
         for row, fields in rows:
             self.row_count += 1
             cleaned = self._clean(row, fields)
@@ -233,32 +278,40 @@ class _Cleaner:
                     self.first_refusal = (row, cleaned)
             else:
                 recipients.append(cleaned)
-            if len(recipients) + len(refusals) >= _PORTION:
+                held_characters += len(cleaned.text or "") + len(cleaned.fields or "")
+            if len(recipients) + len(refusals) >= _PORTION_ROWS or held_characters >= _PORTION_CHARACTERS:
                 yield _Portion(recipients, refusals)
                 recipients, refusals = [], []
+                held_characters = 0
         if recipients or refusals:
             yield _Portion(recipients, refusals)
 
     def _bind(self, row: int, columns: tuple[str, ...]) -> None:
         """Find the columns once for all rows that have the same ones."""
-        by_name = {name.strip().casefold(): name for name in reversed(columns)}
-        phone_key = by_name.get(self._phone_column)
-        if phone_key is None:
-            raise SubmissionError(
-                f"row {row} has no column {self._phone_column!r} for the phone number "
-                f"(it has: {', '.join(columns)}); name the right one with --phone-column"
-            )
+        phone_key = self._find_phone_column(row, columns)
         try:
             self._bound = self._template.bind(columns)
         except TemplateError as error:
             raise SubmissionError(f"the text cannot be used: {error}") from error
         except MissingColumn as error:
             raise SubmissionError(
-                f"the text uses {{{error.column}}}, and row {row} has no such column "
-                f"(it has: {', '.join(columns)}); mend the text or the file"
+                f"row {row}: {error} (there is: {_listed(columns)}); mend the text or the file"
             ) from error
         self._phone_key = phone_key
         self._bound_for = columns
+
+    def _find_phone_column(self, row: int, columns: tuple[str, ...]) -> str:
+        """The column that is called exactly so, else the only one that is so but for case and blanks."""
+        if self._named_phone_column in columns:
+            return self._named_phone_column
+        matches = [name for name in columns if name.strip().casefold() == self._phone_column]
+        if len(matches) == 1:
+            return matches[0]
+        trouble = "has no column" if not matches else f"has {len(matches)} columns that could be"
+        raise SubmissionError(
+            f"row {row} {trouble} {self._phone_column[:40]!r} for the phone number "
+            f"(there is: {_listed(columns)}); name the right one with --phone-column"
+        )
 
     def _clean(self, row: int, fields: Mapping[str, str]) -> StagedRecipient | str:
         columns = tuple(fields)
@@ -267,7 +320,8 @@ class _Cleaner:
         raw_phone = fields[self._phone_key]
         own = {name: value for name, value in fields.items() if name != self._phone_key}
         own_json = json.dumps(own, ensure_ascii=False) if own else None
-        content = f"\x1e{raw_phone}\x1f{own_json or ''}"
+        # With its length, for a cell may hold any character: no two submissions read as the same content.
+        content = f"\x1e{len(raw_phone)}:{raw_phone}\x1f{own_json or ''}"
         try:
             self._hash.update(content.encode())
         except UnicodeEncodeError:
@@ -277,12 +331,18 @@ class _Cleaner:
             phone = normalise(raw_phone, self._region)
         except InvalidPhone as error:
             return error.reason
-        if own_json is not None and "\\u0000" in own_json:
+        # The escape is looked for first: it is rare, and may be six characters that somebody typed.
+        if (
+            own_json is not None
+            and "\\u0000" in own_json
+            and any(map(_UNSTORABLE.search, chain(*own.items())))
+        ):
             return "nul_character"
         text = self.plain_text if self.is_plain else self._bound.render(fields)
         if not text.strip():
             return "empty_text"
-        segment_count = self._segments(text)
+        # What is too long anyhow is not counted: the cache must not keep huge texts.
+        segment_count = self._segments(text) if len(text) <= _MOST_CHARACTERS else MAX_SEGMENT_COUNT + 1
         if segment_count > MAX_SEGMENT_COUNT:
             return "text_too_long"
         return StagedRecipient(row, phone, None if self.is_plain else text, own_json, segment_count)

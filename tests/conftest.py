@@ -3,6 +3,8 @@ sockets; a database of its own for each test, copied from one that was migrated 
 """
 
 import itertools
+import os
+import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -27,17 +29,20 @@ _numbers = itertools.count(1)
 @pytest.fixture(autouse=True)
 def _no_settings_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """A test must not change with the machine it runs on, nor ever reach a real account."""
-    import os
-
     for name in list(os.environ):
         if name.upper().startswith("CAMPAIGNS_"):
             monkeypatch.delenv(name)
 
 
 @pytest.fixture(scope="session")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerUrls]:
+def servers() -> Iterator[ServerUrls]:
     """A PostgreSQL and a Redis for the whole run."""
-    with embedded_servers(tmp_path_factory.mktemp("servers")) as urls:
+    # Not under pytest's own folder: every other pytest that starts on this machine makes that private
+    # again, and PostgreSQL, which does not run as root, could no longer pass.
+    with (
+        tempfile.TemporaryDirectory(prefix="campaigns-tests-") as folder,
+        embedded_servers(Path(folder)) as urls,
+    ):
         yield urls
 
 

@@ -84,17 +84,19 @@ def _kind(name: str) -> _Kind:
 
 # --- what a look says --------------------------------------------------------------------------------
 
+# What may stand between the digits of a phone, bare, in a repr and in a URL.
+_GROUPED = r"(?:[ \t\u00a0\u2009\u202f()\-]|\\t|\\x(?:c2\\x)?a0|\\u(?:00a0|2009|202f)|%20|%C2%A0)"
 _KEPT_OR_PHONE = re.compile(
     r"(?P<kept>"
     r"(?<![0-9a-fA-F-])[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}(?![0-9a-fA-F-])"  # a UUID
     r"|(?<![\d+-])(?:19|20)\d\d-[01]\d-[0-3]\d"  # a date, perhaps with its time
     r"(?:[T ][0-2]\d:[0-5]\d(?::[0-6]\d(?:\.\d{1,6})?)?(?:Z|[+-]\d\d:\d\d)?)?(?![\d-])"
-    r")|\+?\d(?:[ \t\u00a0\u2009\u202f()\-]{0,2}\d){6,}"
+    rf")|\+?\d(?:{_GROUPED}{{0,2}}\d){{6,}}"
 )
 _LABELLED = re.compile(
     r"(?<![A-Za-z0-9])"
     r"((?:(?:message[_-]?)?texts?|body|api[_-]?key|password|passwd|secret|token|signature|authorization|cookie)"
-    r"\\?[\"']?\s*[=:]\s*)"
+    r"\\*[\"']?\s*[=:]\s*)"
     r"(?!//)(?:\"(?:\\.|[^\"\\])*(?:\"|\Z)|'(?:\\.|[^'\\])*(?:'|\Z)|.+)",
     re.IGNORECASE | re.DOTALL,
 )
@@ -103,7 +105,8 @@ _QUERY = re.compile(r"\?[\w.\-\[\]%]+=\S*")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _TRACEBACK = re.compile(r"Traceback \(most recent call last\):.*", re.DOTALL)
 _EXCEPTION = re.compile(
-    r"((?<=exception=)[\w.]{1,200}|\b(?:\w{1,60}\.){0,6}\w{0,60}(?:Error|Exception|ExceptionGroup|Warning))(\(|: ).*",
+    r"((?<=exception=)[\w.]{1,200}|\b(?:\w{1,60}\.){0,6}\w{0,60}(?:Error|Exception|ExceptionGroup|Warning))"
+    r"(\(|: ).*",
     re.DOTALL,
 )
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
@@ -180,11 +183,11 @@ def _exception(error: BaseException) -> str:
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
     if not isinstance(error, CampaignError) and not _speaks(kind):
         return f"{name}: {_HIDDEN}" if error.args else name
-    words = _as_text(error, str)
+    words = _scrub(_as_text(error, str))
     if not isinstance(error, CampaignError):
         words = words.partition("\nDETAIL:")[0]  # PostgreSQL repeats the whole row there
         words = _QUOTED.sub(lambda found: _HIDDEN if re.search(r"\s", found[0]) else found[0], words)
-    return f"{name}: {_scrub(words)}" if words else name
+    return f"{name}: {words}" if words else name
 
 
 def _with_traceback(error: BaseException, place: TracebackType | None) -> Iterator[str]:
@@ -495,7 +498,7 @@ def _remember(secrets: Iterable[str]) -> None:
     for secret in secrets:
         if len(secret) >= _SHORTEST_SECRET:
             escaped = {repr(secret)[1:-1], ascii(secret)[1:-1], json.dumps(secret)[1:-1]}
-            escaped.add(repr(secret.encode(errors="surrogateescape"))[2:-1])
+            escaped.add(repr(secret.encode(errors="replace"))[2:-1])
             encoded = {quote(secret, safe="", errors="replace"), quote_plus(secret, errors="replace")}
             forms |= {secret} | escaped | encoded
     _secret_forms[:] = sorted(forms, key=len, reverse=True)

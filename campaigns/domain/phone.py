@@ -206,7 +206,7 @@ def _is_accepted(phone: str) -> bool:
         if code is None:
             return False
         if code not in _BY_CODE:
-            _BY_CODE[code] = re.compile(_international_pattern(code), re.ASCII).fullmatch
+            _BY_CODE[code] = re.compile(_international_pattern(code)).fullmatch
         accepts = _BY_CODE[code]
         if len(phone) >= 4:
             _ACCEPTS[phone[:4]] = accepts

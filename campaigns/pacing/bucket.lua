@@ -8,14 +8,17 @@
 -- Gives {1, wait} when a place is reserved: the caller waits so long, then speaks.
 -- Gives {0, wait} when none is: the caller comes back after so long.
 --
--- The clock is Redis's own, so workers on many machines share it. A lost key costs at most one burst.
+-- The clock is Redis's own, so workers on many machines share it. A lost key costs at most one burst;
+-- so does a clock that was put back, which would otherwise close the account for as long.
 local interval = tonumber(ARGV[1])
 local slack = interval * (tonumber(ARGV[2]) - 1)
+local longest_wait = tonumber(ARGV[3])
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) * 1000000 + tonumber(clock[2])
 
 local next_at = tonumber(redis.call('GET', KEYS[1]) or now)
-if next_at < now then
+-- No place is ever reserved further ahead than this.
+if next_at < now or next_at > now + slack + longest_wait + interval then
   next_at = now
 end
 
@@ -23,7 +26,7 @@ local wait = next_at - slack - now
 if wait < 0 then
   wait = 0
 end
-if wait > tonumber(ARGV[3]) then
+if wait > longest_wait then
   return {0, wait}
 end
 

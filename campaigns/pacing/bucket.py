@@ -2,6 +2,7 @@
 
 import asyncio
 from importlib.resources import files
+from math import ceil
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -30,7 +31,7 @@ class Pace:
     def __init__(self, redis: Redis, account: str, *, requests_per_second: float, burst: int) -> None:
         self._script = redis.register_script(_SCRIPT)
         self._key = pace_key(account)
-        self._interval_microseconds = round(1_000_000 / requests_per_second)
+        self._interval_microseconds = ceil(1_000_000 / requests_per_second)  # never a hair too fast
         self._burst = burst
 
     async def __call__(self) -> None:

@@ -133,7 +133,7 @@ a refused signature by phone)."""
 
 _DIGITS = re.compile(r"[0-9]{1,9}")
 _CODE = re.compile(r"[0-9]{1,3}")
-_MESSAGE_ID = re.compile(r"[0-9A-Za-z._-]{1,64}")
+_MESSAGE_ID = re.compile(r"(?!0*$)[0-9A-Za-z._-]{1,64}")
 _AMOUNT = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,18})?")
 _MOMENT = re.compile(rb"\s*([0-9]{9,11})\s*")
 _MONTH = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
@@ -180,25 +180,26 @@ def read_answer(body: bytes, phones: Sequence[str]) -> list[Reading]:
     document = _load(body)
     if document is None:
         return [InDoubt("the answer cannot be read")] * len(phones)
-    entries: dict[str, list[dict[str, object]]] = {}
-    found: list[dict[str, object]] = []
+    found: list[Reading] = []
+    of_phone: dict[str, list[Reading]] = {}
     for key, entry in document.items() if isinstance(document, dict) else ():
         if isinstance(entry, dict) and "error" in entry:
-            found.append(entry)
+            found.append(_read_entry(entry))
             for part in key.split(","):
-                entries.setdefault(_msisdn(part), []).append(entry)
-    readings = [_choose(entries.get(_msisdn(phone), [])) for phone in phones]
+                of_phone.setdefault(_msisdn(part), []).append(found[-1])
+    match found:
+        case [Refusal(of_message_with_id=False) as first, *more] if first.code in _OF_THE_WHOLE_REQUEST:
+            if all(reading == first for reading in more):
+                return [first] * len(phones)
+    readings = [_choose(of_phone.get(_msisdn(phone), [])) for phone in phones]
     if not any(readings):
         code = _top_code(document)
         if len(phones) == 1 and len(found) == 1:
-            readings = [_choose(found)]
+            readings = [*found]
         elif code == "0":
             readings = [InDoubt("the answer says taken and gives no ids")] * len(phones)
         elif code is not None:
             readings = [Refusal(code)] * len(phones)
-    match list({_read_entry(entry) for entry in found}):
-        case [Refusal(code, of_message_with_id=False) as only] if code in _OF_THE_WHOLE_REQUEST:
-            return [only] * len(phones)
     return [reading or InDoubt("the answer says nothing of this phone") for reading in readings]
 
 
@@ -260,15 +261,9 @@ def _load(body: bytes) -> object:
         text = body.decode("utf-8-sig").strip()
         if _CODE.fullmatch(text):  # 000 is not JSON
             return text
-        return json.loads(
-            text, parse_int=str, parse_float=str, parse_constant=_refuse, object_pairs_hook=_object
-        )
+        return json.loads(text, parse_int=str, parse_float=str, object_pairs_hook=_object)
     except (ValueError, RecursionError):
         return None
-
-
-def _refuse(constant: str) -> object:
-    raise ValueError(f"{constant} is not JSON")
 
 
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -283,7 +278,8 @@ def _field(holder: object, name: str) -> object:
 
 
 def _msisdn(phone: str) -> str:
-    return re.sub("[^0-9]", "", phone).removeprefix("00")
+    digits = phone.removeprefix("+")
+    return (digits if digits.isdecimal() else re.sub("[^0-9]", "", digits)).removeprefix("00")
 
 
 def _code(value: object) -> str | None:
@@ -309,13 +305,12 @@ def _common_code(document: object) -> str | None:
     return codes.pop() if len(codes) == 1 and "18" not in codes else None
 
 
-def _choose(entries: Sequence[Mapping[str, object]]) -> Reading | None:
-    """One reading of all entries found for a phone; an accepted one counts, others must agree."""
-    readings = [_read_entry(entry) for entry in entries]
+def _choose(readings: Sequence[Reading]) -> Reading | None:
+    """One reading of all that is said of a phone: an accepted one counts, others must agree."""
     for reading in readings:
         if isinstance(reading, Accepted):
             return reading
-    if len(set(readings)) > 1:
+    if any(reading != readings[0] for reading in readings):
         return InDoubt("the answer contradicts itself")
     return readings[0] if readings else None
 

@@ -89,17 +89,15 @@ class _Journey:
         self.begun = True
         return await handler(request)
 
-    def check(self) -> None:
-        """Refuse to write when it is too late. Before the first byte the deadline is `leave_by` too."""
+    def release(self) -> None:
+        """Let the first byte go, or hold it back when too late. Until now the deadline was `leave_by`."""
+        if self.released:
+            return
         if asyncio.get_running_loop().time() >= self.leave_by or self.deadline.expired():
             self.held_back = True
             raise _HeldBack
-
-    def release(self) -> None:
-        if not self.released:
-            self.check()
-            self.deadline.reschedule(self.ends_at)
-            self.released = True
+        self.deadline.reschedule(self.ends_at)
+        self.released = True
 
 
 def _tracing() -> aiohttp.TraceConfig:
@@ -116,9 +114,7 @@ def _tracing() -> aiohttp.TraceConfig:
         journey.connected = True
         # Headers wait in a buffer for the first piece of a body, which on Python 3.11 comes one turn
         # of the loop later; without a body they are written before anything else can run.
-        if journey.has_body:
-            journey.check()
-        else:
+        if not journey.has_body:
             journey.release()
 
     async def before_body(_session: object, context: SimpleNamespace, _event: object) -> None:

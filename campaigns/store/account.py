@@ -3,11 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy.ext.asyncio import AsyncSession
-from sqlmodel import col, select
-
 from campaigns.store.session import Database
-from campaigns.store.tables import AccountHold
 
 
 async def hold(database: Database, account: str, code: str, reason: str, *, probe_in_seconds: float) -> bool:
@@ -46,9 +42,11 @@ class Hold:
 
 async def holds(database: Database) -> list[Hold]:
     """The accounts on hold, by name."""
-    async with AsyncSession(database.engine) as session:
-        rows = (await session.scalars(select(AccountHold).order_by(col(AccountHold.account)))).all()
-    return [Hold(row.account, row.since, row.code, row.reason) for row in rows]
+    async with database.connection() as connection:
+        records = await connection.fetch(
+            "SELECT account, since, code, reason FROM account_hold ORDER BY account"
+        )
+    return [Hold(r["account"], r["since"], r["code"], r["reason"]) for r in records]
 
 
 async def deal_probes(database: Database, *, first_seconds: float, max_seconds: float) -> list[str]:

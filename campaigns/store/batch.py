@@ -290,11 +290,13 @@ _WRITE_OUTCOMES = """
     UPDATE message m SET
         state = CASE WHEN m.state = 'sending' THEN w.state ELSE greatest(m.state, w.state) END,
         provider_message_id = coalesce(w.provider_message_id, m.provider_message_id),
-        provider_state = coalesce(w.provider_state, m.provider_state),
+        -- The word on an earlier attempt is no word on this one.
+        provider_state = CASE WHEN m.state = 'sending' THEN w.provider_state
+                              ELSE coalesce(m.provider_state, w.provider_state) END,
         cost = coalesce(w.cost, m.cost),
         segment_count = coalesce(w.segment_count, m.segment_count),
         reason = w.reason,
-        attempt = m.attempt - CASE WHEN w.spends_attempt THEN 0 ELSE 1 END,
+        attempt = m.attempt - CASE WHEN w.spends_attempt OR m.state <> 'sending' THEN 0 ELSE 1 END,
         updated_at = now()
     FROM unnest($2::smallint[], $3::message_state[], $4::text[], $5::text[], $6::numeric[],
                 $7::smallint[], $8::text[], $9::bool[])
@@ -370,7 +372,11 @@ class Evidence:
 async def merge_polled(
     database: Database, work: PollingWork, evidence: Sequence[Evidence], how: Release, *, worker: str
 ) -> BatchState | None:
-    """Merge what a poll brought by rank and give the lease back. Only rows that change are written."""
+    """Merge what a poll brought by rank and give the lease back. Only rows that change are written.
+
+    The provider's word beside a state is the word for it: a lower one comes late and is not kept, one
+    that says nothing to us is. None: the lease is not ours any more, and nothing was written.
+    """
     async with database.transaction() as connection:
         if not await _hold(connection, work.batch_id, work.lease, worker):
             return None
@@ -382,7 +388,8 @@ async def merge_polled(
                 FROM unnest($2::smallint[], $3::message_state[], $4::text[])
                      AS e(position, state, provider_state)
                 WHERE m.batch_id = $1 AND m.position = e.position AND m.state >= 'sending'
-                  AND (e.state > m.state OR m.provider_state IS DISTINCT FROM e.provider_state)
+                  AND (e.state > m.state OR (coalesce(e.state, m.state) = m.state
+                                             AND m.provider_state IS DISTINCT FROM e.provider_state))
                 """,
                 work.batch_id,
                 [e.position for e in evidence],

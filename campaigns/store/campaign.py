@@ -100,11 +100,13 @@ async def change_state(
     return before, True
 
 
-# Failed: not one message ever reached the provider. Cancelled stays cancelled, and gets its end.
+# Failed: not one message ever reached the provider (and some were meant to: where all are suppressed
+# nothing went wrong). Cancelled stays cancelled, and gets its end.
 _FINISH = """
     UPDATE campaign c SET finished_at = now(), state =
         (CASE WHEN c.state = 'cancelled' THEN 'cancelled'
-              WHEN (SELECT bool_and(failed_count = message_count) FROM batch b WHERE b.campaign_id = c.id)
+              WHEN (SELECT sum(failed_count) > 0 AND bool_and(failed_count + suppressed_count = message_count)
+                    FROM batch b WHERE b.campaign_id = c.id)
                   THEN 'failed'
               ELSE 'finished' END)::campaign_state
     WHERE c.finished_at IS NULL AND ($1::uuid IS NULL OR c.id = $1)
@@ -123,16 +125,30 @@ async def finish_settled(database: Database, campaign_id: UUID | None = None) ->
         return [record["id"] for record in await connection.fetch(_FINISH, campaign_id)]
 
 
-async def recount(database: Database, campaign_id: UUID) -> Mapping[MessageState, int]:
-    """Totals counted from the messages themselves: what the tallies must agree with."""
-    async with database.connection() as connection:
+async def recount(database: Database, campaign_id: UUID) -> Mapping[MessageState, tuple[int, int]]:
+    """By state (what the tallies say, what counting the messages gives): the two must agree.
+
+    Both at the same moment: also true of a campaign that is being worked on.
+    """
+    async with (
+        database.connection() as connection,
+        connection.transaction(isolation="repeatable_read", readonly=True),
+    ):
+        tallies = await connection.fetchrow(
+            f"SELECT {_SUMS} FROM batch WHERE campaign_id = $1 GROUP BY campaign_id", campaign_id
+        )
         records = await connection.fetch(
             "SELECT m.state::text AS state, count(*) AS n FROM message m JOIN batch b ON b.id = m.batch_id"
             " WHERE b.campaign_id = $1 GROUP BY m.state",
             campaign_id,
         )
+    if tallies is None:
+        raise NotFound(f"there is no campaign {campaign_id}; see: campaigns list")
     counted = {record["state"]: record["n"] for record in records}
-    return {state: counted.get(state, 0) for state in MessageState}
+    return {
+        state: (tallies[column], counted.get(state, 0))
+        for state, column in zip(MessageState, TALLY_COLUMNS, strict=True)
+    }
 
 
 EXPORT_COLUMNS = (
@@ -151,7 +167,7 @@ EXPORT_COLUMNS = (
 
 
 async def own_columns(database: Database, campaign_id: UUID) -> list[str]:
-    """The recipients' own columns in a campaign, in the order of their first recipient."""
+    """The recipients' own columns in a campaign, as jsonb orders them: short names first."""
     async with database.own_connection() as connection:
         records = await connection.fetch(
             "SELECT f.name FROM batch b JOIN message m ON m.batch_id = b.id"

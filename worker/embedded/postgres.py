@@ -75,7 +75,7 @@ class Postgres(Server):
     @property
     def mark(self) -> Mark:
         """What its process is known by."""
-        return Mark("postgres", "-D", str(self.data))
+        return Mark("postgres", ("-D", str(self.data)))
 
     def prepare(self, interrupts: Interrupts) -> None:
         """Make the data directory at the first start, and clear what a crash left behind.
@@ -163,10 +163,11 @@ class Postgres(Server):
         )
 
     def _sweep(self) -> None:
-        """Clear away what an initdb left that was killed together with its command."""
+        """Clear away what a command left that was killed while it made the cluster."""
         for new in self.data.parent.glob(f"{self.data.name}.new-*"):
-            with suppress(EmbeddedUnavailable):  # it is in nobody's way: its directory goes all the same
-                processes.end(Mark("initdb", "-D", str(new)), "initdb", ((SIGTERM, 10.0),))
+            for mark in (Mark("initdb", ("-D", str(new))), Mark("postgres", ("--single", "-D", str(new)))):
+                with suppress(EmbeddedUnavailable):  # in nobody's way: its directory goes all the same
+                    processes.end(mark, mark.program, ((SIGTERM, 15.0),))
             shutil.rmtree(new, ignore_errors=True)
 
     def _disown_stale_pid(self) -> None:

@@ -15,6 +15,8 @@ from worker.embedded.interrupts import Interrupts
 
 POLL_SECONDS = 0.02
 
+_STEP_SECONDS = 15.0
+
 _PROC = Path("/proc")
 
 # Nothing of our own environment reaches a server: it may hold credentials, and PGDATA or PGOPTIONS of the
@@ -27,18 +29,17 @@ _children: set[subprocess.Popen[bytes]] = set()
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What tells a server of ours from every other process: its program and its first argument.
+    """What tells a server of ours from every other process: its program and its first arguments.
 
     A process id alone does not: after a crash the number in a pid file may be another program's.
     """
 
     program: str
-    flag: str
-    value: str
+    arguments: tuple[str, ...]
 
     def fits(self, shown: str, separator: str) -> bool:
         """Whether a command line, its arguments ended by `separator`, is this server's."""
-        program, found, _ = shown.partition(separator.join(("", self.flag, self.value, "")))
+        program, found, _ = shown.partition(separator.join(("", *self.arguments, "")))
         exact = separator == " " or separator not in program
         return bool(found) and exact and program.rpartition("/")[2] == self.program
 
@@ -147,20 +148,16 @@ def run(
 
 
 def _end_group(child: subprocess.Popen[bytes]) -> None:
-    """End `child` and what it started in turn. SIGTERM first: PostgreSQL then frees its shared memory."""
+    """End `child`, and what it started in turn.
+
+    An initdb asked to end first lets its current step finish, a second or so, and then clears up. What
+    it runs is not asked: a PostgreSQL bootstrap would die at once and leave its shared memory behind.
+    """
+    child.send_signal(SIGTERM)
+    wait_until(lambda: child.poll() is not None, _STEP_SECONDS)
     with suppress(ProcessLookupError):
-        os.killpg(child.pid, SIGTERM)
-        wait_until(lambda: child.poll() is not None and not _has_group(child.pid), 5)
         os.killpg(child.pid, SIGKILL)
     child.wait()
-
-
-def _has_group(group: int) -> bool:
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 def end(mark: Mark, name: str, steps: Sequence[tuple[Signals, float]]) -> None:

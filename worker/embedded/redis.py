@@ -45,7 +45,7 @@ class Redis(Server):
     @property
     def mark(self) -> Mark:
         """What its process is known by."""
-        return Mark("redis-server", "--dir", str(self.data))
+        return Mark("redis-server", ("--dir", str(self.data)))
 
     def prepare(self, interrupts: Interrupts) -> None:
         """Make its data directory. A socket file left by a crash is replaced by Redis itself."""

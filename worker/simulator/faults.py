@@ -35,7 +35,7 @@ _NUMBERS: Final = frozenset({"send", "status", "stat_by_month", "balance"})
 
 def _as_code(value: object) -> object:
     """A code may be posted as a number; 000 only as text."""
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    return str(value) if isinstance(value, int) else value
 
 
 _Code = Annotated[str, BeforeValidator(_as_code), Field(pattern=r"^(000|[1-9][0-9]{0,2})$")]

@@ -14,6 +14,7 @@ from campaigns.domain.errors import ProviderRefused
 from campaigns.domain.provider import (
     Accepted,
     AccountTrouble,
+    Answers,
     DayStatistics,
     Failed,
     InDoubt,
@@ -299,22 +300,27 @@ async def test_a_refused_signature_is_mended_once_and_then_trouble(
 
 
 async def test_a_late_refusal_of_an_old_signature_says_nothing_of_the_new_clock(
-    make: Callable[..., LightSms], server: WireServer
+    make: Callable[..., LightSms], server: WireServer, hands: Hands
 ) -> None:
+    mended = [NotSent(CODES["6"][1], retry_at_once=True)]
     provider = make()
     await provider.prepare()
     release = asyncio.Event()
     server.script.append(answer_when(release.is_set, body_of({"error": 6})))
     late = asyncio.create_task(hand_over(provider, messages(1)))
     await wait_until(lambda: len(server.paid) == 1)
-    server.script.append(answer(body_of({"error": 6})))
-    assert await hand_over(provider, messages(1)) == [NotSent(CODES["6"][1], retry_at_once=True)]
-    await provider.prepare()
+    server.script.extend([answer(body_of({"error": 6})), answer(body_of({"37061200001": TAKEN}))])
+    assert await hand_over(provider, messages(1)) == mended
+    assert await handed_over(provider) == [ACCEPTED]
+
     release.set()
-    assert await late == [NotSent(CODES["6"][1], retry_at_once=True)]
+    assert await late == mended
     asked = len(server.seen)
     await provider.prepare()
-    assert len(server.seen) == asked  # the clock learned since is not doubted
+    assert len(server.seen) == asked  # the clock in use is not doubted
+    hands.pass_by(301)
+    server.script.append(answer(body_of({"error": 6})))
+    assert await handed_over(provider) == mended  # nor is the next one, learned because of its age
 
 
 # --- cutting into requests --------------------------------------------------------------------------
@@ -617,6 +623,7 @@ def test_what_speaks_of_a_phone_speaks_of_no_other() -> None:
         ({"error": "0"}, NO_ID),
         ({"error": 0, "id_sms": ""}, NO_ID),
         ({"error": 0, "id_sms": None}, NO_ID),
+        ({"error": 0, "id_sms": 0}, NO_ID),
         ({"error": 0, "id_sms": "1,2"}, NO_ID),
         ({"error": 0, "id_sms": "x" * 65}, NO_ID),
         ({"error": "00", "id_sms": ID}, UNREADABLE),
@@ -693,7 +700,9 @@ def test_nobody_is_accepted_who_is_not_in_the_answer(document: object) -> None:
         if isinstance(reading, Accepted):
             assert isinstance(document, dict)
             own = [entry for key, entry in document.items() if phone[1:] in key]
-            assert reading.provider_message_id in {str(entry.get("id_sms")) for entry in own if entry}
+            assert reading.provider_message_id in {
+                str(entry.get("id_sms")) for entry in own if isinstance(entry, dict)
+            }
 
 
 @given(body=st.binary(max_size=60), ids=st.lists(st.text(max_size=4), max_size=3))
@@ -793,6 +802,25 @@ async def test_an_unknown_id_alone_is_absent(
     assert (list(answers.receipts), answers.trouble) == ([], None)
 
 
+async def test_errors_said_id_by_id_need_no_halving(
+    make: Callable[..., LightSms], server: WireServer
+) -> None:
+    unknown, known = ids(2)
+    server.script.append(answer(body_of({unknown: {"error": 18}, known: {"error": "18"}})))
+    assert await make().ask([unknown, known], at_once) == Answers([])
+    server.script.append(answer(body_of({unknown: {"error": 18}, known: "sent"})))
+    receipts = [Receipt(known, MessageState.SENT, "sent")]
+    assert await make().ask([unknown, known], at_once) == Answers(receipts)
+
+
+async def test_error_0_is_no_error(make: Callable[..., LightSms], server: WireServer) -> None:
+    (asked,) = ids(1)
+    for document in ({"error": "0", asked: "sent"}, {asked: {"error": 0, "status": "sent"}}):
+        server.script.append(answer(body_of(document)))
+        receipts = [Receipt(asked, MessageState.SENT, "sent")]
+        assert await make().ask([asked], at_once) == Answers(receipts)
+
+
 async def test_unknown_ids_are_found_by_halving(make: Callable[..., LightSms], server: WireServer) -> None:
     asked = ids(100)
     bad = {asked[3], asked[77]}
@@ -803,11 +831,12 @@ async def test_unknown_ids_are_found_by_halving(make: Callable[..., LightSms], s
     assert len(server.seen) < 40
 
 
+@pytest.mark.parametrize("good", [0, 99])
 async def test_halving_has_a_bound_and_reaches_others_the_next_time(
-    make: Callable[..., LightSms], server: WireServer
+    make: Callable[..., LightSms], server: WireServer, good: int
 ) -> None:
     asked = ids(100)
-    bad = {each for at, each in enumerate(asked) if at != 50}
+    bad = {each for each in asked if each != asked[good]}
     server.free[STATUS] = statuses_or_18(bad)
     provider = make()
     found = False

@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -19,7 +19,7 @@ from worker.simulator.options import Options
 from worker.simulator.server import serve
 
 PHONE = "37061234567"  # delivered
-DEADLINE_SECONDS = 10.0
+DEADLINE_SECONDS = 30.0
 
 
 @dataclass
@@ -156,25 +156,35 @@ class Line:
 Start = Callable[..., Awaitable[Simulator]]
 
 
+@asynccontextmanager
+async def running(**options: Any) -> AsyncIterator[Simulator]:
+    """A simulator with the options given, for as long as the context lasts."""
+    chosen = Options(**options)
+    ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    server = asyncio.create_task(serve("127.0.0.1", 0, chosen, ready.set_result))
+    # A server that cannot start says so at once instead of never being ready.
+    server.add_done_callback(partial(_fail, ready))
+    url = await ready
+    try:
+        async with aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(force_close=True),
+            timeout=aiohttp.ClientTimeout(total=DEADLINE_SECONDS),
+        ) as session:
+            yield Simulator(url, chosen, session)
+    finally:
+        server.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            async with asyncio.timeout(DEADLINE_SECONDS):
+                await server
+
+
 @pytest.fixture
 async def start() -> AsyncIterator[Start]:
     """Starts simulators with the options given; ends them all after the test."""
     async with AsyncExitStack() as stack:
 
         async def begin(**options: Any) -> Simulator:
-            chosen = Options(**options)
-            ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-            server = asyncio.create_task(serve("127.0.0.1", 0, chosen, ready.set_result))
-            stack.push_async_callback(_stop, server)
-            # A server that cannot start says so at once instead of never being ready.
-            server.add_done_callback(partial(_fail, ready))
-            url = await ready
-            session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(force_close=True),
-                timeout=aiohttp.ClientTimeout(total=DEADLINE_SECONDS),
-            )
-            await stack.enter_async_context(session)
-            return Simulator(url, chosen, session)
+            return await stack.enter_async_context(running(**options))
 
         yield begin
 
@@ -182,12 +192,6 @@ async def start() -> AsyncIterator[Start]:
 def _fail(ready: "asyncio.Future[str]", ended: "asyncio.Task[None]") -> None:
     if not ready.done() and not ended.cancelled():
         ready.set_exception(ended.exception() or RuntimeError("the simulator ended before it was ready"))
-
-
-async def _stop(server: "asyncio.Task[None]") -> None:
-    server.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await server
 
 
 @pytest.fixture

@@ -112,6 +112,22 @@ def test_a_million_acceptances_are_small() -> None:
     assert last.phone == 37060000000 + 999_999
 
 
+def test_a_stream_shows_the_ledger_as_it_stood_at_its_start() -> None:
+    ledger = Ledger(str)
+    old = list(range(10**6, 10**6 + 5000))
+    ledger.accept(old[:3000], None, bytes(32), 1)
+    ledger.accept(old[3000:], None, bytes(32), 1)
+    for blocks in (ledger.full_blocks(), ledger.count_blocks()):
+        written = next(blocks)
+        ledger.accept([1], None, bytes(32), 1)
+        ledger.summary()
+        ledger.clear()
+        written += b"".join(blocks)
+        assert [int(json.loads(line)["phone"]) for line in written.splitlines()] == old
+        ledger.accept(old[:3000], None, bytes(32), 1)
+        ledger.accept(old[3000:], None, bytes(32), 1)
+
+
 async def test_a_long_ledger_streams_while_sending_goes_on(simulator: Simulator) -> None:
     for request in range(30):
         await simulator.accept(*(str(37060000000 + request * 100 + ending) for ending in range(80)))

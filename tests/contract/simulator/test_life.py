@@ -1,5 +1,7 @@
 """What becomes of a message: its segments, its fate, its life."""
 
+from zoneinfo import available_timezones
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -144,6 +146,18 @@ async def test_a_scheduled_message_begins_its_life_then(
         assert (await simulator.send(sendingTime=wrong)).code == "30"
 
 
+@pytest.mark.skipif("Europe/Vilnius" not in available_timezones(), reason="no database of time zones here")
+async def test_the_account_has_a_time_zone(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    simulator = await start(delivery_seconds=0, timezone="Europe/Vilnius")
+    moment = [1_700_000_000.0]  # 2023-11-14 22:13:20 UTC, two hours later there
+    monkeypatch.setattr(Ledger, "clock", lambda _ledger: moment[0])
+    message_id = (await simulator.send(sendingTime="2023-11-15 00:14")).json()[PHONE]["id_sms"]
+    assert (await simulator.ask("status", state=message_id)).json() == {message_id: "pending"}
+    moment[0] += 41
+    assert (await simulator.ask("status", state=message_id)).json() == {message_id: "delivered"}
+    assert list((await simulator.ask("stat_by_month", month="2023-11")).json()) == ["2023-11-15"]
+
+
 LIFE: list[str | None] = ["pending", "sent"]
 
 
@@ -170,6 +184,7 @@ async def test_ids_nobody_knows_are_left_out(simulator: Simulator) -> None:
         f"{other[:12]}{message_id[12:]}",
         message_id[:-1],
         f"{message_id}1",
+        f"{message_id[:12]}0{message_id[12:]}",
         "",
         "x" * 22,
         f"{message_id[:12]}+{message_id[13:]}",

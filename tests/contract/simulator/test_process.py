@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from worker.simulator import lightsms
+from worker.simulator import lightsms, server
 from worker.simulator.options import Options
 
-from .conftest import DEADLINE_SECONDS, PHONE, Simulator, Start, until
+from .conftest import DEADLINE_SECONDS, PHONE, Simulator, Start, running, until
 
 
 async def test_no_number_text_or_key_is_logged(
@@ -90,6 +90,22 @@ async def test_the_process_says_where_it_listens_and_ends_cleanly(number: int, s
         rest, errors = await process.communicate()
         assert await hanging == b""
     assert (process.returncode, rest, errors) == (0, b"", b"")
+
+
+async def test_nothing_that_waits_holds_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "_SHUTDOWN_SECONDS", 3600.0)  # aiohttp's own patience would hide it
+    async with running(latency_seconds=3600) as simulator:
+        await simulator.fault("balance", "hang", seconds=3600)
+        await simulator.fault("timestamp", "drip", seconds=3600)
+        lines = [await simulator.connect() for _ in range(3)]
+        await lines[0].ask(simulator.target("balance", simulator.signed()))
+        await lines[1].ask("/external/get/timestamp.php")
+        await lines[2].ask(simulator.send_target())
+        await until(lambda: _accepted(simulator, 1))
+    # `running` gave it no longer than the deadline.
+    for line in lines:
+        await line.rest()
+        await line.close()
 
 
 async def test_the_process_says_why_it_cannot_start(simulator: Simulator) -> None:

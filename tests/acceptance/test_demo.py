@@ -1,0 +1,51 @@
+"""`campaigns demo`: runs to its end, and Ctrl-C at any moment leaves no process behind."""
+
+import re
+import signal
+from collections.abc import Callable
+
+import pytest
+
+from tests.acceptance.processes import Stack, processes_of
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.acceptance
+
+
+def _campaign_of(log: str) -> str | None:
+    found = re.search(r"campaign ([0-9a-f-]{36})", log)
+    return found[1] if found else None
+
+
+def test_ctrl_c_at_any_moment_then_a_whole_run(alone: Stack) -> None:
+    """Interrupted while starting, submitting and running: nothing is left; then it runs to its end."""
+    moments: list[tuple[str, Callable[[str], bool]]] = [
+        ("at once", lambda log: True),
+        ("while the servers start", lambda log: "starting PostgreSQL" in log),
+        ("while the processes start", lambda log: "submitting" in log),
+        ("while it runs", lambda log: "sending=" in log or "accepted=" in log),
+    ]
+    for number, (name, is_reached) in enumerate(moments):
+        process = alone.start(f"demo-{number}", "campaigns", "demo")
+        log = alone.log(f"demo-{number}")
+        wait_until(
+            lambda: is_reached(log.read_text()) or process.poll() is not None,  # noqa: B023  called at once
+            name,
+            seconds=60,
+            every=0.02,
+        )
+        assert process.poll() is None, log.read_text()
+        assert alone.stop(f"demo-{number}", signal.SIGINT) != 0, name
+        assert "Traceback" not in log.read_text(), name
+        assert processes_of(alone.directory) == [], name
+
+    alone.start("demo", "campaigns", "demo")
+    assert alone._processes["demo"].wait(110) == 0, alone.log("demo").read_text()
+    said = alone.log("demo").read_text()
+    assert "the totals agree with a recount" in said
+    assert "finished" in said
+    assert processes_of(alone.directory) == []
+    campaign_id = _campaign_of(said)
+    assert campaign_id is not None
+    totals = alone.json("status", campaign_id)["totals"]
+    assert (totals["delivered"], totals["rejected"], totals["unknown"]) == (875, 40, 3)

@@ -1,0 +1,84 @@
+"""What tests of the stages look at, and what they bend by hand: rows, leases, the database's moments."""
+
+from typing import Any
+from uuid import UUID
+
+from campaigns.domain.states import MessageState
+from campaigns.store.session import Database
+from campaigns.store.tables import TALLY_COLUMNS
+
+Row = dict[str, Any]
+
+_MOMENTS = ("send_at", "poll_at", "give_up_at", "leased_until")
+
+
+async def query(database: Database, sql: str, *arguments: object) -> list[Row]:
+    """Any statement, and its rows."""
+    async with database.connection() as connection:
+        return [dict(record) for record in await connection.fetch(sql, *arguments)]
+
+
+async def batch_rows(database: Database) -> list[Row]:
+    """Every batch in order of id; `send_in` and its like are its moments in seconds from now."""
+    moments = ", ".join(
+        f"extract(epoch FROM {moment} - clock_timestamp())::float8 AS {moment.rpartition('_')[0]}_in"
+        for moment in _MOMENTS
+    )
+    return await query(database, f"SELECT *, {moments} FROM batch ORDER BY id")
+
+
+async def message_rows(database: Database, batch_id: int | None = None) -> list[Row]:
+    """The messages of a batch (None: of all) by position."""
+    return await query(
+        database,
+        "SELECT * FROM message WHERE $1::bigint IS NULL OR batch_id = $1 ORDER BY batch_id, position",
+        batch_id,
+    )
+
+
+async def states(database: Database, batch_id: int | None = None) -> list[MessageState]:
+    """Their states."""
+    return [MessageState(row["state"]) for row in await message_rows(database, batch_id)]
+
+
+async def run_out(database: Database, batch_id: int | None = None) -> None:
+    """The lease of a batch (None: every lease) ran out a second ago."""
+    await query(
+        database,
+        "UPDATE batch SET leased_until = now() - interval '1 second'"
+        " WHERE state = 'leased' AND ($1::bigint IS NULL OR id = $1)",
+        batch_id,
+    )
+
+
+async def pass_deadlines(database: Database, campaign_id: UUID | None = None) -> None:
+    """The deadline of every batch (of a campaign) was a second ago."""
+    await query(
+        database,
+        "UPDATE batch SET give_up_at = now() - interval '1 second' WHERE $1::uuid IS NULL OR campaign_id = $1",
+        campaign_id,
+    )
+
+
+async def make_due(database: Database) -> None:
+    """Whatever is to be sent or polled later is due now."""
+    await query(
+        database,
+        "UPDATE batch SET send_at = least(send_at, now()), poll_at = least(poll_at, now())"
+        " WHERE poll_at IS NOT NULL",
+    )
+    await query(database, "UPDATE batch SET send_at = least(send_at, now()) WHERE poll_at IS NULL")
+
+
+_COUNTED = ", ".join(
+    f"count(*) FILTER (WHERE m.state = '{state}')" for state in MessageState
+)
+_WRONG_TALLIES = (
+    f"SELECT b.id FROM batch b JOIN message m ON m.batch_id = b.id GROUP BY b.id"
+    f" HAVING ROW({', '.join(f'b.{column}' for column in TALLY_COLUMNS)}) IS DISTINCT FROM ROW({_COUNTED})"
+)
+
+
+async def wrong_tallies(database: Database) -> list[int]:
+    """The batches whose tally a recount of their messages does not confirm: none, at any moment."""
+    return [row["id"] for row in await query(database, _WRONG_TALLIES)]

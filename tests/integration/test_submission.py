@@ -1,0 +1,978 @@
+"""Taking a campaign in: what is stored, what is refused, what is an error; and that it is whole or not at all.
+
+Nothing visible before everything is stored; one submission key, one campaign, whoever asks at once.
+"""
+
+import asyncio
+import json
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from campaigns import aggregation, batching, sending, submission
+from campaigns.domain.errors import DatabaseUnavailable, SubmissionError, SubmissionKeyConflict
+from campaigns.domain.segments import count_segments
+from campaigns.domain.states import CampaignState, MessageState
+from campaigns.providers.stub import Stub
+from campaigns.store import session
+from campaigns.store.intake import TakenIn
+from campaigns.store.session import Database
+from tests.conftest import POLICY, MakeDesk, open_database
+from tests.river import flow, lines, phones, submit
+
+ONE = "+37060000001"
+TWO = "+37060000002"
+THREE = "+37060000003"
+DEADLINE_SECONDS = 60
+
+
+async def until(condition: Callable[[], Awaitable[Any]], what: str) -> Any:
+    """Look again and again until the condition holds; gives what it gave."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not (found := await condition()):
+        assert time.monotonic() < deadline, f"waited in vain: {what}"
+        await asyncio.sleep(0.02)
+    return found
+
+
+async def stored(database: Database) -> dict[str, int]:
+    """How many rows each table holds, temporary tables of live sessions included."""
+    async with database.connection() as connection:
+        names = [
+            record["name"]
+            for record in await connection.fetch(
+                "SELECT c.oid::regclass::text AS name FROM pg_class c JOIN pg_namespace n"
+                " ON n.oid = c.relnamespace WHERE c.relkind = 'r' AND n.nspname = 'public'"
+                " AND c.relname <> 'alembic_version' ORDER BY 1"
+            )
+        ]
+        counts = {name: await connection.fetchval(f"SELECT count(*) FROM {name}") for name in names}
+    assert {"campaign", "batch", "message", "refusal"} <= counts.keys()
+    return counts
+
+
+async def assert_nothing_is_stored(database: Database) -> None:
+    """Every table is empty, and no session keeps what was staged."""
+    assert not any((await stored(database)).values())
+
+    async def is_gone() -> bool:
+        async with database.connection() as connection:
+            return not await connection.fetchval("SELECT count(*) FROM pg_class WHERE relpersistence = 't'")
+
+    await until(is_gone, "the temporary tables go with their connection")
+
+
+async def messages(database: Database, columns: str) -> list[tuple[Any, ...]]:
+    """Columns of every message, batch by batch, in order."""
+    async with database.connection() as connection:
+        records = await connection.fetch(
+            f"SELECT {columns} FROM batch b JOIN message m ON m.batch_id = b.id"
+            " ORDER BY b.campaign_id, b.number, m.position"
+        )
+    return [tuple(record.values()) for record in records]
+
+
+# --- numbers -----------------------------------------------------------------------------------------
+
+
+async def test_one_number_in_many_spellings_is_one_recipient_and_the_first_row_wins(
+    database: Database,
+) -> None:
+    spellings = [
+        "0 600 00001",
+        "+370 600 00001",
+        "00370-600-00001",
+        "(0-600) 00001",
+        "'+37060000001",
+        "60000001",
+        "370 60000001.0",
+        "+３７０ 600 00001",
+        "tel:+370-600-00001",
+    ]
+    rows = [{"phone": TWO, "name": "Rasa"}]
+    rows += [{"phone": spelling, "name": f"name {n}"} for n, spelling in enumerate(spellings)]
+
+    taken = await submit(database, rows, text="Hello {name}", region="LT")
+
+    assert (taken.recipient_count, dict(taken.refused)) == (2, {"duplicate": len(spellings) - 1})
+    found = await messages(database, "m.phone, m.row, m.text")
+    assert sorted(found) == [(ONE, 3, "Hello name 0"), (TWO, 2, "Hello Rasa")]
+    refusals = await aggregation.refusals(database, taken.id)
+    assert refusals == [(row, "duplicate") for row in range(4, 3 + len(spellings))]
+
+
+async def test_the_first_row_wins_also_over_portions_and_after_a_refused_one(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(submission, "_PORTION_ROWS", 2)
+    rows = [
+        {"phone": ONE, "name": ""},  # refused for its empty text: no recipient, so no duplicate of it
+        {"phone": TWO, "name": "first"},
+        {"phone": THREE, "name": "only"},
+        {"phone": ONE, "name": "second"},
+        {"phone": TWO, "name": "late"},
+        {"phone": TWO, "name": "later"},
+    ]
+
+    taken = await submit(database, rows, text="{name}")
+
+    assert {line["phone"]: line["row"] for line in await lines(database, taken.id)} == {
+        TWO: 3,
+        THREE: 4,
+        ONE: 5,
+    }
+    assert await aggregation.refusals(database, taken.id) == [
+        (2, "empty_text"),
+        (6, "duplicate"),
+        (7, "duplicate"),
+    ]
+
+
+async def test_each_refusal_is_stored_with_its_row_and_reason_and_counted(database: Database) -> None:
+    rows = [
+        {"phone": ONE, "name": "Ona"},
+        {"phone": "", "name": "Ona"},
+        {"phone": "call me", "name": "Ona"},
+        {"phone": "3.7E+10", "name": "Ona"},
+        {"phone": "60000001", "name": "Ona"},  # national, and no region is given
+        {"phone": "+9991234567", "name": "Ona"},
+        {"phone": "+37060", "name": "Ona"},
+        {"phone": "+370600000011111", "name": "Ona"},
+        {"phone": ONE, "name": "Ona"},
+        {"phone": TWO, "name": "  "},
+        {"phone": THREE, "name": "x" * 1531},
+        {"phone": "+37060000004", "name": "a\0b"},
+        {"phone": "+37060000005", "name": "a\ud800b"},
+        {"phone": "\0", "name": "Ona"},
+    ]
+
+    taken = await submit(database, rows, text="{name}")
+
+    found = await aggregation.refusals(database, taken.id)
+    assert found == [
+        (3, "empty"),
+        (4, "letters"),
+        (5, "spreadsheet_number"),
+        (6, "no_region"),
+        (7, "unknown_country"),
+        (8, "too_short"),
+        (9, "too_long"),
+        (10, "duplicate"),
+        (11, "empty_text"),
+        (12, "text_too_long"),
+        (13, "nul_character"),
+        (14, "broken_character"),
+        (15, "not_a_number"),
+    ]
+    assert dict(taken.refused) == Counter(reason for _, reason in found)
+    assert taken.recipient_count == 1
+    assert {reason for _, reason in found} <= submission.REASONS.keys()
+    overview = await aggregation.status(database, taken.id)
+    assert (overview.recipient_count, dict(overview.refused)) == (1, dict(taken.refused))
+    assert await aggregation.refusals(database, taken.id, limit=2) == found[:2]
+
+
+# --- the suppression list ----------------------------------------------------------------------------
+
+
+async def test_a_number_on_the_suppression_list_is_never_handed_over(
+    database: Database, make_desk: MakeDesk
+) -> None:
+    stub = Stub("main")
+    assert await submission.suppress(database, ["0 600 00002", TWO], "LT", "asked to stop") == 1
+    assert await submission.suppress(database, [TWO], None, "another reason") == 0
+    taken = await submit(database, [{"phone": ONE}, {"phone": "+370 600 00002"}])
+
+    overview = await flow(database, make_desk(stub), taken.id)
+
+    assert [line.message.phone for line in stub.ledger] == [ONE]
+    assert taken.recipient_count == 2
+    assert overview.totals[MessageState.SUPPRESSED] == 1
+    assert {line["phone"]: line["reason"] for line in await lines(database, taken.id)} == {
+        ONE: None,
+        TWO: "asked to stop",
+    }
+    assert [(phone, reason) for phone, reason, _ in await submission.suppressed(database)] == [
+        (TWO, "asked to stop")
+    ]
+
+
+async def test_a_campaign_of_suppressed_numbers_alone_ends_without_a_hand_over(
+    database: Database, make_desk: MakeDesk
+) -> None:
+    stub = Stub("main")
+    await submission.suppress(database, [ONE, TWO], None, "asked to stop")
+    taken = await submit(database, [{"phone": ONE}, {"phone": TWO}])
+
+    overview = await flow(database, make_desk(stub), taken.id)
+
+    assert (overview.state, overview.totals[MessageState.SUPPRESSED]) == (CampaignState.FINISHED, 2)
+    assert stub.ledger == []
+
+
+async def test_a_number_taken_off_the_list_is_sent_to_again_and_a_wrong_one_stores_none(
+    database: Database, make_desk: MakeDesk
+) -> None:
+    with pytest.raises(SubmissionError, match="number 2"):
+        await submission.suppress(database, [ONE, "12"], "LT", "asked to stop")
+    with pytest.raises(SubmissionError, match="no region"):
+        await submission.suppress(database, ["60000001"], "Lithuania", "asked to stop")
+    assert await submission.suppressed(database) == []
+
+    await submission.suppress(database, [ONE], None, "asked to stop")
+    assert await submission.unsuppress(database, ["+370 600 00001", TWO], None) == 1
+    taken = await submit(database, [{"phone": ONE}])
+    overview = await flow(database, make_desk(), taken.id)
+
+    assert overview.totals[MessageState.DELIVERED] == 1
+
+
+# --- texts -------------------------------------------------------------------------------------------
+
+
+async def test_placeholders_find_their_columns_and_leave_braces_and_values_alone(database: Database) -> None:
+    rows = [
+        {" Phone ": ONE, "First Name ": "Ona", "SUM": "5 %s {name}", "name": "not this"},
+        {" Phone ": TWO, "First Name ": "{{Jonas}}", "SUM": "{0} %(x)s", "name": "nor this"},
+    ]
+
+    await submit(
+        database, rows, text="Hi {first name}, {{you}} owe {sum} ({ First Name })", phone_column="PHONE"
+    )
+
+    assert sorted(await messages(database, "m.row, m.text")) == [
+        (2, "Hi Ona, {you} owe 5 %s {name} (Ona)"),
+        (3, "Hi {{Jonas}}, {you} owe {0} %(x)s ({{Jonas}})"),
+    ]
+
+
+async def test_rows_may_name_their_columns_in_any_order_and_have_more_than_others(database: Database) -> None:
+    """JSON lines: each object is its own."""
+    rows = [
+        {"phone": ONE, "name": "Ona"},
+        {"NAME": "Jonas", "city": "Kaunas", "Phone": TWO},
+        {"name": "Rasa", "phone": THREE},
+    ]
+
+    await submit(database, rows, text="Hi {name}")
+
+    assert sorted(await messages(database, "m.phone, m.text")) == [
+        (ONE, "Hi Ona"),
+        (TWO, "Hi Jonas"),
+        (THREE, "Hi Rasa"),
+    ]
+
+
+async def test_a_text_for_all_is_stored_once_and_a_text_of_ones_own_with_the_message(
+    database: Database,
+) -> None:
+    plain = await submit(
+        database, [{"phone": ONE, "name": "Ona"}, {"phone": TWO, "name": "Jonas"}], text="50 {{%}}"
+    )
+    own = await submit(database, [{"phone": ONE, "name": "Ona"}], text="Hi {name}")
+
+    async with database.connection() as connection:
+        texts = {
+            record["id"]: record["text"] for record in await connection.fetch("SELECT id, text FROM campaign")
+        }
+    assert texts == {plain.id: "50 {%}", own.id: "Hi {name}"}
+    assert Counter(await messages(database, "b.campaign_id, m.text, m.segment_count")) == {
+        (plain.id, None, 1): 2,
+        (own.id, "Hi Ona", 1): 1,
+    }
+
+
+@pytest.mark.parametrize("letter", ["a", "ė"])
+async def test_ten_segments_are_taken_and_one_character_more_is_not(database: Database, letter: str) -> None:
+    most = 1530 if letter == "a" else 670
+    assert count_segments(letter * most).count == submission.MAX_SEGMENT_COUNT
+
+    rows = [{"phone": ONE, "note": letter * most}, {"phone": TWO, "note": letter * (most + 1)}]
+    taken = await submit(database, rows, text="{note}")
+
+    assert await aggregation.refusals(database, taken.id) == [(3, "text_too_long")]
+    assert await messages(database, "m.row, m.segment_count") == [(2, 10)]
+
+
+# --- what makes the whole submission doubtful ----------------------------------------------------------
+
+LATE = 5_500  # in the second portion: the first is staged already
+
+
+@pytest.mark.parametrize(
+    ("rows", "more", "sentence"),
+    [
+        ([{"phone": ONE}], {"text": "Hi {name}"}, r"row 2: .*\{name\}.*there is: 'phone'"),
+        (
+            [*phones(LATE), {"phone": ONE, "nam": "x"}, {"phone": TWO}],
+            {"text": "Hi {{}}", "phone_column": "phone"},
+            None,
+        ),
+        (
+            [{"phone": row["phone"], "name": "x"} for row in phones(LATE)] + [{"phone": ONE}],
+            {"text": "Hi {name}"},
+            rf"row {LATE + 2}: .*\{{name\}}",
+        ),
+        ([{"number": ONE}], {}, "no column 'phone'"),
+        ([*phones(LATE), {"number": ONE}], {}, rf"row {LATE + 2} has no column 'phone'"),
+        ([{"Phone": ONE, "PHONE": TWO}], {}, "2 columns that could be 'phone'"),
+        ([{"phone": ONE, "Name": "a", "NAME": "b"}], {"text": "{name}"}, "could be any of 2 columns"),
+        (phones(2), {"text": "Hi {name"}, "stands alone"),
+        (phones(2), {"text": " \n"}, "the text is empty"),
+        (phones(2), {"text": "a\0b"}, "the text holds a NUL"),
+        (phones(2), {"text": "a\udc80b"}, "the text holds"),
+        (phones(2), {"name": "caf\udce9"}, "the name holds"),
+        (phones(2), {"sender_id": "\0"}, "the sender id holds"),
+        (phones(2), {"account": "\ud800"}, "the account holds"),
+        (phones(2), {"submission_key": "a\0"}, "the submission key holds"),
+        (phones(2), {"sender_id": " "}, "no sender id"),
+        (phones(2), {"region": "Lithuania"}, "no region"),
+        (phones(2), {"submission_key": ""}, "1 to 200 characters"),
+        (phones(2), {"submission_key": "k" * 201}, "1 to 200 characters"),
+        ([], {}, "no recipients"),
+        ([{"phone": "12"}, {"phone": ""}], {}, r"not one of the 2 .*1 empty, 1 no_region.*first is row 2"),
+        (phones(2), {"text": "x" * 1531}, "not one of the 2"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+async def test_a_doubtful_submission_is_one_sentence_and_stores_nothing(
+    database: Database, rows: list[dict[str, str]], more: dict[str, str], sentence: str | None
+) -> None:
+    if sentence is None:  # the control: the same shape without the fault is taken in
+        assert (await submit(database, rows, **more)).created
+        return
+    with pytest.raises(SubmissionError, match=sentence) as caught:
+        await submit(database, rows, **more)
+    assert "\n" not in str(caught.value)
+    await assert_nothing_is_stored(database)
+
+
+async def test_no_error_repeats_a_number_or_a_text(database: Database) -> None:
+    """A file without a header: its first recipient would be the names of the columns."""
+    secret = "Dear Ona, your debt is 512 EUR and a day is left to pay it"
+    rows = [{ONE: TWO, secret: "x", "city": "Kaunas"}]
+    wide = [{f"column {n}": "x" for n in range(10_000)}]
+    seen = []
+    for given, more in (
+        (rows, {}),
+        (rows, {"text": "Hi {name}", "phone_column": "city"}),
+        (wide, {}),
+        (rows, {"text": "{" + secret * 9 + "}", "phone_column": "city"}),
+    ):
+        with pytest.raises(SubmissionError) as caught:
+            await submit(database, given, **more)
+        seen.append(str(caught.value))
+    with pytest.raises(SubmissionError) as caught:
+        list(submission.rows_of([{"phone": ONE, f"{TWO}": ["x"]}]))
+    seen.append(str(caught.value))
+
+    for sentence in seen:
+        assert ONE not in sentence
+        assert TWO not in sentence
+        assert "512 EUR" not in sentence
+        assert len(sentence) < 400
+    assert "'city'" in seen[0]
+    assert "9990 more" in seen[2]
+
+
+async def test_the_column_called_exactly_so_is_the_phone_column(database: Database) -> None:
+    rows = [{"Phone": ONE, "phone": TWO, " PHONE": THREE}]
+
+    taken = await submit(database, rows, phone_column="phone")
+    other = await submit(database, rows, phone_column="Phone")
+
+    assert [line["phone"] for line in await lines(database, taken.id)] == [TWO]
+    assert [line["phone"] for line in await lines(database, other.id)] == [ONE]
+
+
+# --- odd characters and sizes --------------------------------------------------------------------------
+
+
+async def test_an_escape_that_somebody_typed_is_text_like_any_other(database: Database) -> None:
+    r"""The six characters \u0000 are no NUL."""
+    typed = r"C:\u0000\temp"
+    taken = await submit(database, [{"phone": ONE, "path": typed, r"\u0000": "x"}], text="{path}")
+
+    assert dict(taken.refused) == {}
+    (line,) = await lines(database, taken.id)
+    assert (line["path"], line[r"\u0000"]) == (typed, "x")
+
+
+async def test_nul_and_half_characters_anywhere_in_a_row_refuse_that_row_alone(database: Database) -> None:
+    rows = [
+        {"phone": ONE, "note": "x\0y"},
+        {"phone": TWO, "no\0te": "x"},
+        {"phone": THREE, "note": "\udfff"},
+        {"phone": "+37060000004", "\ud800": "x"},
+        {"phone": "+3706\ud8000000005", "note": "x"},
+        {"phone": "+37060000006", "note": "\U0001f600 whole \uffff"},
+    ]
+
+    taken = await submit(database, rows)
+
+    assert dict(taken.refused) == {"nul_character": 2, "broken_character": 3}
+    (line,) = await lines(database, taken.id)
+    assert (line["row"], line["note"]) == (7, rows[5]["note"])
+
+
+async def test_huge_cells_and_thousands_of_columns_are_stored_as_they_are(database: Database) -> None:
+    huge = "ž" * 1_000_000
+    many = {f"column {n}": str(n) for n in range(10_000)}
+    taken = await submit(database, [{"phone": ONE, "note": huge}, {"phone": TWO} | many, {"phone": huge}])
+
+    first, second = await lines(database, taken.id)
+    assert first["note"] == huge
+    assert {name: second[name] for name in many} == many
+    assert await aggregation.refusals(database, taken.id) == [(4, "too_long")]
+    columns, _ = await aggregation.export(database, taken.id)
+    assert set(columns) == {*first, *second}
+
+
+async def test_wide_rows_are_held_in_small_portions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(submission, "_PORTION_CHARACTERS", 1_000)
+    monkeypatch.setattr(submission, "_PORTION_ROWS", 5)
+
+    def portions(rows: list[dict[str, str]], text: str) -> list[int]:
+        cleaner = submission._Cleaner(submission.Submission("main", text, "Demo", "test"))
+        return [len(portion.recipients) for portion in cleaner.portions(enumerate(rows, 2))]
+
+    assert portions(phones(12), "Hello") == [5, 5, 2]
+    assert portions([row | {"note": "x" * 600} for row in phones(5)], "Hello") == [2, 2, 1]
+    assert portions([row | {"note": "x" * 300} for row in phones(5)], "{note}") == [2, 2, 1]
+
+
+async def test_rows_of_another_program_become_texts() -> None:
+    recipients = [
+        {"phone": 37060000001, "sum": 5.5, "vip": True, "note": None, "name": "Ona", 7: False},
+        {},
+    ]
+
+    assert list(submission.rows_of(recipients)) == [
+        (1, {"phone": "37060000001", "sum": "5.5", "vip": "true", "note": "", "name": "Ona", "7": "false"}),
+        (2, {}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("recipients", "sentence"),
+    [
+        ([{"phone": ONE}, ["phone", TWO]], "recipient 2 is not an object"),
+        ([{"phone": ONE}, None], "recipient 2 is not an object"),
+        ([ONE], "recipient 1 is not an object"),
+        ([{"phone": ONE, "tags": ["a"]}], "recipient 1: the field 'tags' holds no plain value"),
+        ([{"phone": {"number": ONE}}], "recipient 1: the field 'phone'"),
+        ([{"phone": ONE, "sum": float("nan")}], "recipient 1: the field 'sum'"),
+        ([{"phone": ONE, "sum": float("-inf")}], "recipient 1: the field 'sum'"),
+        ({"phone": ONE}, "are no list"),
+        (ONE, "are no list"),
+        (None, "are no list"),
+    ],
+)
+async def test_what_is_no_row_is_named_and_stores_nothing(
+    database: Database, recipients: Any, sentence: str
+) -> None:
+    wanted = submission.Submission("main", "Hello", "Demo", "test", submission_key="key")
+    with pytest.raises(SubmissionError, match=sentence):
+        await submission.submit(
+            database, POLICY, wanted, submission.rows_of(recipients), batch_size=batching.BATCH_SIZE
+        )
+    await assert_nothing_is_stored(database)
+
+
+# --- batches -------------------------------------------------------------------------------------------
+
+
+async def placed(database: Database) -> list[tuple[int, int, int, str | None, int, str, str]]:
+    """(batch number, message_count, position, text, row, batch state, message state) in order."""
+    return await messages(
+        database, "b.number, b.message_count, m.position, m.text, m.row, b.state::text, m.state::text"
+    )
+
+
+async def test_batches_hold_a_hundred_equal_texts_side_by_side(database: Database) -> None:
+    rows = [row | {"city": f"city {n % 3}"} for n, row in enumerate(phones(250))]
+
+    await submit(database, rows, text="Hello {city}")
+
+    found = await placed(database)
+    assert [number for number, *_ in found] == [1] * 100 + [2] * 100 + [3] * 50
+    assert [position for _, _, position, *_ in found] == [*range(100), *range(100), *range(50)]
+    assert [(text, row) for _, _, _, text, row, *_ in found] == sorted(
+        (f"Hello {row['city']}", n) for n, row in enumerate(rows, 2)
+    )
+    with pytest.raises(SubmissionError, match="not one"):
+        await submit(database, [{"phone": "12"}])
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    recipients=st.lists(
+        st.tuples(st.integers(0, 30), st.sampled_from(["a", "b", "ą", "B", " a", "😀", ""])),
+        min_size=1,
+        max_size=40,
+    ),
+    batch_size=st.integers(1, 7),
+    suppressed=st.sets(st.integers(0, 30), max_size=8),
+)
+async def test_batches_partition_the_recipients(
+    database: Database, recipients: list[tuple[int, str]], batch_size: int, suppressed: set[int]
+) -> None:
+    """Whatever comes in: each number once, in batches full but for the last, equal texts side by side."""
+    async with database.connection() as connection:
+        await connection.execute("TRUNCATE campaign, batch, message, refusal, suppression")
+    on_list = {f"+370600{n:05d}" for n in suppressed}
+    await submission.suppress(database, sorted(on_list), None, "asked to stop")
+    rows = [{"phone": f"+370600{n:05d}", "word": word} for n, word in recipients]
+    first: dict[str, tuple[int, str]] = {}
+    for number, row in enumerate(rows, 2):
+        if row["word"].strip():
+            first.setdefault(row["phone"], (number, row["word"]))
+
+    if not first:
+        with pytest.raises(SubmissionError):
+            await submit(database, rows, text="{word}", batch_size=batch_size)
+        assert await stored(database) == await stored(database) | {"campaign": 0, "batch": 0, "message": 0}
+        return
+    taken = await submit(database, rows, text="{word}", batch_size=batch_size)
+
+    found = await placed(database)
+    phones_found = [phone for (phone,) in await messages(database, "m.phone")]
+    assert {phone: (f[4], f[3]) for phone, f in zip(phones_found, found, strict=True)} == first
+    assert len(found) == len(first) == taken.recipient_count
+    assert sum(taken.refused.values()) == len(rows) - len(first)
+    assert [(f[0], f[2]) for f in found] == [
+        (place // batch_size + 1, place % batch_size) for place in range(len(found))
+    ]
+    sizes = Counter(f[0] for f in found)
+    assert all(f[1] == sizes[f[0]] for f in found)
+    texts = [f[3] for f in found]
+    assert len([1 for n, text in enumerate(texts) if text not in texts[:n]]) == 1 + sum(
+        a != b for a, b in zip(texts, texts[1:], strict=False)
+    ), "equal texts stand together"
+    states = {phone: f[6] for phone, f in zip(phones_found, found, strict=True)}
+    assert {phone for phone, state in states.items() if state == "suppressed"} == on_list & first.keys()
+    for number in sizes:
+        all_suppressed = all(f[6] == "suppressed" for f in found if f[0] == number)
+        assert {f[5] for f in found if f[0] == number} == {"done" if all_suppressed else "ready"}
+    assert await aggregation.verify(database, taken.id) == {}
+
+
+# --- the submission key --------------------------------------------------------------------------------
+
+
+async def test_the_same_key_and_content_is_the_same_campaign_and_other_content_a_conflict(
+    database: Database,
+) -> None:
+    rows = [{"phone": ONE, "name": "Ona"}, {"phone": "12", "name": "x"}]
+    first = await submit(database, rows, text="Hi {name}", submission_key="k")
+    before = await stored(database)
+
+    again = await submit(database, rows, text="Hi {name}", submission_key="k", name="another name")
+    assert again == TakenIn(first.id, False, 1, {"no_region": 1})
+    for other in (
+        {"text": "Hi {name}!"},
+        {"sender_id": "Other"},
+        {"account": "second"},
+        {"region": "LT"},
+    ):
+        with pytest.raises(SubmissionKeyConflict, match=str(first.id)):
+            await submit(database, rows, **({"text": "Hi {name}", "submission_key": "k"} | other))
+    for other_rows in (
+        rows[:1],
+        [rows[1], rows[0]],
+        [*rows, {"phone": "", "name": ""}],
+        [rows[0] | {"name": "Ona "}, rows[1]],
+        [rows[0] | {"city": ""}, rows[1]],
+        [{"name": ONE, "phone": "Ona"}, rows[1]],
+    ):
+        with pytest.raises(SubmissionKeyConflict):
+            await submit(database, other_rows, text="Hi {name}", submission_key="k")
+    assert await stored(database) == before
+
+    assert (await submit(database, rows, text="Hi {name}", submission_key="l")).created
+    assert (await submit(database, rows, text="Hi {name}")).created
+    assert (await submit(database, rows, text="Hi {name}")).created, "no key: each is a campaign of its own"
+
+
+def content_hash(rows: list[dict[str, str]], text: str = "Hello") -> str:
+    cleaner = submission._Cleaner(submission.Submission("main", text, "Demo", "test"))
+    for _ in cleaner.portions(enumerate(rows, 2)):
+        continue
+    return cleaner.content_hash()
+
+
+def test_the_content_is_the_same_however_it_is_cut_into_portions(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [row | {"name": f"ž{n}"} for n, row in enumerate(phones(100))]
+    expected = content_hash(rows)
+    for rows_held, characters_held in ((1, 10**9), (7, 10**9), (10**9, 50), (10**9, 10**9)):
+        monkeypatch.setattr(submission, "_PORTION_ROWS", rows_held)
+        monkeypatch.setattr(submission, "_PORTION_CHARACTERS", characters_held)
+        assert content_hash(rows) == expected
+
+
+# Also of the characters that hold the pieces apart.
+cells = st.text(alphabet='a+1:{}",\\\x1e\x1f\0\ud800é', max_size=4)
+some_rows = st.lists(
+    st.dictionaries(st.sampled_from(["phone", "a", "b\x1f", '"']), cells).map(lambda r: {"phone": ""} | r),
+    max_size=3,
+)
+
+
+@given(some_rows, some_rows)
+def test_other_rows_are_other_content(one: list[dict[str, str]], other: list[dict[str, str]]) -> None:
+    def said(rows: list[dict[str, str]]) -> list[tuple[str, list[tuple[str, str]]]]:
+        return [(row["phone"], [(k, v) for k, v in row.items() if k != "phone"]) for row in rows]
+
+    assert (content_hash(one) == content_hash(other)) == (said(one) == said(other))
+
+
+def test_a_cell_cannot_pretend_to_be_two_rows() -> None:
+    two = [{"phone": ONE}, {"phone": TWO}]
+    pretended = [{"phone": f"{ONE}\x1f\x1e{TWO}"}, {"phone": f"{ONE}\x1f\x1e{len(TWO)}:{TWO}"}]
+    assert len({content_hash(two), *(content_hash([row]) for row in pretended)}) == 3
+
+
+# --- at the same instant -------------------------------------------------------------------------------
+
+
+async def test_two_at_the_same_instant_make_one_campaign(database_url: str, database: Database) -> None:
+    """Raced many times over two pools: one makes it, the other is given it; other content is a conflict."""
+    other = open_database(database_url)
+    try:
+        for n in range(15):
+            a, b = await asyncio.gather(
+                *(submit(d, phones(3), submission_key=f"same {n}") for d in (database, other))
+            )
+            assert a.id == b.id
+            assert sorted((a.created, b.created)) == [False, True]
+            outcomes = await asyncio.gather(
+                *(
+                    submit(d, phones(3, first=first), submission_key=f"other {n}")
+                    for d, first in ((database, 0), (other, 100))
+                ),
+                return_exceptions=True,
+            )
+            assert sorted(type(o).__name__ for o in outcomes) == ["SubmissionKeyConflict", "TakenIn"]
+    finally:
+        await other.close()
+    assert await stored(database) == await stored(database) | {"campaign": 30, "batch": 30, "message": 90}
+
+
+class Blocked:
+    """Holds the table of batches, so that who accepts stands still with its campaign made, uncommitted."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def __aenter__(self) -> "Blocked":
+        self._context = self._database.own_connection()
+        self._connection = await self._context.__aenter__()
+        await self._connection.execute("BEGIN; LOCK TABLE batch IN ACCESS EXCLUSIVE MODE")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.let_go()
+        await self._context.__aexit__(None, None, None)
+
+    async def let_go(self) -> None:
+        await self._connection.execute("COMMIT")
+
+    async def pids(self, *, count: int, for_seconds: float = 0) -> list[int]:
+        """Who waits for a lock, once so many do, the longest waiting first."""
+
+        async def waiting() -> list[int]:
+            records = await self._connection.fetch(
+                "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+                " AND datname = current_database()"
+                " AND clock_timestamp() - query_start > make_interval(secs => $1) ORDER BY xact_start",
+                for_seconds,
+            )
+            return [record["pid"] for record in records] if len(records) == count else []
+
+        found: list[int] = await until(waiting, f"{count} submissions wait for each other")
+        return found
+
+    async def kill(self, pid: int) -> None:
+        assert await self._connection.fetchval("SELECT pg_terminate_backend($1)", pid)
+
+
+async def test_the_second_waits_for_the_first_however_long_it_takes(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A million rows take longer than the bound on locks that everything else lives under."""
+    monkeypatch.setitem(session._SERVER_SETTINGS, "lock_timeout", "100ms")
+    async with Blocked(database) as blocked, asyncio.TaskGroup() as group:
+        first = group.create_task(submit(database, phones(3), submission_key="k"))
+        await blocked.pids(count=1)
+        second = group.create_task(submit(database, phones(3), submission_key="k"))
+        await blocked.pids(count=2, for_seconds=0.4)
+        await blocked.let_go()
+
+    assert (first.result().created, second.result().created) == (True, False)
+    assert first.result().id == second.result().id
+
+
+async def test_the_second_takes_over_when_the_first_dies(database: Database) -> None:
+    async with Blocked(database) as blocked, asyncio.TaskGroup() as group:
+        first = asyncio.ensure_future(submit(database, phones(3), submission_key="k"))
+        await blocked.pids(count=1)
+        second = group.create_task(submit(database, phones(3), submission_key="k"))
+        pids = await blocked.pids(count=2)
+        await blocked.kill(pids[0])
+        with pytest.raises(DatabaseUnavailable):
+            await first
+        await blocked.let_go()
+
+    assert second.result().created
+    assert await stored(database) == await stored(database) | {"campaign": 1, "batch": 1, "message": 3}
+
+
+SUBMITTER = """
+import asyncio, json, sys
+from campaigns.store.session import Database
+from tests.conftest import open_database
+from tests.river import phones, submit
+
+async def main(url):
+    database = open_database(url)
+    async with database.connection():
+        print("ready", flush=True)
+    await asyncio.to_thread(sys.stdin.readline)
+    taken = await submit(database, phones(2000), submission_key="two processes")
+    print(json.dumps([str(taken.id), taken.created, taken.recipient_count]), flush=True)
+    await database.close()
+
+with asyncio.Runner() as runner:
+    runner.run(main(sys.argv[1]))
+"""
+
+
+async def test_two_processes_at_the_same_instant_make_one_campaign(
+    database_url: str, database: Database
+) -> None:
+    pipe = asyncio.subprocess.PIPE
+    processes = [
+        await asyncio.create_subprocess_exec(
+            sys.executable, "-c", SUBMITTER, database_url, stdin=pipe, stdout=pipe
+        )
+        for _ in range(2)
+    ]
+    try:
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            for process in processes:
+                assert process.stdout is not None
+                assert await process.stdout.readline() == b"ready\n"
+            answers = [
+                json.loads(out) for out, _ in await asyncio.gather(*(p.communicate(b"\n") for p in processes))
+            ]
+    finally:
+        for process in processes:
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
+
+    assert answers[0][0] == answers[1][0]
+    assert sorted(created for _, created, _ in answers) == [False, True]
+    assert [count for *_, count in answers] == [2000, 2000]
+    assert await stored(database) == await stored(database) | {"campaign": 1, "batch": 20, "message": 2000}
+
+
+# --- dying half-way ------------------------------------------------------------------------------------
+
+
+async def take_in(database: Database, rows: Iterator[tuple[int, Mapping[str, str]]]) -> TakenIn:
+    wanted = submission.Submission("main", "Hello", "Demo", "test", submission_key="key")
+    return await submission.submit(database, POLICY, wanted, rows, batch_size=batching.BATCH_SIZE)
+
+
+async def assert_it_can_be_submitted_again(database: Database, make_desk: MakeDesk) -> None:
+    stub = Stub("main")
+    taken = await submit(database, phones(250), submission_key="key")
+    assert (taken.created, taken.recipient_count) == (True, 250)
+    overview = await flow(database, make_desk(stub), taken.id)
+    assert (overview.state, len(stub.ledger)) == (CampaignState.FINISHED, 250)
+
+
+async def test_rows_that_break_off_leave_nothing(database: Database, make_desk: MakeDesk) -> None:
+    def rows() -> Iterator[tuple[int, Mapping[str, str]]]:
+        yield from enumerate(phones(7_000), 2)
+        raise OSError("the disk went away")
+
+    with pytest.raises(OSError, match="the disk went away"):
+        await take_in(database, rows())
+
+    await assert_nothing_is_stored(database)
+    await assert_it_can_be_submitted_again(database, make_desk)
+
+
+async def test_a_connection_cut_between_two_portions_leaves_nothing(
+    database: Database, make_desk: MakeDesk
+) -> None:
+    loop = asyncio.get_running_loop()
+
+    async def cut() -> int:
+        async with database.connection() as connection:
+            killed = await connection.fetch(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid() AND query LIKE 'COPY%'"
+            )
+        return len(killed)
+
+    def rows() -> Iterator[tuple[int, Mapping[str, str]]]:
+        for row in enumerate(phones(12_000), 2):
+            if row[0] == 7_000:
+                assert asyncio.run_coroutine_threadsafe(cut(), loop).result(DEADLINE_SECONDS) == 1
+            yield row
+
+    with pytest.raises(DatabaseUnavailable):
+        await take_in(database, rows())
+
+    await assert_nothing_is_stored(database)
+    await assert_it_can_be_submitted_again(database, make_desk)
+
+
+async def test_a_connection_cut_while_the_campaign_is_made_leaves_nothing(
+    database: Database, make_desk: MakeDesk
+) -> None:
+    async with Blocked(database) as blocked:
+        dying = asyncio.ensure_future(submit(database, phones(250), submission_key="key"))
+        (pid,) = await blocked.pids(count=1)
+        await blocked.kill(pid)
+        with pytest.raises(DatabaseUnavailable):
+            await dying
+
+    await assert_nothing_is_stored(database)
+    await assert_it_can_be_submitted_again(database, make_desk)
+
+
+async def test_a_cancelled_submission_leaves_nothing(database: Database, make_desk: MakeDesk) -> None:
+    async with Blocked(database) as blocked:
+        stopped = asyncio.ensure_future(submit(database, phones(250), submission_key="key"))
+        await blocked.pids(count=1)
+        stopped.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await stopped
+
+    await assert_nothing_is_stored(database)
+    await assert_it_can_be_submitted_again(database, make_desk)
+
+
+async def test_nothing_is_dealt_before_everything_is_stored(database: Database, make_desk: MakeDesk) -> None:
+    """The campaign, its batches and its messages appear in one moment."""
+    desk = make_desk()
+    async with database.own_connection() as holding, asyncio.TaskGroup() as group:
+        await holding.execute("BEGIN; LOCK TABLE message IN ACCESS EXCLUSIVE MODE")
+        coming = group.create_task(submit(database, phones(250)))
+
+        async def is_waiting() -> Any:
+            return await holding.fetchval(
+                "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+                " AND datname = current_database()"
+            )
+
+        await until(is_waiting, "the batches are written, the messages are not")
+        assert await aggregation.newest(database) == []
+        assert await batching.deal_sending(database, desk) == []
+        await holding.execute("COMMIT")
+
+    dealt = await batching.deal_sending(database, desk)
+    assert [(await sending.send_batch(database, desk, one)).handed_over_count for one in dealt] == [
+        100,
+        100,
+        50,
+    ]
+    assert isinstance(coming.result().id, UUID)
+
+
+# --- size ----------------------------------------------------------------------------------------------
+
+
+async def test_the_loop_goes_on_while_rows_are_read(database: Database) -> None:
+    """Rows are read beside the loop: a source that waits for something the loop must do gets it."""
+    asked, answered = threading.Event(), threading.Event()
+
+    def rows() -> Iterator[tuple[int, Mapping[str, str]]]:
+        for row in enumerate(phones(20), 2):
+            if row[0] == 10:
+                asked.set()
+                assert answered.wait(DEADLINE_SECONDS / 2), "the loop stood still while rows were read"
+            yield row
+
+    async def answer() -> None:
+        while not asked.is_set():
+            await asyncio.sleep(0)
+        answered.set()
+
+    heard: list[int] = []
+    wanted = submission.Submission("main", "Hello", "Demo", "test")
+    taken, _ = await asyncio.gather(
+        submission.submit(database, POLICY, wanted, rows(), batch_size=100, progress=heard.append), answer()
+    )
+
+    assert taken.recipient_count == 20
+    assert heard == [20]
+
+
+async def test_progress_is_heard_after_each_portion(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(submission, "_PORTION_ROWS", 10)
+    heard: list[int] = []
+    rows = [*phones(15), *({"phone": ""} for _ in range(10))]
+    wanted = submission.Submission("main", "Hello", "Demo", "test")
+
+    await submission.submit(
+        database, POLICY, wanted, enumerate(rows, 2), batch_size=100, progress=heard.append
+    )
+
+    assert heard == [10, 20, 25]
+
+
+MEASURER = """
+import asyncio, json, resource, sys
+from campaigns import submission
+from tests.conftest import POLICY, open_database
+
+def rows(count):
+    for n in range(count):
+        yield n + 2, {"phone": f"+3706{n:07d}", "name": f"name {n}", "note": f"{n:0200d}"}
+
+async def main(url):
+    database = open_database(url)
+    peaks = []
+    for key, count in (("small", 20_000), ("large", 200_000)):
+        wanted = submission.Submission("main", "Hi {name}, {note}", "Demo", "test", submission_key=key)
+        taken = await submission.submit(database, POLICY, wanted, rows(count), batch_size=100)
+        assert taken.recipient_count == count, taken
+        peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    print(json.dumps(peaks), flush=True)
+    await database.close()
+
+with asyncio.Runner() as runner:
+    runner.run(main(sys.argv[1]))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in kilobytes on Linux only")
+async def test_memory_stays_flat_over_two_hundred_thousand_rows(database_url: str) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", MEASURER, database_url, stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        out, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    small_kilobytes, large_kilobytes = json.loads(out)
+
+    # Ten times the rows; held all at once they would be 200 MB and more.
+    assert large_kilobytes - small_kilobytes < 40_000
