@@ -34,7 +34,7 @@ _T = TypeVar("_T")
 _LOOK_SECONDS = 0.5
 _SLICE_BYTES = 65_536
 
-out = Console(highlight=False, soft_wrap=True)
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 app = typer.Typer(

@@ -73,7 +73,7 @@ def campaigns(overviews: Sequence[Overview]) -> RenderableType:
     """Many campaigns, a line each."""
     table = Table(box=None, pad_edge=False)
     for column in ("id", "name", "account", "state", "settled", "in doubt", "delivered", "cost", "created"):
-        table.add_column(column, no_wrap=column == "id")
+        table.add_column(column, no_wrap=True)
     for overview in overviews:
         delivered = overview.totals[MessageState.DELIVERED] + overview.totals[MessageState.READ]
         table.add_row(

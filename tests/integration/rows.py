@@ -64,10 +64,9 @@ async def make_due(database: Database) -> None:
     """Whatever is to be sent or polled later is due now."""
     await query(
         database,
-        "UPDATE batch SET send_at = least(send_at, now()), poll_at = least(poll_at, now())"
-        " WHERE poll_at IS NOT NULL",
+        "UPDATE batch SET send_at = least(send_at, now()),"
+        " poll_at = CASE WHEN poll_at > now() THEN now() ELSE poll_at END",
     )
-    await query(database, "UPDATE batch SET send_at = least(send_at, now()) WHERE poll_at IS NULL")
 
 
 _COUNTED = ", ".join(

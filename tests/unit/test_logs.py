@@ -23,7 +23,7 @@ import pytest
 import structlog
 from celery import Celery, signals
 from celery.app.log import Logging
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from campaigns.domain.errors import NotFound
@@ -613,6 +613,7 @@ FORMS: list[Callable[[str], Any]] = [
 AROUND = st.text(max_size=8)
 
 
+@settings(max_examples=400)
 @given(PHONES, st.sampled_from(FORMS), AROUND, AROUND, st.sampled_from(ANYWHERE + SILENT + SPEAKING))
 def test_no_phone_comes_out(
     digits: str, spelt: Callable[[str], Any], before: str, after: str, write: Write
@@ -630,6 +631,7 @@ def test_no_phone_comes_out(
 TEXTS = st.text(max_size=30).map(lambda text: f"MARK{text}KRAM")
 
 
+@settings(max_examples=300)
 @given(TEXTS, st.sampled_from(LABELLED + SILENT))
 def test_no_text_comes_out_that_is_named_so_or_that_an_exception_carries(text: str, write: Write) -> None:
     for form in FORMATS:
@@ -643,6 +645,7 @@ SECRETS = st.text(
 ).map(lambda text: f"S~{text}~T")
 
 
+@settings(max_examples=300)
 @given(SECRETS, AROUND, AROUND, st.sampled_from(ANYWHERE + LABELLED + SILENT + SPEAKING))
 def test_no_known_secret_comes_out(secret: str, before: str, after: str, write: Write) -> None:
     for form in FORMATS:

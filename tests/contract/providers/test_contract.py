@@ -347,7 +347,7 @@ async def test_no_secret_no_number_and_no_text_is_shown(
         provider = wired.make(server, wire, timeout_seconds=0.3, word="sent")
         request = one_request(provider)
         ids = await accepted_ids(wired, provider, server)
-        shown += [repr(provider), str(provider), repr(request), repr(await provider.ask(ids, at_once))]
+        shown += [repr(provider), str(provider), repr(await provider.ask(ids, at_once))]
         for act in [*IN_DOUBT.values(), answer(b"", 429), answer(b"", 403), answer(b"", 414)]:
             server.script.append(act)
             shown.append(repr(await handed_over(provider, request)))
@@ -373,7 +373,7 @@ async def test_no_secret_no_number_and_no_text_is_shown(
     shown += [caplog.text, *(record.getMessage() for record in caplog.records)]
     for hidden in [*wired.secrets, *numbers, *(number[3:] for number in numbers), *texts]:
         for text in shown:
-            assert hidden not in text.replace(repr(request), ""), hidden
+            assert hidden not in text, hidden
 
 
 async def test_nothing_leaves_this_machine(

@@ -1,0 +1,96 @@
+"""Every command the README prints is run, as it is printed."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.processes import BIN, Stack, environment
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.acceptance
+
+ROOT = Path(__file__).parents[2]
+
+# Run elsewhere: by CI itself, or by the tests named.
+_ELSEWHERE = {
+    "make demo": "tests/acceptance/test_demo.py, and CI's fresh clone",
+    "make test": "CI",
+    ". .venv/bin/activate": "the tests put that folder first in PATH",
+    "celery -A worker.app worker": "tests/acceptance/test_main_job.py",
+    "celery -A worker.app beat": "tests/acceptance/test_main_job.py",
+}
+
+
+def _printed() -> list[str]:
+    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+    lines = [line.split("  #")[0].strip() for block in blocks for line in block.splitlines()]
+    return [line for line in lines if line]
+
+
+class _Newcomer:
+    """Types commands into a shell, in a folder that holds what a clone holds."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+        self.typed: list[str] = []
+
+    def type(self, printed: str, **instead: str) -> str:
+        """Run a printed command, with a few words replaced. Gives what it says."""
+        self.typed.append(printed)
+        command = printed
+        for word, value in instead.items():
+            command = re.sub(rf"\b{word}\b", value, command)
+        settings = environment(self._stack.settings)
+        done = subprocess.run(
+            ["/bin/sh", "-c", command],
+            env=settings | {"PATH": f"{BIN}:{settings['PATH']}"},
+            cwd=self._stack.directory,
+            capture_output=True,
+            timeout=100,
+            check=False,
+        )
+        assert done.returncode == 0, f"{printed}: {done.stderr.decode()}{done.stdout.decode()}"
+        return done.stdout.decode()
+
+
+def test_the_readmes_commands_work_as_printed(alone: Stack) -> None:
+    """From the first campaign to a provider that misbehaves."""
+    printed = _printed()
+    submit = next(line for line in printed if line.startswith("campaigns submit"))
+    curl = next(line for line in printed if line.startswith("curl"))
+    url = alone.simulator("--delivery-seconds", "0")  # `campaigns simulator`, on any free port
+    alone.settings = {"ACCOUNTS__MAIN__BASE_URL": url, "POLL__FIRST_SECONDS": "1"}
+    example = (ROOT / ".env.example").read_text()
+    (alone.directory / ".env.example").write_text(
+        example.replace("your-login", "YourLogin").replace("your-api-key", "your_api_key")
+    )
+    (alone.directory / "customers.csv").write_text("phone,name\n8 600 00001,Ona\n+37060000002,Jonas\n")
+    newcomer = _Newcomer(alone)
+
+    newcomer.type("cp .env.example .env")
+    alone.start("up", "campaigns", "up")
+    wait_until(lambda: "running:" in alone.log("up").read_text(), "the stack is up", seconds=60)
+    assert "FAIL" not in newcomer.type("campaigns doctor")
+    said = newcomer.type(submit)
+    found = re.search(r"campaign ([0-9a-f-]{36}): 2 recipients", said)
+    assert found is not None, said
+    assert "delivered" in newcomer.type("campaigns status ID", ID=found[1])
+    assert "+37060000001" in newcomer.type("campaigns export ID", ID=found[1])
+    newcomer.type(curl.replace("localhost:8025", url.removeprefix("http://")))
+
+    typed = {*newcomer.typed, "campaigns up", "campaigns simulator --port 8025", curl}
+    assert set(printed) - typed - set(_ELSEWHERE) == set()
+    assert alone.stop("up") == 0
+
+
+def test_docker_compose_accepts_the_file() -> None:
+    """`docker-compose config`, with the example's settings."""
+    program = shutil.which("docker-compose")
+    if program is None:
+        pytest.skip("docker-compose is not installed here; CI installs it")
+    done = subprocess.run([program, "config"], cwd=ROOT, capture_output=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    assert b"celery -A worker.app beat" in done.stdout or b"beat" in done.stdout

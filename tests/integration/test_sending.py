@@ -1,0 +1,1011 @@
+"""Handing over: what is written before a request leaves, what after, and who may write it."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import Any
+
+import asyncpg
+import pytest
+
+from campaigns import aggregation, batching, rescue, sending
+from campaigns.domain.errors import DatabaseUnavailable, ProviderRefused
+from campaigns.domain.policy import Account, Backoff, Desk
+from campaigns.domain.provider import (
+    Accepted,
+    AccountTrouble,
+    Failed,
+    InDoubt,
+    NotOurTurn,
+    NotSent,
+    OutboundMessage,
+    Outcome,
+    Rejected,
+    Throttled,
+)
+from campaigns.domain.states import BatchState, CampaignState, MessageState
+from campaigns.providers.stub import Stub
+from campaigns.store import account as accounts
+from campaigns.store import batch as batches
+from campaigns.store.batch import Dealt, SendingWork
+from campaigns.store.session import Database
+from tests.conftest import POLICY, MakeDesk, open_database
+from tests.integration.proxy import Link, link
+from tests.integration.rows import (
+    batch_rows,
+    message_rows,
+    pass_deadlines,
+    query,
+    run_out,
+    states,
+    wrong_tallies,
+)
+from tests.river import phones, submit
+
+Q, S, D, A = MessageState.QUEUED, MessageState.SENDING, MessageState.IN_DOUBT, MessageState.ACCEPTED
+
+SLOW = replace(
+    POLICY,
+    give_up_seconds=50_000,
+    poll=Backoff(first_seconds=1_000, factor=2, max_seconds=100_000, jitter=0),
+    retry=Backoff(first_seconds=500, factor=2, max_seconds=100_000, jitter=0),
+)
+"""Waits so far apart that a moment in the database tells which of them it was."""
+
+
+def about(seconds: float) -> Any:
+    """A moment that was so many seconds away when it was written, a while ago."""
+    return pytest.approx(seconds - 10, abs=10.5)
+
+
+class OneText(Stub):
+    """A provider that takes one text a request, as most do."""
+
+    def requests(self, messages: Sequence[OutboundMessage], sender_id: str) -> list[list[OutboundMessage]]:
+        texts = dict.fromkeys(message.text for message in messages)
+        return [[message for message in messages if message.text == text] for text in texts]
+
+
+async def submit_texts(database: Database, *words: str, first: int = 0, **more: Any) -> list[str]:
+    """A campaign of one message for each word, equal words in one request. Gives the phones."""
+    rows = [row | {"word": word} for row, word in zip(phones(len(words), first=first), words, strict=True)]
+    await submit(database, rows, text="{word}", **more)
+    return [row["phone"] for row in rows]
+
+
+async def deal_one(database: Database, desk: Desk) -> Dealt:
+    (dealt,) = await batching.deal_sending(database, desk)
+    return dealt
+
+
+async def send_one(database: Database, desk: Desk) -> sending.Verdict:
+    return await sending.send_batch(database, desk, await deal_one(database, desk))
+
+
+def sent(stub: Stub) -> list[str]:
+    """The texts that were handed over, in order."""
+    return [line.message.text for line in stub.ledger]
+
+
+# --- the intent ------------------------------------------------------------------------------------
+
+
+async def test_the_intent_is_committed_before_the_request_leaves(
+    database: Database, database_url: str, make_desk: MakeDesk
+) -> None:
+    seen: dict[str, Any] = {}
+
+    async def look() -> None:
+        outside = await asyncpg.connect(database_url)
+        try:
+            seen["messages"] = await outside.fetch("SELECT state::text, attempt FROM message")
+            seen["batch"] = await outside.fetchrow("SELECT state::text, sending_count, queued_count FROM batch")
+            seen["sessions"] = await outside.fetch(
+                "SELECT state, xact_start FROM pg_stat_activity WHERE datname = current_database()"
+                " AND application_name = 'campaigns' AND pid <> pg_backend_pid()"
+            )
+        finally:
+            await outside.close()
+        seen["checked out"] = database.engine.pool.checkedout()  # type: ignore[attr-defined]  # a QueuePool
+
+    await submit(database, phones(3))
+    await send_one(database, make_desk(Stub("main", before_answer=look)))
+
+    assert seen["messages"] == [("sending", 1)] * 3
+    assert seen["batch"] == ("leased", 3, 0)
+    assert seen["sessions"]
+    assert all(session == ("idle", None) for session in seen["sessions"])
+    assert seen["checked out"] == 0
+
+
+async def test_each_request_has_its_own_intent_and_its_own_outcome(
+    database: Database, make_desk: MakeDesk
+) -> None:
+    seen = []
+
+    async def look() -> None:
+        seen.append((await states(database), await wrong_tallies(database)))
+
+    await submit_texts(database, "a", "a", "b", "c")
+    verdict = await send_one(database, make_desk(OneText("main", before_answer=look)))
+
+    assert seen == [([S, S, Q, Q], []), ([A, A, S, Q], []), ([A, A, A, S], [])]
+    assert (verdict.state, verdict.handed_over_count) == (BatchState.TRACKING, 4)
+
+
+# --- what becomes of each outcome --------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Case:
+    """An outcome, and what is to stand in the rows afterwards."""
+
+    outcome: Outcome
+    state: MessageState
+    batch: BatchState
+    attempt: int = 1
+    reason: str | None = None
+    word: str | None = None
+    send_in: float = 0
+    retry_count: int = 0
+    trouble: str | None = None
+    is_polled: bool = False
+    moves_deadline: bool = False
+    columns: dict[str, Any] = field(default_factory=dict)
+
+
+CASES = {
+    "accepted": Case(
+        Accepted("id-1", Decimal("0.0144"), 3),
+        A,
+        BatchState.TRACKING,
+        is_polled=True,
+        moves_deadline=True,
+        columns={"provider_message_id": "id-1", "cost": Decimal("0.0144"), "segment_count": 3},
+    ),
+    "accepted, no more said": Case(
+        Accepted("id-2"),
+        A,
+        BatchState.TRACKING,
+        is_polled=True,
+        moves_deadline=True,
+        columns={"provider_message_id": "id-2", "cost": None, "segment_count": 1},
+    ),
+    "accepted, with a count no message can have": Case(
+        Accepted("id-3", None, 999_999_999),
+        A,
+        BatchState.TRACKING,
+        is_polled=True,
+        moves_deadline=True,
+        columns={"segment_count": 1},
+    ),
+    "rejected": Case(
+        Rejected("13", "phone in the blacklist"),
+        MessageState.REJECTED,
+        BatchState.DONE,
+        reason="phone in the blacklist",
+        word="13",
+    ),
+    "failed": Case(
+        Failed("12", "error sending"), MessageState.FAILED, BatchState.DONE, reason="error sending", word="12"
+    ),
+    "in doubt": Case(
+        InDoubt("no answer"), D, BatchState.TRACKING, reason="no answer", moves_deadline=True
+    ),
+    "throttled, says how long": Case(
+        Throttled(700, "HTTP 429"),
+        Q,
+        BatchState.READY,
+        reason="HTTP 429",
+        send_in=700,
+        retry_count=1,
+        trouble="HTTP 429",
+    ),
+    "throttled, says a hammering time": Case(
+        Throttled(0, "HTTP 429"),
+        Q,
+        BatchState.READY,
+        reason="HTTP 429",
+        send_in=500,
+        retry_count=1,
+        trouble="HTTP 429",
+    ),
+    "throttled, says nothing": Case(
+        Throttled(None, "closed"),
+        Q,
+        BatchState.READY,
+        reason="closed",
+        send_in=500,
+        retry_count=1,
+        trouble="closed",
+    ),
+    "not sent": Case(
+        NotSent("connection refused"),
+        Q,
+        BatchState.READY,
+        reason="connection refused",
+        send_in=500,
+        retry_count=1,
+        trouble="connection refused",
+    ),
+    "not sent, and mended": Case(
+        NotSent("clock", retry_at_once=True),
+        Q,
+        BatchState.READY,
+        reason="clock",
+        send_in=0,
+        retry_count=1,
+        trouble="clock",
+    ),
+    "account trouble": Case(
+        AccountTrouble("32", "not enough money"),
+        Q,
+        BatchState.READY,
+        attempt=0,
+        reason="not enough money",
+        word="32",
+        retry_count=1,
+        trouble="account on hold: not enough money",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+async def test_every_outcome_is_written_down(database: Database, make_desk: MakeDesk, case: Case) -> None:
+    (phone,) = await submit_texts(database, "a")
+    stub = Stub("main", outcomes={phone: [case.outcome]})
+
+    verdict = await send_one(database, make_desk(stub, policy=SLOW))
+
+    (message,), (batch,) = await message_rows(database), await batch_rows(database)
+    assert message["state"] == case.state
+    assert message["attempt"] == case.attempt
+    assert message["reason"] == case.reason
+    assert message["provider_state"] == case.word
+    assert {name: message[name] for name in case.columns} == case.columns
+    assert verdict.state is case.batch
+    assert (batch["state"], batch["retry_count"], batch["trouble"]) == (
+        case.batch,
+        case.retry_count,
+        case.trouble,
+    )
+    assert verdict.trouble == case.trouble
+    assert (batch["leased_by"], batch["leased_until"]) == (None, None)
+    assert batch["send_in"] == about(case.send_in)
+    assert batch["poll_in"] == (about(1_000) if case.is_polled else None)
+    assert batch["give_up_in"] == about(50_000 if case.moves_deadline else 3_600)
+    assert verdict.handed_over_count == int(case.moves_deadline)
+    assert await wrong_tallies(database) == []
+
+
+async def test_refusals_wait_longer_each_time_until_something_is_taken(
+    database: Database, make_desk: MakeDesk
+) -> None:
+    (phone,) = await submit_texts(database, "a")
+    refused = NotSent("connection refused")
+    stub = Stub("main", outcomes={phone: [refused, Throttled(1, "HTTP 429"), refused, InDoubt("cut")]})
+    waits = []
+    for _ in range(4):
+        await query(database, "UPDATE batch SET send_at = now()")
+        await send_one(database, make_desk(stub, policy=SLOW))
+        (batch,) = await batch_rows(database)
+        waits.append((batch["retry_count"], batch["send_in"]))
+
+    assert waits == [(1, about(500)), (2, about(1_000)), (3, about(2_000)), (0, about(0))]
+
+
+async def test_the_word_on_one_attempt_is_not_kept_for_the_next(
+    database: Database, make_desk: MakeDesk
+) -> None:
+    (phone,) = await submit_texts(database, "a")
+    desk = make_desk(Stub("main", outcomes={phone: [AccountTrouble("32", "not enough money")]}))
+    await send_one(database, desk)
+    await sending.resume_account(database, "main")
+    await send_one(database, desk)
+
+    (message,) = await message_rows(database)
+    assert (message["state"], message["attempt"]) == ("accepted", 1)
+    assert (message["provider_state"], message["reason"]) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("trouble", "attempt", "wait"),
+    [
+        (NotSent("connection refused"), 1, 500),
+        (Throttled(700, "HTTP 429"), 1, 700),
+        (AccountTrouble("32", "no money"), 0, 0),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+async def test_trouble_in_the_middle_keeps_what_was_taken_and_queues_the_rest(
+    database: Database, make_desk: MakeDesk, trouble: Outcome, attempt: int, wait: float
+) -> None:
+    numbers = await submit_texts(database, "a", "b", "b", "c")
+    stub = OneText("main", outcomes={numbers[1]: [trouble]})
+
+    verdict = await send_one(database, make_desk(stub, policy=SLOW))
+
+    assert sent(stub) == ["a", "b", "b"]
+    rows, (batch,) = await message_rows(database), await batch_rows(database)
+    assert [row["state"] for row in rows] == [A, Q, A, Q]
+    assert [row["attempt"] for row in rows] == [1, attempt, 1, 0]
+    assert (verdict.state, verdict.handed_over_count) == (BatchState.READY, 2)
+    assert batch["retry_count"] == 0  # it made way
+    assert batch["send_in"] == about(wait)
+    assert batch["poll_in"] == about(1_000)
+    assert batch["give_up_in"] == about(50_000)
+
+
+async def test_doubt_and_refusals_do_not_hold_the_others_up(database: Database, make_desk: MakeDesk) -> None:
+    numbers = await submit_texts(database, "a", "b", "c", "d")
+    answers: list[Outcome] = [InDoubt("cut"), Rejected("13", "blacklist"), Failed("12", "error")]
+    stub = OneText("main", outcomes={n: [o] for n, o in zip(numbers, answers, strict=False)})
+
+    verdict = await send_one(database, make_desk(stub))
+
+    assert sent(stub) == ["a", "b", "c", "d"]
+    assert await states(database) == [D, MessageState.REJECTED, MessageState.FAILED, A]
+    assert (verdict.state, verdict.handed_over_count, verdict.trouble) == (BatchState.TRACKING, 2, None)
+
+
+async def test_an_attempt_in_vain_does_not_put_off_what_is_to_be_polled(
+    database: Database, make_desk: MakeDesk
+) -> None:
+    """Else a provider that throttles for an hour is not asked for an hour what it did accept."""
+    numbers = await submit_texts(database, "a", "b")
+    refused = NotSent("connection refused")
+    stub = OneText("main", outcomes={numbers[1]: [refused, refused]})
+    desk = make_desk(stub, policy=SLOW)
+    await send_one(database, desk)
+    await query(
+        database,
+        "UPDATE batch SET send_at = now(), poll_at = now() + interval '10 seconds', poll_count = 3",
+    )
+
+    await send_one(database, desk)
+
+    (batch,) = await batch_rows(database)
+    assert (batch["poll_count"], batch["retry_count"]) == (3, 1)
+    assert batch["poll_in"] == about(10)
+
+
+async def test_the_deadline_moves_on_only_when_something_was_handed_over(
+    database: Database, make_desk: MakeDesk
+) -> None:
+    """A provider that is down for ever must not push it away attempt by attempt."""
+    numbers = await submit_texts(database, "a", "b")
+    stub = OneText("main", outcomes={numbers[0]: [NotSent("down")], numbers[1]: [NotSent("down")]})
+    desk = make_desk(stub, policy=SLOW)
+    deadlines = []
+    for _ in range(3):
+        await query(database, "UPDATE batch SET send_at = now()")
+        await send_one(database, desk)
+        deadlines.append((await batch_rows(database))[0]["give_up_in"])
+
+    assert deadlines == [about(3_600), about(50_000), about(50_000)]
+    assert sent(stub) == ["a", "a", "b", "b"]
+
+
+# --- the account ---------------------------------------------------------------------------------------
+
+
+async def test_account_trouble_stops_every_campaign_of_the_account_and_no_other(
+    database: Database, make_desk: MakeDesk
+) -> None:
+    """What is in flight stops at its next request: a hundred messages must not each learn it anew."""
+    first = await submit_texts(database, "a", "b")
+    await submit_texts(database, "c", "d", first=10)
+    await submit_texts(database, "e", "f", first=20, account="other")
+    trouble = AccountTrouble("32", "not enough money")
+    poor = OneText("main", outcomes={first[0]: [trouble]})
+    rich = OneText("other")
+    desk = make_desk(accounts={"main": poor, "other": rich})
+    dealt = sorted(await batching.deal_sending(database, desk), key=lambda each: each.batch_id)
+
+    async def another_meanwhile() -> None:
+        if sent(poor) == ["c"]:
+            nested.append(await sending.send_batch(database, desk, dealt[0]))
+
+    nested: list[sending.Verdict] = []
+    poor._before_answer = another_meanwhile
+    in_flight = await sending.send_batch(database, desk, dealt[1])
+    of_other = await sending.send_batch(database, desk, dealt[2])
+
+    assert sent(poor) == ["c", "a"]
+    assert [(v.state, v.held_account) for v in nested] == [(BatchState.READY, "main")]
+    assert (in_flight.state, in_flight.handed_over_count) == (BatchState.READY, 1)
+    assert await states(database) == [Q, Q, A, Q, A, A]
+    assert [row["attempt"] for row in await message_rows(database)] == [0, 0, 1, 0, 1, 1]
+    assert sent(rich) == ["e", "f"]
+    assert of_other.state is BatchState.TRACKING
+    assert [(hold.account, hold.code, hold.reason) for hold in await sending.holds(database)] == [
+        ("main", "32", "not enough money")
+    ]
+    assert await batching.deal_sending(database, desk) == []
+
+    await sending.resume_account(database, "main")
+    for each in await batching.deal_sending(database, desk):
+        await sending.send_batch(database, desk, each)
+    assert sent(poor) == ["c", "a", "a", "b", "d"]
+
+
+# --- who may hand over, who may write ------------------------------------------------------------------
+
+
+async def take_up(database: Database, worker: str = "worker-1", lease_seconds: float = 60) -> SendingWork:
+    (dealt,) = await batches.deal_sending(
+        database, in_flight=1, of_account={"main": 1}, lease_seconds=lease_seconds
+    )
+    work = await batches.take_up_sending(database, dealt, worker=worker, lease_seconds=lease_seconds)
+    assert work is not None
+    return work
+
+
+async def begin(
+    database: Database, work: SendingWork, positions: Sequence[int] = (0, 1), worker: str = "worker-1"
+) -> bool:
+    return await batches.begin_hand_over(database, work, positions, worker=worker, lease_seconds=600)
+
+
+async def paused(database: Database, work: SendingWork) -> None:
+    await aggregation.change_state(database, work.campaign_id, CampaignState.PAUSED)
+
+
+async def cancelled(database: Database, work: SendingWork) -> None:
+    await aggregation.change_state(database, work.campaign_id, CampaignState.CANCELLED)
+
+
+async def held(database: Database, work: SendingWork) -> None:
+    await accounts.hold(database, "main", "32", "no money", probe_in_seconds=30)
+
+
+async def ran_out(database: Database, work: SendingWork) -> None:
+    await run_out(database)
+
+
+async def rescued(database: Database, work: SendingWork) -> None:
+    await run_out(database)
+    await rescue.rescue(database)
+
+
+async def taken_over(database: Database, work: SendingWork) -> None:
+    await rescued(database, work)
+    await take_up(database)
+
+
+async def too_late(database: Database, work: SendingWork) -> None:
+    await pass_deadlines(database)
+
+
+@pytest.mark.parametrize(
+    "bend", [paused, cancelled, held, ran_out, rescued, taken_over, too_late], ids=lambda bend: bend.__name__
+)
+async def test_nothing_may_leave_any_more(
+    database: Database, bend: Callable[[Database, SendingWork], Awaitable[None]]
+) -> None:
+    await submit(database, phones(2))
+    work = await take_up(database)
+    await bend(database, work)
+    before = await message_rows(database), await query(database, "SELECT * FROM batch")
+
+    assert not await begin(database, work)
+
+    assert (await message_rows(database), await query(database, "SELECT * FROM batch")) == before
+    assert [row["attempt"] for row in before[0]] == [0, 0]
+    assert Q in {row["state"] for row in before[0]}
+
+
+@pytest.mark.parametrize(
+    "bend", [paused, cancelled, held, ran_out, rescued, taken_over, too_late], ids=lambda bend: bend.__name__
+)
+async def test_a_task_that_may_not_hand_over_any_more_gives_its_batch_back(
+    database: Database, make_desk: MakeDesk, bend: Callable[[Database, SendingWork], Awaitable[None]]
+) -> None:
+    """It may stand still between any two requests; what it handed over before stays written down."""
+    await submit_texts(database, "a", "b")
+    stub = OneText("main")
+    turns = 0
+
+    async def turn() -> None:
+        nonlocal turns
+        turns += 1
+        if turns == 2:
+            (batch,) = await batch_rows(database)
+            work = SendingWork(batch["id"], batch["lease"], batch["campaign_id"], "main", "Demo", 0, [])
+            await bend(database, work)
+
+    desk = replace(make_desk(stub), accounts={"main": Account(stub, turn, 10)})
+
+    verdict = await send_one(database, desk)
+
+    assert sent(stub) == ["a"]
+    assert await states(database) == [A, Q]
+    if bend in {rescued, taken_over}:
+        assert (verdict.state, verdict.trouble) == (None, "lease lost")
+    else:
+        assert (verdict.state, verdict.trouble) == (BatchState.READY, None)
+    assert verdict.handed_over_count == 1
+
+
+async def test_only_the_one_who_took_it_up_may_hand_over(database: Database) -> None:
+    await submit(database, phones(2))
+    work = await take_up(database)
+
+    assert not await begin(database, work, worker="worker-2")
+    assert not await begin(database, replace(work, lease=work.lease - 1))
+    assert await begin(database, work)
+    (batch,) = await batch_rows(database)
+    assert batch["leased_in"] == about(600)  # renewed
+
+
+async def test_what_is_handed_over_already_is_not_handed_over_again(database: Database) -> None:
+    """No caller does this; if one ever did, nothing would leave and nothing be written."""
+    await submit(database, phones(2))
+    work = await take_up(database)
+    await begin(database, work, [0])
+
+    with pytest.raises(RuntimeError, match="1 of 2 messages"):
+        await begin(database, work, [0, 1])
+    assert await states(database) == [S, Q]
+    assert [row["attempt"] for row in await message_rows(database)] == [1, 0]
+
+
+async def test_an_adapter_that_puts_a_message_into_two_requests_sends_it_once(
+    database: Database, make_desk: MakeDesk
+) -> None:
+    class Twice(Stub):
+        def requests(
+            self, messages: Sequence[OutboundMessage], sender_id: str
+        ) -> list[list[OutboundMessage]]:
+            return [list(messages), list(messages)]
+
+    stub = Twice("main")
+    await submit(database, phones(2))
+
+    with pytest.raises(RuntimeError, match="0 of 2 messages"):
+        await send_one(database, make_desk(stub))
+    assert len(stub.ledger) == 2
+    assert await states(database) == [A, A]
+
+
+@pytest.mark.parametrize("words", ["a", "ab"], ids=["in the last request", "in the middle"])
+async def test_an_answer_after_the_lease_was_taken_back_is_not_written(
+    database: Database, make_desk: MakeDesk, words: str
+) -> None:
+    async def the_lease_runs_out() -> None:
+        await run_out(database)
+        assert (await rescue.rescue(database)).in_doubt_count == 1
+
+    await submit_texts(database, *words)
+    stub = OneText("main", before_answer=the_lease_runs_out)
+
+    verdict = await send_one(database, make_desk(stub))
+
+    assert (verdict.state, verdict.trouble, verdict.handed_over_count) == (None, "lease lost", 1)
+    assert sent(stub) == ["a"]
+    rows = await message_rows(database)
+    assert [row["state"] for row in rows] == [D, Q][: len(words)]
+    assert rows[0]["provider_message_id"] is None
+    assert await wrong_tallies(database) == []
+
+
+@pytest.mark.parametrize("words", ["ab", "abc"], ids=["both at their last", "both in the middle"])
+async def test_whoever_took_the_batch_over_is_never_overwritten(
+    database: Database, make_desk: MakeDesk, words: str
+) -> None:
+    """Not even within one process, where both have the same name: the lease's number tells them apart."""
+    late_may_answer, heir_may_answer = asyncio.Event(), asyncio.Event()
+    stub = OneText("main")
+    desk = make_desk(stub)
+
+    async def wait() -> None:
+        await (late_may_answer if len(stub.ledger) == 1 else heir_may_answer).wait()
+
+    await submit_texts(database, *words)
+    stub._before_answer = wait
+    late = asyncio.create_task(send_one(database, desk))
+    await until(lambda: len(stub.ledger) == 1)
+    await run_out(database)
+    await rescue.rescue(database)
+    heir = asyncio.create_task(send_one(database, desk))
+    await until(lambda: len(stub.ledger) == 2)
+    before = await query(database, "SELECT * FROM batch"), await message_rows(database)
+
+    late_may_answer.set()
+    verdict = await late
+
+    assert (verdict.state, verdict.trouble) == (None, "lease lost")
+    assert (await query(database, "SELECT * FROM batch"), await message_rows(database)) == before
+    heir_may_answer.set()
+    assert (await heir).handed_over_count == len(words) - 1
+    assert await states(database) == [D, *[A] * (len(words) - 1)]
+    assert sent(stub) == list(words)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let others run until the condition holds."""
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+# --- adapters that break their contract, pace, time to leave -----------------------------------------------
+
+
+async def test_the_time_to_leave_keeps_room_for_the_answer_and_for_writing_it_down(
+    database: Database, make_desk: MakeDesk
+) -> None:
+    seen: dict[str, float] = {}
+
+    class Watched(Stub):
+        async def hand_over(
+            self, request: Sequence[OutboundMessage], sender_id: str, leave_by: float
+        ) -> list[Outcome]:
+            (batch,) = await batch_rows(database)
+            seen["lease ends"] = asyncio.get_running_loop().time() + batch["leased_in"]
+            seen["leave by"] = leave_by
+            return await super().hand_over(request, sender_id, leave_by)
+
+    await submit(database, phones(1))
+    await send_one(database, make_desk(Watched("main", timeout_seconds=20)))
+
+    room = seen["lease ends"] - seen["leave by"] - 20
+    assert 5 <= room < 10  # a slow machine between the two clocks makes it larger, never smaller
+
+
+async def test_a_lease_without_room_for_an_answer_lets_nothing_leave(
+    database: Database, make_desk: MakeDesk
+) -> None:
+    await submit(database, phones(1))
+    stub = Stub("main", timeout_seconds=20)
+
+    verdict = await send_one(database, make_desk(stub, policy=replace(POLICY, lease_seconds=24)))
+
+    assert (verdict.state, verdict.trouble) == (BatchState.READY, "the time to leave had passed")
+    assert stub.ledger == []
+    assert await states(database) == [Q]
+
+
+class Broken(OneText):
+    """Takes the first request, and breaks its contract afterwards."""
+
+    def __init__(self, how: Callable[[list[Outcome]], Awaitable[list[Outcome]]]) -> None:
+        super().__init__("main", timeout_seconds=0.1)
+        self._how = how
+
+    async def hand_over(
+        self, request: Sequence[OutboundMessage], sender_id: str, leave_by: float
+    ) -> list[Outcome]:
+        outcomes = await super().hand_over(request, sender_id, leave_by)
+        return await self._how(outcomes) if len(self.ledger) == len(request) else outcomes
+
+
+async def raises(outcomes: list[Outcome]) -> list[Outcome]:
+    raise KeyError("sms_id")
+
+
+async def one_too_few(outcomes: list[Outcome]) -> list[Outcome]:
+    return outcomes[1:]
+
+
+async def one_too_many(outcomes: list[Outcome]) -> list[Outcome]:
+    return [*outcomes, outcomes[0]]
+
+
+async def hangs(outcomes: list[Outcome]) -> list[Outcome]:
+    await asyncio.Event().wait()
+    return outcomes
+
+
+@pytest.mark.parametrize(
+    ("how", "why"),
+    [
+        (raises, "the adapter broke down: KeyError"),
+        (one_too_few, "the adapter gave another number of outcomes than messages"),
+        (one_too_many, "the adapter gave another number of outcomes than messages"),
+        (hangs, "the adapter broke down: TimeoutError"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+async def test_a_broken_adapter_leaves_doubt_at_once_and_the_others_go_on(
+    database: Database, make_desk: MakeDesk, how: Callable[[Any], Awaitable[Any]], why: str
+) -> None:
+    stub = Broken(how)
+    await submit_texts(database, "a", "a", "b")
+
+    verdict = await send_one(database, make_desk(stub, policy=replace(POLICY, lease_seconds=5.4)))
+
+    rows = await message_rows(database)
+    assert [(row["state"], row["reason"]) for row in rows] == [("in_doubt", why)] * 2 + [("accepted", None)]
+    assert sent(stub) == ["a", "a", "b"]
+    assert (verdict.state, verdict.handed_over_count) == (BatchState.TRACKING, 3)
+
+
+@pytest.mark.parametrize("nth", [1, 2])
+async def test_when_it_is_not_our_turn_the_place_is_given_back(
+    database: Database, make_desk: MakeDesk, nth: int
+) -> None:
+    await submit_texts(database, "a", "b")
+    stub = OneText("main")
+    turns = 0
+
+    async def turn() -> None:
+        nonlocal turns
+        turns += 1
+        if turns == nth:
+            raise NotOurTurn(700)
+
+    desk = replace(make_desk(stub, policy=SLOW), accounts={"main": Account(stub, turn, 10)})
+    verdict = await send_one(database, desk)
+
+    (batch,) = await batch_rows(database)
+    assert await states(database) == ([A, Q] if nth == 2 else [Q, Q])
+    assert [row["attempt"] for row in await message_rows(database)] == ([1, 0] if nth == 2 else [0, 0])
+    assert (verdict.state, verdict.trouble, verdict.handed_over_count) == (BatchState.READY, None, nth - 1)
+    assert (batch["send_in"], batch["retry_count"]) == (about(700), 0)
+    assert batch["poll_in"] == (about(1_000) if nth == 2 else None)
+
+
+class Closed(Stub):
+    """A provider that cannot be prepared for."""
+
+    async def prepare(self) -> None:
+        raise ProviderRefused("its clock cannot be read")
+
+
+class Silent(Stub):
+    async def prepare(self) -> None:
+        await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize(
+    ("stub", "why"),
+    [
+        (Closed("main"), "its clock cannot be read"),
+        (Silent("main"), "the provider did not answer in time"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+async def test_a_provider_that_is_not_ready_is_tried_again_ever_later(
+    database: Database, make_desk: MakeDesk, stub: Stub, why: str
+) -> None:
+    await submit(database, phones(1))
+    desk = make_desk(stub, policy=replace(SLOW, lease_seconds=0.4))
+    waits = []
+    for _ in range(3):
+        await query(database, "UPDATE batch SET send_at = now()")
+        verdict = await send_one(database, desk)
+        assert (verdict.state, verdict.trouble) == (BatchState.READY, why)
+        (batch,) = await batch_rows(database)
+        waits.append((batch["retry_count"], batch["send_in"], batch["give_up_in"]))
+
+    assert waits == [(n, about(500 * 2 ** (n - 1)), about(3_600)) for n in (1, 2, 3)]
+    assert [row["attempt"] for row in await message_rows(database)] == [0]
+    assert stub.ledger == []
+
+
+async def test_an_account_this_worker_does_not_know_is_left_to_others(
+    database: Database, make_desk: MakeDesk
+) -> None:
+    await submit(database, phones(1))
+    dealt = await deal_one(database, make_desk())
+
+    verdict = await sending.send_batch(database, make_desk(accounts={"other": Stub("other")}), dealt)
+
+    assert verdict.state is BatchState.READY
+    assert verdict.trouble == "this worker's settings know no account 'main'"
+    (batch,) = await batch_rows(database)
+    assert (batch["send_in"], batch["retry_count"]) == (about(60), 0)
+    assert len(await batching.deal_sending(database, make_desk())) == 0
+
+
+# --- the database goes away -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def linked(database_url: str) -> AsyncIterator[tuple[Database, Link]]:
+    """A database behind a link that can be cut."""
+    async with link(database_url) as between:
+        opened = open_database(between.url)
+        yield opened, between
+        await opened.close()
+
+
+async def test_an_answer_is_written_when_the_database_comes_back(
+    database: Database, linked: tuple[Database, Link], make_desk: MakeDesk
+) -> None:
+    shaky, between = linked
+    desk = make_desk(OneText("main", before_answer=_async(between.cut)))
+    await submit_texts(database, "a", "b")
+    dealt = await deal_one(database, desk)
+
+    async def mend_in_the_end() -> None:
+        for times in (2, 4):  # once for each request
+            await until(lambda times=times: between.refused_count >= times)  # type: ignore[misc]
+            between.mend()
+
+    mending = asyncio.create_task(mend_in_the_end())
+    verdict = await sending.send_batch(shaky, desk, dealt)
+    await mending
+
+    assert (verdict.state, verdict.handed_over_count) == (BatchState.TRACKING, 2)
+    assert await states(database) == [A, A]
+    assert [row["attempt"] for row in await message_rows(database)] == [1, 1]
+
+
+def _async(act: Callable[[], None]) -> Callable[[], Awaitable[None]]:
+    async def do() -> None:
+        act()
+
+    return do
+
+
+async def test_backends_killed_again_and_again_cost_no_answer(
+    database: Database, database_url: str, make_desk: MakeDesk
+) -> None:
+    """Whatever the server ends of ours, for as long as a second, each answer is written down once."""
+    stub = OneText("main")
+    desk = make_desk(stub)
+    outside = await asyncpg.connect(database_url)
+    killing = asyncio.Event()
+    killed = 0
+
+    async def kill() -> None:
+        nonlocal killed
+        ends_at = asyncio.get_running_loop().time() + 1
+        while asyncio.get_running_loop().time() < ends_at:
+            killed += await outside.fetchval(
+                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+            killing.set()
+
+    await submit_texts(database, *"abcdef")
+    dealt = await deal_one(database, desk)
+    killer: asyncio.Task[None] | None = None
+
+    async def begin_killing() -> None:
+        nonlocal killer
+        if len(stub.ledger) == 6:
+            killer = asyncio.create_task(kill())
+            await killing.wait()
+
+    stub._before_answer = begin_killing
+    verdict = await sending.send_batch(database, desk, dealt)
+    assert killer is not None
+    await killer
+    await outside.close()
+
+    assert killed > 0
+    assert verdict.handed_over_count == 6
+    assert await states(database) == [A] * 6
+    assert sent(stub) == list("abcdef")
+
+
+async def test_a_commit_whose_answer_is_lost_is_not_counted_twice(
+    database: Database, linked: tuple[Database, Link], make_desk: MakeDesk
+) -> None:
+    shaky, between = linked
+    trouble = AccountTrouble("32", "no money")
+    numbers = await submit_texts(database, "a", "b")
+    stub = OneText(
+        "main",
+        outcomes={numbers[1]: [trouble]},
+        before_answer=_async(lambda: between.lose_answer_to(b"COMMIT")),
+    )
+    desk = make_desk(stub)
+
+    await sending.send_batch(shaky, desk, await deal_one(database, desk))
+
+    assert between.lost_count == 2
+    assert await states(database) == [A, Q]
+    assert [row["attempt"] for row in await message_rows(database)] == [1, 0]
+    assert [row["state"] for row in await batch_rows(database)] == [BatchState.READY]
+    assert await wrong_tallies(database) == []
+
+
+async def test_an_intent_whose_commit_is_not_confirmed_lets_nothing_leave(
+    database: Database, linked: tuple[Database, Link], make_desk: MakeDesk
+) -> None:
+    shaky, between = linked
+    await submit(database, phones(1))
+    stub = Stub("main")
+
+    async def turn() -> None:
+        between.lose_answer_to(b"COMMIT")
+
+    desk = replace(make_desk(stub), accounts={"main": Account(stub, turn, 10)})
+    with pytest.raises(DatabaseUnavailable):
+        await sending.send_batch(shaky, desk, await deal_one(database, desk))
+
+    assert stub.ledger == []
+    assert await states(database) == [S]  # it was committed: rescue will say so
+    await run_out(database)
+    await rescue.rescue(database)
+    assert await states(database) == [D]
+
+
+async def test_a_database_that_stays_away_leaves_doubt(
+    database: Database,
+    linked: tuple[Database, Link],
+    make_desk: MakeDesk,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sending, "_WRITE_DOWN_SECONDS", 0.1)
+    shaky, between = linked
+    await submit(database, phones(2))
+    stub = Stub("main", timeout_seconds=0.5, before_answer=_async(between.cut))
+    desk = make_desk(stub, policy=replace(POLICY, lease_seconds=1))
+
+    with pytest.raises(DatabaseUnavailable):
+        await sending.send_batch(shaky, desk, await deal_one(database, desk))
+
+    assert between.refused_count >= 2
+    assert await states(database) == [S, S]
+    await run_out(database)
+    assert (await rescue.rescue(database)).in_doubt_count == 2
+
+
+# --- the worker goes away ---------------------------------------------------------------------------------
+
+
+async def test_a_worker_stopped_in_a_hand_over_leaves_doubt(database: Database, make_desk: MakeDesk) -> None:
+    await submit_texts(database, "a", "b", "c")
+    reached = asyncio.Event()
+
+    async def wait() -> None:
+        if len(stub.ledger) == 2:
+            reached.set()
+            await asyncio.Event().wait()
+
+    stub = OneText("main", before_answer=wait)
+    task = asyncio.create_task(send_one(database, make_desk(stub)))
+    await reached.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    assert await states(database) == [A, S, Q]
+    assert await rescue.rescue(database) == rescue.Rescue(0, 0, 0, 0, 0)
+    await run_out(database)
+    await rescue.rescue(database)
+    assert await states(database) == [A, D, Q]
+    await send_one(database, make_desk(stub))
+    assert sent(stub) == ["a", "b", "c"]
+
+
+async def test_a_worker_stopped_anywhere_sends_nothing_twice_and_forgets_nothing(
+    database: Database, make_desk: MakeDesk
+) -> None:
+    """Cut at every place where it can be cut: each await, whether of the database or of the provider."""
+    chance = random.Random(7)
+    stub = OneText("main", before_answer=_async(lambda: None))
+    desk = make_desk(stub)
+    words = [f"text {n}" for n in range(60)]
+    await submit_texts(database, *words, batch_size=4)
+    cut_count = 0
+    for _ in range(400):
+        dealt = await batching.deal_sending(database, desk)
+        if not dealt:
+            break
+        tasks = [asyncio.create_task(sending.send_batch(database, desk, each)) for each in dealt]
+        for task in tasks:
+            for _ in range(chance.randrange(80)):
+                await asyncio.sleep(0)
+            task.cancel()
+        ended = await asyncio.gather(*tasks, return_exceptions=True)
+        cut_count += sum(isinstance(each, asyncio.CancelledError) for each in ended)
+        assert all(isinstance(each, asyncio.CancelledError | sending.Verdict) for each in ended), ended
+        assert await wrong_tallies(database) == []
+        await run_out(database)
+        await rescue.rescue(database)
+
+    assert cut_count >= 5
+    assert sorted(set(sent(stub))) == sorted(sent(stub))
+    taken = set(sent(stub))
+    texts = {row["text"]: row["state"] for row in await message_rows(database)}
+    assert {text for text, state in texts.items() if state == A} <= taken
+    assert set(texts.values()) <= {A, D}  # nothing is left queued, and nothing sent is
+    assert database.engine.pool.checkedout() == 0  # type: ignore[attr-defined]  # a QueuePool
