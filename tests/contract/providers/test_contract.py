@@ -348,7 +348,9 @@ async def test_no_secret_no_number_and_no_text_is_shown(
         request = one_request(provider)
         ids = await accepted_ids(wired, provider, server)
         shown += [repr(provider), str(provider), repr(await provider.ask(ids, at_once))]
-        for act in [*IN_DOUBT.values(), answer(b"", 429), answer(b"", 403), answer(b"", 414)]:
+        speaking = f"{wired.secrets} {[message.phone for message in request]} {TEXT}".encode()
+        told = [answer(speaking, status) for status in (200, 302, 403, 414, 418, 429, 500, 503)]
+        for act in [*IN_DOUBT.values(), *told, half(speaking)]:
             server.script.append(act)
             shown.append(repr(await handed_over(provider, request)))
         shown.append(repr(await provider.hand_over(request, SENDER, now())))
