@@ -18,7 +18,7 @@ class OutboundMessage:
     """One text to one number, as an adapter sees it."""
 
     message_ref: str  # our id, the same on every attempt, unique over all installations
-    phone: str  # E.164 with +
+    phone: str = field(repr=False)  # E.164 with +; a whole number is nobody's business in a log
     text: str = field(repr=False)  # never shown: a text may hold a name, a code, a debt
 
 
@@ -96,7 +96,7 @@ class Answers:
     """What came of asking for statuses. Ids the provider said nothing of are simply absent."""
 
     receipts: Sequence[Receipt]
-    trouble: str | None = None  # why some or all could not be asked; None when the asking went well
+    trouble: str | None = None  # why some or all could not be asked; None when that was our own pace alone
     retry_after_seconds: float | None = None
 
 

@@ -16,19 +16,15 @@ clients of the same platform · SYMFONY Notifier/Bridge/LightSms.
 
 import asyncio
 import hashlib
-import json
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
-from enum import Enum
 from random import getrandbits
 from urllib.parse import quote
 
 from campaigns.domain.errors import ProviderRefused
 from campaigns.domain.provider import (
-    Accepted,
     AccountTrouble,
     Answers,
     DayStatistics,
@@ -44,7 +40,20 @@ from campaigns.domain.provider import (
     Throttled,
     Turn,
 )
-from campaigns.domain.states import MessageState
+from campaigns.providers.lightsms_answers import (
+    MESSAGE_ID,
+    Means,
+    Refusal,
+    amount_of,
+    common_code,
+    field_of,
+    load,
+    msisdn,
+    read_answer,
+    read_statistics,
+    read_statuses,
+    top_code,
+)
 from campaigns.providers.wire import Answered, NeverLeft, Unseen, Wire, retry_after_seconds
 
 _URL_TARGET = 4_000  # their limit is not documented; common servers stop near 8,000
@@ -54,111 +63,8 @@ _CLOCK_SECONDS = 300.0  # how long a learned clock is good for
 _CLOCK_ROUND_TRIP_SECONDS = 3.0  # learning may put us behind by so much and one second more
 _CLOCK_DRIFT_SECONDS = 2.0  # wall and monotonic clock apart by more: the machine slept or was set
 _BISECTIONS = 64  # questions one refused list of ids may cost
-
-
-class Means(Enum):
-    """What an error code means for the messages it speaks of."""
-
-    TAKEN = "taken"
-    REJECTED = "rejected"  # this message, for good
-    FAILED = "failed"  # final, and the words leave open what happened: never again
-    CLOSED = "closed"  # nothing taken, come back later
-    CLOCK = "clock"  # nothing taken: signature or timestamp
-    TOO_MANY = "too many"  # nothing taken: fewer recipients to a request
-    ACCOUNT = "account"  # nothing taken: credentials, configuration or money
-
-
-CODES: dict[str, tuple[Means, str, str]] = {
-    "000": (Means.CLOSED, "service unavailable", "BALT"),
-    "0": (Means.TAKEN, "taken", "GUIDE sending-sms"),
-    "1": (Means.ACCOUNT, "signature not specified", "API send-sms"),
-    "2": (Means.ACCOUNT, "login not specified", "API send-sms"),
-    "3": (Means.REJECTED, "text not specified", "API send-sms"),
-    "4": (Means.REJECTED, "phone not specified", "API send-sms"),
-    "5": (Means.REJECTED, "sender not specified", "API send-sms"),
-    "6": (Means.CLOCK, "invalid signature or stale timestamp", "API send-sms, GUIDE error-codes"),
-    "7": (Means.ACCOUNT, "invalid login", "API send-sms"),
-    "8": (Means.REJECTED, "invalid sender name", "API send-sms, GUIDE sending-sms"),
-    "9": (Means.REJECTED, "sender name not registered", "API send-sms, GUIDE sending-sms"),
-    "10": (Means.REJECTED, "sender name not approved", "API send-sms"),
-    "11": (Means.REJECTED, "forbidden words in the text", "API send-sms, GUIDE sending-sms"),
-    "12": (Means.FAILED, "error sending the message", "API send-sms"),
-    "13": (Means.REJECTED, "phone in the blacklist", "API send-sms, GUIDE sending-sms"),
-    "14": (Means.TOO_MANY, "too many numbers in the request", "API send-sms, SYMFONY, INTIS"),
-    "15": (Means.FAILED, "list not specified", "API send-sms"),
-    "16": (Means.REJECTED, "invalid phone number", "API send-sms"),
-    "17": (Means.FAILED, "message id not specified", "API send-sms, GUIDE delivery-status"),
-    "18": (Means.FAILED, "status not obtained", "API send-sms, GUIDE delivery-status"),
-    "19": (Means.FAILED, "nothing found", "API send-sms, MOBIL"),
-    "20": (Means.FAILED, "number already exists", "API send-sms"),
-    "21": (Means.FAILED, "no name", "API send-sms"),
-    "22": (Means.FAILED, "template already exists", "API send-sms"),
-    "23": (Means.FAILED, "month not specified", "API send-sms"),
-    "24": (Means.CLOCK, "timestamp not specified", "API send-sms"),
-    "25": (Means.FAILED, "error accessing the list", "API send-sms"),
-    "26": (Means.FAILED, "no numbers in the list", "API send-sms"),
-    "27": (Means.REJECTED, "no valid numbers", "API send-sms"),
-    "28": (Means.FAILED, "start date not specified", "API send-sms"),
-    "29": (Means.FAILED, "end date not specified", "API send-sms"),
-    "30": (Means.FAILED, "date not specified", "API send-sms"),
-    "31": (Means.REJECTED, "destination closed", "API send-sms, INTIS"),
-    "32": (Means.ACCOUNT, "not enough money", "API send-sms, GUIDE sending-sms"),
-    "33": (Means.REJECTED, "phone number not set", "API send-sms, INTIS"),
-    "34": (Means.REJECTED, "phone in the global stop list", "API send-sms"),
-    "35": (Means.ACCOUNT, "not enough money", "API send-sms, INTIS"),
-    "36": (Means.FAILED, "phone information not obtained", "API send-sms"),
-    "37": (Means.FAILED, "list id not set", "API send-sms"),
-    "38": (Means.FAILED, "phone already in the list", "API send-sms"),
-    "39": (Means.FAILED, "phone not in the list", "API send-sms"),
-}
-"""Every documented code: what it means, in words, and where that is said."""
-
-STATUSES: dict[str, tuple[MessageState, str]] = {
-    "": (MessageState.ACCEPTED, "bsg.world, same vocabulary: blank while queued"),
-    "pending": (MessageState.ACCEPTED, "GUIDE delivery-status"),
-    "send": (MessageState.ACCEPTED, "WEBCOM: status not yet received"),
-    "sent": (MessageState.SENT, "GUIDE delivery-status"),
-    "partly_deliver": (MessageState.SENT, "INTIS; WEBCOM: sent, status not received"),
-    "delivered": (MessageState.DELIVERED, "GUIDE delivery-status"),
-    "deliver": (MessageState.DELIVERED, "INTIS, WEBCOM"),
-    "read": (MessageState.READ, "WEBCOM: final"),
-    "not_deliver": (MessageState.UNDELIVERED, "GUIDE delivery-status, INTIS, MOBIL"),
-    "expired": (MessageState.EXPIRED, "GUIDE delivery-status, INTIS"),
-}
-"""Every status word seen: our state, and where it is said. Any other word is kept and changes nothing."""
-
-_OF_THE_WHOLE_REQUEST = frozenset({"1", "2", "6", "7", "14", "24"})
-"""Said under one phone these speak of all: one signature, one login, one list (GUIDE error-codes keys
-a refused signature by phone)."""
-
-_DIGITS = re.compile(r"[0-9]{1,9}")
-_CODE = re.compile(r"[0-9]{1,3}")
-_MESSAGE_ID = re.compile(r"(?!0*$)[0-9A-Za-z._-]{1,64}")
-_AMOUNT = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,18})?")
 _MOMENT = re.compile(rb"\s*([0-9]{9,11})\s*")
 _MONTH = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
-_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """An error code, for one message or for a whole request."""
-
-    code: str
-    of_message_with_id: bool = False  # it also holds a message id: then nobody can say it was not taken
-
-    @property
-    def means(self) -> Means:
-        """What the documents say of the code; a code they do not hold is final."""
-        return CODES[self.code][0] if self.code in CODES else Means.FAILED
-
-    @property
-    def reason(self) -> str:
-        """The code in words."""
-        return CODES[self.code][1] if self.code in CODES else "a code their documents do not hold"
-
-
-Reading = Accepted | InDoubt | Refusal
 
 
 def signature(parameters: Mapping[str, str], api_key: str) -> str:
@@ -169,173 +75,6 @@ def signature(parameters: Mapping[str, str], api_key: str) -> str:
     """
     signed = "".join(parameters[name] for name in sorted(parameters)) + api_key
     return hashlib.md5(signed.encode(), usedforsecurity=False).hexdigest()
-
-
-def read_answer(body: bytes, phones: Sequence[str]) -> list[Reading]:
-    """Read the answer to a send: one reading for each of `phones` (E.164), in order. Pure, never raises.
-
-    Takes every form seen: an object by phone, an error at the top, under an empty key, or a bare code.
-    A phone the answer says nothing of is in doubt.
-    """
-    document = _load(body)
-    if document is None:
-        return [InDoubt("the answer cannot be read")] * len(phones)
-    found: list[Reading] = []
-    of_phone: dict[str, list[Reading]] = {}
-    for key, entry in document.items() if isinstance(document, dict) else ():
-        if isinstance(entry, dict) and "error" in entry:
-            found.append(_read_entry(entry))
-            for part in key.split(","):
-                of_phone.setdefault(_msisdn(part), []).append(found[-1])
-    match found:
-        case [Refusal(of_message_with_id=False) as first, *more] if first.code in _OF_THE_WHOLE_REQUEST:
-            if all(reading == first for reading in more):
-                return [first] * len(phones)
-    readings = [_choose(of_phone.get(_msisdn(phone), [])) for phone in phones]
-    if not any(readings):
-        code = _top_code(document)
-        if len(phones) == 1 and len(found) == 1:
-            readings = [*found]
-        elif code == "0":
-            readings = [InDoubt("the answer says taken and gives no ids")] * len(phones)
-        elif code is not None:
-            readings = [Refusal(code)] * len(phones)
-    return [reading or InDoubt("the answer says nothing of this phone") for reading in readings]
-
-
-def read_statuses(document: object, ids: Sequence[str]) -> list[Receipt]:
-    """Read the JSON of status.php: what it says of `ids`, in their order. Pure, never raises.
-
-    A value is a word, or an object with `status` (INTIS). Ids not asked for are left out.
-    """
-    receipts: list[Receipt] = []
-    for provider_message_id in ids:
-        said = _field(document, provider_message_id)
-        word = _field(said, "status") if isinstance(said, dict) else said
-        if isinstance(word, str):
-            known = STATUSES.get(word.strip().lower())
-            receipts.append(Receipt(provider_message_id, known[0] if known else None, _shown(word)))
-    return receipts
-
-
-def read_statistics(document: object) -> list[DayStatistics]:
-    """Read the JSON of stat_by_month.php: by day an object of words, or a list of days (INTIS). Pure.
-
-    Raises ProviderRefused where a line cannot be read: a sum that leaves lines out would be wrong.
-    """
-    statistics = []
-    for line in _lines_of(document):
-        match line:
-            case (str(day), str(word), {"cost": cost, "parts": parts}) if _DAY.fullmatch(day):
-                amount, count = _amount(cost), _count(parts)
-            case _:
-                amount, count = None, None
-        if amount is None or count is None:
-            raise ProviderRefused("LightSMS's statistics cannot be read")
-        statistics.append(DayStatistics(day, _shown(word), amount, count))
-    return sorted(statistics, key=lambda line: line.date)
-
-
-def _lines_of(document: object) -> Iterator[tuple[object, object, object]]:
-    """Day, word and numbers of each line; None where there should be one and is not."""
-    days: list[tuple[object, object]] = [(None, None)]
-    if isinstance(document, dict):
-        days = list(document.items())
-    elif isinstance(document, list):
-        days = [(_field(entry, "date"), _field(entry, "stats")) for entry in document]
-    for day, said in days:
-        if isinstance(said, dict):
-            yield from ((day, word, numbers) for word, numbers in said.items())
-        elif isinstance(said, list):
-            yield from ((day, _field(line, "status"), line) for line in said)
-        else:
-            yield None, None, None
-
-
-def _load(body: bytes) -> object:
-    """Their JSON, or a bare code as text; None where it is neither.
-
-    Numbers stay text: an id of 22 digits does not survive being a number.
-    """
-    try:
-        text = body.decode("utf-8-sig").strip()
-        if _CODE.fullmatch(text):  # 000 is not JSON
-            return text
-        return json.loads(text, parse_int=str, parse_float=str, object_pairs_hook=_object)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    made = dict(pairs)
-    if len(made) != len(pairs):
-        raise ValueError("a key stands twice: which of the two is meant nobody can say")
-    return made
-
-
-def _field(holder: object, name: str) -> object:
-    return holder.get(name) if isinstance(holder, dict) else None
-
-
-def _msisdn(phone: str) -> str:
-    digits = phone.removeprefix("+")
-    return (digits if digits.isdecimal() else re.sub("[^0-9]", "", digits)).removeprefix("00")
-
-
-def _code(value: object) -> str | None:
-    """A code as their tables print it. `000` is not `0`; what is not a number is not a code."""
-    word = value.strip() if isinstance(value, str) else ""
-    if word == "000":
-        return word
-    if not _CODE.fullmatch(word):
-        return None
-    code = str(int(word))
-    return None if code == "0" and word != "0" else code
-
-
-def _top_code(document: object) -> str | None:
-    """The error of a whole answer: bare, at the top, or under an empty key (SYMFONY)."""
-    return _code(document) or _code(_field(document, "error")) or _code(_field(_field(document, ""), "error"))
-
-
-def _common_code(document: object) -> str | None:
-    """The one error said under every id alike, other than 18, which does speak of the id."""
-    entries = list(document.values()) if isinstance(document, dict) else []
-    codes = {_code(_field(entry, "error")) for entry in entries}
-    return codes.pop() if len(codes) == 1 and "18" not in codes else None
-
-
-def _choose(readings: Sequence[Reading]) -> Reading | None:
-    """One reading of all that is said of a phone: an accepted one counts, others must agree."""
-    for reading in readings:
-        if isinstance(reading, Accepted):
-            return reading
-    if any(reading != readings[0] for reading in readings):
-        return InDoubt("the answer contradicts itself")
-    return readings[0] if readings else None
-
-
-def _read_entry(entry: Mapping[str, object]) -> Reading:
-    code, named = _code(entry["error"]), entry.get("id_sms")
-    if code is None:
-        return InDoubt("the answer's error code cannot be read")
-    if code != "0":
-        return Refusal(code, bool(named))
-    if not isinstance(named, str) or not _MESSAGE_ID.fullmatch(named):
-        return InDoubt("the answer says taken and gives no id")
-    return Accepted(named, _amount(entry.get("cost")), _count(entry.get("count_sms")))
-
-
-def _amount(value: object) -> Decimal | None:
-    return Decimal(value) if isinstance(value, str) and _AMOUNT.fullmatch(value) else None
-
-
-def _count(value: object) -> int | None:
-    return int(value) if isinstance(value, str) and _DIGITS.fullmatch(value) else None
-
-
-def _shown(word: str) -> str:
-    return "".join(character for character in word if character.isprintable())[:64]
 
 
 @dataclass(slots=True)
@@ -516,7 +255,7 @@ class LightSms:
     def _paid_url(
         self, request: Sequence[OutboundMessage], sender_id: str, clock: _Clock
     ) -> str | NotSent | Rejected:
-        phones = [_msisdn(message.phone) for message in request]
+        phones = [msisdn(message.phone) for message in request]
         texts = {message.text for message in request}
         if len(texts) != 1 or len(set(phones)) != len(phones):
             return NotSent("a request holds one text and no phone twice")
@@ -587,7 +326,7 @@ class LightSms:
         Code 18 does not say which of several ids it means: the list is halved until it does, up to a
         bound, in random order so that every id gets its turn in the end.
         """
-        ids = [each for each in dict.fromkeys(provider_message_ids) if _MESSAGE_ID.fullmatch(each)]
+        ids = [each for each in dict.fromkeys(provider_message_ids) if MESSAGE_ID.fullmatch(each)]
         size = self._max_status_ids
         waiting = [ids[at : at + size] for at in range(0, len(ids), size)][::-1]
         receipts: list[Receipt] = []
@@ -609,7 +348,7 @@ class LightSms:
                 elif len(asked) > 1:
                     trouble = "LightSMS knows too many of these ids not, to ask for each at once"
         except NotOurTurn as later:
-            return Answers(receipts, "the account's pace is used up", later.wait_seconds)
+            return Answers(receipts, None, later.wait_seconds)  # our own pace: nothing is amiss
         except _NoAnswer as failure:
             return Answers(receipts, str(failure), failure.retry_after_seconds)
         return Answers(receipts, trouble)
@@ -619,7 +358,7 @@ class LightSms:
         said = await self._question("balance.php", {})
         if isinstance(said, Refusal):
             raise ProviderRefused(f"LightSMS refused the balance: {said.reason} (code {said.code})")
-        amount, currency = _amount(_field(said, "money")), _field(said, "currency")
+        amount, currency = amount_of(field_of(said, "money")), field_of(said, "currency")
         if amount is None:
             raise ProviderRefused("LightSMS's balance cannot be read")
         named = isinstance(currency, str) and re.fullmatch("[A-Z]{3}", currency)
@@ -649,10 +388,10 @@ class LightSms:
             moment = int(self._monotonic() + clock.ahead_seconds)
             url = self._url(script, {"login": self._login, "return": "json", **parameters}, moment)
             result = await self._wire.ask(url, timeout_seconds=self._timeout_seconds)
-            document = _load(self._expect_answer(result).body)
+            document = load(self._expect_answer(result).body)
             if document is None:
                 raise _NoAnswer("LightSMS's answer cannot be read")
-            code = _top_code(document) or _common_code(document)
+            code = top_code(document) or common_code(document)
             if code is None or code == "0":
                 self._clock_believed(clock)
                 return document

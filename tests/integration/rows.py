@@ -1,6 +1,10 @@
 """What tests of the stages look at, and what they bend by hand: rows, leases, the database's moments."""
 
-from typing import Any
+import asyncio
+import itertools
+import types
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from typing import Any, TypeVar
 from uuid import UUID
 
 from campaigns.domain.states import MessageState
@@ -8,6 +12,7 @@ from campaigns.store.session import Database
 from campaigns.store.tables import TALLY_COLUMNS
 
 Row = dict[str, Any]
+T = TypeVar("T")
 
 _MOMENTS = ("send_at", "poll_at", "give_up_at", "leased_until")
 
@@ -81,3 +86,41 @@ _WRONG_TALLIES = (
 async def wrong_tallies(database: Database) -> list[int]:
     """The batches whose tally a recount of their messages does not confirm: none, at any moment."""
     return [row["id"] for row in await query(database, _WRONG_TALLIES)]
+
+
+@types.coroutine
+def cut_at(nth: int, work: Coroutine[Any, Any, T]) -> Generator[Any, Any, T]:
+    """Run `work`, and cancel the task it runs in at its `nth` wait (from 1), whatever it waits for."""
+    task, error = asyncio.current_task(), None
+    assert task is not None
+    while True:
+        try:
+            waited_for = work.send(None) if error is None else work.throw(error)
+        except StopIteration as ended:
+            return ended.value  # type: ignore[no-any-return]  # a coroutine's result
+        nth -= 1
+        if nth == 0:
+            task.cancel()
+        try:
+            error = None
+            yield waited_for
+        except BaseException as thrown:  # noqa: BLE001  handed on, as an await would
+            error = thrown
+
+
+async def cut_everywhere(
+    make: Callable[[], Awaitable[Coroutine[Any, Any, object]]],
+    after: Callable[[bool], Awaitable[None]],
+) -> int:
+    """Cut at its first wait, then at its second ... until it ends uncut. Gives how many cuts there were.
+
+    Takes `make`, which prepares a run and gives it, and `after`, which looks at what is left of it.
+    """
+    for nth in itertools.count(1):
+        task = asyncio.ensure_future(cut_at(nth, await make()))
+        await asyncio.wait([task])
+        await after(task.cancelled())
+        if not task.cancelled():
+            await task
+            return nth - 1
+    raise AssertionError("unreachable")

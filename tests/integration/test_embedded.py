@@ -63,8 +63,9 @@ def wait_for(condition: Callable[[], bool]) -> None:
 @contextmanager
 def holder(data_dir: Path, *account: str) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-c", HOLDER, str(data_dir), *account]
+    pipe = subprocess.PIPE
     with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, start_new_session=True
     ) as process:
         try:
             yield process
@@ -322,7 +323,7 @@ def test_an_interrupt_at_any_moment_leaves_nothing_behind(data_dir: Path, moment
             assert owner.stdin is not None
             owner.stdin.close()
             wait_for(lambda: "fast shutdown" in (data_dir / "postgres.log").read_text())
-        owner.send_signal(signal.SIGINT)
+        os.killpg(owner.pid, signal.SIGINT)  # as a terminal does: to the command and what it started
         owner.wait(DEADLINE_SECONDS)
         assert owner.returncode == -signal.SIGINT
     assert left_of(data_dir) == {}
@@ -387,6 +388,25 @@ def test_a_process_id_that_is_another_programs_by_now_is_left_alone(grown_dir: P
             assert bystander.poll() is None
         finally:
             bystander.kill()
+
+
+def test_a_zombie_nobody_reaps_is_not_taken_for_a_server(grown_dir: Path) -> None:
+    with holder(grown_dir) as parent:
+        wait_ready(parent)
+        victims = [pid_of(grown_dir, "redis-server"), pid_of(grown_dir)]
+        os.kill(parent.pid, signal.SIGSTOP)  # so it cannot reap
+        try:
+            for pid in victims:
+                os.kill(pid, signal.SIGKILL)
+            wait_for(lambda: not any(is_alive(pid) for pid in victims))
+            with servers(grown_dir) as urls:
+                remember(urls, "after")
+                os.kill(parent.pid, signal.SIGCONT)
+                leave(parent)
+                assert remembered(urls) == (["after"], ["after"])
+        finally:
+            with suppress(ProcessLookupError):
+                os.kill(parent.pid, signal.SIGCONT)
 
 
 def test_an_empty_pid_file_is_no_hindrance(grown_dir: Path) -> None:

@@ -67,9 +67,10 @@ def test_jsonl_gives_each_line_as_texts() -> None:
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 def test_the_delimiter_is_told_from_the_header(delimiter: str) -> None:
-    header = delimiter.join(["phone", '"a,,,;;;|||\t\t\tb"', "city"])
+    others = "".join(other * 5 for other in ",;\t|" if other != delimiter)
+    header = delimiter.join(["phone", f'"a{others}b"', "city"])
     assert read(f"{header}\n{delimiter.join('abc')}\n") == [
-        (2, {"phone": "a", "a,,,;;;|||\t\t\tb": "b", "city": "c"})
+        (2, {"phone": "a", f"a{others}b": "b", "city": "c"})
     ]
 
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from campaigns.domain.provider import OutboundMessage, Provider
 from campaigns.domain.states import MessageState
-from campaigns.providers import lightsms, stub
+from campaigns.providers import lightsms_answers, stub
 from campaigns.providers.lightsms import LightSms
 from campaigns.providers.stub import Stub
 from campaigns.providers.wire import Wire
@@ -54,7 +54,7 @@ class WiredMember(Member, Protocol):
 class LightSmsMember:
     name = "lightsms"
     words: Mapping[str, MessageState] = MappingProxyType(
-        {word: state for word, (state, _) in lightsms.STATUSES.items()}
+        {word: state for word, (state, _) in lightsms_answers.STATUSES.items()}
     )
     secrets: Sequence[str] = (API_KEY, LOGIN)
 
@@ -104,7 +104,7 @@ class LightSmsMember:
         return json.dumps({**document, "37000000000": {"error": 16}, "note": "hello"}).encode()
 
     def read(self, body: bytes, request: Sequence[OutboundMessage]) -> Sequence[object]:
-        return lightsms.read_answer(body, [message.phone for message in request])
+        return lightsms_answers.read_answer(body, [message.phone for message in request])
 
 
 class StubMember:

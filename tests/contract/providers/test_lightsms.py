@@ -28,15 +28,14 @@ from campaigns.domain.provider import (
     Throttled,
 )
 from campaigns.domain.states import MessageState
-from campaigns.providers.lightsms import (
+from campaigns.providers.lightsms import LightSms, signature
+from campaigns.providers.lightsms_answers import (
     CODES,
     STATUSES,
-    LightSms,
     Refusal,
     read_answer,
     read_statistics,
     read_statuses,
-    signature,
 )
 from campaigns.providers.wire import Wire
 from tests.contract.providers.members import (

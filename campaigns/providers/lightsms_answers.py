@@ -1,0 +1,294 @@
+"""What LightSMS says, read: its error codes, its status words, its answers. Pure: no wire, no clock.
+
+Their documents disagree (errors by number or by text, at the top, under an empty key or under the phone;
+`deliver` or `delivered`), so every form seen anywhere is read, and what cannot be read is in doubt, never a
+guess. Sources are named as in `lightsms.py`.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import Enum
+
+from campaigns.domain.errors import ProviderRefused
+from campaigns.domain.provider import Accepted, DayStatistics, InDoubt, Receipt
+from campaigns.domain.states import MessageState
+
+
+class Means(Enum):
+    """What an error code means for the messages it speaks of."""
+
+    TAKEN = "taken"
+    REJECTED = "rejected"  # this message, for good
+    FAILED = "failed"  # final, and the words leave open what happened: never again
+    CLOSED = "closed"  # nothing taken, come back later
+    CLOCK = "clock"  # nothing taken: signature or timestamp
+    TOO_MANY = "too many"  # nothing taken: fewer recipients to a request
+    ACCOUNT = "account"  # nothing taken: credentials, configuration or money
+
+
+CODES: dict[str, tuple[Means, str, str]] = {
+    "000": (Means.CLOSED, "service unavailable", "BALT"),
+    "0": (Means.TAKEN, "taken", "GUIDE sending-sms"),
+    "1": (Means.ACCOUNT, "signature not specified", "API send-sms"),
+    "2": (Means.ACCOUNT, "login not specified", "API send-sms"),
+    "3": (Means.REJECTED, "text not specified", "API send-sms"),
+    "4": (Means.REJECTED, "phone not specified", "API send-sms"),
+    "5": (Means.REJECTED, "sender not specified", "API send-sms"),
+    "6": (Means.CLOCK, "invalid signature or stale timestamp", "API send-sms, GUIDE error-codes"),
+    "7": (Means.ACCOUNT, "invalid login", "API send-sms"),
+    "8": (Means.REJECTED, "invalid sender name", "API send-sms, GUIDE sending-sms"),
+    "9": (Means.REJECTED, "sender name not registered", "API send-sms, GUIDE sending-sms"),
+    "10": (Means.REJECTED, "sender name not approved", "API send-sms"),
+    "11": (Means.REJECTED, "forbidden words in the text", "API send-sms, GUIDE sending-sms"),
+    "12": (Means.FAILED, "error sending the message", "API send-sms"),
+    "13": (Means.REJECTED, "phone in the blacklist", "API send-sms, GUIDE sending-sms"),
+    "14": (Means.TOO_MANY, "too many numbers in the request", "API send-sms, SYMFONY, INTIS"),
+    "15": (Means.FAILED, "list not specified", "API send-sms"),
+    "16": (Means.REJECTED, "invalid phone number", "API send-sms"),
+    "17": (Means.FAILED, "message id not specified", "API send-sms, GUIDE delivery-status"),
+    "18": (Means.FAILED, "status not obtained", "API send-sms, GUIDE delivery-status"),
+    "19": (Means.FAILED, "nothing found", "API send-sms, MOBIL"),
+    "20": (Means.FAILED, "number already exists", "API send-sms"),
+    "21": (Means.FAILED, "no name", "API send-sms"),
+    "22": (Means.FAILED, "template already exists", "API send-sms"),
+    "23": (Means.FAILED, "month not specified", "API send-sms"),
+    "24": (Means.CLOCK, "timestamp not specified", "API send-sms"),
+    "25": (Means.FAILED, "error accessing the list", "API send-sms"),
+    "26": (Means.FAILED, "no numbers in the list", "API send-sms"),
+    "27": (Means.REJECTED, "no valid numbers", "API send-sms"),
+    "28": (Means.FAILED, "start date not specified", "API send-sms"),
+    "29": (Means.FAILED, "end date not specified", "API send-sms"),
+    "30": (Means.FAILED, "date not specified", "API send-sms"),
+    "31": (Means.REJECTED, "destination closed", "API send-sms, INTIS"),
+    "32": (Means.ACCOUNT, "not enough money", "API send-sms, GUIDE sending-sms"),
+    "33": (Means.REJECTED, "phone number not set", "API send-sms, INTIS"),
+    "34": (Means.REJECTED, "phone in the global stop list", "API send-sms"),
+    "35": (Means.ACCOUNT, "not enough money", "API send-sms, INTIS"),
+    "36": (Means.FAILED, "phone information not obtained", "API send-sms"),
+    "37": (Means.FAILED, "list id not set", "API send-sms"),
+    "38": (Means.FAILED, "phone already in the list", "API send-sms"),
+    "39": (Means.FAILED, "phone not in the list", "API send-sms"),
+}
+"""Every documented code: what it means, in words, and where that is said."""
+
+STATUSES: dict[str, tuple[MessageState, str]] = {
+    "": (MessageState.ACCEPTED, "bsg.world, same vocabulary: blank while queued"),
+    "pending": (MessageState.ACCEPTED, "GUIDE delivery-status"),
+    "send": (MessageState.ACCEPTED, "WEBCOM: status not yet received"),
+    "sent": (MessageState.SENT, "GUIDE delivery-status"),
+    "partly_deliver": (MessageState.SENT, "INTIS; WEBCOM: sent, status not received"),
+    "delivered": (MessageState.DELIVERED, "GUIDE delivery-status"),
+    "deliver": (MessageState.DELIVERED, "INTIS, WEBCOM"),
+    "read": (MessageState.READ, "WEBCOM: final"),
+    "not_deliver": (MessageState.UNDELIVERED, "GUIDE delivery-status, INTIS, MOBIL"),
+    "expired": (MessageState.EXPIRED, "GUIDE delivery-status, INTIS"),
+}
+"""Every status word seen: our state, and where it is said. Any other word is kept and changes nothing."""
+
+_OF_THE_WHOLE_REQUEST = frozenset({"1", "2", "6", "7", "14", "24"})
+"""Said under one phone these speak of all: one signature, one login, one list (GUIDE error-codes keys
+a refused signature by phone)."""
+
+_DIGITS = re.compile(r"[0-9]{1,9}")
+_CODE = re.compile(r"[0-9]{1,3}")
+MESSAGE_ID = re.compile(r"(?!0*$)[0-9A-Za-z._-]{1,64}")
+_AMOUNT = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,18})?")
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An error code, for one message or for a whole request."""
+
+    code: str
+    of_message_with_id: bool = False  # it also holds a message id: then nobody can say it was not taken
+
+    @property
+    def means(self) -> Means:
+        """What the documents say of the code; a code they do not hold is final."""
+        return CODES[self.code][0] if self.code in CODES else Means.FAILED
+
+    @property
+    def reason(self) -> str:
+        """The code in words."""
+        return CODES[self.code][1] if self.code in CODES else "a code their documents do not hold"
+
+
+Reading = Accepted | InDoubt | Refusal
+
+
+def read_answer(body: bytes, phones: Sequence[str]) -> list[Reading]:
+    """Read the answer to a send: one reading for each of `phones` (E.164), in order. Pure, never raises.
+
+    Takes every form seen: an object by phone, an error at the top, under an empty key, or a bare code.
+    A phone the answer says nothing of is in doubt.
+    """
+    document = load(body)
+    if document is None:
+        return [InDoubt("the answer cannot be read")] * len(phones)
+    found: list[Reading] = []
+    of_phone: dict[str, list[Reading]] = {}
+    for key, entry in document.items() if isinstance(document, dict) else ():
+        if isinstance(entry, dict) and "error" in entry:
+            found.append(_read_entry(entry))
+            for part in key.split(","):
+                of_phone.setdefault(msisdn(part), []).append(found[-1])
+    match found:
+        case [Refusal(of_message_with_id=False) as first, *more] if first.code in _OF_THE_WHOLE_REQUEST:
+            if all(reading == first for reading in more):
+                return [first] * len(phones)
+    readings = [_choose(of_phone.get(msisdn(phone), [])) for phone in phones]
+    if not any(readings):
+        code = top_code(document)
+        if len(phones) == 1 and len(found) == 1:
+            readings = [*found]
+        elif code == "0":
+            readings = [InDoubt("the answer says taken and gives no ids")] * len(phones)
+        elif code is not None:
+            readings = [Refusal(code)] * len(phones)
+    return [reading or InDoubt("the answer says nothing of this phone") for reading in readings]
+
+
+def read_statuses(document: object, ids: Sequence[str]) -> list[Receipt]:
+    """Read the JSON of status.php: what it says of `ids`, in their order. Pure, never raises.
+
+    A value is a word, or an object with `status` (INTIS). Ids not asked for are left out.
+    """
+    receipts: list[Receipt] = []
+    for provider_message_id in ids:
+        said = field_of(document, provider_message_id)
+        word = field_of(said, "status") if isinstance(said, dict) else said
+        if isinstance(word, str):
+            known = STATUSES.get(word.strip().lower())
+            receipts.append(Receipt(provider_message_id, known[0] if known else None, _shown(word)))
+    return receipts
+
+
+def read_statistics(document: object) -> list[DayStatistics]:
+    """Read the JSON of stat_by_month.php: by day an object of words, or a list of days (INTIS). Pure.
+
+    Raises ProviderRefused where a line cannot be read: a sum that leaves lines out would be wrong.
+    """
+    statistics = []
+    for line in _lines_of(document):
+        match line:
+            case (str(day), str(word), {"cost": cost, "parts": parts}) if _DAY.fullmatch(day):
+                amount, count = amount_of(cost), _count(parts)
+            case _:
+                amount, count = None, None
+        if amount is None or count is None:
+            raise ProviderRefused("LightSMS's statistics cannot be read")
+        statistics.append(DayStatistics(day, _shown(word), amount, count))
+    return sorted(statistics, key=lambda line: line.date)
+
+
+def _lines_of(document: object) -> Iterator[tuple[object, object, object]]:
+    """Day, word and numbers of each line; None where there should be one and is not."""
+    days: list[tuple[object, object]] = [(None, None)]
+    if isinstance(document, dict):
+        days = list(document.items())
+    elif isinstance(document, list):
+        days = [(field_of(entry, "date"), field_of(entry, "stats")) for entry in document]
+    for day, said in days:
+        if isinstance(said, dict):
+            yield from ((day, word, numbers) for word, numbers in said.items())
+        elif isinstance(said, list):
+            yield from ((day, field_of(line, "status"), line) for line in said)
+        else:
+            yield None, None, None
+
+
+def load(body: bytes) -> object:
+    """Their JSON, or a bare code as text; None where it is neither.
+
+    Numbers stay text: an id of 22 digits does not survive being a number.
+    """
+    try:
+        text = body.decode("utf-8-sig").strip()
+        if _CODE.fullmatch(text):  # 000 is not JSON
+            return text
+        return json.loads(text, parse_int=str, parse_float=str, object_pairs_hook=_object)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        raise ValueError("a key stands twice: which of the two is meant nobody can say")
+    return made
+
+
+def field_of(holder: object, name: str) -> object:
+    """What stands under `name`, None where `holder` is no object or has none."""
+    return holder.get(name) if isinstance(holder, dict) else None
+
+
+def msisdn(phone: str) -> str:
+    """The digits of a number alone, as their wire has it."""
+    digits = phone.removeprefix("+")
+    return (digits if digits.isdecimal() else re.sub("[^0-9]", "", digits)).removeprefix("00")
+
+
+def _code(value: object) -> str | None:
+    """A code as their tables print it. `000` is not `0`; what is not a number is not a code."""
+    word = value.strip() if isinstance(value, str) else ""
+    if word == "000":
+        return word
+    if not _CODE.fullmatch(word):
+        return None
+    code = str(int(word))
+    return None if code == "0" and word != "0" else code
+
+
+def top_code(document: object) -> str | None:
+    """The error of a whole answer: bare, at the top, or under an empty key (SYMFONY)."""
+    return (
+        _code(document)
+        or _code(field_of(document, "error"))
+        or _code(field_of(field_of(document, ""), "error"))
+    )
+
+
+def common_code(document: object) -> str | None:
+    """The one error said under every id alike, other than 18, which does speak of the id."""
+    entries = list(document.values()) if isinstance(document, dict) else []
+    codes = {_code(field_of(entry, "error")) for entry in entries}
+    return codes.pop() if len(codes) == 1 and "18" not in codes else None
+
+
+def _choose(readings: Sequence[Reading]) -> Reading | None:
+    """One reading of all that is said of a phone: an accepted one counts, others must agree."""
+    for reading in readings:
+        if isinstance(reading, Accepted):
+            return reading
+    if any(reading != readings[0] for reading in readings):
+        return InDoubt("the answer contradicts itself")
+    return readings[0] if readings else None
+
+
+def _read_entry(entry: Mapping[str, object]) -> Reading:
+    code, named = _code(entry["error"]), entry.get("id_sms")
+    if code is None:
+        return InDoubt("the answer's error code cannot be read")
+    if code != "0":
+        return Refusal(code, bool(named))
+    if not isinstance(named, str) or not MESSAGE_ID.fullmatch(named):
+        return InDoubt("the answer says taken and gives no id")
+    return Accepted(named, amount_of(entry.get("cost")), _count(entry.get("count_sms")))
+
+
+def amount_of(value: object) -> Decimal | None:
+    """Money as they write it, None where it is not."""
+    return Decimal(value) if isinstance(value, str) and _AMOUNT.fullmatch(value) else None
+
+
+def _count(value: object) -> int | None:
+    return int(value) if isinstance(value, str) and _DIGITS.fullmatch(value) else None
+
+
+def _shown(word: str) -> str:
+    return "".join(character for character in word if character.isprintable())[:64]
