@@ -90,7 +90,7 @@ async def submit(
         raise SubmissionError(f"the text cannot be used: {error}") from error
     portions = cleaner.portions(rows)
     async with intake.intake(database) as door:
-        while (portion := await asyncio.to_thread(next, portions, None)) is not None:
+        while (portion := await asyncio.to_thread(_next, portions)) is not None:
             await door.add(portion.recipients, portion.refusals)
             if progress is not None:
                 progress(cleaner.row_count)
@@ -111,6 +111,14 @@ async def submit(
             return await door.accept(campaign, batch_size=batch_size)
         except NobodyToSendTo as nobody:
             raise SubmissionError(_nobody(cleaner, nobody.refused)) from nobody
+
+
+def _next(portions: Iterator["_Portion"]) -> "_Portion | None":
+    try:
+        return next(portions, None)
+    except OSError as error:  # said here: further out it would be taken for the database's
+        why = error.strerror or type(error).__name__
+        raise SubmissionError(f"the recipients cannot be read to their end: {why}") from error
 
 
 def rows_of(recipients: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, Mapping[str, str]]]:

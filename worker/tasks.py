@@ -138,7 +138,7 @@ def submit(  # noqa: PLR0913, PLR0917  the public contract names them
                 name=name or f"campaign of {account}",
                 submission_key=submission_key or f"task:{self.request.id}",
                 phone_column=phone_column,
-                region=region,
+                region=region.upper() if region else None,
                 currency=parts.settings.account(account.lower()).currency,
             ),
             submission.rows_of(recipients),

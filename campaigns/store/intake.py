@@ -10,7 +10,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from campaigns.domain.errors import SubmissionKeyConflict
+import asyncpg
+
+from campaigns.domain.errors import DatabaseUnavailable, SubmissionKeyConflict
 from campaigns.store.session import Connection, Database
 from campaigns.store.tables import TALLY_COLUMNS
 
@@ -193,13 +195,17 @@ class Intake:
 @asynccontextmanager
 async def intake(database: Database) -> AsyncIterator[Intake]:
     """Open an intake on a connection of its own, whose temporary tables end with it."""
-    async with database.own_connection() as connection:
-        # Two of the same key: the second waits for the first however long a million rows take, for if
-        # the first then fails, the second is all there is.
-        await connection.execute(
-            "SET lock_timeout = 0;"
-            "CREATE TEMPORARY TABLE staged (row int NOT NULL, phone text NOT NULL, text text, fields text,"
-            " segment_count smallint NOT NULL, nth int NOT NULL DEFAULT 1);"
-            "CREATE TEMPORARY TABLE refused (row int NOT NULL, reason text NOT NULL)"
-        )
-        yield Intake(connection)
+    try:
+        async with database.own_connection() as connection:
+            # Two of the same key: the second waits for the first however long a million rows take, for
+            # if the first then fails, the second is all there is.
+            await connection.execute(
+                "SET lock_timeout = 0;"
+                "CREATE TEMPORARY TABLE staged (row int NOT NULL, phone text NOT NULL, text text,"
+                " fields text, segment_count smallint NOT NULL, nth int NOT NULL DEFAULT 1);"
+                "CREATE TEMPORARY TABLE refused (row int NOT NULL, reason text NOT NULL)"
+            )
+            yield Intake(connection)
+    except asyncpg.InternalClientError as error:
+        # The server has said goodbye and not hung up yet; the driver has no better word for it.
+        raise DatabaseUnavailable("PostgreSQL is closing the connection") from error

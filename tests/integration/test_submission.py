@@ -1,6 +1,6 @@
-"""Taking a campaign in: what is stored, what is refused, what is an error; and that it is whole or not at all.
+"""Taking a campaign in: what is stored, what is refused, what is an error. Whole or not at all.
 
-Nothing visible before everything is stored; one submission key, one campaign, whoever asks at once.
+Nothing is visible before everything is stored; one submission key, one campaign, whoever asks at once.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from itertools import pairwise
 from typing import Any
 from uuid import UUID
 
@@ -54,7 +55,10 @@ async def stored(database: Database) -> dict[str, int]:
                 " AND c.relname <> 'alembic_version' ORDER BY 1"
             )
         ]
-        counts = {name: await connection.fetchval(f"SELECT count(*) FROM {name}") for name in names}
+        counts = {
+            name: await connection.fetchval(f"SELECT count(*) FROM {name}")  # noqa: S608  our own tables
+            for name in names
+        }
     assert {"campaign", "batch", "message", "refusal"} <= counts.keys()
     return counts
 
@@ -74,7 +78,7 @@ async def messages(database: Database, columns: str) -> list[tuple[Any, ...]]:
     """Columns of every message, batch by batch, in order."""
     async with database.connection() as connection:
         records = await connection.fetch(
-            f"SELECT {columns} FROM batch b JOIN message m ON m.batch_id = b.id"
+            f"SELECT {columns} FROM batch b JOIN message m ON m.batch_id = b.id"  # noqa: S608  the test's own
             " ORDER BY b.campaign_id, b.number, m.position"
         )
     return [tuple(record.values()) for record in records]
@@ -93,7 +97,7 @@ async def test_one_number_in_many_spellings_is_one_recipient_and_the_first_row_w
         "(0-600) 00001",
         "'+37060000001",
         "60000001",
-        "370 60000001.0",
+        "37060000001.0",
         "+３７０ 600 00001",
         "tel:+370-600-00001",
     ]
@@ -307,52 +311,48 @@ async def test_ten_segments_are_taken_and_one_character_more_is_not(database: Da
 LATE = 5_500  # in the second portion: the first is staged already
 
 
-@pytest.mark.parametrize(
-    ("rows", "more", "sentence"),
-    [
-        ([{"phone": ONE}], {"text": "Hi {name}"}, r"row 2: .*\{name\}.*there is: 'phone'"),
-        (
-            [*phones(LATE), {"phone": ONE, "nam": "x"}, {"phone": TWO}],
-            {"text": "Hi {{}}", "phone_column": "phone"},
-            None,
-        ),
-        (
-            [{"phone": row["phone"], "name": "x"} for row in phones(LATE)] + [{"phone": ONE}],
-            {"text": "Hi {name}"},
-            rf"row {LATE + 2}: .*\{{name\}}",
-        ),
-        ([{"number": ONE}], {}, "no column 'phone'"),
-        ([*phones(LATE), {"number": ONE}], {}, rf"row {LATE + 2} has no column 'phone'"),
-        ([{"Phone": ONE, "PHONE": TWO}], {}, "2 columns that could be 'phone'"),
-        ([{"phone": ONE, "Name": "a", "NAME": "b"}], {"text": "{name}"}, "could be any of 2 columns"),
-        (phones(2), {"text": "Hi {name"}, "stands alone"),
-        (phones(2), {"text": " \n"}, "the text is empty"),
-        (phones(2), {"text": "a\0b"}, "the text holds a NUL"),
-        (phones(2), {"text": "a\udc80b"}, "the text holds"),
-        (phones(2), {"name": "caf\udce9"}, "the name holds"),
-        (phones(2), {"sender_id": "\0"}, "the sender id holds"),
-        (phones(2), {"account": "\ud800"}, "the account holds"),
-        (phones(2), {"submission_key": "a\0"}, "the submission key holds"),
-        (phones(2), {"sender_id": " "}, "no sender id"),
-        (phones(2), {"region": "Lithuania"}, "no region"),
-        (phones(2), {"submission_key": ""}, "1 to 200 characters"),
-        (phones(2), {"submission_key": "k" * 201}, "1 to 200 characters"),
-        ([], {}, "no recipients"),
-        ([{"phone": "12"}, {"phone": ""}], {}, r"not one of the 2 .*1 empty, 1 no_region.*first is row 2"),
-        (phones(2), {"text": "x" * 1531}, "not one of the 2"),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
-)
+DOUBTFUL: list[tuple[str, list[dict[str, str]], dict[str, Any]]] = [
+    (r"row 2: .*\{name\}.*there is: 'phone'", [{"phone": ONE}], {"text": "Hi {name}"}),
+    (
+        rf"row {LATE + 2}: .*\{{name\}}",
+        [{"phone": row["phone"], "name": "x"} for row in phones(LATE)] + [{"phone": ONE}],
+        {"text": "Hi {name}"},
+    ),
+    ("row 2 has no column 'phone'", [{"number": ONE}], {}),
+    (rf"row {LATE + 2} has no column 'phone'", [*phones(LATE), {"number": ONE}], {}),
+    ("2 columns that could be 'phone'", [{"Phone": ONE, "PHONE": TWO}], {}),
+    ("could be any of 2 columns", [{"phone": ONE, "Name": "a", "NAME": "b"}], {"text": "{name}"}),
+    ("stands alone", phones(2), {"text": "Hi {name"}),
+    ("the text is empty", phones(2), {"text": " \n"}),
+    ("the text holds a NUL", phones(2), {"text": "a\0b"}),
+    ("the text holds", phones(2), {"text": "a\udc80b"}),
+    ("the name holds", phones(2), {"name": "caf\udce9"}),
+    ("the sender id holds", phones(2), {"sender_id": "\0"}),
+    ("the account holds", phones(2), {"account": "\ud800"}),
+    ("the submission key holds", phones(2), {"submission_key": "a\0"}),
+    ("no sender id", phones(2), {"sender_id": " "}),
+    ("no region", phones(2), {"region": "Lithuania"}),
+    ("1 to 200 characters", phones(2), {"submission_key": ""}),
+    ("1 to 200 characters", phones(2), {"submission_key": "k" * 201}),
+    ("no recipients", [], {}),
+    (
+        r"not one of the 2 .*\(1 empty, 1 no_region\); the first is row 2",
+        [{"phone": "12"}, {"phone": ""}],
+        {},
+    ),
+    ("not one of the 2 .*2 text_too_long", phones(2), {"text": "x" * 1531}),
+]
+
+
 async def test_a_doubtful_submission_is_one_sentence_and_stores_nothing(
-    database: Database, rows: list[dict[str, str]], more: dict[str, str], sentence: str | None
+    database: Database, subtests: pytest.Subtests
 ) -> None:
-    if sentence is None:  # the control: the same shape without the fault is taken in
-        assert (await submit(database, rows, **more)).created
-        return
-    with pytest.raises(SubmissionError, match=sentence) as caught:
-        await submit(database, rows, **more)
-    assert "\n" not in str(caught.value)
-    await assert_nothing_is_stored(database)
+    for sentence, rows, more in DOUBTFUL:
+        with subtests.test(sentence):
+            with pytest.raises(SubmissionError, match=sentence) as caught:
+                await submit(database, rows, **more)
+            assert "\n" not in str(caught.value)
+            await assert_nothing_is_stored(database)
 
 
 async def test_no_error_repeats_a_number_or_a_text(database: Database) -> None:
@@ -361,14 +361,15 @@ async def test_no_error_repeats_a_number_or_a_text(database: Database) -> None:
     rows = [{ONE: TWO, secret: "x", "city": "Kaunas"}]
     wide = [{f"column {n}": "x" for n in range(10_000)}]
     seen = []
-    for given, more in (
+    cases: list[tuple[list[dict[str, str]], dict[str, Any]]] = [
         (rows, {}),
         (rows, {"text": "Hi {name}", "phone_column": "city"}),
         (wide, {}),
         (rows, {"text": "{" + secret * 9 + "}", "phone_column": "city"}),
-    ):
+    ]
+    for doubtful, more in cases:
         with pytest.raises(SubmissionError) as caught:
-            await submit(database, given, **more)
+            await submit(database, doubtful, **more)
         seen.append(str(caught.value))
     with pytest.raises(SubmissionError) as caught:
         list(submission.rows_of([{"phone": ONE, f"{TWO}": ["x"]}]))
@@ -555,7 +556,7 @@ async def test_batches_partition_the_recipients(
     assert all(f[1] == sizes[f[0]] for f in found)
     texts = [f[3] for f in found]
     assert len([1 for n, text in enumerate(texts) if text not in texts[:n]]) == 1 + sum(
-        a != b for a, b in zip(texts, texts[1:], strict=False)
+        a != b for a, b in pairwise(texts)
     ), "equal texts stand together"
     states = {phone: f[6] for phone, f in zip(phones_found, found, strict=True)}
     assert {phone for phone, state in states.items() if state == "suppressed"} == on_list & first.keys()

