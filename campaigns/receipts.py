@@ -54,10 +54,11 @@ async def poll_batch(database: Database, desk: Desk, dealt: Dealt) -> Polled:
         again_in = desk.policy.poll.delay_seconds(work.poll_count + 1, desk.random())
     evidence = _evidence(work, answers)
     if answers.retry_after_seconds is not None:
-        # Our own pace, or the provider's wish: nothing was asked, so the backoff does not grow. But not
-        # sooner than the first question: some say 0 seconds, again and again.
-        least = again_in if evidence else desk.policy.poll.delay_seconds(0, desk.random())
-        again_in = max(least, answers.retry_after_seconds)
+        if not evidence:  # nothing was learned, so the backoff does not grow
+            # Our own pace says when exactly. A provider may say 0 seconds, again and again.
+            of_provider = answers.trouble is not None
+            again_in = desk.policy.poll.delay_seconds(0, desk.random()) if of_provider else 0.0
+        again_in = max(again_in, answers.retry_after_seconds)
     how = Release(
         poll_in_seconds=again_in,
         poll_count=min(work.poll_count + (1 if evidence or answers.retry_after_seconds is None else 0), 1000),

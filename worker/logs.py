@@ -89,7 +89,7 @@ _GROUPED = r"(?:[ \t\u00a0\u2009\u202f()\-]|\\t|\\x(?:c2\\x)?a0|\\u(?:00a0|2009|
 _KEPT_OR_PHONE = re.compile(
     r"(?P<kept>"
     r"(?<![0-9a-fA-F-])[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}(?![0-9a-fA-F-])"  # a UUID
-    r"|(?<![\d+-])(?:19|20)\d\d-[01]\d-[0-3]\d"  # a date, perhaps with its time
+    r"|(?:19|20)\d\d-[01]\d-[0-3]\d"  # a date, perhaps with its time
     r"(?:[T ][0-2]\d:[0-5]\d(?::[0-6]\d(?:\.\d{1,6})?)?(?:Z|[+-]\d\d:\d\d)?)?(?![\d-])"
     rf")|\+?\d(?:{_GROUPED}{{0,2}}\d){{6,}}"
 )

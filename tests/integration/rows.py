@@ -74,9 +74,7 @@ async def make_due(database: Database) -> None:
     )
 
 
-_COUNTED = ", ".join(
-    f"count(*) FILTER (WHERE m.state = '{state}')" for state in MessageState
-)
+_COUNTED = ", ".join(f"count(*) FILTER (WHERE m.state = '{state}')" for state in MessageState)
 _WRONG_TALLIES = (
     f"SELECT b.id FROM batch b JOIN message m ON m.batch_id = b.id GROUP BY b.id"
     f" HAVING ROW({', '.join(f'b.{column}' for column in TALLY_COLUMNS)}) IS DISTINCT FROM ROW({_COUNTED})"
@@ -104,7 +102,7 @@ def cut_at(nth: int, work: Coroutine[Any, Any, T]) -> Generator[Any, Any, T]:
         try:
             error = None
             yield waited_for
-        except BaseException as thrown:  # noqa: BLE001  handed on, as an await would
+        except BaseException as thrown:
             error = thrown
 
 

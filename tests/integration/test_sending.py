@@ -1,24 +1,21 @@
 """Handing over: what is written before a request leaves, what after, and who may write it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from functools import partial
 from typing import Any
 
 import asyncpg
 import pytest
 
 from campaigns import aggregation, batching, rescue, sending
-from campaigns.domain.errors import DatabaseUnavailable, ProviderRefused
-from campaigns.domain.policy import Account, Backoff, Desk
+from campaigns.domain.policy import Account
 from campaigns.domain.provider import (
     Accepted,
     AccountTrouble,
     Failed,
     InDoubt,
-    NotOurTurn,
     NotSent,
     OutboundMessage,
     Outcome,
@@ -29,13 +26,12 @@ from campaigns.domain.states import BatchState, CampaignState, MessageState
 from campaigns.providers.stub import Stub
 from campaigns.store import account as accounts
 from campaigns.store import batch as batches
-from campaigns.store.batch import Dealt, SendingWork
+from campaigns.store.batch import SendingWork
 from campaigns.store.session import Database
-from tests.conftest import POLICY, MakeDesk, open_database
-from tests.integration.proxy import Link, link
+from tests.conftest import MakeDesk
+from tests.integration.hands import SLOW, OneText, about, send_one, sent, submit_texts, until
 from tests.integration.rows import (
     batch_rows,
-    cut_everywhere,
     message_rows,
     pass_deadlines,
     query,
@@ -46,48 +42,6 @@ from tests.integration.rows import (
 from tests.river import phones, submit
 
 Q, S, D, A = MessageState.QUEUED, MessageState.SENDING, MessageState.IN_DOUBT, MessageState.ACCEPTED
-
-SLOW = replace(
-    POLICY,
-    give_up_seconds=50_000,
-    poll=Backoff(first_seconds=1_000, factor=2, max_seconds=100_000, jitter=0),
-    retry=Backoff(first_seconds=500, factor=2, max_seconds=100_000, jitter=0),
-)
-"""Waits so far apart that a moment in the database tells which of them it was."""
-
-
-def about(seconds: float) -> Any:
-    """A moment that was so many seconds away when it was written, a while ago."""
-    return pytest.approx(seconds - 10, abs=10.5)
-
-
-class OneText(Stub):
-    """A provider that takes one text a request, as most do."""
-
-    def requests(self, messages: Sequence[OutboundMessage], sender_id: str) -> list[list[OutboundMessage]]:
-        texts = dict.fromkeys(message.text for message in messages)
-        return [[message for message in messages if message.text == text] for text in texts]
-
-
-async def submit_texts(database: Database, *words: str, first: int = 0, **more: Any) -> list[str]:
-    """A campaign of one message for each word, equal words in one request. Gives the phones."""
-    rows = [row | {"word": word} for row, word in zip(phones(len(words), first=first), words, strict=True)]
-    await submit(database, rows, text="{word}", **more)
-    return [row["phone"] for row in rows]
-
-
-async def deal_one(database: Database, desk: Desk) -> Dealt:
-    (dealt,) = await batching.deal_sending(database, desk)
-    return dealt
-
-
-async def send_one(database: Database, desk: Desk) -> sending.Verdict:
-    return await sending.send_batch(database, desk, await deal_one(database, desk))
-
-
-def sent(stub: Stub) -> list[str]:
-    """The texts that were handed over, in order."""
-    return [line.message.text for line in stub.ledger]
 
 
 # --- the intent ------------------------------------------------------------------------------------
@@ -102,7 +56,9 @@ async def test_the_intent_is_committed_before_the_request_leaves(
         outside = await asyncpg.connect(database_url)
         try:
             seen["messages"] = await outside.fetch("SELECT state::text, attempt FROM message")
-            seen["batch"] = await outside.fetchrow("SELECT state::text, sending_count, queued_count FROM batch")
+            seen["batch"] = await outside.fetchrow(
+                "SELECT state::text, sending_count, queued_count FROM batch"
+            )
             seen["sessions"] = await outside.fetch(
                 "SELECT state, xact_start FROM pg_stat_activity WHERE datname = current_database()"
                 " AND application_name = 'campaigns' AND pid <> pg_backend_pid()"
@@ -192,9 +148,7 @@ CASES = {
     "failed": Case(
         Failed("12", "error sending"), MessageState.FAILED, BatchState.DONE, reason="error sending", word="12"
     ),
-    "in doubt": Case(
-        InDoubt("no answer"), D, BatchState.TRACKING, reason="no answer", moves_deadline=True
-    ),
+    "in doubt": Case(InDoubt("no answer"), D, BatchState.TRACKING, reason="no answer", moves_deadline=True),
     "throttled, says how long": Case(
         Throttled(700, "HTTP 429"),
         Q,
@@ -623,394 +577,3 @@ async def test_whoever_took_the_batch_over_is_never_overwritten(
     assert (await heir).handed_over_count == len(words) - 1
     assert await states(database) == [D, *[A] * (len(words) - 1)]
     assert sent(stub) == list(words)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Let others run until the condition holds."""
-    async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0.001)
-
-
-# --- adapters that break their contract, pace, time to leave -----------------------------------------------
-
-
-async def test_the_time_to_leave_keeps_room_for_the_answer_and_for_writing_it_down(
-    database: Database, make_desk: MakeDesk
-) -> None:
-    seen: dict[str, float] = {}
-
-    class Watched(Stub):
-        async def hand_over(
-            self, request: Sequence[OutboundMessage], sender_id: str, leave_by: float
-        ) -> list[Outcome]:
-            (batch,) = await batch_rows(database)
-            seen["lease ends"] = asyncio.get_running_loop().time() + batch["leased_in"]
-            seen["leave by"] = leave_by
-            return await super().hand_over(request, sender_id, leave_by)
-
-    await submit(database, phones(1))
-    await send_one(database, make_desk(Watched("main", timeout_seconds=20)))
-
-    room = seen["lease ends"] - seen["leave by"] - 20
-    assert 5 <= room < 10  # a slow machine between the two clocks makes it larger, never smaller
-
-
-async def test_a_lease_without_room_for_an_answer_lets_nothing_leave(
-    database: Database, make_desk: MakeDesk
-) -> None:
-    await submit(database, phones(1))
-    stub = Stub("main", timeout_seconds=20)
-
-    verdict = await send_one(database, make_desk(stub, policy=replace(POLICY, lease_seconds=24)))
-
-    assert (verdict.state, verdict.trouble) == (BatchState.READY, "the time to leave had passed")
-    assert stub.ledger == []
-    assert await states(database) == [Q]
-
-
-class Broken(OneText):
-    """Takes the first request, and breaks its contract afterwards."""
-
-    def __init__(self, how: Callable[[list[Outcome]], Awaitable[list[Outcome]]]) -> None:
-        super().__init__("main", timeout_seconds=0.1)
-        self._how = how
-
-    async def hand_over(
-        self, request: Sequence[OutboundMessage], sender_id: str, leave_by: float
-    ) -> list[Outcome]:
-        outcomes = await super().hand_over(request, sender_id, leave_by)
-        return await self._how(outcomes) if len(self.ledger) == len(request) else outcomes
-
-
-async def raises(outcomes: list[Outcome]) -> list[Outcome]:
-    raise KeyError("sms_id")
-
-
-async def one_too_few(outcomes: list[Outcome]) -> list[Outcome]:
-    return outcomes[1:]
-
-
-async def one_too_many(outcomes: list[Outcome]) -> list[Outcome]:
-    return [*outcomes, outcomes[0]]
-
-
-async def hangs(outcomes: list[Outcome]) -> list[Outcome]:
-    await asyncio.Event().wait()
-    return outcomes
-
-
-@pytest.mark.parametrize(
-    ("how", "why"),
-    [
-        (raises, "the adapter broke down: KeyError"),
-        (one_too_few, "the adapter gave another number of outcomes than messages"),
-        (one_too_many, "the adapter gave another number of outcomes than messages"),
-        (hangs, "the adapter broke down: TimeoutError"),
-    ],
-    ids=lambda value: getattr(value, "__name__", ""),
-)
-async def test_a_broken_adapter_leaves_doubt_at_once_and_the_others_go_on(
-    database: Database, make_desk: MakeDesk, how: Callable[[Any], Awaitable[Any]], why: str
-) -> None:
-    stub = Broken(how)
-    await submit_texts(database, "a", "a", "b")
-
-    verdict = await send_one(database, make_desk(stub, policy=replace(POLICY, lease_seconds=5.4)))
-
-    rows = await message_rows(database)
-    assert [(row["state"], row["reason"]) for row in rows] == [("in_doubt", why)] * 2 + [("accepted", None)]
-    assert sent(stub) == ["a", "a", "b"]
-    assert (verdict.state, verdict.handed_over_count) == (BatchState.TRACKING, 3)
-
-
-@pytest.mark.parametrize("nth", [1, 2])
-async def test_when_it_is_not_our_turn_the_place_is_given_back(
-    database: Database, make_desk: MakeDesk, nth: int
-) -> None:
-    await submit_texts(database, "a", "b")
-    stub = OneText("main")
-    turns = 0
-
-    async def turn() -> None:
-        nonlocal turns
-        turns += 1
-        if turns == nth:
-            raise NotOurTurn(700)
-
-    desk = replace(make_desk(stub, policy=SLOW), accounts={"main": Account(stub, turn, 10)})
-    verdict = await send_one(database, desk)
-
-    (batch,) = await batch_rows(database)
-    assert await states(database) == ([A, Q] if nth == 2 else [Q, Q])
-    assert [row["attempt"] for row in await message_rows(database)] == ([1, 0] if nth == 2 else [0, 0])
-    assert (verdict.state, verdict.trouble, verdict.handed_over_count) == (BatchState.READY, None, nth - 1)
-    assert (batch["send_in"], batch["retry_count"]) == (about(700), 0)
-    assert batch["poll_in"] == (about(1_000) if nth == 2 else None)
-
-
-class Closed(Stub):
-    """A provider that cannot be prepared for."""
-
-    async def prepare(self) -> None:
-        raise ProviderRefused("its clock cannot be read")
-
-
-class Silent(Stub):
-    async def prepare(self) -> None:
-        await asyncio.Event().wait()
-
-
-@pytest.mark.parametrize(
-    ("stub", "why"),
-    [
-        (Closed("main"), "its clock cannot be read"),
-        (Silent("main"), "the provider did not answer in time"),
-    ],
-    ids=lambda value: type(value).__name__,
-)
-async def test_a_provider_that_is_not_ready_is_tried_again_ever_later(
-    database: Database, make_desk: MakeDesk, stub: Stub, why: str
-) -> None:
-    await submit(database, phones(1))
-    desk = make_desk(stub, policy=replace(SLOW, lease_seconds=0.4))
-    waits = []
-    for _ in range(3):
-        await query(database, "UPDATE batch SET send_at = now()")
-        verdict = await send_one(database, desk)
-        assert (verdict.state, verdict.trouble) == (BatchState.READY, why)
-        (batch,) = await batch_rows(database)
-        waits.append((batch["retry_count"], batch["send_in"], batch["give_up_in"]))
-
-    assert waits == [(n, about(500 * 2 ** (n - 1)), about(3_600)) for n in (1, 2, 3)]
-    assert [row["attempt"] for row in await message_rows(database)] == [0]
-    assert stub.ledger == []
-
-
-async def test_an_account_this_worker_does_not_know_is_left_to_others(
-    database: Database, make_desk: MakeDesk
-) -> None:
-    await submit(database, phones(1))
-    dealt = await deal_one(database, make_desk())
-
-    verdict = await sending.send_batch(database, make_desk(accounts={"other": Stub("other")}), dealt)
-
-    assert verdict.state is BatchState.READY
-    assert verdict.trouble == "this worker's settings know no account 'main'"
-    (batch,) = await batch_rows(database)
-    assert (batch["send_in"], batch["retry_count"]) == (about(60), 0)
-    assert len(await batching.deal_sending(database, make_desk())) == 0
-
-
-# --- the database goes away -----------------------------------------------------------------------------
-
-
-@pytest.fixture
-async def linked(database_url: str) -> AsyncIterator[tuple[Database, Link]]:
-    """A database behind a link that can be cut."""
-    async with link(database_url) as between:
-        opened = open_database(between.url)
-        yield opened, between
-        await opened.close()
-
-
-async def test_an_answer_is_written_when_the_database_comes_back(
-    database: Database, linked: tuple[Database, Link], make_desk: MakeDesk
-) -> None:
-    shaky, between = linked
-    desk = make_desk(OneText("main", before_answer=_async(between.cut)))
-    await submit_texts(database, "a", "b")
-    dealt = await deal_one(database, desk)
-
-    async def mend_in_the_end() -> None:
-        for times in (2, 4):  # once for each request
-            await until(lambda times=times: between.refused_count >= times)  # type: ignore[misc]
-            between.mend()
-
-    mending = asyncio.create_task(mend_in_the_end())
-    verdict = await sending.send_batch(shaky, desk, dealt)
-    await mending
-
-    assert (verdict.state, verdict.handed_over_count) == (BatchState.TRACKING, 2)
-    assert await states(database) == [A, A]
-    assert [row["attempt"] for row in await message_rows(database)] == [1, 1]
-
-
-def _async(act: Callable[[], None]) -> Callable[[], Awaitable[None]]:
-    async def do() -> None:
-        act()
-
-    return do
-
-
-async def test_backends_killed_again_and_again_cost_no_answer(
-    database: Database, database_url: str, make_desk: MakeDesk
-) -> None:
-    """Whatever the server ends of ours, for as long as a second, each answer is written down once."""
-    stub = OneText("main")
-    desk = make_desk(stub)
-    outside = await asyncpg.connect(database_url)
-    killing = asyncio.Event()
-    killed = 0
-
-    async def kill() -> None:
-        nonlocal killed
-        ends_at = asyncio.get_running_loop().time() + 1
-        while asyncio.get_running_loop().time() < ends_at:
-            killed += await outside.fetchval(
-                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            )
-            killing.set()
-
-    await submit_texts(database, *"abcdef")
-    dealt = await deal_one(database, desk)
-    killer: asyncio.Task[None] | None = None
-
-    async def begin_killing() -> None:
-        nonlocal killer
-        if len(stub.ledger) == 6:
-            killer = asyncio.create_task(kill())
-            await killing.wait()
-
-    stub._before_answer = begin_killing
-    verdict = await sending.send_batch(database, desk, dealt)
-    assert killer is not None
-    await killer
-    await outside.close()
-
-    assert killed > 0
-    assert verdict.handed_over_count == 6
-    assert await states(database) == [A] * 6
-    assert sent(stub) == list("abcdef")
-
-
-async def test_a_commit_whose_answer_is_lost_is_not_counted_twice(
-    database: Database, linked: tuple[Database, Link], make_desk: MakeDesk
-) -> None:
-    shaky, between = linked
-    trouble = AccountTrouble("32", "no money")
-    numbers = await submit_texts(database, "a", "b")
-    stub = OneText(
-        "main",
-        outcomes={numbers[1]: [trouble]},
-        before_answer=_async(lambda: between.lose_answer_to(b"COMMIT")),
-    )
-    desk = make_desk(stub)
-
-    await sending.send_batch(shaky, desk, await deal_one(database, desk))
-
-    assert between.lost_count == 2
-    assert await states(database) == [A, Q]
-    assert [row["attempt"] for row in await message_rows(database)] == [1, 0]
-    assert [row["state"] for row in await batch_rows(database)] == [BatchState.READY]
-    assert await wrong_tallies(database) == []
-
-
-async def test_an_intent_whose_commit_is_not_confirmed_lets_nothing_leave(
-    database: Database, linked: tuple[Database, Link], make_desk: MakeDesk
-) -> None:
-    shaky, between = linked
-    await submit(database, phones(1))
-    stub = Stub("main")
-
-    async def turn() -> None:
-        between.lose_answer_to(b"COMMIT")
-
-    desk = replace(make_desk(stub), accounts={"main": Account(stub, turn, 10)})
-    with pytest.raises(DatabaseUnavailable):
-        await sending.send_batch(shaky, desk, await deal_one(database, desk))
-
-    assert stub.ledger == []
-    assert await states(database) == [S]  # it was committed: rescue will say so
-    await run_out(database)
-    await rescue.rescue(database)
-    assert await states(database) == [D]
-
-
-async def test_a_database_that_stays_away_leaves_doubt(
-    database: Database,
-    linked: tuple[Database, Link],
-    make_desk: MakeDesk,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(sending, "_WRITE_DOWN_SECONDS", 0.1)
-    shaky, between = linked
-    await submit(database, phones(2))
-    stub = Stub("main", timeout_seconds=0.5, before_answer=_async(between.cut))
-    desk = make_desk(stub, policy=replace(POLICY, lease_seconds=1))
-
-    with pytest.raises(DatabaseUnavailable):
-        await sending.send_batch(shaky, desk, await deal_one(database, desk))
-
-    assert between.refused_count >= 2
-    assert await states(database) == [S, S]
-    await run_out(database)
-    assert (await rescue.rescue(database)).in_doubt_count == 2
-
-
-# --- the worker goes away ---------------------------------------------------------------------------------
-
-
-async def test_a_worker_stopped_in_a_hand_over_leaves_doubt(database: Database, make_desk: MakeDesk) -> None:
-    await submit_texts(database, "a", "b", "c")
-    reached = asyncio.Event()
-
-    async def wait() -> None:
-        if len(stub.ledger) == 2:
-            reached.set()
-            await asyncio.Event().wait()
-
-    stub = OneText("main", before_answer=wait)
-    task = asyncio.create_task(send_one(database, make_desk(stub)))
-    await reached.wait()
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-
-    assert await states(database) == [A, S, Q]
-    assert await rescue.rescue(database) == rescue.Rescue(0, 0, 0, 0, 0)
-    await run_out(database)
-    await rescue.rescue(database)
-    assert await states(database) == [A, D, Q]
-    await send_one(database, make_desk(stub))
-    assert sent(stub) == ["a", "b", "c"]
-
-
-async def test_a_worker_stopped_anywhere_sends_nothing_twice_and_forgets_nothing(
-    database: Database, make_desk: MakeDesk
-) -> None:
-    """Cut at each of its awaits in turn, whether it waits for the database or for the provider."""
-    stub = OneText("main", before_answer=partial(asyncio.sleep, 0))
-    desk = make_desk(stub)
-    left = set()
-
-    async def make() -> Coroutine[Any, Any, object]:
-        stub.ledger.clear()
-        await query(database, "DELETE FROM message")
-        await query(database, "DELETE FROM campaign")
-        await submit_texts(database, "a", "b")
-        return sending.send_batch(database, desk, await deal_one(database, desk))
-
-    async def after(was_cut: bool) -> None:
-        assert database.engine.pool.checkedout() == 0  # type: ignore[attr-defined]  # a QueuePool
-        assert await wrong_tallies(database) == []
-        found = await states(database)
-        left.add((*found, *sent(stub)))
-        assert {"a", "b"} - set(sent(stub)) <= {
-            text for text, state in zip("ab", found, strict=True) if state in {Q, S}
-        }
-        await run_out(database)
-        await rescue.rescue(database)
-        for dealt in await batching.deal_sending(database, desk):
-            await sending.send_batch(database, desk, dealt)
-        assert set(await states(database)) <= {A, D}
-        assert await wrong_tallies(database) == []
-        assert sorted(set(sent(stub))) == sorted(sent(stub))
-        assert {t for t, s in zip("ab", await states(database), strict=True) if s is A} <= set(sent(stub))
-
-    cut_count = await cut_everywhere(make, after)
-
-    assert cut_count > 20
-    # Each step of the way was met: nothing done, intent, handed over, written down; for both requests.
-    assert left >= {(Q, Q), (S, Q), (S, Q, "a"), (A, Q, "a"), (A, S, "a"), (A, S, "a", "b"), (A, A, "a", "b")}

@@ -9,10 +9,10 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager
 from itertools import pairwise
 from typing import Any
-from uuid import UUID
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -82,6 +82,11 @@ async def messages(database: Database, columns: str) -> list[tuple[Any, ...]]:
             " ORDER BY b.campaign_id, b.number, m.position"
         )
     return [tuple(record.values()) for record in records]
+
+
+async def take_in(database: Database, rows: Iterator[tuple[int, Mapping[str, str]]]) -> TakenIn:
+    wanted = submission.Submission("main", "Hello", "Demo", "test", submission_key="key")
+    return await submission.submit(database, POLICY, wanted, rows, batch_size=batching.BATCH_SIZE)
 
 
 # --- numbers -----------------------------------------------------------------------------------------
@@ -294,16 +299,16 @@ async def test_a_text_for_all_is_stored_once_and_a_text_of_ones_own_with_the_mes
     }
 
 
-@pytest.mark.parametrize("letter", ["a", "ė"])
-async def test_ten_segments_are_taken_and_one_character_more_is_not(database: Database, letter: str) -> None:
-    most = 1530 if letter == "a" else 670
-    assert count_segments(letter * most).count == submission.MAX_SEGMENT_COUNT
+async def test_ten_segments_are_taken_and_one_character_more_is_not(database: Database) -> None:
+    most = ["a" * 1530, "ė" * 670, "€" * 760]  # 7 bits, 16 bits, and two septets each that stay together
+    assert {count_segments(text).count for text in most} == {submission.MAX_SEGMENT_COUNT}
 
-    rows = [{"phone": ONE, "note": letter * most}, {"phone": TWO, "note": letter * (most + 1)}]
+    notes = [*most, *(text + text[0] for text in most)]
+    rows = [row | {"note": note} for row, note in zip(phones(6), notes, strict=True)]
     taken = await submit(database, rows, text="{note}")
 
-    assert await aggregation.refusals(database, taken.id) == [(3, "text_too_long")]
-    assert await messages(database, "m.row, m.segment_count") == [(2, 10)]
+    assert await aggregation.refusals(database, taken.id) == [(row, "text_too_long") for row in (5, 6, 7)]
+    assert sorted(await messages(database, "m.row, m.segment_count")) == [(2, 10), (3, 10), (4, 10)]
 
 
 # --- what makes the whole submission doubtful ----------------------------------------------------------
@@ -451,8 +456,8 @@ async def test_wide_rows_are_held_in_small_portions(monkeypatch: pytest.MonkeyPa
 
 
 async def test_rows_of_another_program_become_texts() -> None:
-    recipients = [
-        {"phone": 37060000001, "sum": 5.5, "vip": True, "note": None, "name": "Ona", 7: False},
+    recipients: list[dict[str, Any]] = [
+        {"phone": 37060000001, "sum": 5.5, "vip": True, "note": None, "name": "Ona", "7": False},
         {},
     ]
 
@@ -462,30 +467,28 @@ async def test_rows_of_another_program_become_texts() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("recipients", "sentence"),
-    [
-        ([{"phone": ONE}, ["phone", TWO]], "recipient 2 is not an object"),
-        ([{"phone": ONE}, None], "recipient 2 is not an object"),
-        ([ONE], "recipient 1 is not an object"),
-        ([{"phone": ONE, "tags": ["a"]}], "recipient 1: the field 'tags' holds no plain value"),
-        ([{"phone": {"number": ONE}}], "recipient 1: the field 'phone'"),
-        ([{"phone": ONE, "sum": float("nan")}], "recipient 1: the field 'sum'"),
-        ([{"phone": ONE, "sum": float("-inf")}], "recipient 1: the field 'sum'"),
-        ({"phone": ONE}, "are no list"),
-        (ONE, "are no list"),
-        (None, "are no list"),
-    ],
-)
+NO_ROWS: list[tuple[str, Any]] = [
+    ("recipient 2 is not an object", [{"phone": ONE}, ["phone", TWO]]),
+    ("recipient 2 is not an object", [{"phone": ONE}, None]),
+    ("recipient 1 is not an object", [ONE]),
+    ("recipient 1: the field 'tags' holds no plain value", [{"phone": ONE, "tags": ["a"]}]),
+    ("recipient 1: the field 'phone'", [{"phone": {"number": ONE}}]),
+    ("recipient 1: the field 'sum'", [{"phone": ONE, "sum": float("nan")}]),
+    ("recipient 1: the field 'sum'", [{"phone": ONE, "sum": float("-inf")}]),
+    ("are no list", {"phone": ONE}),
+    ("are no list", ONE),
+    ("are no list", None),
+]
+
+
 async def test_what_is_no_row_is_named_and_stores_nothing(
-    database: Database, recipients: Any, sentence: str
+    database: Database, subtests: pytest.Subtests
 ) -> None:
-    wanted = submission.Submission("main", "Hello", "Demo", "test", submission_key="key")
-    with pytest.raises(SubmissionError, match=sentence):
-        await submission.submit(
-            database, POLICY, wanted, submission.rows_of(recipients), batch_size=batching.BATCH_SIZE
-        )
-    await assert_nothing_is_stored(database)
+    for sentence, recipients in NO_ROWS:
+        with subtests.test(sentence):
+            with pytest.raises(SubmissionError, match=sentence):
+                await take_in(database, submission.rows_of(recipients))
+            await assert_nothing_is_stored(database)
 
 
 # --- batches -------------------------------------------------------------------------------------------
@@ -667,42 +670,35 @@ async def test_two_at_the_same_instant_make_one_campaign(database_url: str, data
     assert await stored(database) == await stored(database) | {"campaign": 30, "batch": 30, "message": 90}
 
 
-class Blocked:
-    """Holds the table of batches, so that who accepts stands still with its campaign made, uncommitted."""
+async def waiting(database: Database, *, count: int, for_seconds: float = 0) -> list[int]:
+    """The sessions that wait for a lock, once so many do for so long; the oldest transaction first."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def __aenter__(self) -> "Blocked":
-        self._context = self._database.own_connection()
-        self._connection = await self._context.__aenter__()
-        await self._connection.execute("BEGIN; LOCK TABLE batch IN ACCESS EXCLUSIVE MODE")
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.let_go()
-        await self._context.__aexit__(None, None, None)
-
-    async def let_go(self) -> None:
-        await self._connection.execute("COMMIT")
-
-    async def pids(self, *, count: int, for_seconds: float = 0) -> list[int]:
-        """Who waits for a lock, once so many do, the longest waiting first."""
-
-        async def waiting() -> list[int]:
-            records = await self._connection.fetch(
+    async def look() -> list[int]:
+        async with database.connection() as connection:
+            records = await connection.fetch(
                 "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
                 " AND datname = current_database()"
                 " AND clock_timestamp() - query_start > make_interval(secs => $1) ORDER BY xact_start",
                 for_seconds,
             )
-            return [record["pid"] for record in records] if len(records) == count else []
+        return [record["pid"] for record in records] if len(records) == count else []
 
-        found: list[int] = await until(waiting, f"{count} submissions wait for each other")
-        return found
+    found: list[int] = await until(look, f"{count} sessions wait for a lock")
+    return found
 
-    async def kill(self, pid: int) -> None:
-        assert await self._connection.fetchval("SELECT pg_terminate_backend($1)", pid)
+
+async def kill(database: Database, pid: int) -> None:
+    """End a session from outside, as a restart of PostgreSQL does."""
+    async with database.connection() as connection:
+        assert await connection.fetchval("SELECT pg_terminate_backend($1)", pid)
+
+
+@asynccontextmanager
+async def locked(database: Database, table: str) -> AsyncIterator[Callable[[], Awaitable[Any]]]:
+    """Holds a table, so that who writes to it stands still; gives what lets go of it."""
+    async with database.own_connection() as connection:
+        await connection.execute(f"BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+        yield lambda: connection.execute("COMMIT")
 
 
 async def test_the_second_waits_for_the_first_however_long_it_takes(
@@ -710,27 +706,27 @@ async def test_the_second_waits_for_the_first_however_long_it_takes(
 ) -> None:
     """A million rows take longer than the bound on locks that everything else lives under."""
     monkeypatch.setitem(session._SERVER_SETTINGS, "lock_timeout", "100ms")
-    async with Blocked(database) as blocked, asyncio.TaskGroup() as group:
+    async with asyncio.TaskGroup() as group, locked(database, "batch") as let_go:
         first = group.create_task(submit(database, phones(3), submission_key="k"))
-        await blocked.pids(count=1)
+        await waiting(database, count=1)
         second = group.create_task(submit(database, phones(3), submission_key="k"))
-        await blocked.pids(count=2, for_seconds=0.4)
-        await blocked.let_go()
+        await waiting(database, count=2, for_seconds=0.4)
+        await let_go()
 
     assert (first.result().created, second.result().created) == (True, False)
     assert first.result().id == second.result().id
 
 
 async def test_the_second_takes_over_when_the_first_dies(database: Database) -> None:
-    async with Blocked(database) as blocked, asyncio.TaskGroup() as group:
+    async with asyncio.TaskGroup() as group, locked(database, "batch") as let_go:
         first = asyncio.ensure_future(submit(database, phones(3), submission_key="k"))
-        await blocked.pids(count=1)
+        await waiting(database, count=1)
         second = group.create_task(submit(database, phones(3), submission_key="k"))
-        pids = await blocked.pids(count=2)
-        await blocked.kill(pids[0])
+        pids = await waiting(database, count=2)
+        await kill(database, pids[0])
         with pytest.raises(DatabaseUnavailable):
             await first
-        await blocked.let_go()
+        await let_go()
 
     assert second.result().created
     assert await stored(database) == await stored(database) | {"campaign": 1, "batch": 1, "message": 3}
@@ -789,11 +785,6 @@ async def test_two_processes_at_the_same_instant_make_one_campaign(
 # --- dying half-way ------------------------------------------------------------------------------------
 
 
-async def take_in(database: Database, rows: Iterator[tuple[int, Mapping[str, str]]]) -> TakenIn:
-    wanted = submission.Submission("main", "Hello", "Demo", "test", submission_key="key")
-    return await submission.submit(database, POLICY, wanted, rows, batch_size=batching.BATCH_SIZE)
-
-
 async def assert_it_can_be_submitted_again(database: Database, make_desk: MakeDesk) -> None:
     stub = Stub("main")
     taken = await submit(database, phones(250), submission_key="key")
@@ -802,12 +793,19 @@ async def assert_it_can_be_submitted_again(database: Database, make_desk: MakeDe
     assert (overview.state, len(stub.ledger)) == (CampaignState.FINISHED, 250)
 
 
-async def test_rows_that_break_off_leave_nothing(database: Database, make_desk: MakeDesk) -> None:
+@pytest.mark.parametrize(
+    ("trouble", "raised"), [(OSError(5, "Input/output error"), SubmissionError), (KeyError("x"), KeyError)]
+)
+async def test_rows_that_break_off_leave_nothing(
+    database: Database, make_desk: MakeDesk, trouble: Exception, raised: type[Exception]
+) -> None:
+    """And say so: a file that cannot be read is not a database that is away."""
+
     def rows() -> Iterator[tuple[int, Mapping[str, str]]]:
         yield from enumerate(phones(7_000), 2)
-        raise OSError("the disk went away")
+        raise trouble
 
-    with pytest.raises(OSError, match="the disk went away"):
+    with pytest.raises(raised, match="Input/output error|x"):
         await take_in(database, rows())
 
     await assert_nothing_is_stored(database)
@@ -819,18 +817,17 @@ async def test_a_connection_cut_between_two_portions_leaves_nothing(
 ) -> None:
     loop = asyncio.get_running_loop()
 
-    async def cut() -> int:
+    async def cut() -> None:
         async with database.connection() as connection:
-            killed = await connection.fetch(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND pid <> pg_backend_pid() AND query LIKE 'COPY%'"
+            pid = await connection.fetchval(
+                "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'COPY%'"
             )
-        return len(killed)
+        await kill(database, pid)
 
     def rows() -> Iterator[tuple[int, Mapping[str, str]]]:
         for row in enumerate(phones(12_000), 2):
             if row[0] == 7_000:
-                assert asyncio.run_coroutine_threadsafe(cut(), loop).result(DEADLINE_SECONDS) == 1
+                asyncio.run_coroutine_threadsafe(cut(), loop).result(DEADLINE_SECONDS)
             yield row
 
     with pytest.raises(DatabaseUnavailable):
@@ -843,10 +840,10 @@ async def test_a_connection_cut_between_two_portions_leaves_nothing(
 async def test_a_connection_cut_while_the_campaign_is_made_leaves_nothing(
     database: Database, make_desk: MakeDesk
 ) -> None:
-    async with Blocked(database) as blocked:
+    async with locked(database, "batch"):
         dying = asyncio.ensure_future(submit(database, phones(250), submission_key="key"))
-        (pid,) = await blocked.pids(count=1)
-        await blocked.kill(pid)
+        (pid,) = await waiting(database, count=1)
+        await kill(database, pid)
         with pytest.raises(DatabaseUnavailable):
             await dying
 
@@ -855,9 +852,9 @@ async def test_a_connection_cut_while_the_campaign_is_made_leaves_nothing(
 
 
 async def test_a_cancelled_submission_leaves_nothing(database: Database, make_desk: MakeDesk) -> None:
-    async with Blocked(database) as blocked:
+    async with locked(database, "batch"):
         stopped = asyncio.ensure_future(submit(database, phones(250), submission_key="key"))
-        await blocked.pids(count=1)
+        await waiting(database, count=1)
         stopped.cancel()
         with pytest.raises(asyncio.CancelledError):
             await stopped
@@ -866,31 +863,21 @@ async def test_a_cancelled_submission_leaves_nothing(database: Database, make_de
     await assert_it_can_be_submitted_again(database, make_desk)
 
 
-async def test_nothing_is_dealt_before_everything_is_stored(database: Database, make_desk: MakeDesk) -> None:
+async def test_nothing_is_seen_or_dealt_before_everything_is_stored(
+    database: Database, make_desk: MakeDesk
+) -> None:
     """The campaign, its batches and its messages appear in one moment."""
     desk = make_desk()
-    async with database.own_connection() as holding, asyncio.TaskGroup() as group:
-        await holding.execute("BEGIN; LOCK TABLE message IN ACCESS EXCLUSIVE MODE")
-        coming = group.create_task(submit(database, phones(250)))
-
-        async def is_waiting() -> Any:
-            return await holding.fetchval(
-                "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-                " AND datname = current_database()"
-            )
-
-        await until(is_waiting, "the batches are written, the messages are not")
+    async with asyncio.TaskGroup() as group, locked(database, "message") as let_go:
+        group.create_task(submit(database, phones(250)))
+        await waiting(database, count=1)  # its batches are written, its messages are not
         assert await aggregation.newest(database) == []
         assert await batching.deal_sending(database, desk) == []
-        await holding.execute("COMMIT")
+        await let_go()
 
     dealt = await batching.deal_sending(database, desk)
-    assert [(await sending.send_batch(database, desk, one)).handed_over_count for one in dealt] == [
-        100,
-        100,
-        50,
-    ]
-    assert isinstance(coming.result().id, UUID)
+    sent = [(await sending.send_batch(database, desk, one)).handed_over_count for one in dealt]
+    assert sent == [100, 100, 50]
 
 
 # --- size ----------------------------------------------------------------------------------------------
@@ -908,9 +895,11 @@ async def test_the_loop_goes_on_while_rows_are_read(database: Database) -> None:
             yield row
 
     async def answer() -> None:
-        while not asked.is_set():
-            await asyncio.sleep(0)
+        await until(has_asked, "the rows are read")
         answered.set()
+
+    async def has_asked() -> bool:
+        return asked.is_set()
 
     heard: list[int] = []
     wanted = submission.Submission("main", "Hello", "Demo", "test")

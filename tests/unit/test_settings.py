@@ -264,21 +264,31 @@ def test_every_field_says_what_breaks() -> None:
             "twilio",
             'CAMPAIGNS_ACCOUNTS__MAIN__PROVIDER is "twilio": it must be lightsms',
         ),
-        (
-            "ACCOUNTS__MAIN__CURRENCY",
-            "euro",
-            "CAMPAIGNS_ACCOUNTS__MAIN__CURRENCY must be three capital letters of ISO 4217, such as EUR",
+        *(
+            (
+                "ACCOUNTS__MAIN__CURRENCY",
+                code,
+                "CAMPAIGNS_ACCOUNTS__MAIN__CURRENCY must be three capital letters of ISO 4217, such as EUR",
+            )
+            for code in ("euro", "EURO", "EU", "eur")
         ),
         (
             "ACCOUNTS__MAIN__BASE_URL",
             "ftp://lightsms.test",
             "CAMPAIGNS_ACCOUNTS__MAIN__BASE_URL must begin with http:// or https:// and a host",
         ),
-        (
-            "ACCOUNTS__MAIN__BASE_URL",
-            "https://lightsms.test/external/get/",
-            "CAMPAIGNS_ACCOUNTS__MAIN__BASE_URL must be only what stands before /external/get/, "
-            "without a user and without ?",
+        *(
+            (
+                "ACCOUNTS__MAIN__BASE_URL",
+                url,
+                "CAMPAIGNS_ACCOUNTS__MAIN__BASE_URL must be only what stands before /external/get/, "
+                "without a user and without ?",
+            )
+            for url in (
+                "https://lightsms.test/external/get/",
+                "https://shop@lightsms.test",
+                "https://lightsms.test/?a=1",
+            )
         ),
         (
             "POLL__MAX_SECONDS",
@@ -526,6 +536,12 @@ def test_no_malformed_secret_is_repeated(secret: str, where: tuple[str, str]) ->
 
 
 def test_what_looks_like_a_secret_in_the_wrong_place_is_not_repeated() -> None:
+    assert problems(
+        {"CAMPAIGNS_ACCOUNTS": '{"spare": {"provider": "lightsms", "login": 1, "api_key": 2}}'}
+    ) == [
+        "CAMPAIGNS_ACCOUNTS__SPARE__LOGIN must be text, and not empty",
+        "CAMPAIGNS_ACCOUNTS__SPARE__API_KEY must be text, and not empty",
+    ]
     assert problems({"CAMPAIGNS_LOG_LEVEL": "postgresql://u:p@db"}) == [
         "CAMPAIGNS_LOG_LEVEL must be one of debug, info, warning, error, critical"
     ]
@@ -612,6 +628,7 @@ async def test_asyncpg_takes_the_arguments_sqlalchemy_makes() -> None:
         "postgresql://u:p#w@db/x",
         "postgresql://u:12/w@db/x",
         "postgresql://u:p w@db/x",
+        "postgresql://u:p@db/x#y",
         "postgresql://u:p@db:port/x",
         "postgresql://u:p@[db/x",
         "postgresql://u:p@one,two/x",

@@ -14,7 +14,7 @@ from worker.embedded import stack
 from worker.embedded.stack import servers
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def first_start() -> Iterator[Path]:
     """A data directory after its first start, to be copied: making one anew is most of a test's time."""
     with temporary() as top:

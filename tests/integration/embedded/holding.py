@@ -141,3 +141,11 @@ def remembered(urls: ServerUrls) -> tuple[list[str], list[str]]:
 
     with RedisClient.from_url(urls.redis_client_url, decode_responses=True) as client:
         return in_a_loop(read), sorted(client.lrange("words", 0, -1))
+
+
+async def until_at_work(other: "asyncpg.Connection[asyncpg.Record]", backend: int, query: str) -> None:
+    """Wait until `backend` runs a statement like `query`, asking through another session."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    asked = "SELECT state = 'active' AND query LIKE $2 FROM pg_stat_activity WHERE pid = $1"
+    while not await other.fetchval(asked, backend, query):
+        assert time.monotonic() < deadline

@@ -24,6 +24,7 @@ from tests.integration.embedded.holding import (
     pid_of,
     remember,
     remembered,
+    until_at_work,
     wait_for,
     wait_ready,
 )

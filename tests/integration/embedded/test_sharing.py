@@ -6,7 +6,6 @@ import importlib.util
 import os
 import signal
 import stat
-import time
 from pathlib import Path
 
 import asyncpg
@@ -23,10 +22,13 @@ from tests.integration.embedded.holding import (
     in_a_loop,
     is_alive,
     leave,
+    left_of,
+    needs_proc,
     pid_of,
     remember,
     remembered,
     socket_dir,
+    until_at_work,
     wait_for,
     wait_ready,
 )
@@ -104,6 +106,33 @@ def test_the_last_user_stops_them_and_no_other(grown_dir: Path) -> None:
         assert not is_alive(postgres)
 
 
+def test_ctrl_c_in_the_terminal_that_started_them_does_not_reach_them(grown_dir: Path) -> None:
+    with holder(grown_dir) as starter:
+        wait_ready(starter)
+        before = pid_of(grown_dir), pid_of(grown_dir, "redis-server")
+        with servers(grown_dir):
+            os.killpg(starter.pid, signal.SIGINT)  # as a terminal does: to the command and its children
+            starter.wait(DEADLINE_SECONDS)
+            assert (pid_of(grown_dir), pid_of(grown_dir, "redis-server")) == before
+            assert running(grown_dir) is not None
+
+
+@needs_proc
+def test_one_that_does_not_get_ready_is_stopped_and_the_others_are_not(
+    grown_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "SILENT_SECONDS", 0.2)
+    with servers(grown_dir, want_redis=False) as urls:
+        postgres = pid_of(grown_dir)
+        with monkeypatch.context() as deaf:
+            deaf.setattr(embedded_redis.Redis, "answer", lambda self: server.Answer.SILENT)
+            with pytest.raises(EmbeddedUnavailable, match="does not answer"), servers(grown_dir):
+                pytest.fail("it answered")
+        assert not any("redis-server" in shown for shown in left_of(grown_dir).values())
+        assert pid_of(grown_dir) == postgres
+        assert running(grown_dir, want_redis=False) == urls
+
+
 def test_a_server_not_wanted_is_not_started_until_somebody_wants_it(grown_dir: Path) -> None:
     with servers(grown_dir, want_redis=False) as urls:
         postgres = pid_of(grown_dir)
@@ -122,13 +151,6 @@ def test_two_stacks_run_side_by_side_also_far_down_a_long_path(data_dir: Path) -
         remember(there, "there")
         assert remembered(here) == (["here"], ["here"])
         assert remembered(there) == (["there"], ["there"])
-
-
-async def until_at_work(other: "asyncpg.Connection[asyncpg.Record]", backend: int, query: str) -> None:
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    asked = "SELECT state = 'active' AND query LIKE $2 FROM pg_stat_activity WHERE pid = $1"
-    while not await other.fetchval(asked, backend, query):
-        assert time.monotonic() < deadline
 
 
 def test_no_log_holds_what_a_statement_held(grown_dir: Path) -> None:
