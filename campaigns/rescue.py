@@ -1,14 +1,21 @@
-"""Brings back what was left behind: leases that ran out, deadlines that passed, cancelled campaigns.
+"""Brings back what was left behind: leases that ran out, messages in doubt, deadlines that passed.
 
-Run on every tick, by any number of processes at once.
+`rescue` runs on every tick, in any number of processes at once; `resolve` is an operator's word.
 """
 
 from dataclasses import dataclass
+from uuid import UUID
 
-from campaigns.store import sweep
+from campaigns.domain.errors import CampaignError
+from campaigns.domain.phone import PHONE_REASONS, InvalidPhone, normalise
+from campaigns.domain.policy import Policy
+from campaigns.store import resolution, sweep
+from campaigns.store.resolution import Said, Word
 from campaigns.store.session import Database
 
 _BATCHES_A_ROUND = 200
+_MOST_CRASHES = 5  # workers in a row that ended on one batch before it is set aside
+_MOST_ATTEMPTS = 5  # of a message whose campaign wants what is in doubt sent again
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +27,7 @@ class Rescue:
     failed_count: int  # never handed over by their deadline
     unknown_count: int  # no final word by their deadline
     cancelled_batch_count: int
+    set_aside_count: int = 0  # batches that ended one worker after the other
 
     @property
     def is_quiet(self) -> bool:
@@ -31,6 +39,7 @@ class Rescue:
                 self.failed_count,
                 self.unknown_count,
                 self.cancelled_batch_count,
+                self.set_aside_count,
             )
         )
 
@@ -41,13 +50,64 @@ async def rescue(database: Database) -> Rescue:
     A lease that ran out: messages nobody touched are ready again, those that were `sending` are in
     doubt, because the request may have left. Never back to queued: that would send them twice.
     """
-    expired = await sweep.rescue_expired(database, limit=_BATCHES_A_ROUND)
+    expired = await sweep.rescue_expired(database, limit=_BATCHES_A_ROUND, most_crashes=_MOST_CRASHES)
     given_up = await sweep.give_up(database, limit=_BATCHES_A_ROUND)
     cancelled = await sweep.cancel_queued(database, limit=_BATCHES_A_ROUND)
     return Rescue(
         lease_count=expired.batch_count,
         in_doubt_count=expired.in_doubt_count,
-        failed_count=given_up.failed_count,
+        failed_count=given_up.failed_count + expired.failed_count,
         unknown_count=given_up.unknown_count,
         cancelled_batch_count=cancelled,
+        set_aside_count=expired.set_aside_count,
     )
+
+
+async def resend(database: Database, policy: Policy) -> int:
+    """Queue what is in doubt again in campaigns that prefer a second text to none (`on_doubt = resend`),
+    after a lease's time of waiting for evidence. Gives how many messages; one bounded round.
+    """
+    return await sweep.resend_doubtful(
+        database,
+        limit=_BATCHES_A_ROUND,
+        after_seconds=policy.lease_seconds,
+        most_attempts=_MOST_ATTEMPTS,
+        give_up_seconds=policy.give_up_seconds,
+    )
+
+
+async def resolve(
+    database: Database,
+    policy: Policy,
+    campaign_id: UUID,
+    word: Word,
+    *,
+    raw_phone: str | None,
+    region: str | None,
+    operator: str,
+) -> int:
+    """An operator's word on a campaign's messages in doubt (or on one number's): `resend` queues them
+    again, `assume_sent` settles them as unknown. Recorded with who and when.
+
+    Gives how many messages it moved. Dangerous: a message that was delivered after all and is sent again
+    is a second text. Raises NotFound, NotAllowed, CampaignError for a number that cannot be read.
+    """
+    phone = None
+    if raw_phone is not None:
+        try:
+            phone = normalise(raw_phone, region)
+        except InvalidPhone as error:
+            raise CampaignError(f"the number cannot be read: {PHONE_REASONS[error.reason]}") from error
+    return await resolution.resolve(
+        database,
+        campaign_id,
+        word,
+        phone=phone,
+        operator=operator,
+        give_up_seconds=policy.give_up_seconds,
+    )
+
+
+async def said(database: Database, campaign_id: UUID) -> list[Said]:
+    """What operators said of a campaign's messages in doubt, oldest first."""
+    return await resolution.said(database, campaign_id)

@@ -39,6 +39,8 @@ _WRITE_DOWN_SECONDS = 5.0
 _NO_SUCH_ACCOUNT_SECONDS = 60.0
 _PROBE_FIRST_SECONDS = 30.0
 _PROBE_MAX_SECONDS = 900.0
+_DOWN_FIRST_SECONDS = 2.0
+_DOWN_MAX_SECONDS = 60.0
 _MOST_COUNTED = 1000  # beyond it the backoff is long at its longest
 _MOST_SEGMENTS = 255  # of one message, in any standard (GSM 03.40: one byte); more is no count
 
@@ -96,6 +98,7 @@ class _HandOver:
                 await account.provider.prepare()
         except (ProviderRefused, TimeoutError) as error:
             why = str(error) or "the provider did not answer in time"
+            await self._note(account, got_through=False, why=why)
             retry_in = self._desk.policy.retry.delay_seconds(work.retry_count, self._desk.random())
             return await self._give_back(send_in_seconds=retry_in, trouble=why, spends_retry=True)
         by_ref = {message_ref(work.campaign_id, m.row): m for m in work.messages}
@@ -111,7 +114,7 @@ class _HandOver:
             self._handed_over_count += left_count
             give_up_in = self._desk.policy.give_up_seconds if left_count else None
             if index + 1 == len(requests) or _trouble(outcomes) is not None:
-                return await self._conclude(outcomes, written, give_up_in)
+                return await self._conclude(account, outcomes, written, give_up_in)
             if not await self._write(
                 partial(
                     batches.write_outcomes,
@@ -152,22 +155,25 @@ class _HandOver:
         )
 
     async def _conclude(
-        self, outcomes: Sequence[Outcome], written: Sequence[Written], give_up_in: float | None
+        self,
+        account: Account,
+        outcomes: Sequence[Outcome],
+        written: Sequence[Written],
+        give_up_in: float | None,
     ) -> Verdict:
         """Write the last answers down and give the lease back, with what trouble asks for."""
+        # Before the lease is given back: else the batch would be dealt again at once.
         held = next((o for o in outcomes if isinstance(o, AccountTrouble)), None)
         if held is not None:
-            # Before the lease is given back: else the batch would be dealt again at once.
-            await self._write(
-                partial(
-                    accounts.hold,
-                    self._database,
-                    self._work.account,
-                    held.code,
-                    held.reason,
-                    probe_in_seconds=_PROBE_FIRST_SECONDS,
-                )
-            )
+            await self._hold_account(held.code, held.reason, probe_in_seconds=_PROBE_FIRST_SECONDS)
+        is_held = held is not None or await self._note(
+            account,
+            got_through=not all(isinstance(o, Throttled | NotSent) and not _at_once(o) for o in outcomes),
+            why=_trouble(outcomes),
+            retry_after_seconds=max(
+                (o.retry_after_seconds or 0 for o in outcomes if isinstance(o, Throttled)), default=0
+            ),
+        )
         trouble = _trouble(outcomes)
         handed_over = self._handed_over_count > 0
         made_way = trouble is None or handed_over
@@ -185,7 +191,32 @@ class _HandOver:
                 batches.release, self._database, self._work, how, worker=self._desk.worker, written=written
             )
         )
-        return self._verdict(state, trouble, held_account=self._work.account if held is not None else None)
+        return self._verdict(state, trouble, held_account=self._work.account if is_held else None)
+
+    async def _note(
+        self, account: Account, *, got_through: bool, why: str | None, retry_after_seconds: float = 0.0
+    ) -> bool:
+        """Count a request for the account's circuit. When it opens, the account is held: batches wait and
+        nothing fails for it, until a probe gets an answer. Gives whether it is.
+        """
+        if not account.circuit.record(got_through=got_through):
+            return False
+        reason = f"the provider takes nothing: {why}"
+        probe_in = max(_DOWN_FIRST_SECONDS, retry_after_seconds)
+        await self._hold_account(accounts.DOWN, reason, probe_in_seconds=probe_in)
+        return True
+
+    async def _hold_account(self, code: str, reason: str, *, probe_in_seconds: float) -> None:
+        await self._write(
+            partial(
+                accounts.hold,
+                self._database,
+                self._work.account,
+                code,
+                reason,
+                probe_in_seconds=probe_in_seconds,
+            )
+        )
 
     async def _give_back(
         self, *, send_in_seconds: float | None = None, trouble: str | None = None, spends_retry: bool = False
@@ -303,6 +334,10 @@ def _believed(segment_count: int | None) -> int | None:
     return segment_count if segment_count is not None and 0 <= segment_count <= _MOST_SEGMENTS else None
 
 
+def _at_once(outcome: Outcome) -> bool:
+    return isinstance(outcome, NotSent) and outcome.retry_at_once
+
+
 def _trouble(outcomes: Sequence[Outcome]) -> str | None:
     """Why the batch must not go on just now; None when it may. Doubt and refusals are no such reason."""
     for outcome in outcomes:
@@ -319,24 +354,30 @@ def _trouble(outcomes: Sequence[Outcome]) -> str | None:
 async def deal_probes(database: Database) -> list[str]:
     """The held accounts whose probe is due now; each is given to one caller, the next by backoff."""
     return await accounts.deal_probes(
-        database, first_seconds=_PROBE_FIRST_SECONDS, max_seconds=_PROBE_MAX_SECONDS
+        database,
+        first_seconds=_PROBE_FIRST_SECONDS,
+        max_seconds=_PROBE_MAX_SECONDS,
+        down_first_seconds=_DOWN_FIRST_SECONDS,
+        down_max_seconds=_DOWN_MAX_SECONDS,
     )
 
 
 async def probe_account(database: Database, desk: Desk, account: str) -> bool:
-    """Ask a held account for its balance, which costs nothing; lift the hold when there is money.
+    """Ask a held account for its balance, which costs nothing; lift the hold when all is well.
 
-    Gives whether the hold was lifted. A balance above zero may still be too little for the next
-    request: then that request is refused whole, and the account is on hold again.
+    Gives whether the hold was lifted: where the provider was down, because it answers; else because
+    there is money. That may still be too little for the next request: then that request is refused
+    whole, and the account is on hold again.
     """
     known = desk.accounts.get(account)
-    if known is None:
+    hold = next((hold for hold in await accounts.holds(database) if hold.account == account), None)
+    if known is None or hold is None:
         return False
     try:
         money = await known.provider.balance()
     except ProviderRefused:
         return False
-    if money.amount <= 0:
+    if hold.code != accounts.DOWN and money.amount <= 0:
         return False
     return await accounts.resume(database, account)
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from itertools import chain
-from typing import Any
+from typing import Any, Literal, get_args
 from uuid import uuid4
 
 from campaigns.domain.errors import SubmissionError
@@ -51,6 +51,10 @@ REASONS: dict[str, str] = {
 """Why a recipient is not taken in: word -> one sentence that says how to mend it."""
 
 
+OnDoubt = Literal["hold", "resend"]
+"""What becomes of messages in doubt: wait for evidence, a person or the deadline; or send again."""
+
+
 @dataclass(frozen=True, slots=True)
 class Submission:
     """What somebody wants sent. `text` may hold {column} placeholders; `region` (ISO 3166) is where
@@ -65,6 +69,7 @@ class Submission:
     phone_column: str = "phone"
     region: str | None = None
     currency: str | None = None
+    on_doubt: OnDoubt = "hold"
 
 
 async def submit(
@@ -106,6 +111,7 @@ async def submit(
             content_hash=cleaner.content_hash(),
             currency=submission.currency,
             give_up_seconds=policy.give_up_seconds,
+            on_doubt=submission.on_doubt,
         )
         try:
             return await door.accept(campaign, batch_size=batch_size)
@@ -181,6 +187,7 @@ def _phones(raw_phones: Sequence[str], region: str | None) -> list[str]:
 
 def _check(submission: Submission) -> None:
     _check_region(submission.region)
+    _check_on_doubt(submission.on_doubt)
     if not submission.text.strip():
         raise SubmissionError("the text is empty; give the words to be sent")
     for name, value in (
@@ -195,6 +202,11 @@ def _check(submission: Submission) -> None:
         raise SubmissionError("there is no sender id; give one, or set the account's SENDER_ID")
     if submission.submission_key is not None and not 0 < len(submission.submission_key) <= 200:
         raise SubmissionError("the submission key must have 1 to 200 characters")
+
+
+def _check_on_doubt(on_doubt: str) -> None:
+    if on_doubt not in get_args(OnDoubt):  # other programs are not held to our types
+        raise SubmissionError("on_doubt must be hold or resend")
 
 
 def _check_region(region: str | None) -> None:

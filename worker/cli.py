@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from getpass import getuser
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, Literal, NoReturn, TypeVar
 from uuid import UUID
@@ -14,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from campaigns import aggregation, batching, sending, submission
+from campaigns import aggregation, batching, rescue, sending, submission
 from campaigns.domain.errors import CampaignError, NotFound
 from campaigns.domain.phone import mask
 from campaigns.domain.recipients import read_recipients
@@ -114,6 +115,10 @@ def submit(  # noqa: PLR0913, PLR0917  the public contract names them
     ] = None,
     phone_column: Annotated[str, typer.Option(help="The column with the number.")] = "phone",
     region: Annotated[str | None, typer.Option(help="Where national numbers are at home, e.g. LT.")] = None,
+    on_doubt: Annotated[
+        Literal["hold", "resend"],
+        typer.Option(help="Messages in doubt: hold them, or send them again (a second text is possible)."),
+    ] = "hold",
     watch: Watch = False,
     as_json: AsJson = False,
 ) -> None:
@@ -129,6 +134,7 @@ def submit(  # noqa: PLR0913, PLR0917  the public contract names them
         phone_column=phone_column,
         region=region.upper() if region else None,
         currency=known.currency,
+        on_doubt=on_doubt,
     )
 
     async def work(parts: Parts) -> None:
@@ -290,6 +296,37 @@ def resume(campaign_id: CampaignId) -> None:
 def cancel(campaign_id: CampaignId) -> None:
     """Never hand over what is still queued; what was handed over is followed to its end."""
     _change(campaign_id, CampaignState.CANCELLED, "cancelled")
+
+
+@app.command()
+def resolve(
+    campaign_id: CampaignId,
+    resend: Annotated[
+        bool, typer.Option("--resend", help="Send them again: a second text is possible.")
+    ] = False,
+    assume_sent: Annotated[bool, typer.Option("--assume-sent", help="Settle them as unknown.")] = False,
+    phone: Annotated[str | None, typer.Option(help="Only this number's message.")] = None,
+    region: Annotated[str | None, typer.Option(help="Where a national number is at home.")] = None,
+    operator: Annotated[str | None, typer.Option(help="Who says so; else your login.")] = None,
+) -> None:
+    """Your word on messages in doubt, recorded with who and when."""
+    if resend == assume_sent:
+        raise typer.BadParameter("say one of --resend and --assume-sent")
+
+    async def work(parts: Parts) -> None:
+        count = await rescue.resolve(
+            parts.database,
+            parts.desk.policy,
+            _id(campaign_id),
+            "resend" if resend else "assume_sent",
+            raw_phone=phone,
+            region=region.upper() if region else None,
+            operator=operator or getuser(),
+        )
+        done = "queued again" if resend else "settled as unknown"
+        out.print(f"{count} in doubt, now {done}" if count else "nothing of it is in doubt")
+
+    _do(work)
 
 
 # --- accounts and the suppression list ---------------------------------------------------------------

@@ -102,7 +102,7 @@ _LABELLED = re.compile(
 )
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,19}://)(\S*)")
 _QUERY = re.compile(r"\?[\w.\-\[\]%]+=\S*")
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _TRACEBACK = re.compile(r"Traceback \(most recent call last\):.*", re.DOTALL)
 _EXCEPTION = re.compile(
     r"((?<=exception=)[\w.]{1,200}|\b(?:\w{1,60}\.){0,6}\w{0,60}(?:Error|Exception|ExceptionGroup|Warning))"
@@ -110,7 +110,6 @@ _EXCEPTION = re.compile(
     re.DOTALL,
 )
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
-
 
 _secret_forms: list[str] = []
 """Every secret `configure_logs` was told of, in each form it may take inside a line; longest first."""
@@ -150,6 +149,7 @@ _SPEAKING = (
     *(OSError, EOFError),  # files and connections: paths, hosts, error numbers
     *(TypeError, AttributeError, NameError, ImportError, NotImplementedError),  # code: what is called how
     *(ArithmeticError, MemoryError, RecursionError),
+    *(DeprecationWarning, PendingDeprecationWarning, ResourceWarning, RuntimeWarning),
 )
 _SPEAKING_ELSEWHERE = frozenset(
     {
@@ -195,10 +195,10 @@ def _with_traceback(error: BaseException, place: TracebackType | None) -> Iterat
     chain = [(error, "")]
     while len(chain) < _MOST_CAUSES:
         last = chain[-1][0]
-        before = last.__cause__ or (None if last.__suppress_context__ else last.__context__)
+        is_cause = last.__cause__ is not None or last.__suppress_context__
+        before = last.__cause__ if is_cause else last.__context__
         if before is None or any(before is one for one, _ in chain):
             break
-        is_cause = before is last.__cause__
         chain.append((before, "Which directly caused:" if is_cause else "While that was handled:"))
     for one, then in reversed(chain):
         frames = place if one is error else one.__traceback__
@@ -238,8 +238,12 @@ _SIMPLE = (UUID, PurePath, date, time)  # written by str as one expects; of anyt
 def _as_text(value: object, write: Callable[[object], str]) -> str:
     try:
         return write(value)
-    except Exception as error:
-        return f"<{type(value).__name__} that cannot be written: {type(error).__name__}>"
+    except Exception as error:  # anybody's __str__ may fail, and no line of a log may stop what it tells of
+        return _unwritable(value, error)
+
+
+def _unwritable(value: object, error: Exception) -> str:
+    return f"<{type(value).__name__} that cannot be written: {type(error).__name__}>"
 
 
 def _shown(value: object, kind: _Kind = "", depth: int = 0) -> object:
@@ -265,16 +269,18 @@ def _text(value: object, kind: _Kind) -> str:
 
 
 def _number(value: float | Decimal, kind: _Kind) -> object:
+    text = _as_text(value, str)
     if kind == "phone":
-        return mask(str(value))
-    if kind == "id" or not re.search(r"\d{7}", str(value)):
-        return _finite(value)
-    return _scrub(str(value))
+        return mask(text)
+    if text.startswith("<"):  # Python writes no integer above 4,300 digits, and JSON would not either
+        return text
+    return _finite(value) if kind == "id" or not re.search(r"\d{7}", text) else _scrub(text)
 
 
 def _finite(value: float | Decimal) -> object:
     """JSON knows neither Decimal nor infinity."""
-    return value if isinstance(value, int | float) and math.isfinite(value) else str(value)
+    is_plain = isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))
+    return value if is_plain else str(value)
 
 
 def _container(
@@ -282,9 +288,12 @@ def _container(
 ) -> object:
     if depth >= _DEEPEST:
         return "[too deep]"
-    if isinstance(value, Mapping):
-        return _mapping(value, kind, depth)
-    items = [_shown(item, kind, depth + 1) for item in islice(value, _MOST_ITEMS)]
+    try:
+        if isinstance(value, Mapping):
+            return _mapping(value, kind, depth)
+        items = [_shown(item, kind, depth + 1) for item in islice(value, _MOST_ITEMS)]
+    except Exception as error:  # another thread may be changing it
+        return _unwritable(value, error)
     return [*items, f"… {len(value)} in all"] if len(value) > _MOST_ITEMS else items
 
 
@@ -312,9 +321,8 @@ def _sentence(value: object) -> str:
 
 # --- one record --------------------------------------------------------------------------------------
 
-_CELERYS_OWN = frozenset(
-    ["exc", "traceback", "args", "kwargs", "return_value"]
-)  # already text, and of anybody's
+# What Celery fills into its sentences: already text, with anybody's values in it.
+_CELERYS_OWN = frozenset({"exc", "traceback", "args", "kwargs", "return_value"})
 
 
 def _formatted(template: object, arguments: object, *, is_celerys: bool = False) -> str:
@@ -336,7 +344,7 @@ def _formatted(template: object, arguments: object, *, is_celerys: bool = False)
         given = (_argument(arguments),)
     try:
         return words % given
-    except Exception as error:
+    except Exception as error:  # a wrong format must not stop what was being told
         return f"{words} (its arguments do not fit: {type(error).__name__})"
 
 

@@ -1,12 +1,12 @@
 """Celery's tasks: thin. Unpack ids, run one stage, do what its verdict asks for.
 
 A task carries ids alone and may be lost, repeated or late: the lease makes a second run a no-op, and
-the tick brings a lost one back.
+the tick brings a lost one back. `throws`: a database that is away is one line in the log, no traceback.
 """
 
 import threading
 import time
-from typing import Any
+from typing import Any, Literal
 
 from celery import Task
 from celery.exceptions import Reject
@@ -28,20 +28,23 @@ _DEAL_EVERY_SECONDS = 0.1
 _AWAY_SECONDS = 1.0
 
 
-@app.task(name=queues.TICK)
+@app.task(name=queues.TICK, throws=(DatabaseUnavailable,))
 def tick() -> None:
     """Beat's task: rescue, deal out what is due, end what is settled, probe held accounts.
 
     Level-triggered: it looks at what there is, so a missed tick, a doubled one or two beats do no harm.
     """
 
-    async def work(parts: Parts) -> tuple[rescue.Rescue, list[str]]:
+    async def work(parts: Parts) -> tuple[rescue.Rescue, int, list[str]]:
         rescued = await rescue.rescue(parts.database)
         for campaign_id in await aggregation.finish(parts.database):
             log.info("campaign finished", campaign_id=str(campaign_id))
-        return rescued, await sending.deal_probes(parts.database)
+        resent_count = await rescue.resend(parts.database, parts.desk.policy)
+        return rescued, resent_count, await sending.deal_probes(parts.database)
 
-    rescued, held_accounts = runtime.run(work)
+    rescued, resent_count, held_accounts = runtime.run(work)
+    if resent_count:
+        log.warning("in doubt and sent again, as their campaigns wish", message_count=resent_count)
     if not rescued.is_quiet:
         log.warning(
             "rescued",
@@ -50,13 +53,14 @@ def tick() -> None:
             failed_count=rescued.failed_count,
             unknown_count=rescued.unknown_count,
             cancelled_batch_count=rescued.cancelled_batch_count,
+            set_aside_count=rescued.set_aside_count,
         )
     _deal()
     for account in held_accounts:
         probe_account.apply_async((account,))
 
 
-@app.task(name=queues.SEND_BATCH)
+@app.task(name=queues.SEND_BATCH, throws=(DatabaseUnavailable,))
 def send_batch(batch_id: int, lease: int) -> None:
     """Hand one dealt batch over."""
     verdict = runtime.run(
@@ -80,7 +84,7 @@ def send_batch(batch_id: int, lease: int) -> None:
         )
 
 
-@app.task(name=queues.POLL_BATCH)
+@app.task(name=queues.POLL_BATCH, throws=(DatabaseUnavailable,))
 def poll_batch(batch_id: int, lease: int) -> None:
     """Ask what became of one dealt batch."""
     polled = runtime.run(
@@ -98,7 +102,7 @@ def poll_batch(batch_id: int, lease: int) -> None:
         )
 
 
-@app.task(name=queues.PROBE_ACCOUNT)
+@app.task(name=queues.PROBE_ACCOUNT, throws=(DatabaseUnavailable,))
 def probe_account(account: str) -> None:
     """Ask whether a held account may go on."""
     if runtime.run(lambda parts: sending.probe_account(parts.database, parts.desk, account)):
@@ -120,6 +124,7 @@ def submit(  # noqa: PLR0913, PLR0917  the public contract names them
     submission_key: str | None = None,
     region: str | None = None,
     phone_column: str = "phone",
+    on_doubt: Literal["hold", "resend"] = "hold",
 ) -> str:
     """Take a campaign in from another service. Gives its id (which Celery ignores; read it by `list`).
 
@@ -140,6 +145,7 @@ def submit(  # noqa: PLR0913, PLR0917  the public contract names them
                 phone_column=phone_column,
                 region=region.upper() if region else None,
                 currency=parts.settings.account(account.lower()).currency,
+                on_doubt=on_doubt,
             ),
             submission.rows_of(recipients),
             batch_size=batching.BATCH_SIZE,

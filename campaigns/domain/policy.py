@@ -1,7 +1,7 @@
 """The numbers the stages work by. Set by the operator, read by `worker.settings`, passed in as values."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from campaigns.domain.backoff import delay_seconds
 from campaigns.domain.provider import Provider, Turn
@@ -44,15 +44,35 @@ class Policy:
     retry: Backoff
 
 
+class Circuit:
+    """Notices that a provider is down: so many requests in a row of which nothing was taken.
+
+    Once it has opened, a single failure opens it again, until a request gets through.
+    """
+
+    def __init__(self, *, threshold: int = 5) -> None:
+        self._threshold = threshold
+        self._failures = 0
+
+    def record(self, *, got_through: bool) -> bool:
+        """Count one request. Gives whether the circuit opens by it."""
+        if got_through:
+            self._failures = 0
+            return False
+        self._failures = min(self._failures + 1, self._threshold)
+        return self._failures == self._threshold
+
+
 @dataclass(frozen=True, slots=True)
 class Account:
     """One account we may speak to: its adapter, whose turn it is to speak, and how many of its batches
-    may be in flight at once (more than its pace can use would only wait).
+    may be in flight at once (more than its pace can use would only wait). `circuit` is this process's.
     """
 
     provider: Provider
     turn: Turn
     in_flight: int
+    circuit: Circuit = field(default_factory=Circuit)
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,15 +49,33 @@ async def holds(database: Database) -> list[Hold]:
     return [Hold(r["account"], r["since"], r["code"], r["reason"]) for r in records]
 
 
-async def deal_probes(database: Database, *, first_seconds: float, max_seconds: float) -> list[str]:
-    """The accounts whose probe is due, each given to one caller: its next probe moves on by backoff."""
+DOWN = "down"
+"""The code of a hold that is not the account's fault: the provider takes nothing."""
+
+
+async def deal_probes(
+    database: Database,
+    *,
+    first_seconds: float,
+    max_seconds: float,
+    down_first_seconds: float,
+    down_max_seconds: float,
+) -> list[str]:
+    """The accounts whose probe is due, each given to one caller: its next probe moves on by backoff,
+    sooner where the provider is merely down.
+    """
     async with database.connection() as connection:
         records = await connection.fetch(
             "UPDATE account_hold SET probe_count = least(probe_count + 1, 1000), probe_at = now() +"
-            " make_interval(secs => least($2, $1 * power(2, least(probe_count + 1, 30))))"
+            " make_interval(secs => CASE WHEN code = $5"
+            " THEN least($4, $3 * power(2, least(probe_count + 1, 30)))"
+            " ELSE least($2, $1 * power(2, least(probe_count + 1, 30))) END)"
             " WHERE account IN (SELECT account FROM account_hold WHERE probe_at <= now()"
             " FOR UPDATE SKIP LOCKED) RETURNING account",
             first_seconds,
             max_seconds,
+            down_first_seconds,
+            down_max_seconds,
+            DOWN,
         )
     return [record["account"] for record in records]

@@ -8,7 +8,7 @@ worker that was frozen past its lease can neither hand over nor overwrite.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from uuid import UUID
 
@@ -357,7 +357,7 @@ async def release(
             return None
         if written:
             await _write(connection, work.batch_id, written)
-        return await let_go(connection, [work.batch_id], how)
+        return await let_go(connection, [work.batch_id], replace(how, crash_count=0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -396,4 +396,4 @@ async def merge_polled(
                 [e.state for e in evidence],
                 [e.provider_state for e in evidence],
             )
-        return await let_go(connection, [work.batch_id], how)
+        return await let_go(connection, [work.batch_id], replace(how, crash_count=0))

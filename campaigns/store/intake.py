@@ -41,6 +41,7 @@ class NewCampaign:
     content_hash: str
     currency: str | None
     give_up_seconds: float
+    on_doubt: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +147,8 @@ class Intake:
                 raise NobodyToSendTo(refused)
             created = await self._connection.fetchval(
                 "INSERT INTO campaign (id, state, name, account, sender_id, text, submission_key,"
-                " content_hash, currency, recipient_count, refused)"
-                " VALUES ($1, 'accepted', $2, $3, $4, $5, $6, $7, $8, $9, $10)"
+                " content_hash, currency, recipient_count, refused, on_doubt)"
+                " VALUES ($1, 'accepted', $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
                 " ON CONFLICT (submission_key) DO NOTHING RETURNING true",
                 campaign.id,
                 campaign.name,
@@ -159,6 +160,7 @@ class Intake:
                 campaign.currency,
                 recipient_count,
                 json.dumps(refused),
+                campaign.on_doubt,
             )
             if not created:
                 # Somebody else committed the same key while we were counting.

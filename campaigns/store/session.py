@@ -24,17 +24,19 @@ _SERVER_SETTINGS = {
 }
 
 
-# What says that the server is not there, as against a statement it refused.
+# What says that the server is away, or cannot just now, as against a statement it refused: the same
+# statement may go well in a moment.
 _AWAY = (
     OSError,
     TimeoutError,
     PoolTimeoutError,
     asyncpg.InterfaceError,
     asyncpg.PostgresConnectionError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.TooManyConnectionsError,
+    asyncpg.PostgresSystemError,  # I/O
+    asyncpg.OperatorInterventionError,  # shutdown, crash, a statement's timeout
+    asyncpg.InsufficientResourcesError,  # disk full, out of memory, too many connections
+    asyncpg.TransactionRollbackError,  # deadlock, serialization
+    asyncpg.LockNotAvailableError,
     asyncpg.InvalidCatalogNameError,
     asyncpg.InvalidAuthorizationSpecificationError,
 )

@@ -10,6 +10,8 @@ from uuid import UUID
 from campaigns.store.session import Connection, Database
 from campaigns.store.tally import Release, let_go
 
+_ASIDE_POLL_SECONDS = 3600.0
+
 
 @dataclass(frozen=True, slots=True)
 class Rescued:
@@ -19,11 +21,15 @@ class Rescued:
     in_doubt_count: int = 0
     failed_count: int = 0
     unknown_count: int = 0
+    set_aside_count: int = 0
 
 
-async def rescue_expired(database: Database, *, limit: int) -> Rescued:
+async def rescue_expired(database: Database, *, limit: int, most_crashes: int) -> Rescued:
     """Take back leases that ran out: `sending` messages were handed over by somebody who never wrote
     the answer down, so they are in doubt; what was not touched is ready again.
+
+    A batch under which `most_crashes` workers in a row ended is set aside: what is still queued in it
+    fails with that reason, its polls come an hour apart, and the others go on.
     """
     async with database.transaction() as connection:
         ids = await _lock_some(
@@ -37,8 +43,67 @@ async def rescue_expired(database: Database, *, limit: int) -> Rescued:
             " WHERE batch_id = ANY($1::bigint[]) AND state = 'sending' RETURNING 1",
             ids,
         )
-        await let_go(connection, ids, Release(trouble="lease ran out"))
-    return Rescued(batch_count=len(ids), in_doubt_count=len(doubted))
+        poisonous = await connection.fetch(
+            "UPDATE batch SET crash_count = crash_count + 1"
+            " WHERE id = ANY($1::bigint[]) AND leased_by IS NOT NULL"
+            " RETURNING id, crash_count >= $2 AS is_poisonous",
+            ids,
+            most_crashes,
+        )
+        aside = [record["id"] for record in poisonous if record["is_poisonous"]]
+        failed = await connection.fetch(
+            "UPDATE message SET state = 'failed', updated_at = now(),"
+            " reason = format('set aside: %s workers in a row ended while working on its batch', $2::text)"
+            " WHERE batch_id = ANY($1::bigint[]) AND state = 'queued' RETURNING 1",
+            aside,
+            str(most_crashes),
+        )
+        others = sorted(set(ids) - set(aside))
+        if others:
+            await let_go(connection, others, Release(trouble="lease ran out"))
+        if aside:
+            how = Release(poll_in_seconds=_ASIDE_POLL_SECONDS, trouble="set aside: it ended its workers")
+            await let_go(connection, aside, how)
+    return Rescued(
+        batch_count=len(ids),
+        in_doubt_count=len(doubted),
+        failed_count=len(failed),
+        set_aside_count=len(aside),
+    )
+
+
+async def resend_doubtful(
+    database: Database, *, limit: int, after_seconds: float, most_attempts: int, give_up_seconds: float
+) -> int:
+    """Queue what is in doubt again, in campaigns that asked for it (`on_doubt = resend`), once it has been
+    in doubt for `after_seconds` and if it was handed over fewer than `most_attempts` times. Gives how many.
+    """
+    async with database.transaction() as connection:
+        ids = await _lock_some(
+            connection,
+            "state IN ('ready', 'tracking') AND in_doubt_count > 0 AND campaign_id IN ("
+            " SELECT id FROM campaign WHERE on_doubt = 'resend' AND finished_at IS NULL"
+            " AND state IN ('accepted', 'running'))"
+            " AND EXISTS (SELECT 1 FROM message m WHERE m.batch_id = batch.id AND m.state = 'in_doubt'"
+            " AND m.attempt < $3 AND m.updated_at <= now() - make_interval(secs => $2))",
+            "id",
+            limit,
+            after_seconds,
+            most_attempts,
+        )
+        if not ids:
+            return 0
+        queued = await connection.fetch(
+            "UPDATE message SET state = 'queued', updated_at = now(),"
+            " reason = 'sent again by the campaign''s wish: ' || coalesce(reason, '')"
+            " WHERE batch_id = ANY($1::bigint[]) AND state = 'in_doubt' AND attempt < $3"
+            " AND updated_at <= now() - make_interval(secs => $2) RETURNING 1",
+            ids,
+            after_seconds,
+            most_attempts,
+        )
+        await let_go(connection, ids, Release(send_in_seconds=0, give_up_in_seconds=give_up_seconds))
+    return len(queued)
 
 
 async def give_up(database: Database, *, limit: int) -> Rescued:

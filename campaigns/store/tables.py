@@ -52,6 +52,7 @@ class Campaign(SQLModel, table=True):
     __tablename__ = "campaign"
     __table_args__ = (
         CheckConstraint("recipient_count >= 0", name="campaign_recipient_count_check"),
+        CheckConstraint("on_doubt IN ('hold', 'resend')", name="campaign_on_doubt_check"),
         CheckConstraint(
             "state NOT IN ('finished', 'failed') OR finished_at IS NOT NULL",
             name="campaign_finished_at_check",
@@ -75,6 +76,9 @@ class Campaign(SQLModel, table=True):
     content_hash: str = Field(sa_column=Column(Text, nullable=False))
     currency: str | None = Field(default=None, sa_column=Column(Text))
     refused: dict[str, int] = Field(sa_column=Column(JSONB, nullable=False))
+    # What becomes of a message in doubt: `hold` waits for evidence, a person or the deadline; `resend`
+    # sends it again after a while, for people who prefer a second text to none.
+    on_doubt: str = Field(sa_column=Column(Text, nullable=False, server_default="hold"))
 
 
 class Refusal(SQLModel, table=True):
@@ -136,6 +140,8 @@ class Batch(SQLModel, table=True):
     message_count: int = Field(sa_column=Column(SmallInteger, nullable=False))
     retry_count: int = Field(sa_column=Column(SmallInteger, nullable=False, server_default="0"))
     poll_count: int = Field(sa_column=Column(SmallInteger, nullable=False, server_default="0"))
+    # Leases in a row that ran out under a worker: a batch that kills its worker is set aside by it.
+    crash_count: int = Field(sa_column=Column(SmallInteger, nullable=False, server_default="0"))
     trouble: str | None = Field(default=None, sa_column=Column(Text))
     # What the provider took: the sum over messages with a provider_message_id.
     cost: Decimal = Field(sa_column=Column(Numeric, nullable=False, server_default="0"))
@@ -212,3 +218,22 @@ class AccountHold(SQLModel, table=True):
     probe_count: int = Field(sa_column=Column(SmallInteger, nullable=False, server_default="0"))
     code: str = Field(sa_column=Column(Text, nullable=False))
     reason: str = Field(sa_column=Column(Text, nullable=False))
+
+
+class Resolution(SQLModel, table=True):
+    """An operator's word on messages in doubt: who said what, when, of how many. Never changed."""
+
+    __tablename__ = "resolution"
+    __table_args__ = (
+        CheckConstraint("word IN ('resend', 'assume_sent')", name="resolution_word_check"),
+        Index("resolution_of_campaign", "campaign_id", "id"),
+    )
+
+    id: int | None = Field(default=None, sa_column=Column(BigInteger, Identity(), primary_key=True))
+    campaign_id: UUID = Field(
+        sa_column=Column(Uuid, ForeignKey("campaign.id", ondelete="CASCADE"), nullable=False)
+    )
+    said_at: datetime = Field(sa_column=_moment(default=True))
+    message_count: int = Field(sa_column=Column(Integer, nullable=False))
+    word: str = Field(sa_column=Column(Text, nullable=False))
+    operator: str = Field(sa_column=Column(Text, nullable=False))

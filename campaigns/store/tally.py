@@ -58,6 +58,7 @@ _RELEASE = f"""{_COUNTED}
         retry_count = coalesce($4::smallint, b.retry_count),
         poll_count = coalesce($5::smallint, b.poll_count),
         trouble = $6,
+        crash_count = coalesce($8::smallint, b.crash_count),
         {_GIVE_UP_AT.format(seconds="$7")}
     FROM t WHERE b.id = t.batch_id
     RETURNING b.state::text AS state
@@ -76,6 +77,7 @@ class Release:
     retry_count: int | None = None
     poll_count: int | None = None
     give_up_in_seconds: float | None = None
+    crash_count: int | None = None
     trouble: str | None = None
 
 
@@ -100,5 +102,6 @@ async def let_go(connection: Connection, batch_ids: Sequence[int], how: Release)
         how.poll_count,
         how.trouble,
         how.give_up_in_seconds,
+        how.crash_count,
     )
     return BatchState(records[0]["state"])

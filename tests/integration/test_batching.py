@@ -4,6 +4,7 @@ Most of these end a dealt batch by hand: what happens between dealing and the en
 """
 
 import asyncio
+import random
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -24,6 +25,7 @@ from campaigns.store import batch as batches
 from campaigns.store.batch import Dealt
 from campaigns.store.session import Database
 from tests.conftest import POLICY, MakeDesk, open_database
+from tests.integration.test_submission import waiting
 from tests.river import phones, submit
 
 FREE = 1000
@@ -107,17 +109,25 @@ async def test_a_small_campaign_gets_the_first_place_a_large_one_leaves(database
 
 
 async def test_twenty_campaigns_progress_together(database: Database) -> None:
-    """Round after round no campaign is more than one batch ahead of another."""
-    campaigns = [await campaign_of(database, 6) for _ in range(20)]
-    rounds = 0
-    while dealt := await deal(database, in_flight=50):
+    """Round after round no campaign gets more than one batch more than another."""
+    campaigns = [await campaign_of(database, 12) for _ in range(20)]
+    for _ in range(4):
+        dealt = await deal(database, in_flight=50)
         shares = Counter(await whose(database, dealt))
-        left = [c for c in campaigns if (await aggregation.status(database, c)).totals]
-        assert max(shares.values()) - min(shares[c] for c in left if shares[c] or rounds < 2) <= 1
+        assert {shares[c] for c in campaigns} == {2, 3}
         await end(database, dealt)
-        rounds += 1
 
-    assert rounds == 3  # 120 batches, 50 at a time
+
+async def test_twenty_campaigns_keep_their_shares_while_batches_end_one_by_one(database: Database) -> None:
+    """Whose batch ends gets the place: nobody's share of what is in flight grows."""
+    campaigns = [await campaign_of(database, 12) for _ in range(20)]
+    flight = await deal(database, in_flight=40)
+    for place in random.Random(7).choices(range(40), k=50):
+        await end(database, [flight.pop(place)])
+        flight += await deal(database, in_flight=40)
+        assert len(flight) == 40
+
+    assert Counter(await whose(database, flight)) == dict.fromkeys(campaigns, 2)
 
 
 async def test_campaigns_share_the_places_evenly_while_they_last(database: Database) -> None:
@@ -263,7 +273,7 @@ async def test_two_dealers_exceed_the_bound_by_no_more_than_what_came_in_between
             await holding.execute("BEGIN")
             await holding.execute("SELECT 1 FROM campaign WHERE id = $1 FOR UPDATE", old)
             first = group.create_task(deal(dealers[0], in_flight=10))
-            await waits_for_a_lock(database)  # it has locked its batches, and waits to say "running"
+            await waiting(database, count=1)  # it has locked its batches, and waits to say "running"
             new = await campaign_of(database, 2)
             second = await deal(dealers[1], in_flight=10)
             await holding.execute("COMMIT")
@@ -275,15 +285,6 @@ async def test_two_dealers_exceed_the_bound_by_no_more_than_what_came_in_between
     assert set(await whose(database, second)) <= {new}
     assert sum((await in_flight(database)).values()) <= 12
     assert await deal(database, in_flight=10) == []
-
-
-async def waits_for_a_lock(database: Database) -> None:
-    async with asyncio.timeout(60), database.connection() as connection:
-        while not await connection.fetchval(
-            "SELECT true FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-            " AND datname = current_database()"
-        ):
-            await asyncio.sleep(0.02)
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

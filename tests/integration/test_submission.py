@@ -581,12 +581,13 @@ async def test_the_same_key_and_content_is_the_same_campaign_and_other_content_a
 
     again = await submit(database, rows, text="Hi {name}", submission_key="k", name="another name")
     assert again == TakenIn(first.id, False, 1, {"no_region": 1})
-    for other in (
+    others: list[dict[str, Any]] = [
         {"text": "Hi {name}!"},
         {"sender_id": "Other"},
         {"account": "second"},
         {"region": "LT"},
-    ):
+    ]
+    for other in others:
         with pytest.raises(SubmissionKeyConflict, match=str(first.id)):
             await submit(database, rows, **({"text": "Hi {name}", "submission_key": "k"} | other))
     for other_rows in (
@@ -805,7 +806,7 @@ async def test_rows_that_break_off_leave_nothing(
         yield from enumerate(phones(7_000), 2)
         raise trouble
 
-    with pytest.raises(raised, match="Input/output error|x"):
+    with pytest.raises(raised, match=r"Input/output error|x"):
         await take_in(database, rows())
 
     await assert_nothing_is_stored(database)

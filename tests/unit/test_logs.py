@@ -432,6 +432,16 @@ def test_causes_groups_and_rings_of_causes_are_told() -> None:
     assert "suppressed" not in failed(hidden)
 
 
+def test_warnings_go_the_same_way() -> None:
+    def act(_: object) -> None:
+        # As the interpreter itself would, past the filter that makes warnings errors here.
+        warnings.showwarning("coroutine 'x' was never awaited", RuntimeWarning, "file.py", 3)
+
+    line = written(act)
+    assert (line["logger"], line["level"]) == ("py.warnings", "warning")
+    assert line["event"].startswith("file.py:3: RuntimeWarning: coroutine 'x' was never awaited")
+
+
 async def test_asyncio_s_own_complaints_come_out_clean() -> None:
     stream = io.StringIO()
     loop = asyncio.get_running_loop()
@@ -456,8 +466,18 @@ class Unwritable:
         raise RuntimeError("Hello +37060012345")
 
 
+class Changing(dict[str, int]):
+    """As a dict that another thread changes meanwhile."""
+
+    def items(self) -> Any:
+        raise RuntimeError("dictionary changed size during iteration")
+
+
 def test_what_cannot_be_written_is_said_so() -> None:
     assert value(Unwritable()) == "<Unwritable that cannot be written: RuntimeError>"
+    assert value([Changing(a=1)]) == ["<Changing that cannot be written: RuntimeError>"]
+    assert value(10**5000) == "<int that cannot be written: ValueError>"
+    assert value("a\udc80b") == "a\\udc80b"
     wrong = "%d of %s"
     for act in (
         lambda log: log.info(wrong, "Hello"),

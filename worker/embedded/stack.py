@@ -59,7 +59,8 @@ def servers(data_dir: Path, *, want_postgres: bool = True, want_redis: bool = Tr
     Raises EmbeddedUnavailable, in one sentence: not installed, not startable, directory unusable.
     Promises: any number of commands, threads and nested uses at once; the last to leave stops all, also
     what a killed command left behind; KeyboardInterrupt at any moment leaves neither process nor half
-    state. A process forked inside neither counts as a user nor stops anything at its end.
+    state. (A SIGTERM that Python does not handle is a kill: the servers stay for the next user.) A process
+    forked inside neither counts as a user nor stops anything at its end.
     """
     stay = _Stay(data_dir)
     atexit.register(stay.leave)  # for a Ctrl-C that falls between two instructions of a `with` statement
@@ -215,7 +216,8 @@ def _socket_dir(name: str) -> Path:
     longest = f".s.PGSQL.{PORT}"
     for base in (tempfile.gettempdir(), "/tmp"):  # noqa: S108  the directory in it is checked to be ours
         path = Path(base).resolve() / name
-        if len(os.fsencode(path / longest)) <= _LONGEST_SOCKET_BYTES:
+        # Clients and server take the directory for a list of several when a comma is in it.
+        if len(os.fsencode(path / longest)) <= _LONGEST_SOCKET_BYTES and not set(str(path)) & {",", '"'}:
             break
     return path
 

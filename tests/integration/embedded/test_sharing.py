@@ -6,6 +6,7 @@ import importlib.util
 import os
 import signal
 import stat
+import tempfile
 from pathlib import Path
 
 import asyncpg
@@ -115,6 +116,32 @@ def test_ctrl_c_in_the_terminal_that_started_them_does_not_reach_them(grown_dir:
             starter.wait(DEADLINE_SECONDS)
             assert (pid_of(grown_dir), pid_of(grown_dir, "redis-server")) == before
             assert running(grown_dir) is not None
+
+
+def test_commands_with_another_tmpdir_find_the_same_servers(
+    grown_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with servers(grown_dir) as here:
+        assert tmp_path.resolve() in socket_dir(here).parents
+        monkeypatch.undo()
+        assert running(grown_dir) == here
+        with servers(grown_dir) as same:
+            assert same == here
+    (grown_dir / "sockets").symlink_to(tmp_path / "gone" / socket_dir(here).name)  # left by a crash
+    with servers(grown_dir) as elsewhere:
+        assert socket_dir(elsewhere) != socket_dir(here)
+
+
+@pytest.mark.parametrize("tmpdir", ["long" * 25, "a,b", 'a"b'])
+def test_a_tmpdir_no_socket_may_lie_in_is_passed_over(
+    grown_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tmpdir: str
+) -> None:
+    (tmp_path / tmpdir).mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / tmpdir))
+    with servers(grown_dir) as urls:
+        remember(urls, "reached")
+        assert tmp_path not in socket_dir(urls).parents
 
 
 @needs_proc

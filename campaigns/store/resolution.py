@@ -1,0 +1,100 @@
+"""An operator's word on messages in doubt, carried out and recorded in one transaction."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from campaigns.domain.errors import NotAllowed, NotFound
+from campaigns.store.session import Database
+from campaigns.store.tally import Release, let_go, recount
+
+Word = Literal["resend", "assume_sent"]
+
+_BATCHES_A_ROUND = 200
+
+_MOVE = """
+    UPDATE message SET updated_at = now(),
+        state = CASE WHEN $4 = 'resend' THEN 'queued'::message_state ELSE 'unknown' END,
+        reason = CASE WHEN $4 = 'resend' THEN 'to be sent again, says ' ELSE 'assumed sent, says ' END || $3
+    WHERE batch_id = ANY($1::bigint[]) AND state = 'in_doubt' AND ($2::text IS NULL OR phone = $2)
+    RETURNING 1
+"""
+# `queued`: the one way back from doubt to the queue, and only by a person's word. `unknown`: settled
+# without a word from the provider; a late receipt may still raise it.
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One recorded word."""
+
+    said_at: datetime
+    operator: str
+    word: str
+    message_count: int
+
+
+async def resolve(
+    database: Database,
+    campaign_id: UUID,
+    word: Word,
+    *,
+    phone: str | None,
+    operator: str,
+    give_up_seconds: float,
+) -> int:
+    """Carry an operator's word out on the campaign's messages in doubt (or the one number's), and record
+    it. Gives how many messages it moved. Raises NotFound, NotAllowed.
+    """
+    moved_count, after = 0, 0
+    while True:
+        async with database.transaction() as connection:
+            state = await connection.fetchval("SELECT state::text FROM campaign WHERE id = $1", campaign_id)
+            if state is None:
+                raise NotFound(f"there is no campaign {campaign_id}; see: campaigns list")
+            if word == "resend" and state == "cancelled":
+                raise NotAllowed(f"campaign {campaign_id} is cancelled; nothing of it is sent again")
+            batches = await connection.fetch(
+                "SELECT id, state::text AS state FROM batch WHERE campaign_id = $1 AND in_doubt_count > 0"
+                " AND id > $2 ORDER BY id LIMIT $3 FOR NO KEY UPDATE",
+                campaign_id,
+                after,
+                _BATCHES_A_ROUND,
+            )
+            ids = [batch["id"] for batch in batches]
+            moved = await connection.fetch(_MOVE, ids, phone, operator, word)
+            # A batch under lease keeps it: whoever works on it puts it where it belongs at the end.
+            leased = [batch["id"] for batch in batches if batch["state"] == "leased"]
+            free = [batch["id"] for batch in batches if batch["state"] != "leased"]
+            give_up_in = give_up_seconds if word == "resend" else None
+            if leased:
+                await recount(connection, leased, give_up_in_seconds=give_up_in)
+            if free:
+                send_in = 0.0 if word == "resend" else None
+                await let_go(
+                    connection, free, Release(send_in_seconds=send_in, give_up_in_seconds=give_up_in)
+                )
+            if moved:
+                await connection.execute(
+                    "INSERT INTO resolution (campaign_id, word, operator, message_count)"
+                    " VALUES ($1, $2, $3, $4)",
+                    campaign_id,
+                    word,
+                    operator,
+                    len(moved),
+                )
+        moved_count += len(moved)
+        if len(ids) < _BATCHES_A_ROUND:
+            return moved_count
+        after = ids[-1]
+
+
+async def said(database: Database, campaign_id: UUID) -> list[Said]:
+    """What operators said of a campaign, oldest first."""
+    async with database.connection() as connection:
+        records = await connection.fetch(
+            "SELECT said_at, operator, word, message_count FROM resolution"
+            " WHERE campaign_id = $1 ORDER BY id",
+            campaign_id,
+        )
+    return [Said(r["said_at"], r["operator"], r["word"], r["message_count"]) for r in records]
