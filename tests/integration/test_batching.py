@@ -25,6 +25,7 @@ from campaigns.store import batch as batches
 from campaigns.store.batch import Dealt
 from campaigns.store.session import Database
 from tests.conftest import POLICY, MakeDesk, open_database
+from tests.integration.rows import query, run_out
 from tests.integration.test_submission import waiting
 from tests.river import phones, submit
 
@@ -46,11 +47,12 @@ async def deal(
 
 async def whose(database: Database, dealt: Sequence[Dealt]) -> list[UUID]:
     """The campaign of each dealt batch."""
-    async with database.connection() as connection:
-        records = await connection.fetch(
-            "SELECT id, campaign_id FROM batch WHERE id = ANY($1::bigint[])", [one.batch_id for one in dealt]
-        )
-    campaigns = {record["id"]: record["campaign_id"] for record in records}
+    rows = await query(
+        database,
+        "SELECT id, campaign_id FROM batch WHERE id = ANY($1::bigint[])",
+        [one.batch_id for one in dealt],
+    )
+    campaigns = {row["id"]: row["campaign_id"] for row in rows}
     return [campaigns[one.batch_id] for one in dealt]
 
 
@@ -66,21 +68,21 @@ async def end(database: Database, dealt: Sequence[Dealt]) -> None:
 
 async def change(database: Database, setting: str, dealt: Sequence[Dealt] | None = None) -> None:
     """Change some batches, or all, by hand."""
-    async with database.connection() as connection:
-        await connection.execute(
-            f"UPDATE batch SET {setting} WHERE $1::bigint[] IS NULL OR id = ANY($1)",  # noqa: S608  the test's own
-            None if dealt is None else [one.batch_id for one in dealt],
-        )
+    await query(
+        database,
+        f"UPDATE batch SET {setting} WHERE $1::bigint[] IS NULL OR id = ANY($1)",  # noqa: S608  the test's own
+        None if dealt is None else [one.batch_id for one in dealt],
+    )
 
 
-async def in_flight(database: Database) -> Counter[str]:
+async def in_flight(database: Database) -> dict[str, int]:
     """How many batches are under lease, by account."""
-    async with database.connection() as connection:
-        records = await connection.fetch(
-            "SELECT c.account, count(*) AS n FROM batch b JOIN campaign c ON c.id = b.campaign_id"
-            " WHERE b.state = 'leased' GROUP BY c.account"
-        )
-    return Counter({record["account"]: record["n"] for record in records})
+    rows = await query(
+        database,
+        "SELECT c.account, count(*) AS n FROM batch b JOIN campaign c ON c.id = b.campaign_id"
+        " WHERE b.state = 'leased' GROUP BY c.account",
+    )
+    return {row["account"]: row["n"] for row in rows}
 
 
 async def state(database: Database, campaign_id: UUID) -> CampaignState:
@@ -183,13 +185,13 @@ async def test_polls_too_are_dealt_by_turn_and_by_when_they_are_due(database: Da
 
     dealt = await deal_polls(2)
     assert set(await whose(database, dealt)) == {large, small}
-    async with database.connection() as connection:
-        numbers = await connection.fetch(
-            "SELECT number FROM batch WHERE id = ANY($1::bigint[]) AND campaign_id = $2",
-            [one.batch_id for one in dealt],
-            large,
-        )
-    assert [record["number"] for record in numbers] == [4]
+    numbers = await query(
+        database,
+        "SELECT number FROM batch WHERE id = ANY($1::bigint[]) AND campaign_id = $2",
+        [one.batch_id for one in dealt],
+        large,
+    )
+    assert numbers == [{"number": 4}]
     assert await deal_polls(2) == []
     assert len(await deal_polls(3)) == 1
 
@@ -306,8 +308,7 @@ async def test_every_deal_is_full_fair_and_within_its_bounds(
     """Whatever is due and in flight: no bound is passed, no place stays empty that somebody could use, and
     nobody gets another batch while somebody of the same account with less in flight waits.
     """
-    async with database.connection() as connection:
-        await connection.execute("TRUNCATE campaign, batch, message, refusal")
+    await query(database, "TRUNCATE campaign, batch, message CASCADE")
     of_account = {"a": of_a, "b": of_b}
     account_of = {await campaign_of(database, size, account=account): account for account, size in sizes}
     ready = Counter({c: size for c, (_, size) in zip(account_of, sizes, strict=True)})
@@ -360,8 +361,7 @@ async def test_a_cancelled_campaign_is_polled_and_not_sent(database: Database, m
     desk = make_desk()
     campaign_id = await half_sent(database, desk)
     # Cancelled by somebody who died before the queued messages were swept: the state alone must do.
-    async with database.connection() as connection:
-        await connection.execute("UPDATE campaign SET state = 'cancelled'")
+    await query(database, "UPDATE campaign SET state = 'cancelled'")
 
     assert await batching.deal_sending(database, desk) == []
     assert len(await batching.deal_polling(database, desk)) == 1
@@ -414,8 +414,7 @@ async def test_a_campaign_runs_from_its_first_deal_on(database: Database, make_d
 async def test_what_is_over_is_not_dealt(database: Database, make_desk: MakeDesk) -> None:
     await campaign_of(database, 1)
     await change(database, "poll_at = now()")
-    async with database.connection() as connection:
-        await connection.execute("UPDATE campaign SET finished_at = now(), state = 'finished'")
+    await query(database, "UPDATE campaign SET finished_at = now(), state = 'finished'")
 
     assert await batching.deal_sending(database, make_desk()) == []
     assert await batching.deal_polling(database, make_desk()) == []
@@ -427,7 +426,7 @@ async def test_a_lease_dealt_anew_has_a_higher_number_and_the_old_one_is_worth_n
     desk = make_desk()
     await campaign_of(database, 1)
     (lost,) = await batching.deal_sending(database, desk)
-    await change(database, "leased_until = now() - interval '1 second'")
+    await run_out(database)
     await rescue.rescue(database)
     (again,) = await batching.deal_sending(database, desk)
 

@@ -73,7 +73,7 @@ def said(*words: tuple[str, MessageState | str]) -> Answers:
     return Answers([Receipt(i, w if isinstance(w, MessageState) else None, str(w)) for i, w in words])
 
 
-# --- merging -----------------------------------------------------------------------------------------
+# --- merging ---
 
 
 @st.composite
@@ -117,7 +117,8 @@ async def hold_by_force(database: Database) -> PollingWork:
     (row,) = await query(
         database,
         "UPDATE batch SET state = 'leased', lease = lease + 1, leased_for = 'polling',"
-        " leased_by = 'worker-1', leased_until = now() + interval '1 minute' RETURNING id, lease, campaign_id, poll_count",
+        " leased_by = 'worker-1', leased_until = now() + interval '1 minute'"
+        " RETURNING id, lease, campaign_id, poll_count",
     )
     return PollingWork(row["id"], row["lease"], row["campaign_id"], "main", row["poll_count"], {})
 
@@ -245,7 +246,7 @@ async def test_a_batch_that_still_has_something_to_send_goes_back_to_be_sent(
     assert await states(database) == [DELIVERED, MessageState.QUEUED]
 
 
-# --- when to ask again ---------------------------------------------------------------------------------
+# --- when to ask again ---
 
 
 async def test_questions_come_ever_more_rarely(database: Database, make_desk: MakeDesk) -> None:
@@ -370,7 +371,7 @@ async def test_an_account_this_worker_does_not_know_is_left_to_others(
     assert (await batch_rows(database))[0]["poll_in"] == about(60)
 
 
-# --- who may write -----------------------------------------------------------------------------------------
+# --- who may write ---
 
 
 async def test_only_the_first_to_take_the_lease_up_asks(database: Database, make_desk: MakeDesk) -> None:
@@ -457,7 +458,7 @@ async def test_a_poll_stopped_anywhere_leaves_all_or_nothing(database: Database,
     assert found == {(A, A, "tracking"), (DELIVERED, DELIVERED, "done")}
 
 
-# --- to its end ----------------------------------------------------------------------------------------
+# --- to its end ---
 
 
 async def pause(database: Database, campaign_id: Any) -> None:

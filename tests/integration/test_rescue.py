@@ -54,7 +54,7 @@ def accepted(position: int) -> Written:
     return Written(position, A, provider_message_id=f"id-{position}")
 
 
-# --- leases that ran out -------------------------------------------------------------------------------
+# --- leases that ran out ---
 
 
 async def test_a_quiet_round_changes_nothing(database: Database) -> None:
@@ -182,7 +182,7 @@ async def test_only_the_clock_of_the_database_decides(
     assert await rescue.rescue(database) == Rescue(1, 1, 0, 0, 0)
 
 
-# --- at the same moment ------------------------------------------------------------------------------------
+# --- at the same moment ---
 
 
 @pytest.mark.parametrize("is_last", [True, False], ids=["the last answer", "one in the middle"])
@@ -213,7 +213,7 @@ async def test_rescue_and_a_living_worker_never_both_have_their_way(
         async def rescues(wait: int = chance.randrange(12)) -> int:
             for _ in range(wait):
                 await asyncio.sleep(0)
-            return (await sweep.rescue_expired(database, limit=10)).in_doubt_count
+            return (await sweep.rescue_expired(database, limit=10, most_crashes=1000)).in_doubt_count
 
         is_written, *doubted = await asyncio.gather(write(), rescues(), rescues())
         (first, second), tallies = await states(database, work.batch_id), await wrong_tallies(database)
@@ -244,7 +244,7 @@ async def test_a_lease_is_renewed_or_taken_back_never_both(database: Database) -
         async def rescues() -> int:
             while (await batch_rows_of(database, work.batch_id))["lease_in"] > 0:  # noqa: B023  awaited here
                 continue
-            return (await sweep.rescue_expired(database, limit=10)).batch_count
+            return (await sweep.rescue_expired(database, limit=10, most_crashes=1000)).batch_count
 
         async def begins(wait: float = chance.random() / 100) -> bool:
             await asyncio.sleep(wait)
@@ -335,7 +335,7 @@ async def test_a_rescuer_stopped_anywhere_leaves_all_or_nothing(database: Databa
     assert left == {(S, Q, Q, "leased"), (D, Q, Q, "ready")}
 
 
-# --- deadlines -------------------------------------------------------------------------------------------------
+# --- deadlines ---
 
 
 async def test_at_the_deadline_every_message_settles(database: Database, make_desk: MakeDesk) -> None:
@@ -403,7 +403,7 @@ async def test_a_dead_workers_batch_past_its_deadline_is_settled_in_one_round(da
     assert await states(database) == [U, F, F]
 
 
-# --- cancelled campaigns -------------------------------------------------------------------------------------------
+# --- cancelled campaigns ---
 
 
 async def test_a_cancelled_campaign_is_cleared_also_where_it_was_in_flight(
@@ -425,14 +425,14 @@ async def test_a_cancelled_campaign_is_cleared_also_where_it_was_in_flight(
     assert await rescue.rescue(database) == QUIET
 
 
-# --- bounds --------------------------------------------------------------------------------------------------------
+# --- bounds ---
 
 
 async def test_every_round_is_bounded_and_the_next_goes_on(database: Database, make_desk: MakeDesk) -> None:
     taken = await submit(database, phones(5), batch_size=1)
     await batching.deal_sending(database, make_desk())
     await run_out(database)
-    leases = [(await sweep.rescue_expired(database, limit=2)).batch_count for _ in range(4)]
+    leases = [(await sweep.rescue_expired(database, limit=2, most_crashes=9)).batch_count for _ in range(4)]
     await query(database, "UPDATE campaign SET state = 'cancelled'")
     cancelled = [await sweep.cancel_queued(database, limit=2, campaign_id=taken.id) for _ in range(4)]
     await query(database, "UPDATE message SET state = 'accepted', attempt = 1")
@@ -456,9 +456,9 @@ async def test_the_oldest_leases_and_deadlines_come_first(database: Database, ma
         second["id"],
     )
 
-    await sweep.rescue_expired(database, limit=1)
+    await sweep.rescue_expired(database, limit=1, most_crashes=9)
     assert [row["state"] for row in await batch_rows(database)] == ["leased", "ready", "leased"]
-    await sweep.rescue_expired(database, limit=2)
+    await sweep.rescue_expired(database, limit=2, most_crashes=9)
     await sweep.give_up(database, limit=1)
     assert [row["state"] for row in await batch_rows(database)] == ["ready", "ready", "done"]
     assert third["id"] > second["id"]

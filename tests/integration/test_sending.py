@@ -44,7 +44,7 @@ from tests.river import phones, submit
 Q, S, D, A = MessageState.QUEUED, MessageState.SENDING, MessageState.IN_DOUBT, MessageState.ACCEPTED
 
 
-# --- the intent ------------------------------------------------------------------------------------
+# --- the intent ---
 
 
 async def test_the_intent_is_committed_before_the_request_leaves(
@@ -92,7 +92,7 @@ async def test_each_request_has_its_own_intent_and_its_own_outcome(
     assert (verdict.state, verdict.handed_over_count) == (BatchState.TRACKING, 4)
 
 
-# --- what becomes of each outcome --------------------------------------------------------------------
+# --- what becomes of each outcome ---
 
 
 @dataclass(frozen=True)
@@ -343,7 +343,7 @@ async def test_the_deadline_moves_on_only_when_something_was_handed_over(
     assert sent(stub) == ["a", "a", "b", "b"]
 
 
-# --- the account ---------------------------------------------------------------------------------------
+# --- the account ---
 
 
 async def test_account_trouble_stops_every_campaign_of_the_account_and_no_other(
@@ -386,7 +386,7 @@ async def test_account_trouble_stops_every_campaign_of_the_account_and_no_other(
     assert sent(poor) == ["c", "a", "a", "b", "d"]
 
 
-# --- who may hand over, who may write ------------------------------------------------------------------
+# --- who may hand over, who may write ---
 
 
 async def take_up(database: Database, worker: str = "worker-1", lease_seconds: float = 60) -> SendingWork:

@@ -39,7 +39,7 @@ from tests.river import phones, submit
 Q, S, D, A = MessageState.QUEUED, MessageState.SENDING, MessageState.IN_DOUBT, MessageState.ACCEPTED
 
 
-# --- adapters that break their contract, pace, time to leave -----------------------------------------------
+# --- adapters that break their contract, pace, time to leave ---
 
 
 async def test_the_time_to_leave_keeps_room_for_the_answer_and_for_writing_it_down(
@@ -209,7 +209,7 @@ async def test_an_account_this_worker_does_not_know_is_left_to_others(
     assert len(await batching.deal_sending(database, make_desk())) == 0
 
 
-# --- the database goes away -----------------------------------------------------------------------------
+# --- the database goes away ---
 
 
 @pytest.fixture
@@ -393,7 +393,7 @@ async def test_a_database_that_stays_away_leaves_doubt(
     assert (await rescue.rescue(database)).in_doubt_count == 2
 
 
-# --- the worker goes away ---------------------------------------------------------------------------------
+# --- the worker goes away ---
 
 
 async def test_a_worker_stopped_in_a_hand_over_leaves_doubt(database: Database, make_desk: MakeDesk) -> None:

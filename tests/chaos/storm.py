@@ -1,0 +1,224 @@
+"""What every scenario shares: a stack of its own to break, and one judge at the end.
+
+The judge's question: does every message add up, and was any sent twice? The simulator's ledger is the
+truth; what we say is held against it.
+"""
+
+import json
+import os
+import random
+import signal
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+from redis import Redis
+
+from campaigns.domain.states import SETTLED
+from tests.acceptance.processes import Stack, ledger_counts, post_fault
+from tests.waiting import wait_until
+from worker.embedded.stack import ServerUrls, servers
+
+RECIPIENTS = int(os.environ.get("CHAOS_RECIPIENTS", "5000"))
+SEED = int(os.environ.get("CHAOS_SEED", "1"))
+
+# Reached the provider, whatever came of it; `unknown` is what doubt becomes at the deadline.
+_TAKEN = {"accepted", "sent", "buffered", "expired", "undelivered", "delivered", "read"}
+
+
+@dataclass
+class Judgement:
+    """What a scenario found; asserted by `Storm.judge`, printed for the README's table."""
+
+    recipient_count: int
+    lost: list[str] = field(default_factory=list)  # neither settled nor in doubt, or not known to us
+    twice: list[str] = field(default_factory=list)  # in the ledger more than once
+    in_doubt_count: int = 0
+    totals: Mapping[str, int] = field(default_factory=dict)
+
+
+class Storm(Stack):
+    """A stack with servers of its own, workers by number, and ways to hurt them."""
+
+    def __init__(self, directory: Path, urls: ServerUrls, settings: Mapping[str, str]) -> None:
+        super().__init__(directory, settings)
+        self.urls = urls
+        self.random = random.Random(SEED)
+        self.url = ""
+        self.rows: list[dict[str, str]] = []
+        self.of_account: dict[str, str] = {}  # said of an account, once there is one
+
+    # --- setting out -----------------------------------------------------------------------------
+
+    def begin(self, *, workers: int = 2, beats: int = 1, simulator: tuple[str, ...] = ()) -> None:
+        """Start the simulator, workers and beats."""
+        self.url = self.simulator("--delivery-seconds", "1", *simulator)
+        self.settings |= self.of_account
+        for number in range(workers):
+            self.worker(f"worker-{number}")
+        for number in range(beats):
+            self.beat(f"beat-{number}")
+
+    def submit(self, count: int = RECIPIENTS, *more: str, first: int = 0, texts: int = 1) -> str:
+        """Submit `count` recipients of no special fate, with `texts` different texts. Gives the id."""
+        rows = [
+            {"phone": f"+3706{(first + n) // 80:05d}{(first + n) % 80:02d}", "name": f"N{n % texts}"}
+            for n in range(count)
+        ]
+        self.rows += rows
+        lines = "".join(f"{row['phone']},{row['name']}\n" for row in rows)
+        return str(
+            self.json(
+                "submit",
+                "-",
+                "--account",
+                "main",
+                "--text",
+                "Hi {name}",
+                *more,
+                stdin=f"phone,name\n{lines}".encode(),
+            )["id"]
+        )
+
+    def fault(self, kind: str, endpoint: str = "send", **more: Any) -> None:
+        """Ask the simulator to misbehave."""
+        post_fault(self.url, {"endpoint": endpoint, "kind": kind, **more})
+
+    # --- hurting -----------------------------------------------------------------------------------
+
+    def signal_process(self, name: str, number: signal.Signals) -> None:
+        """Send a signal to a process that stays ours."""
+        self._processes[name].send_signal(number)
+
+    def kill(self, name: str) -> None:
+        """kill -9, and reap."""
+        process = self._processes.pop(name)
+        process.kill()
+        process.wait()
+
+    def redis(self) -> Redis:
+        """A client of the storm's Redis."""
+        return Redis.from_url(self.urls.redis_client_url)
+
+    # --- looking ------------------------------------------------------------------------------------
+
+    async def sql(self, query: str, *arguments: Any) -> list[asyncpg.Record]:
+        """Ask the database."""
+        connection = await asyncpg.connect(self.settings["DATABASE_URL"])
+        try:
+            return list(await connection.fetch(query, *arguments))
+        finally:
+            await connection.close()
+
+    def accepted_count(self) -> int:
+        """How many messages the provider has accepted."""
+        return sum(ledger_counts(self.url).values())
+
+    def totals(self, campaign_id: str) -> dict[str, int]:
+        """The campaign's totals now."""
+        return dict(self.json("status", campaign_id)["totals"])
+
+    def logs_hold(self, words: str) -> int:
+        """How often some worker's log holds these words."""
+        return sum(path.read_text().count(words) for path in self.directory.glob("worker*.log"))
+
+    def quiet(self, campaign_id: str, *, seconds: float = 120.0) -> dict[str, int]:
+        """Wait until every message is settled or in doubt, and give the totals."""
+
+        def look() -> dict[str, int] | None:
+            totals = self.totals(campaign_id)
+            open_count = sum(
+                n for state, n in totals.items() if state not in SETTLED and state not in {"in_doubt"}
+            )
+            return totals if open_count == 0 else None
+
+        return wait_until(look, "every message is settled or in doubt", seconds=seconds, every=0.5)
+
+    # --- judging ------------------------------------------------------------------------------------
+
+    async def judge(self, *campaign_ids: str) -> Judgement:
+        """The one question. Call it when the campaigns are quiet."""
+        ledger = ledger_counts(self.url)
+        lines = {line["phone"][1:]: line for each in campaign_ids for line in self.export(each)}
+        totals: Counter[str] = Counter()
+        for each in campaign_ids:
+            totals.update(self.totals(each))
+        found = Judgement(len(self.rows), totals=dict(totals))
+        found.twice = [phone for phone, count in ledger.items() if count > 1]
+        doubtful = {
+            phone
+            for phone, line in lines.items()
+            if line["state"] == "in_doubt" or (line["state"] == "unknown" and not line["provider_message_id"])
+        }
+        found.in_doubt_count = len(doubtful)
+        taken = {phone for phone, line in lines.items() if line["provider_message_id"]}
+        submitted = {row["phone"][1:] for row in self.rows}
+        found.lost = sorted(
+            (submitted - set(lines))  # forgotten
+            | (set(ledger) - taken - doubtful)  # the provider has it, and we do not know
+            | (taken - set(ledger))  # we say so, and the provider does not
+            | {p for p, line in lines.items() if line["state"] not in SETTLED | {"in_doubt"}}
+        )
+        rows = await self.sql("SELECT m.state::text AS state, count(*) AS n FROM message m GROUP BY 1")
+        recounted = {row["state"]: row["n"] for row in rows}
+        print(  # noqa: T201  `pytest -s` and the README's table want it
+            json.dumps(
+                {
+                    "recipients": found.recipient_count,
+                    "lost": len(found.lost),
+                    "twice": len(found.twice),
+                    "in_doubt": found.in_doubt_count,
+                }
+            )
+        )
+        assert found.twice == [], f"{len(found.twice)} sent twice"
+        assert found.lost == [], f"{len(found.lost)} lost"
+        assert {state: n for state, n in totals.items() if n} == recounted, "tallies differ from a recount"
+        assert sum(totals.values()) == found.recipient_count
+        return found
+
+
+@contextmanager
+def storm(folder: Path, **settings: str) -> Iterator[Storm]:
+    """A storm with servers of its own, which it may break; everything ends with the block."""
+    with servers(folder / "servers") as urls:
+        raging = Storm(
+            folder,
+            urls,
+            {
+                "DATABASE_URL": urls.database_url,
+                "REDIS_URL": urls.redis_url,
+                "DATA_DIR": str(folder / "servers"),
+                "LEASE_SECONDS": "13",
+                "POLL__FIRST_SECONDS": "1",
+                "POLL__MAX_SECONDS": "3",
+                "POLL__GIVE_UP_SECONDS": "600",
+                "RETRY__FIRST_SECONDS": "0.5",
+                "RETRY__MAX_SECONDS": "3",
+                "LOG_FORMAT": "json",
+                **{name: value for name, value in settings.items() if not name.startswith("ACCOUNTS__")},
+            },
+        )
+        raging.of_account = {"ACCOUNTS__MAIN__TIMEOUT_SECONDS": "3"} | {
+            name: value for name, value in settings.items() if name.startswith("ACCOUNTS__")
+        }
+        raging.run("migrate")
+        try:
+            yield raging
+        finally:
+            for process in raging._processes.values():
+                process.send_signal(signal.SIGCONT)  # a stopped process cannot end
+            raging.end()
+
+
+def meanwhile(storm_: Storm, campaign_id: str, hurt: Callable[[], None], *, times: int) -> int:
+    """Hurt again and again while the campaign still has something queued. Gives how often it did."""
+    done = 0
+    while done < times and storm_.totals(campaign_id)["queued"] > 0:
+        hurt()
+        done += 1
+    return done

@@ -1,0 +1,181 @@
+"""Accounts on hold: by trouble, by a provider that is down; lifted by a probe or by a person."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from campaigns import sending
+from campaigns.domain.errors import DatabaseUnavailable, ProviderRefused
+from campaigns.domain.provider import Money
+from campaigns.providers.stub import Stub
+from campaigns.store import account as accounts
+from campaigns.store.session import Database
+from tests.conftest import MakeDesk, open_database
+from tests.integration.proxy import link
+from tests.integration.rows import query
+
+
+async def hold(database: Database, account: str = "main", code: str = "32") -> bool:
+    return await accounts.hold(database, account, code, f"reason {code}", probe_in_seconds=30)
+
+
+async def probes(database: Database) -> dict[str, tuple[int, float]]:
+    """Of each account on hold: how often it was probed, and in how many seconds it is next."""
+    rows = await query(
+        database,
+        "SELECT account, probe_count, extract(epoch FROM probe_at - clock_timestamp())::float8 AS probe_in"
+        " FROM account_hold",
+    )
+    return {row["account"]: (row["probe_count"], row["probe_in"]) for row in rows}
+
+
+async def make_due(database: Database) -> None:
+    await query(database, "UPDATE account_hold SET probe_at = now()")
+
+
+def about(seconds: float) -> Any:
+    """A wait that was so long a moment ago."""
+    return pytest.approx(seconds - 5, abs=5.5)
+
+
+def with_balance(amount: str) -> Stub:
+    return Stub("main", balance=Money(Decimal(amount), "EUR"))
+
+
+async def test_an_account_is_held_once_and_its_first_reason_stays(database: Database) -> None:
+    assert await hold(database, "two", "7")
+    assert await hold(database, "one", "32")
+    assert not await hold(database, "one", "1")
+
+    found = await sending.holds(database)
+    assert [(each.account, each.code, each.reason) for each in found] == [
+        ("one", "32", "reason 32"),
+        ("two", "7", "reason 7"),
+    ]
+    assert all(each.since.utcoffset() is not None for each in found)
+    assert await probes(database) == {"one": (0, about(30)), "two": (0, about(30))}
+
+
+async def test_a_person_lifts_a_hold(database: Database) -> None:
+    await hold(database)
+
+    assert await sending.resume_account(database, "main")
+    assert not await sending.resume_account(database, "main")
+    assert await sending.holds(database) == []
+
+
+async def test_a_hold_is_known_to_every_process_and_after_a_restart(
+    database: Database, database_url: str
+) -> None:
+    await hold(database)
+    another = open_database(database_url)
+
+    assert [each.account for each in await sending.holds(another)] == ["main"]
+    await another.close()
+
+
+async def test_each_due_probe_is_given_to_one_caller(database: Database) -> None:
+    names = [f"account-{n}" for n in range(20)]
+    for name in names:
+        await hold(database, name)
+    assert await sending.deal_probes(database) == []
+    await make_due(database)
+    await query(
+        database, "UPDATE account_hold SET probe_at = now() + interval '9 s' WHERE account = $1", names[0]
+    )
+
+    dealt = await asyncio.gather(*(sending.deal_probes(database) for _ in range(6)))
+
+    assert sorted(name for each in dealt for name in each) == sorted(names[1:])
+    assert {count for count, _ in (await probes(database)).values()} == {0, 1}
+    assert await sending.deal_probes(database) == []
+
+
+@pytest.mark.parametrize(
+    ("code", "first", "longest"), [("32", 30.0, 900.0), (accounts.DOWN, 2.0, 60.0)], ids=["trouble", "down"]
+)
+async def test_probes_come_ever_more_rarely_up_to_a_cap(
+    database: Database, code: str, first: float, longest: float
+) -> None:
+    await accounts.hold(database, "main", code, "why", probe_in_seconds=first)
+    waits = []
+    for _ in range(12):
+        await make_due(database)
+        assert await sending.deal_probes(database) == ["main"]
+        waits.append((await probes(database))["main"])
+
+    assert waits == [(n, about(min(first * 2**n, longest))) for n in range(1, 13)]
+    await query(database, "UPDATE account_hold SET probe_count = 1000, probe_at = now()")
+    assert await sending.deal_probes(database) == ["main"]
+    assert await probes(database) == {"main": (1000, about(longest))}
+
+
+async def test_a_hold_after_a_hold_begins_anew(database: Database) -> None:
+    await hold(database)
+    for _ in range(5):
+        await make_due(database)
+        await sending.deal_probes(database)
+    await sending.resume_account(database, "main")
+
+    assert await hold(database)
+    assert await probes(database) == {"main": (0, about(30))}
+
+
+class Refusing(Stub):
+    async def balance(self) -> Money:
+        raise ProviderRefused("invalid login")
+
+
+@pytest.mark.parametrize(
+    ("stub", "code", "lifts"),
+    [
+        (with_balance("0.01"), "32", True),
+        (with_balance("0"), "32", False),
+        (with_balance("-5"), "32", False),
+        (Refusing("main"), "32", False),
+        (with_balance("0"), accounts.DOWN, True),
+        (Refusing("main"), accounts.DOWN, False),
+    ],
+    ids=["money", "none", "debt", "no answer", "down: it answers", "down: no answer"],
+)
+async def test_a_probe_lifts_a_hold_when_its_cause_is_gone(
+    database: Database, make_desk: MakeDesk, stub: Stub, code: str, lifts: bool
+) -> None:
+    await hold(database, code=code)
+    await hold(database, "other", code)
+
+    assert await sending.probe_account(database, make_desk(stub), "main") is lifts
+
+    left = {each.account for each in await sending.holds(database)}
+    assert left == ({"other"} if lifts else {"main", "other"})
+
+
+async def test_only_known_accounts_on_hold_are_probed(database: Database, make_desk: MakeDesk) -> None:
+    desk = make_desk(with_balance("5"))
+    await hold(database, "other")
+
+    assert not await sending.probe_account(database, desk, "main")
+    assert not await sending.probe_account(database, desk, "other")
+    assert [each.account for each in await sending.holds(database)] == ["other"]
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [hold, sending.holds, sending.deal_probes, lambda database: sending.resume_account(database, "main")],
+    ids=["hold", "holds", "deal_probes", "resume_account"],
+)
+async def test_without_a_database_one_error_says_so(
+    database_url: str, ask: Callable[[Database], Coroutine[Any, Any, object]]
+) -> None:
+    async with link(database_url) as between:
+        database = open_database(between.url)
+        await ask(database)
+        between.cut()
+        with pytest.raises(DatabaseUnavailable):
+            await ask(database)
+        between.mend()
+        await ask(database)
+        await database.close()
