@@ -113,8 +113,10 @@ class _HandOver:
             left_count = sum(isinstance(outcome, Accepted | InDoubt) for outcome in outcomes)
             self._handed_over_count += left_count
             give_up_in = self._desk.policy.give_up_seconds if left_count else None
-            if index + 1 == len(requests) or _trouble(outcomes) is not None:
-                return await self._conclude(account, outcomes, written, give_up_in)
+            # Before the lease is given back: else the batch would be dealt again at once.
+            is_held = await self._judge(account, outcomes)
+            if is_held or index + 1 == len(requests) or _trouble(outcomes) is not None:
+                return await self._conclude(outcomes, written, give_up_in, is_held=is_held)
             if not await self._write(
                 partial(
                     batches.write_outcomes,
@@ -154,27 +156,32 @@ class _HandOver:
             leave_by=self._lease_ends_at - account.provider.timeout_seconds - _WRITE_DOWN_SECONDS,
         )
 
-    async def _conclude(
-        self,
-        account: Account,
-        outcomes: Sequence[Outcome],
-        written: Sequence[Written],
-        give_up_in: float | None,
-    ) -> Verdict:
-        """Write the last answers down and give the lease back, with what trouble asks for."""
-        # Before the lease is given back: else the batch would be dealt again at once.
+    async def _judge(self, account: Account, outcomes: Sequence[Outcome]) -> bool:
+        """Whether a request's outcomes put the account on hold: trouble at once, silence after some time."""
         held = next((o for o in outcomes if isinstance(o, AccountTrouble)), None)
         if held is not None:
             await self._hold_account(held.code, held.reason, probe_in_seconds=_PROBE_FIRST_SECONDS)
-        is_held = held is not None or await self._note(
+            return True
+        in_vain = [o for o in outcomes if isinstance(o, Throttled | NotSent | InDoubt) and not _at_once(o)]
+        waits = [o.retry_after_seconds or 0.0 for o in in_vain if isinstance(o, Throttled)]
+        return await self._note(
             account,
-            got_through=not all(isinstance(o, Throttled | NotSent) and not _at_once(o) for o in outcomes),
-            why=_trouble(outcomes),
-            retry_after_seconds=max(
-                (o.retry_after_seconds or 0 for o in outcomes if isinstance(o, Throttled)), default=0
-            ),
+            # Doubt is no sign of life: a provider that hangs would put a whole campaign in doubt.
+            got_through=len(in_vain) < len(outcomes),
+            why=in_vain[0].why if in_vain else None,
+            retry_after_seconds=max(waits, default=0.0),
         )
-        trouble = _trouble(outcomes)
+
+    async def _conclude(
+        self,
+        outcomes: Sequence[Outcome],
+        written: Sequence[Written],
+        give_up_in: float | None,
+        *,
+        is_held: bool,
+    ) -> Verdict:
+        """Write the last answers down and give the lease back, with what trouble asks for."""
+        trouble = _trouble(outcomes) or ("account on hold" if is_held else None)
         handed_over = self._handed_over_count > 0
         made_way = trouble is None or handed_over
         how = Release(

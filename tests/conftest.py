@@ -19,9 +19,9 @@ from campaigns.pacing.bucket import Pace
 from campaigns.providers.stub import Stub
 from campaigns.store import schema
 from campaigns.store.session import Database
+from worker.addresses import database_url_for_sqlalchemy
 from worker.embedded.stack import ServerUrls
 from worker.embedded.stack import servers as embedded_servers
-from worker.settings import database_url_for_sqlalchemy
 
 _numbers = itertools.count(1)
 

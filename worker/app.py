@@ -9,11 +9,12 @@ from celery import Celery, signals
 
 from campaigns.domain.errors import CampaignError
 from campaigns.store import schema
+from worker.addresses import broker_url
 from worker.bootstrap import located
 from worker.logs import configure_logs
 from worker.queues import TICK
 from worker.runtime import Runtime
-from worker.settings import Settings, broker_url, load_settings
+from worker.settings import Settings, load_settings
 
 
 class NotConfigured(CampaignError, click.ClickException):
@@ -52,7 +53,7 @@ runtime = Runtime(settings)
 @signals.setup_logging.connect
 def _set_up_logs(**_: Any) -> None:
     now = settings()
-    configure_logs(now.log_format, now.log_level)
+    configure_logs(now.log_format, now.log_level, secrets=now.secrets())
 
 
 @signals.celeryd_init.connect

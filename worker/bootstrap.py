@@ -18,15 +18,10 @@ from campaigns.pacing.bucket import Pace
 from campaigns.providers.lightsms import LightSms
 from campaigns.providers.wire import Wire
 from campaigns.store.session import Database
+from worker.addresses import database_url_for_asyncpg, database_url_for_sqlalchemy, redis_client_url
 from worker.embedded import stack as embedded
 from worker.embedded.stack import ServerUrls
-from worker.settings import (
-    LightSMSAccount,
-    Settings,
-    database_url_for_asyncpg,
-    database_url_for_sqlalchemy,
-    redis_client_url,
-)
+from worker.settings import LightSMSAccount, Settings
 
 # Batches of an account in flight: what its pace can use in so many seconds, slow answers included.
 _PACE_SECONDS_IN_FLIGHT = 4

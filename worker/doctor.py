@@ -10,9 +10,10 @@ from campaigns import aggregation, sending
 from campaigns.domain.errors import CampaignError
 from campaigns.store import schema
 from worker import stack
+from worker.addresses import safe_url
 from worker.bootstrap import Parts
 from worker.runtime import run_once
-from worker.settings import Settings, load_settings, safe_url
+from worker.settings import Settings, load_settings
 
 Finding = tuple[str, bool, str]
 """What was looked at, whether it is well, and one sentence."""

@@ -1,6 +1,7 @@
 """Accounts on hold: by trouble, by a provider that is down; lifted by a probe or by a person."""
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Coroutine
 from decimal import Decimal
 from typing import Any
@@ -9,13 +10,25 @@ import pytest
 
 from campaigns import sending
 from campaigns.domain.errors import DatabaseUnavailable, ProviderRefused
-from campaigns.domain.provider import Money
+from campaigns.domain.policy import Desk
+from campaigns.domain.provider import (
+    Accepted,
+    Failed,
+    InDoubt,
+    Money,
+    NotSent,
+    Outcome,
+    Rejected,
+    Throttled,
+)
+from campaigns.domain.states import BatchState, MessageState
 from campaigns.providers.stub import Stub
 from campaigns.store import account as accounts
 from campaigns.store.session import Database
 from tests.conftest import MakeDesk, open_database
+from tests.integration.hands import SLOW, OneText, send_one, sent, submit_texts
 from tests.integration.proxy import link
-from tests.integration.rows import query
+from tests.integration.rows import query, states
 
 
 async def hold(database: Database, account: str = "main", code: str = "32") -> bool:
@@ -160,6 +173,117 @@ async def test_only_known_accounts_on_hold_are_probed(database: Database, make_d
     assert not await sending.probe_account(database, desk, "main")
     assert not await sending.probe_account(database, desk, "other")
     assert [each.account for each in await sending.holds(database)] == ["other"]
+
+
+# --- a provider that is down ---
+
+REFUSED = NotSent("connection refused")
+DOUBT = InDoubt("no answer within 20 s")
+
+
+async def send_all(database: Database, desk: Desk, *outcomes: Outcome) -> OneText:
+    """A campaign of a text, and so a request, for each outcome; sent in one batch."""
+    stub = desk.accounts["main"].provider
+    assert isinstance(stub, OneText)
+    await query(database, "DELETE FROM message")
+    await query(database, "DELETE FROM campaign")
+    stub.ledger.clear()
+    numbers = await submit_texts(database, *map(str, range(len(outcomes))))
+    stub._outcomes = {number: deque([outcome]) for number, outcome in zip(numbers, outcomes, strict=True)}
+    await send_one(database, desk)
+    return stub
+
+
+@pytest.fixture
+def desk(make_desk: MakeDesk) -> Desk:
+    """One account whose provider is told by `send_all` what to answer."""
+    return make_desk(OneText("main"), policy=SLOW)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "why", "probe_in"),
+    [
+        (REFUSED, "connection refused", 2),
+        (Throttled(None, "HTTP 503"), "HTTP 503", 2),
+        (Throttled(700, "HTTP 503"), "HTTP 503", 700),
+        (DOUBT, "no answer within 20 s", 2),
+    ],
+    ids=["refused", "closed", "closed for long", "in doubt"],
+)
+async def test_after_five_requests_in_vain_the_account_is_held(
+    database: Database, desk: Desk, outcome: Outcome, why: str, probe_in: float
+) -> None:
+    for _ in range(4):
+        await send_all(database, desk, outcome)
+        assert await sending.holds(database) == []
+    await send_all(database, desk, outcome)
+
+    (held,) = await sending.holds(database)
+    assert (held.code, held.reason) == (accounts.DOWN, f"the provider takes nothing: {why}")
+    assert await probes(database) == {"main": (0, about(probe_in))}
+
+
+async def test_a_provider_that_hangs_does_not_put_a_whole_batch_in_doubt(
+    database: Database, desk: Desk
+) -> None:
+    """Each request would wait its time out, and each of its messages be in doubt for days."""
+    numbers = await submit_texts(database, *"abcdefgh")
+    stub = desk.accounts["main"].provider
+    assert isinstance(stub, OneText)
+    stub._outcomes = {number: deque([DOUBT]) for number in numbers}
+
+    verdict = await send_one(database, desk)
+
+    assert sent(stub) == list("abcde")
+    assert await states(database) == [MessageState.IN_DOUBT] * 5 + [MessageState.QUEUED] * 3
+    assert (verdict.state, verdict.held_account, verdict.handed_over_count) == (BatchState.READY, "main", 5)
+    assert verdict.trouble == "account on hold"
+
+
+@pytest.mark.parametrize(
+    "life",
+    [
+        Accepted("id"),
+        Rejected("13", "blacklist"),
+        Failed("12", "error"),
+        NotSent("clock", retry_at_once=True),
+    ],
+    ids=lambda outcome: type(outcome).__name__,
+)
+async def test_a_sign_of_life_counts_from_the_beginning(
+    database: Database, desk: Desk, life: Outcome
+) -> None:
+    for _ in range(4):
+        await send_all(database, desk, REFUSED)
+    await send_all(database, desk, life)
+    for _ in range(4):
+        await send_all(database, desk, REFUSED)
+    assert await sending.holds(database) == []
+
+    await send_all(database, desk, REFUSED)
+    assert len(await sending.holds(database)) == 1
+
+
+async def test_a_provider_that_takes_some_of_each_batch_is_not_down(database: Database, desk: Desk) -> None:
+    for _ in range(6):
+        await send_all(database, desk, Accepted("id"), Throttled(None, "HTTP 429"))
+
+    assert await sending.holds(database) == []
+
+
+async def test_after_a_probe_a_single_failure_is_enough_until_something_gets_through(
+    database: Database, desk: Desk
+) -> None:
+    for _ in range(5):
+        await send_all(database, desk, REFUSED)
+    assert await sending.probe_account(database, desk, "main")
+    await send_all(database, desk, REFUSED)
+    assert len(await sending.holds(database)) == 1
+
+    assert await sending.probe_account(database, desk, "main")
+    await send_all(database, desk, Accepted("id"))
+    await send_all(database, desk, REFUSED)
+    assert await sending.holds(database) == []
 
 
 @pytest.mark.parametrize(

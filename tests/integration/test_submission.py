@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from campaigns import aggregation, batching, sending, submission
 from campaigns.domain.errors import DatabaseUnavailable, SubmissionError, SubmissionKeyConflict
-from campaigns.domain.segments import count_segments
+from campaigns.domain.segments import Segments, count_segments
 from campaigns.domain.states import CampaignState, MessageState
 from campaigns.providers.stub import Stub
 from campaigns.store import session
@@ -433,6 +433,27 @@ async def test_huge_cells_and_thousands_of_columns_are_stored_as_they_are(databa
     assert await aggregation.refusals(database, taken.id) == [(4, "too_long")]
     columns, _ = await aggregation.export(database, taken.id)
     assert set(columns) == {*first, *second}
+
+
+async def test_texts_too_long_in_any_alphabet_are_not_kept_to_be_counted(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: list[int] = []
+
+    def count(text: str) -> Segments:
+        counted.append(len(text))
+        return count_segments(text)
+
+    monkeypatch.setattr(submission, "count_segments", count)
+    notes = ["short", "x" * 1530, "x" * 1531, "x" * 100_000]
+    taken = await submit(
+        database,
+        [row | {"note": note} for row, note in zip(phones(4), notes, strict=True)],
+        text="{note}",
+    )
+
+    assert await aggregation.refusals(database, taken.id) == [(4, "text_too_long"), (5, "text_too_long")]
+    assert counted == [5, 1530]
 
 
 async def test_wide_rows_are_held_in_small_portions(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from campaigns.domain.errors import NotFound
-from worker import logs
+from worker import logs, masking
 from worker.logs import configure_logs, get_logger
 
 Format = Literal["json", "console"]
@@ -65,7 +65,7 @@ def logging_to(
             root.handlers[:], root.level = before[0], before[1]
             for name, number in zip(names, before[2], strict=True):
                 logging.getLogger(name).setLevel(number)
-            logs._secret_forms.clear()
+            masking._secret_forms.clear()
             structlog.contextvars.clear_contextvars()
             structlog.reset_defaults()
 
@@ -342,7 +342,7 @@ def test_the_time_a_line_takes_grows_with_its_length_alone() -> None:
         loop_time = asyncio.new_event_loop()
         try:
             start = loop_time.time()
-            logs._scrub(text)
+            masking._scrub(text)
             return loop_time.time() - start
         finally:
             loop_time.close()

@@ -24,18 +24,20 @@ from sqlalchemy import make_url
 
 from campaigns.domain.errors import CampaignError
 from campaigns.domain.policy import Backoff
+from worker.addresses import (
+    broker_url,
+    database_url_for_asyncpg,
+    database_url_for_sqlalchemy,
+    redis_client_url,
+    safe_url,
+)
 from worker.settings import (
     LightSMSAccount,
     PollSettings,
     RetrySettings,
     Settings,
     SettingsError,
-    broker_url,
-    database_url_for_asyncpg,
-    database_url_for_sqlalchemy,
     load_settings,
-    redis_client_url,
-    safe_url,
 )
 
 KEY = "K3y-of-the-account"

@@ -1,0 +1,148 @@
+"""The forms of a server's address that our libraries want, as pure functions. None shows a password."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
+
+_BOTH_DRIVERS_KNOW = {"host", "port", "sslmode", "target_session_attrs", "passfile", "krbsrvname"}
+_TLS_OPTIONS = {"ssl_cert_reqs", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_check_hostname"}
+_SHOWN_IN_URLS = _BOTH_DRIVERS_KNOW | _TLS_OPTIONS | {"db", "virtual_host", "ssl"}
+_ENCODE = "cannot be read: in a user or password write / as %2F, ? as %3F, # as %23 and @ as %40"
+
+
+def split(url: str) -> SplitResult:
+    """The parts of `url`. Raises ValueError that shows none of them."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        raise ValueError(_ENCODE) from None
+    if "@" in f"{parts.path}{parts.query}" or parts.fragment or re.search(r"\s", url):
+        raise ValueError(_ENCODE)
+    return parts
+
+
+def _options(parts: SplitResult, known: Iterable[str], instead: str) -> dict[str, str]:
+    options = parse_qsl(parts.query, keep_blank_values=True)
+    if len(dict(options)) < len(options) or not set(dict(options)) <= set(known):
+        raise ValueError(f"may have after ? only {', '.join(sorted(known))}, each once{instead}")
+    return dict(options)
+
+
+def _query(options: Mapping[str, str]) -> str:
+    return f"?{urlencode(options, quote_via=quote, safe='/')}" if options else ""
+
+
+def _user(parts: SplitResult) -> str:
+    """`user:password@` with every special letter encoded: our libraries disagree about bare ones."""
+    before, at, _ = parts.netloc.rpartition("@")
+    user, colon, password = before.partition(":")
+    return f"{quote(unquote(user), safe='')}{colon}{quote(unquote(password), safe='')}{at}"
+
+
+@dataclass(frozen=True, slots=True)
+class Postgres:
+    """What a PostgreSQL URL says after its scheme."""
+
+    place: str
+    options: Mapping[str, str]
+
+    @classmethod
+    def read(cls, url: str) -> "Postgres":
+        parts = split(url)
+        if parts.scheme not in {"postgres", "postgresql", "postgresql+asyncpg"}:
+            raise ValueError("must begin with postgresql://")
+        instead = " (for a certificate authority set PGSSLROOTCERT)"
+        options = _options(parts, _BOTH_DRIVERS_KNOW | {"ssl"}, instead)
+        if "ssl" in options:  # SQLAlchemy's name for it
+            options["sslmode"] = options.pop("ssl")
+        host = parts.netloc.rpartition("@")[2]
+        if "," in f"{host}{options.get('host')}" or "%" in host or (host and "host" in options):
+            # Of two hosts one driver takes the one before the ?, the other the one after it.
+            raise ValueError("must name one host, or a socket's directory as ?host=/directory")
+        return cls(f"{_user(parts)}{host}{parts.path}", options)
+
+    def url(self, scheme: str, sslmode: str) -> str:
+        options = {sslmode if name == "sslmode" else name: value for name, value in self.options.items()}
+        return f"{scheme}://{self.place}{_query(options)}"
+
+
+def database_url_for_asyncpg(url: str) -> str:
+    """`url` as asyncpg wants it: postgresql://, TLS as sslmode. Takes any form DATABASE_URL may have.
+
+    Raises ValueError for another, which does not show it.
+    """
+    return Postgres.read(url).url("postgresql", "sslmode")
+
+
+def database_url_for_sqlalchemy(url: str) -> str:
+    """`url` as SQLAlchemy wants it: postgresql+asyncpg://, TLS as ssl (sslmode it would hand on as an
+    argument that asyncpg does not have). Takes any form DATABASE_URL may have.
+
+    Raises ValueError for another, which does not show it.
+    """
+    return Postgres.read(url).url("postgresql+asyncpg", "ssl")
+
+
+@dataclass(frozen=True, slots=True)
+class Redis:
+    """What a Redis URL says, in whoever's form."""
+
+    scheme: str  # redis, rediss or unix
+    user: str
+    place: str  # host and port, or the socket's path
+    db: int
+    tls: Mapping[str, str]
+
+    @classmethod
+    def read(cls, url: str) -> "Redis":
+        parts = split(url)
+        scheme = "unix" if parts.scheme == "redis+socket" else parts.scheme
+        if scheme not in {"redis", "rediss", "unix"}:
+            raise ValueError("must begin with redis://, rediss:// or, for a socket, redis+socket:///")
+        known = {"db", "virtual_host"} | (_TLS_OPTIONS if scheme == "rediss" else set())
+        options = _options(parts, known, "" if scheme == "rediss" else " (TLS: rediss://)")
+        host = parts.netloc.rpartition("@")[2]
+        if scheme == "unix" and (host or len(parts.path) < 2):
+            raise ValueError("must have three slashes before a socket's path: redis+socket:///path")
+        in_path = "" if scheme == "unix" else parts.path.strip("/")
+        number = options.pop("virtual_host", options.pop("db", in_path)) or "0"
+        if not re.fullmatch(r"[0-9]{1,5}", number):
+            raise ValueError("must name its database by number: redis://host:6379/0")
+        if options.setdefault("ssl_cert_reqs", "required") not in {"required", "optional", "none"}:
+            raise ValueError("may have as ssl_cert_reqs only required, optional or none")
+        place = quote(unquote(parts.path)) if scheme == "unix" else host or "localhost"
+        return cls(scheme, _user(parts), place, int(number), options if scheme == "rediss" else {})
+
+    def url(self, socket_scheme: str, socket_db: str) -> str:
+        if self.scheme == "unix":
+            return f"{socket_scheme}://{self.user}{self.place}?{socket_db}={self.db}"
+        return f"{self.scheme}://{self.user}{self.place}/{self.db}{_query(self.tls)}"
+
+
+def broker_url(url: str) -> str:
+    """`url` as kombu wants it, for Celery: a socket as redis+socket:///path?virtual_host=N; over TLS with
+    ssl_cert_reqs, without which kombu checks no certificate. Takes any form REDIS_URL may have.
+
+    Raises ValueError for another, which does not show it.
+    """
+    return Redis.read(url).url("redis+socket", "virtual_host")
+
+
+def redis_client_url(url: str) -> str:
+    """`url` as redis-py wants it: a socket as unix:///path?db=N. Otherwise as `broker_url`."""
+    return Redis.read(url).url("unix", "db")
+
+
+def safe_url(url: str) -> str:
+    """`url` for printing: no password, and after the ? only what is known to be harmless. Never raises."""
+    scheme, found, rest = url.partition("://")
+    before, at, after = rest.rpartition("@")
+    if not found or not re.fullmatch(r"[a-z][a-z0-9+.-]*", scheme) or re.search(r"[/?#\s]", before):
+        return "***"
+    user, colon, _ = before.partition(":")
+    place, asked, query = after.partition("#")[0].partition("?")
+    options = parse_qsl(query, keep_blank_values=True)
+    shown = [f"{name}={value}" if name in _SHOWN_IN_URLS else "***" for name, value in options]
+    return f"{scheme}://{user}{':***' if colon else ''}{at}{place}{asked}{'&'.join(shown)}"
