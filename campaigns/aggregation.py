@@ -122,3 +122,15 @@ async def refusals(
 ) -> list[tuple[int, str]]:
     """(row, reason) of recipients that were not taken in."""
     return await campaign_rows.refusals(database, campaign_id, limit=limit)
+
+
+async def export_refused(
+    database: Database, campaign_id: UUID
+) -> tuple[list[str], AsyncIterator[dict[str, Any]]]:
+    """The recipients that were not taken in, in the shape of `export`: row and reason."""
+
+    async def lines() -> AsyncIterator[dict[str, Any]]:
+        for row, reason in await refusals(database, campaign_id):
+            yield {"row": row, "reason": reason}
+
+    return ["row", "reason"], lines()

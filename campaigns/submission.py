@@ -272,6 +272,7 @@ class _Cleaner:
                     submission.sender_id,
                     submission.text,
                     submission.region,
+                    submission.on_doubt,
                     self._phone_column,
                 ]
             ).encode()

@@ -4,39 +4,34 @@ import asyncio
 import csv
 import json
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from getpass import getuser
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, Literal, NoReturn, TypeVar
+from typing import Annotated, Any, BinaryIO, Literal, NoReturn
 from uuid import UUID
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
-from campaigns import aggregation, batching, rescue, sending, submission
+from campaigns import aggregation, batching, rescue, submission
 from campaigns.domain.errors import CampaignError, NotFound
-from campaigns.domain.phone import mask
 from campaigns.domain.recipients import read_recipients
 from campaigns.domain.states import CampaignState
 from campaigns.store import schema
 from campaigns.store.intake import TakenIn
+from worker import account_commands, display, stack, suppression_commands
 from worker import demo as demonstration
-from worker import display, stack
 from worker.bootstrap import Parts, sender_of
 from worker.doctor import examine
 from worker.runtime import run_once
-from worker.settings import Settings, SettingsError, load_settings
+from worker.settings import SettingsError, load_settings
 from worker.simulator import server as simulator_server
 from worker.simulator.options import Options
+from worker.terminal import AsJson, Region, do, err, out, print_json
 
-_T = TypeVar("_T")
 _LOOK_SECONDS = 0.5
 _SLICE_BYTES = 65_536
-
-out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -44,13 +39,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # a traceback with locals would show texts and numbers
     help="Send bulk SMS campaigns without losing a message and without sending one twice.",
 )
-account_app = typer.Typer(no_args_is_help=True, help="Ask about one account, or let it go on.")
-suppression_app = typer.Typer(no_args_is_help=True, help="Numbers that are never sent to.")
-app.add_typer(account_app, name="account")
-app.add_typer(suppression_app, name="suppression")
+app.add_typer(account_commands.app, name="account")
+app.add_typer(suppression_commands.app, name="suppression")
 
 CampaignId = Annotated[str, typer.Argument(metavar="ID", help="The campaign's id.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for other programs.")]
 Watch = Annotated[bool, typer.Option("--watch", help="Follow it until it is over.")]
 
 
@@ -84,22 +76,6 @@ def _id(text: str) -> UUID:
         raise NotFound(f"{text!r} is no campaign id; see: campaigns list") from None
 
 
-def _do(work: Callable[[Parts], Awaitable[_T]], settings: Settings | None = None) -> _T:
-    """Run one piece of work with the servers there are (or embedded ones for its own time)."""
-    with stack.located_servers(settings or load_settings()) as located:
-
-        async def checked(parts: Parts) -> _T:
-            await schema.check(parts.database)
-            return await work(parts)
-
-        return run_once(located, checked)
-
-
-def _print_json(value: object) -> None:
-    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
-    sys.stdout.flush()
-
-
 # --- campaigns ---------------------------------------------------------------------------------------
 
 
@@ -114,7 +90,7 @@ def submit(  # noqa: PLR0913, PLR0917  the public contract names them
         str | None, typer.Option(help="The same key with the same content is the same campaign.")
     ] = None,
     phone_column: Annotated[str, typer.Option(help="The column with the number.")] = "phone",
-    region: Annotated[str | None, typer.Option(help="Where national numbers are at home, e.g. LT.")] = None,
+    region: Region = None,
     on_doubt: Annotated[
         Literal["hold", "resend"],
         typer.Option(help="Messages in doubt: hold them, or send them again (a second text is possible)."),
@@ -154,9 +130,9 @@ def submit(  # noqa: PLR0913, PLR0917  the public contract names them
         if watch:
             await _watch(parts, taken.id, err if as_json else out)
         if as_json:
-            _print_json(aggregation.as_json(await aggregation.status(parts.database, taken.id)))
+            print_json(aggregation.as_json(await aggregation.status(parts.database, taken.id)))
 
-    _do(work, settings)
+    do(work, settings)
 
 
 @contextmanager
@@ -205,11 +181,11 @@ def status(campaign_id: CampaignId, watch: Watch = False, as_json: AsJson = Fals
             await _watch(parts, wanted, err if as_json else out)
         overview = await aggregation.status(parts.database, wanted)
         if as_json:
-            _print_json(aggregation.as_json(overview))
+            print_json(aggregation.as_json(overview))
         elif not watch:
             out.print(display.campaign(overview))
 
-    _do(work)
+    do(work)
 
 
 @app.command("list")
@@ -217,9 +193,9 @@ def list_campaigns(
     limit: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 100, as_json: AsJson = False
 ) -> None:
     """The newest campaigns."""
-    overviews = _do(lambda parts: aggregation.newest(parts.database, limit=limit))
+    overviews = do(lambda parts: aggregation.newest(parts.database, limit=limit))
     if as_json:
-        _print_json([aggregation.as_json(overview) for overview in overviews])
+        print_json([aggregation.as_json(overview) for overview in overviews])
     elif overviews:
         out.print(display.campaigns(overviews))
     else:
@@ -236,29 +212,17 @@ def export(
 
     async def work(parts: Parts) -> None:
         wanted = _id(campaign_id)
+        await aggregation.status(parts.database, wanted)  # raises NotFound before anything is printed
         if refused:
-            rows = await aggregation.refusals(parts.database, wanted)
-            _write(["row", "reason"], ({"row": row, "reason": reason} for row, reason in rows), file_format)
-            return
-        await aggregation.status(parts.database, wanted)
-        columns, lines = await aggregation.export(parts.database, wanted)
-        await _write_all(columns, lines, file_format)
-
-    _do(work)
-
-
-def _write(columns: list[str], lines: Iterator[dict[str, Any]], file_format: str) -> None:
-    writer = csv.DictWriter(sys.stdout, columns, lineterminator="\n")
-    if file_format == "csv":
-        writer.writeheader()
-    for line in lines:
-        if file_format == "csv":
-            writer.writerow(line)
+            columns, lines = await aggregation.export_refused(parts.database, wanted)
         else:
-            sys.stdout.write(json.dumps(line, ensure_ascii=False) + "\n")
+            columns, lines = await aggregation.export(parts.database, wanted)
+        await _write(columns, lines, file_format)
+
+    do(work)
 
 
-async def _write_all(columns: list[str], lines: AsyncIterator[dict[str, Any]], file_format: str) -> None:
+async def _write(columns: list[str], lines: AsyncIterator[dict[str, Any]], file_format: str) -> None:
     writer = csv.DictWriter(sys.stdout, columns, restval="", lineterminator="\n")
     if file_format == "csv":
         writer.writeheader()
@@ -277,7 +241,7 @@ def _change(campaign_id: str, target: CampaignState, done: str) -> None:
         rest = ", ".join(f"{count} {state}" for state, count in waiting.items())
         out.print(done if changed else f"it was {overview.state} already" + (f"; {rest}" if rest else ""))
 
-    _do(work)
+    do(work)
 
 
 @app.command()
@@ -306,7 +270,7 @@ def resolve(
     ] = False,
     assume_sent: Annotated[bool, typer.Option("--assume-sent", help="Settle them as unknown.")] = False,
     phone: Annotated[str | None, typer.Option(help="Only this number's message.")] = None,
-    region: Annotated[str | None, typer.Option(help="Where a national number is at home.")] = None,
+    region: Region = None,
     operator: Annotated[str | None, typer.Option(help="Who says so; else your login.")] = None,
 ) -> None:
     """Your word on messages in doubt, recorded with who and when."""
@@ -326,95 +290,7 @@ def resolve(
         done = "queued again" if resend else "settled as unknown"
         out.print(f"{count} in doubt, now {done}" if count else "nothing of it is in doubt")
 
-    _do(work)
-
-
-# --- accounts and the suppression list ---------------------------------------------------------------
-
-
-@account_app.callback()
-def account(context: typer.Context, name: Annotated[str, typer.Argument(metavar="A")]) -> None:
-    """Ask about account A, or let it go on."""
-    context.obj = name.lower()
-
-
-@account_app.command()
-def balance(context: typer.Context, as_json: AsJson = False) -> None:
-    """What is left on it, says the provider."""
-    settings = load_settings()
-    settings.account(context.obj)
-    money = _do(lambda parts: parts.desk.accounts[context.obj].provider.balance(), settings)
-    amount = aggregation.amount_text(money.amount)
-    if as_json:
-        _print_json({"account": context.obj, "amount": amount, "currency": money.currency})
-    else:
-        out.print(f"{amount} {money.currency or ''}".strip())
-
-
-@account_app.command()
-def stats(
-    context: typer.Context,
-    month: Annotated[str, typer.Option(metavar="YYYY-MM", help="Which month.")],
-    as_json: AsJson = False,
-) -> None:
-    """The provider's own statistics of a month, by day."""
-    settings = load_settings()
-    settings.account(context.obj)
-    days = _do(lambda parts: parts.desk.accounts[context.obj].provider.statistics(month), settings)
-    if as_json:
-        _print_json(
-            [
-                {
-                    "date": day.date,
-                    "provider_state": day.provider_state,
-                    "cost": str(day.cost),
-                    "segment_count": day.segment_count,
-                }
-                for day in days
-            ]
-        )
-        return
-    table = Table("date", "state", "cost", "segments", box=None, pad_edge=False)
-    for day in days:
-        table.add_row(day.date, day.provider_state, str(day.cost), str(day.segment_count))
-    out.print(table if days else f"nothing in {month}")
-
-
-@account_app.command("resume")
-def resume_account(context: typer.Context) -> None:
-    """Lift the hold on it, now that its trouble is mended."""
-    lifted = _do(lambda parts: sending.resume_account(parts.database, context.obj))
-    out.print("it may send again" if lifted else "it was not on hold")
-
-
-@suppression_app.command("add")
-def suppress(
-    phones: Annotated[list[str], typer.Argument(metavar="PHONE…")],
-    reason: Annotated[str, typer.Option(help="Why.")] = "asked not to be sent to",
-    region: Annotated[str | None, typer.Option(help="Where national numbers are at home.")] = None,
-) -> None:
-    """Never send to these numbers: later submissions leave them out."""
-    count = _do(lambda parts: submission.suppress(parts.database, phones, region, reason))
-    out.print(f"{count} added")
-
-
-@suppression_app.command("remove")
-def unsuppress(
-    phones: Annotated[list[str], typer.Argument(metavar="PHONE…")],
-    region: Annotated[str | None, typer.Option(help="Where national numbers are at home.")] = None,
-) -> None:
-    """Take numbers off the list."""
-    count = _do(lambda parts: submission.unsuppress(parts.database, phones, region))
-    out.print(f"{count} removed")
-
-
-@suppression_app.command("list")
-def suppressed(
-    full: Annotated[bool, typer.Option(help="Show whole numbers.")] = False,
-) -> None:
-    """The list, oldest first."""
-    for phone, reason, created_at in _do(lambda parts: submission.suppressed(parts.database)):
-        out.print(f"{phone if full else mask(phone)}\t{created_at:%Y-%m-%d}\t{reason}", markup=False)
+    do(work)
 
 
 # --- running it --------------------------------------------------------------------------------------

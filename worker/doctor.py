@@ -64,8 +64,7 @@ async def _try(name: str, look: Callable[[], Awaitable[str]]) -> Finding:
 
 
 async def _database(parts: Parts, settings: Settings) -> str:
-    async with parts.database.connection() as connection:
-        version = await connection.fetchval("SHOW server_version")
+    version = await schema.server_version(parts.database)
     where = safe_url(settings.database_url) if settings.database_url else f"embedded in {settings.data_dir}"
     return f"PostgreSQL {version}, {where}"
 

@@ -85,3 +85,9 @@ async def check(database: Database) -> str:
             f"the database schema ({current}) is older than this code ({head()}); run: campaigns migrate"
         )
     raise SchemaMismatch(_newer(current))
+
+
+async def server_version(database: Database) -> str:
+    """The server's own version. Raises DatabaseUnavailable."""
+    async with database.connection() as connection:
+        return str(await connection.fetchval("SHOW server_version"))

@@ -332,6 +332,7 @@ DOUBTFUL: list[tuple[str, list[dict[str, str]], dict[str, Any]]] = [
     ("no region", phones(2), {"region": "Lithuania"}),
     ("1 to 200 characters", phones(2), {"submission_key": ""}),
     ("1 to 200 characters", phones(2), {"submission_key": "k" * 201}),
+    ("on_doubt must be hold or resend", phones(2), {"on_doubt": "maybe"}),
     ("no recipients", [], {}),
     (
         r"not one of the 2 .*\(1 empty, 1 no_region\); the first is row 2",
@@ -601,6 +602,7 @@ async def test_the_same_key_and_content_is_the_same_campaign_and_other_content_a
         {"sender_id": "Other"},
         {"account": "second"},
         {"region": "LT"},
+        {"on_doubt": "resend"},
     ]
     for other in others:
         with pytest.raises(SubmissionKeyConflict, match=str(first.id)):

@@ -1,0 +1,43 @@
+"""What every command of ours shares: where it prints, and how it reaches the servers there are."""
+
+import json
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Annotated, TypeVar
+
+import typer
+from rich.console import Console
+
+from campaigns.store import schema
+from worker import stack
+from worker.bootstrap import Parts
+from worker.runtime import run_once
+from worker.settings import Settings, load_settings
+
+_T = TypeVar("_T")
+
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for other programs.")]
+Region = Annotated[str | None, typer.Option(help="Where national numbers are at home, e.g. LT.")]
+
+
+def do(work: Callable[[Parts], Awaitable[_T]], settings: Settings | None = None) -> _T:
+    """Run one piece of work with the servers there are (or embedded ones for its own time).
+
+    Raises SchemaMismatch before the work begins, and what the work raises.
+    """
+    with stack.located_servers(settings or load_settings()) as located:
+
+        async def checked(parts: Parts) -> _T:
+            await schema.check(parts.database)
+            return await work(parts)
+
+        return run_once(located, checked)
+
+
+def print_json(value: object) -> None:
+    """One line of JSON on standard output."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
