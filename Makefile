@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOCK := requirements/development.lock
 
-.PHONY: help setup demo test check format lock clean
+.PHONY: help setup demo test chaos storm lint check format lock clean
 
 help:  ## what can be done
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
@@ -22,14 +22,22 @@ setup: $(VENV)/.stamp  ## make .venv with the pinned dependencies and this proje
 demo: setup  ## run the main job once, on embedded servers and a simulated provider
 	@$(BIN)/campaigns demo
 
-test: setup  ## run the tests on real PostgreSQL and Redis
-	$(BIN)/python -m pytest
+test: setup  ## run the tests on real PostgreSQL and Redis, with a short storm
+	CHAOS_RECIPIENTS=1000 CHAOS_GARBAGE=1000 $(BIN)/python -m pytest -m "not chaos or short"
 
-check: setup test  ## tests, format, lint, types, import contracts
+chaos: setup  ## break everything on purpose: every scenario with 5,000 recipients
+	$(BIN)/python -m pytest tests/chaos -m chaos -s
+
+storm: setup  ## ours and the usual Celery code under the same storm, as a table
+	$(BIN)/python -m benchmarks.storm
+
+lint: setup  ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+check: test lint  ## tests and lint
 
 format: setup  ## put the code in its one format
 	$(BIN)/ruff format .

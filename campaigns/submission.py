@@ -18,7 +18,7 @@ from itertools import chain
 from typing import Any, Literal, get_args
 from uuid import uuid4
 
-from campaigns.domain.errors import SubmissionError
+from campaigns.domain.errors import SubmissionError, is_harmless
 from campaigns.domain.phone import PHONE_REASONS, InvalidPhone, is_region, normalise
 from campaigns.domain.policy import Policy
 from campaigns.domain.segments import count_segments
@@ -39,6 +39,8 @@ _PORTION_CHARACTERS = 8_000_000
 
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")  # NUL and halves of surrogate pairs: no database keeps them
 _LONGEST_LIST_OF_COLUMNS = 10
+_LONGEST_LIST_CHARACTERS = 150  # what a line in a terminal still shows, with the sentence around it
+_MOST_BITS = 1024  # of a whole number: more is nobody's, and past 4300 digits Python writes none out
 
 REASONS: dict[str, str] = {
     **PHONE_REASONS,
@@ -138,14 +140,26 @@ def rows_of(recipients: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, Mapp
         if not isinstance(recipient, Mapping):
             raise SubmissionError(f"recipient {row} is not an object; give objects such as {{'phone': '…'}}")
         for place, (name, value) in enumerate(recipient.items(), 1):
-            if not isinstance(value, str | int | float | bool | None) or (
-                isinstance(value, float) and not math.isfinite(value)
-            ):
+            if not isinstance(name, str):  # 7 and "7" would become one field, and one of them be lost
+                raise SubmissionError(f"recipient {row}: the name of field {place} is no text; give text")
+            if not _is_plain(value):
                 raise SubmissionError(
-                    f"recipient {row}: the field {_shown(str(name), place)} holds no plain value; "
+                    f"recipient {row}: the field {_shown(name, place)} holds no plain value; "
                     "give text or a number"
                 )
-        yield row, {str(name): _as_text(value) for name, value in recipient.items()}
+        yield row, {name: _as_text(value) for name, value in recipient.items()}
+
+
+def _is_plain(value: object) -> bool:
+    match value:
+        case None | bool() | str():
+            return True
+        case int():
+            return value.bit_length() <= _MOST_BITS
+        case float():
+            return math.isfinite(value)
+        case _:
+            return False
 
 
 def _as_text(value: str | float | None) -> str:
@@ -188,16 +202,18 @@ def _phones(raw_phones: Sequence[str], region: str | None) -> list[str]:
 def _check(submission: Submission) -> None:
     _check_region(submission.region)
     _check_on_doubt(submission.on_doubt)
-    if not submission.text.strip():
-        raise SubmissionError("the text is empty; give the words to be sent")
     for name, value in (
         ("text", submission.text),
         ("sender id", submission.sender_id),
         ("name", submission.name),
         ("account", submission.account),
-        ("submission key", submission.submission_key or ""),
+        ("phone column", submission.phone_column),
+        ("submission key", "" if submission.submission_key is None else submission.submission_key),
+        ("currency", "" if submission.currency is None else submission.currency),
     ):
         _check_storable(name, value)
+    if not submission.text.strip():
+        raise SubmissionError("the text is empty; give the words to be sent")
     if not submission.sender_id.strip():
         raise SubmissionError("there is no sender id; give one, or set the account's SENDER_ID")
     if submission.submission_key is not None and not 0 < len(submission.submission_key) <= 200:
@@ -205,18 +221,19 @@ def _check(submission: Submission) -> None:
 
 
 def _check_on_doubt(on_doubt: str) -> None:
-    if on_doubt not in get_args(OnDoubt):  # other programs are not held to our types
+    if on_doubt not in get_args(OnDoubt):
         raise SubmissionError("on_doubt must be hold or resend")
 
 
 def _check_region(region: str | None) -> None:
-    if region is not None and not is_region(region):
-        raise SubmissionError(
-            f"{region[:20]!r} is no region; give a two-letter country code such as LT or DE"
-        )
+    if region is not None and not (isinstance(region, str) and is_region(region)):
+        shown = repr(region) if isinstance(region, str) and is_harmless(region) else "what is given"
+        raise SubmissionError(f"{shown} is no region; give a two-letter country code such as LT or DE")
 
 
 def _check_storable(name: str, value: str) -> None:
+    if not isinstance(value, str):  # other programs are not held to our types
+        raise SubmissionError(f"the {name} is no text; give text")
     if _UNSTORABLE.search(value):
         raise SubmissionError(
             f"the {name} holds a NUL character or half a character (a lone surrogate); write it anew"
@@ -227,12 +244,13 @@ def _shown(column: str, place: int) -> str:
     """A column's name for a message, its place where the name could be a number or a text: the first row
     of a file without a header is somebody's data.
     """
-    is_harmless = len(column) <= 40 and sum(map(str.isdigit, column)) < 4 and column.isprintable()
-    return repr(column) if is_harmless else f"number {place}"
+    return repr(column) if is_harmless(column) else f"number {place}"
 
 
 def _listed(columns: Sequence[str]) -> str:
     listed = [_shown(column, place) for place, column in enumerate(columns[:_LONGEST_LIST_OF_COLUMNS], 1)]
+    while sum(map(len, listed)) > _LONGEST_LIST_CHARACTERS:
+        listed.pop()
     if len(columns) > len(listed):
         listed.append(f"{len(columns) - len(listed)} more")
     return ", ".join(listed)
@@ -329,8 +347,9 @@ class _Cleaner:
         if len(matches) == 1:
             return matches[0]
         trouble = "has no column" if not matches else f"has {len(matches)} columns that could be"
+        named = repr(self._phone_column) if is_harmless(self._phone_column) else "of the given name"
         raise SubmissionError(
-            f"row {row} {trouble} {self._phone_column[:40]!r} for the phone number "
+            f"row {row} {trouble} {named} for the phone number "
             f"(there is: {_listed(columns)}); name the right one with --phone-column"
         )
 

@@ -330,12 +330,12 @@ def simulator(
     host: Annotated[str, typer.Option()] = "127.0.0.1",
     delivery_seconds: Annotated[float, typer.Option(min=0, help="From acceptance to the final word.")] = 2.0,
     latency_seconds: Annotated[float, typer.Option(min=0, help="How late it answers.")] = 0.0,
+    seed: Annotated[int, typer.Option(help="Of faults with a probability: a run can be replayed.")] = 0,
 ) -> None:
     """Serve the providers' wire over HTTP, with faults on request: no SMS leaves it."""
     try:
-        simulator_server.run(
-            host, port, Options(delivery_seconds=delivery_seconds, latency_seconds=latency_seconds)
-        )
+        options = Options(delivery_seconds=delivery_seconds, latency_seconds=latency_seconds, seed=seed)
+        simulator_server.run(host, port, options)
     except OSError as error:
         raise CampaignError(f"the simulator cannot listen on {host}:{port}: {error.strerror}") from error
 

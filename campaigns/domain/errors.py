@@ -12,6 +12,8 @@
 Outcomes of handing over are values (`provider.Outcome`), not errors.
 """
 
+_LONGEST_SHOWN = 40
+
 
 class CampaignError(Exception):
     """The root. Its text is one sentence without a secret, a full number or a message text."""
@@ -43,3 +45,10 @@ class SchemaMismatch(CampaignError):
 
 class DatabaseUnavailable(CampaignError):
     """PostgreSQL cannot be reached or went away: whether the last statement took hold is not known."""
+
+
+def is_harmless(word: str) -> bool:
+    """Whether a word somebody gave us (a column's name, a region) may be repeated in a sentence: it is
+    short, stays on its line, and cannot be a number. People put numbers, keys and texts into the wrong place.
+    """
+    return len(word) <= _LONGEST_SHOWN and word.isprintable() and sum(map(str.isdigit, word)) < 4

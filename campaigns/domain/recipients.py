@@ -14,7 +14,7 @@ from io import StringIO
 from itertools import chain
 from typing import Literal
 
-from campaigns.domain.errors import SubmissionError
+from campaigns.domain.errors import SubmissionError, is_harmless
 
 MAX_CELL_CHARACTERS = 100_000
 MAX_ROW_CHARACTERS = 1_000_000  # also bounds what the reader holds in memory
@@ -116,13 +116,13 @@ class RecipientReader:
 
     def _read_header(self) -> tuple[str, ...]:
         header = tuple(cell.strip() for cell in next(self._cells))
-        for position, column in enumerate(header):
+        positions: dict[str, int] = {}
+        for position, column in enumerate(header, 1):
             if not column:
-                raise _Unreadable(f"column {position + 1} has no name; name it or delete the column")
-            if header.index(column) < position:
-                raise _Unreadable(
-                    f"columns {header.index(column) + 1} and {position + 1} have the same name; rename one"
-                )
+                raise _Unreadable(f"column {position} has no name; name it or delete the column")
+            first = positions.setdefault(column, position)
+            if first < position:
+                raise _Unreadable(f"columns {first} and {position} have the same name; rename one")
         self._row += 1
         return header
 
@@ -304,8 +304,5 @@ def _text(value: object, field: str, position: int) -> str:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
-    # A field's name is shown only when it cannot be a number or a text put there by mistake.
-    harmless = len(field) <= 40 and sum(map(str.isdigit, field)) < 4
-    raise _Unreadable(
-        f"the field {field if harmless else position} holds a list or an object; write one text or number"
-    )
+    shown = field if is_harmless(field) else position
+    raise _Unreadable(f"the field {shown} holds a list or an object; write one text or number")

@@ -8,6 +8,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import itemgetter
 
+from campaigns.domain.errors import is_harmless
+
 
 class TemplateError(ValueError):
     """The text cannot be used as a template. One sentence: where, and how to mend it; never the text."""
@@ -114,7 +116,8 @@ def _lone_brace(brace: str, position: int) -> str:
 
 def _shown(column: str) -> str:
     """`column` for a message; cut short, for a text in braces by mistake must not end up in a log."""
-    return column if len(column) <= 24 else column[:23] + "…"
+    short = column if len(column) <= 24 else column[:23] + "…"
+    return short if is_harmless(short) else "…"
 
 
 def _find(column: str, header: Iterable[str]) -> str:

@@ -188,8 +188,9 @@ class Intake:
             return None
         if record["content_hash"] != campaign.content_hash:
             raise SubmissionKeyConflict(
-                f"submission key {campaign.submission_key!r} was used before, by campaign {record['id']}, "
-                "with other content; use another key for another campaign"
+                # The key itself is not repeated: it may be anything, a number or a page of text.
+                f"the submission key was used before, by campaign {record['id']}, with other content; "
+                "use another key for another campaign"
             )
         return TakenIn(record["id"], False, record["recipient_count"], json.loads(record["refused"]))
 

@@ -4,13 +4,19 @@ The judge's question: does every message add up, and was any sent twice? The sim
 truth; what we say is held against it.
 """
 
+import asyncio
 import json
 import os
 import random
 import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -51,6 +57,7 @@ class Storm(Stack):
         self.url = ""
         self.rows: list[dict[str, str]] = []
         self.of_account: dict[str, str] = {}  # said of an account, once there is one
+        self.hurt: dict[str, dict[str, str]] = {}  # by worker: what its `hurt_worker` is told
 
     # --- setting out -----------------------------------------------------------------------------
 
@@ -62,6 +69,18 @@ class Storm(Stack):
             self.worker(f"worker-{number}")
         for number in range(beats):
             self.beat(f"beat-{number}")
+
+    def worker(self, name: str = "worker") -> subprocess.Popen[bytes]:
+        """The production command; for a name in `hurt` the same command through `hurt_worker`."""
+        if name not in self.hurt:
+            return super().worker(name)
+        told = {"PYTHONPATH": str(Path(__file__).resolve().parents[2]), **self.hurt[name]}
+        return self.start(
+            name,
+            "/usr/bin/env",
+            *(f"{variable}={value}" for variable, value in told.items()),
+            *(sys.executable, "-m", "tests.chaos.hurt_worker", "worker", "--hostname", f"{name}@%h"),
+        )
 
     def submit(self, count: int = RECIPIENTS, *more: str, first: int = 0, texts: int = 1) -> str:
         """Submit `count` recipients of no special fate, with `texts` different texts. Gives the id."""
@@ -88,6 +107,16 @@ class Storm(Stack):
         """Ask the simulator to misbehave."""
         post_fault(self.url, {"endpoint": endpoint, "kind": kind, **more})
 
+    def faults(self) -> list[dict[str, Any]]:
+        """The simulator's faults in order, with their hits."""
+        return list(self.of_simulator("/_faults")["faults"])
+
+    def of_simulator(self, path: str, method: str = "GET") -> Any:
+        """Ask the simulator itself."""
+        request = urllib.request.Request(f"{self.url}{path}", method=method)
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.load(answer)
+
     # --- hurting -----------------------------------------------------------------------------------
 
     def signal_process(self, name: str, number: signal.Signals) -> None:
@@ -99,6 +128,40 @@ class Storm(Stack):
         process = self._processes.pop(name)
         process.kill()
         process.wait()
+
+    @contextmanager
+    def supervised(self) -> Iterator[list[str]]:
+        """Start workers and beats again when they end by themselves, as `campaigns up` does, for as long
+        as the block lasts. Gives the names of those that did, one a time.
+        """
+        ended: list[str] = []
+        over = threading.Event()
+
+        def look_after() -> None:
+            while not over.wait(0.2):
+                for name, process in list(self._processes.items()):
+                    if process.poll() is None or self._processes.get(name) is not process:
+                        continue  # lives, or a scenario ended it
+                    if name.startswith("worker"):
+                        self.worker(name)
+                    elif name.startswith("beat"):
+                        self.beat(name)
+                    else:
+                        continue
+                    ended.append(name)
+
+        supervisor = threading.Thread(target=look_after, name="supervisor")
+        supervisor.start()
+        try:
+            yield ended
+        finally:
+            over.set()
+            supervisor.join()
+
+    def start_missing_servers(self) -> None:
+        """Start those of the storm's servers that are gone; they stay as long as the storm does."""
+        with servers(self.directory / "servers"):
+            return
 
     def redis(self) -> Redis:
         """A client of the storm's Redis."""
@@ -113,6 +176,40 @@ class Storm(Stack):
             return list(await connection.fetch(query, *arguments))
         finally:
             await connection.close()
+
+    async def until(
+        self,
+        query: str,
+        *arguments: Any,
+        what: str,
+        seconds: float = 60.0,
+        meanwhile: Callable[[], None] | None = None,
+    ) -> list[asyncpg.Record]:
+        """Ask the database again and again until there are rows, and give them, also while it comes and
+        goes. AssertionError at the deadline. `meanwhile` is done at each look.
+        """
+        deadline = time.monotonic() + seconds
+        while True:
+            with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                if rows := await self.sql(query, *arguments):
+                    return rows
+            assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
+            if meanwhile is not None:
+                meanwhile()
+            await asyncio.sleep(0.05)
+
+    async def until_quiet(
+        self, *, seconds: float = 120.0, meanwhile: Callable[[], None] | None = None
+    ) -> None:
+        """Wait until every message of every campaign is settled or in doubt."""
+        await self.until(
+            "SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM message"
+            " WHERE state IN ('queued', 'sending', 'accepted', 'sent', 'buffered'))"
+            " AND NOT EXISTS (SELECT 1 FROM batch WHERE state = 'leased')",
+            what="every message is settled or in doubt",
+            seconds=seconds,
+            meanwhile=meanwhile,
+        )
 
     def accepted_count(self) -> int:
         """How many messages the provider has accepted."""

@@ -1,0 +1,675 @@
+"""The laws of state, held against the real store by a machine that tries everything in any order.
+
+Its workers are real tasks of the stages, stopped at any gate (see puppets.py) while leases run out, rescue
+comes by, campaigns are paused, accounts held, and other workers take the same batches over. Beside the
+database it keeps the provider's ledger, and after each step it asks: may each message have changed as it
+did, does every sum hold, was anything taken twice?
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from random import Random
+from typing import Any, ClassVar, TypeVar
+from uuid import UUID
+
+from hypothesis import HealthCheck, note, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
+
+from campaigns import aggregation, batching, receipts, rescue, sending
+from campaigns.domain.errors import NotAllowed
+from campaigns.domain.policy import Account, Circuit, Desk
+from campaigns.domain.provider import (
+    Accepted,
+    AccountTrouble,
+    Answers,
+    Failed,
+    InDoubt,
+    NotSent,
+    Outcome,
+    Receipt,
+    Rejected,
+    Throttled,
+)
+from campaigns.domain.states import EVIDENCE, RANK, SETTLED, CampaignState, MessageState, merge
+from campaigns.providers.stub import Stub
+from campaigns.store import account as accounts
+from campaigns.store.batch import Dealt
+from campaigns.store.resolution import Word
+from campaigns.store.session import Database
+from campaigns.store.tables import TALLY_COLUMNS
+from tests.conftest import POLICY, always_our_turn, open_database
+from tests.integration.puppets import LOST_UNSEEN, TAKEN, TAKEN_UNSEEN, Fate, Puppet, Worker
+from tests.integration.rows import pass_deadlines, query, run_out
+from tests.river import phones, submit
+
+T = TypeVar("T")
+State = MessageState
+ACCOUNTS = ("main", "other")
+Q, S, D, A = State.QUEUED, State.SENDING, State.IN_DOUBT, State.ACCEPTED
+ASKED = frozenset({A, State.SENT, State.BUFFERED})
+ONLY_TAKEN = frozenset({*ASKED, State.EXPIRED, State.UNDELIVERED, State.DELIVERED, State.READ})
+"""States that only a message can have which the provider took."""
+
+Moves = frozenset[tuple[State, State]]
+NO_MOVES: Moves = frozenset()
+OF_HAND_OVER: Moves = frozenset({(Q, S)})
+OF_ANSWER: Moves = frozenset((S, to) for to in (A, State.REJECTED, State.FAILED, D, Q))
+OF_POLL: Moves = frozenset(
+    (before, word) for before in ASKED for word in EVIDENCE if RANK[word] > RANK[before]
+)
+OF_RESCUE: Moves = frozenset(
+    {(S, D), (S, State.UNKNOWN), (Q, State.FAILED), (Q, State.CANCELLED)}
+    | {(before, State.UNKNOWN) for before in {D, *ASKED}}
+)
+OF_CANCEL: Moves = frozenset({(Q, State.CANCELLED)})
+OF_RESEND: Moves = frozenset({(D, Q)})
+OF_ASSUMING: Moves = frozenset({(D, State.UNKNOWN)})
+
+NOT_TAKEN = [
+    Fate(False, outcome)
+    for outcome in (
+        Rejected("13", "blacklist"),
+        Failed("12", "error"),
+        Throttled(None, "HTTP 429"),
+        NotSent("connection refused"),
+        NotSent("clock", retry_at_once=True),
+        AccountTrouble("32", "no money"),
+    )
+]
+FATES = [*[TAKEN] * 8, *[TAKEN_UNSEEN, LOST_UNSEEN] * 2, *NOT_TAKEN]
+WORDS = [*sorted(EVIDENCE, key=RANK.__getitem__), State.SENT, State.BUFFERED, "teleported"]
+seeds = st.integers(0, 2**32)
+
+
+def expected(outcome: Outcome) -> State:
+    """What a message is once its outcome is written down."""
+    match outcome:
+        case Accepted():
+            return A
+        case Rejected():
+            return State.REJECTED
+        case Failed():
+            return State.FAILED
+        case InDoubt():
+            return D
+        case Throttled() | NotSent() | AccountTrouble():
+            return Q
+
+
+@dataclass(frozen=True)
+class Message:
+    """A message as it stands."""
+
+    ref: str
+    batch_id: int
+    state: State
+    attempt: int
+    provider_message_id: str | None
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class World:
+    """What outlives an example: the loop, the database, and which paths were taken."""
+
+    runner: asyncio.Runner
+    database: Database
+    paths: Counter[str]
+
+
+_MESSAGES = """
+    SELECT b.campaign_id, m.row, m.batch_id, m.state::text, m.attempt, m.provider_message_id, m.reason
+    FROM message m JOIN batch b ON b.id = m.batch_id ORDER BY m.batch_id, m.position
+"""
+_BATCHES = f"""
+    SELECT id, campaign_id, state::text AS state, lease, leased_for, leased_by, leased_until, poll_at,
+           message_count, leased_until <= now() AS is_run_out, {", ".join(TALLY_COLUMNS)}
+    FROM batch ORDER BY id
+"""  # noqa: S608  our own column names
+_CAMPAIGNS = "SELECT id, state::text AS state, recipient_count, finished_at FROM campaign"
+
+
+class Laws(RuleBasedStateMachine):
+    """Every rule is something that may happen at any moment in any process."""
+
+    world: ClassVar[World]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.taken: Counter[str] = Counter()  # the provider's ledger
+        self.allowed: Counter[str] = Counter()  # how often it may take each: more than once only by request
+        self.campaigns: list[UUID] = []
+        self.dealt: list[tuple[str, Dealt]] = []
+        self.old: list[tuple[str, Dealt]] = []
+        self.workers: list[Worker] = []
+        self.messages: dict[str, Message] = {}
+        self.batches: dict[int, dict[str, Any]] = {}
+        self.may: Moves = NO_MOVES
+        self.is_sound = True
+        self.is_stale = False
+        self.step_count = 0
+        self.circuits = {name: Circuit() for name in ACCOUNTS}
+
+    # --- what the rules use ---
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Let time pass until `work` is done; workers that stand at a gate stay there."""
+        self.is_stale = True
+        return self.world.runner.run(work)
+
+    @property
+    def database(self) -> Database:
+        return self.world.database
+
+    def took(self, path: str, times: int = 1) -> None:
+        self.world.paths[path] += times
+
+    @contextmanager
+    def changing(self, moves: Moves) -> Iterator[Mapping[str, Message]]:
+        """Within it messages may move so and not otherwise. Gives them as they were."""
+        assert not self.is_stale
+        self.may = moves
+        yield dict(self.messages)
+        self.look()
+
+    def desk(self, puppet: Puppet | None = None) -> Desk:
+        found = {}
+        for name in ACCOUNTS:
+            provider, turn = (puppet, puppet.turn) if puppet else (Stub(name), always_our_turn)
+            found[name] = Account(provider, turn, 1000, self.circuits[name])
+        return Desk(found, replace(POLICY, lease_seconds=1800), "worker", lambda: 0.5)
+
+    # --- submission, dealing ---
+
+    @initialize(seed=seeds)
+    def begin(self, seed: int) -> None:
+        self.submit(self.chance(seed))
+
+    def chance(self, seed: int) -> Random:
+        """The same seed draws otherwise at every step: Hypothesis is fond of a few numbers."""
+        self.step_count += 1
+        return Random(seed + self.step_count * 2**33)
+
+    # Few rules of many acts, each with workers at work: Hypothesis leaves rules out at random, and a machine
+    # that never deals tries nothing at all. The acts are drawn evenly from a seed of Hypothesis's.
+
+    @rule(seed=seeds, acts=st.integers(1, 6))
+    def workers_work(self, seed: int, acts: int) -> None:
+        self.work(self.chance(seed), acts)
+
+    def work(self, chance: Random, acts: int) -> None:
+        for _ in range(acts):
+            possible: list[Callable[[], None]] = [self.deal]
+            if not self.dealt and not self.workers and len(self.campaigns) < 8:
+                possible += [lambda: self.submit(chance)]
+            if self.dealt:
+                possible += [lambda: self.take_up(chance)] * 6
+            if self.workers:
+                possible += [lambda: self.go_on(chance)] * 8 + [lambda: self.go_to_the_end(chance)] * 2
+                possible += [lambda: self.crash(chance)]
+            if self.old:
+                possible += [lambda: self.repeat(chance)]
+            chance.choice(possible)()
+
+    @rule(seed=seeds, acts=st.integers(0, 4))
+    def time_passes(self, seed: int, acts: int) -> None:
+        chance = self.chance(seed)
+        self.work(chance, acts)
+        act = chance.choice(["run out"] * 5 + ["rescue"] * 3 + ["two rescues", "deadline"])
+        match act:
+            case "run out":
+                self.leases_run_out(chance)
+            case "two rescues":
+                self.two_rescues_at_once()
+            case "deadline":
+                self.deadline_passes(chance)
+        if act == "rescue" or chance.random() < 0.5:
+            self.rescue()
+
+    @rule(seed=seeds, acts=st.integers(0, 4))
+    def people_act(self, seed: int, acts: int) -> None:
+        chance = self.chance(seed)
+        self.work(chance, acts)
+        possible: list[Callable[[], None]] = [
+            *[self.resume_accounts] * 3,
+            *[lambda: self.resolve(chance)] * 2,
+            *[self.resend_the_doubtful] * 2,
+            *[lambda: self.change_state(chance, CampaignState.RUNNING, NO_MOVES)] * 3,
+            lambda: self.change_state(chance, CampaignState.PAUSED, NO_MOVES),
+            lambda: self.change_state(chance, CampaignState.CANCELLED, OF_CANCEL),
+            lambda: self.cancel_in_flight(chance),
+            lambda: self.hold_account(chance),
+            self.finish,
+        ]
+        if len(self.campaigns) < 8:
+            possible += [lambda: self.submit(chance)] * 5
+        chance.choice(possible)()
+
+    def submit(self, chance: Random) -> None:
+        rows = phones(chance.randint(1, 7), first=100 * len(self.campaigns))
+        account, on_doubt = chance.choice(ACCOUNTS), chance.choice(["hold", "hold", "resend"])
+        made = self.run(submit(self.database, rows, account=account, batch_size=3, on_doubt=on_doubt))
+        self.campaigns.append(made.id)
+        self.look(new=True)
+
+    def deal(self) -> None:
+        for kind, deal in (("send", batching.deal_sending), ("poll", batching.deal_polling)):
+            with self.changing(NO_MOVES):
+                dealt = self.run(deal(self.database, self.desk()))
+            self.dealt += [(kind, each) for each in dealt]
+            self.took(f"dealt to {kind}", len(dealt))
+
+    # --- workers ---
+
+    def start(self, kind: str, dealt: Dealt) -> Worker:
+        async def begin() -> Worker:
+            puppet = Puppet(self.taken)
+            stage = sending.send_batch if kind == "send" else receipts.poll_batch
+            worker = Worker(puppet, dealt.batch_id, stage(self.database, self.desk(puppet), dealt))
+            await worker.go()
+            return worker
+
+        return self.run(begin())
+
+    def take_up(self, chance: Random) -> None:
+        kind, dealt = self.dealt.pop(chance.randrange(len(self.dealt)))
+        self.old.append((kind, dealt))
+        row = self.batches[dealt.batch_id]
+        is_open = (row["state"], row["lease"], row["leased_for"]) == (
+            "leased",
+            dealt.lease,
+            {"send": "sending", "poll": "polling"}[kind],
+        ) and not row["is_run_out"]
+        with self.changing(NO_MOVES):
+            worker = self.start(kind, dealt)
+            assert (worker.gate is not None or kind == "poll") or not is_open
+            if worker.gate is not None:
+                assert is_open
+                self.workers.append(worker)
+            self.took("taken up" if is_open else "came too late")
+
+    def repeat(self, chance: Random) -> None:
+        """A task that is run a second time, or under the name of the other stage, does nothing."""
+        _, dealt = chance.choice(self.old)
+        with self.changing(NO_MOVES):
+            worker = self.start(chance.choice(["send", "poll"]), dealt)
+            assert worker.gate is None
+            assert worker.task.result().state is None
+            self.took("repeated")
+
+    def go_on(self, chance: Random) -> None:
+        self.step(chance.choice(self.workers), chance)
+
+    def go_to_the_end(self, chance: Random) -> None:
+        worker = chance.choice(self.workers)
+        while worker.gate is not None:
+            self.step(worker, chance)
+
+    def crash(self, chance: Random) -> None:
+        worker = self.one_in_the_thick_of_it(chance)
+        self.workers.remove(worker)
+        if worker.puppet.outcomes and worker.gate == "turn":
+            self.took("crashed after a write")
+        self.took(f"crashed at {worker.gate}")
+        with self.changing(NO_MOVES):
+            self.run(worker.cut())
+
+    def one_in_the_thick_of_it(self, chance: Random) -> Worker:
+        weights = [1 if worker.gate == "prepare" else 6 for worker in self.workers]
+        return chance.choices(self.workers, weights)[0]
+
+    def step(self, worker: Worker, chance: Random) -> None:
+        """One gate further; then what it wrote is held against what it was told."""
+        puppet = worker.puppet
+        gate = worker.gate
+        if gate == "prepare":
+            self.pass_gate(worker, chance.random() < 0.9, NO_MOVES)
+        elif gate == "turn":
+            before = self.pass_gate(worker, chance.random() < 0.9, OF_HAND_OVER)
+            begun = {ref for ref, was in before.items() if self.messages[ref].state is not was.state}
+            assert begun == (set(puppet.request) if worker.gate == "leave" else set())
+            for ref in begun:
+                assert self.messages[ref].attempt == before[ref].attempt + 1
+            self.took("intent written" if begun else "intent refused")
+        elif gate == "leave":
+            request = [chance.choice(FATES) for _ in puppet.request]
+            if chance.random() < 0.3:
+                request = request[:1] * len(request)
+            if self.batches[worker.batch_id]["state"] != "leased":
+                self.took("left late")
+            self.pass_gate(worker, request, NO_MOVES)
+        elif gate == "answer":
+            how = chance.choice(["well"] * 8 + ["breaks", "miscounts"])
+            before = self.pass_gate(worker, how, OF_ANSWER)
+            self.check_written(worker, before)
+        elif gate == "ask":
+            self.step_poll(worker, chance)
+        if worker.gate is None:
+            self.workers.remove(worker)
+            self.took("ended" if worker.task.result().state else "ended without a lease")
+
+    def pass_gate(self, worker: Worker, decision: Any, moves: Moves) -> Mapping[str, Message]:
+        with self.changing(moves) as before:
+            self.run(worker.go(decision))
+        return before
+
+    def check_written(self, worker: Worker, before: Mapping[str, Message]) -> None:
+        is_lost = worker.gate is None and worker.task.result().state is None
+        if is_lost:
+            assert self.messages == before
+            assert worker.task.result().trouble == "lease lost"
+            self.took("answer fenced off")
+            return
+        for ref, outcome in zip(worker.puppet.request, worker.puppet.outcomes, strict=True):
+            after = self.messages[ref]
+            assert before[ref].state is S
+            assert after.state is expected(outcome)
+            spent = 0 if isinstance(outcome, AccountTrouble) else 1
+            assert after.attempt == before[ref].attempt - 1 + spent
+            if isinstance(outcome, Accepted):
+                assert after.provider_message_id == outcome.provider_message_id
+            self.took(f"written {type(outcome).__name__}")
+        others = before.keys() - set(worker.puppet.request)
+        assert all(self.messages[ref] == before[ref] for ref in others)
+
+    def step_poll(self, worker: Worker, chance: Random) -> None:
+        asked = worker.puppet.asked
+        drawn = [
+            (chance.choice([*asked, "id-nobody"]), chance.choice(WORDS))
+            for _ in range(chance.randrange(2 * len(asked) + 1))
+        ]
+        trouble = chance.choice([None, None, "HTTP 500"])
+        receipts = [Receipt(i, w if isinstance(w, State) else None, str(w)) for i, w in drawn]
+        before = self.pass_gate(worker, Answers(receipts, trouble), OF_POLL)
+        if worker.task.result().state is None:
+            assert self.messages == before
+            self.took("poll fenced off")
+            return
+        for ref, was in before.items():
+            ends = was.state
+            for i, word in drawn:
+                if i == was.provider_message_id and i in asked and isinstance(word, State):
+                    ends = merge(ends, word)
+                    self.took("evidence merged")
+            assert self.messages[ref].state is ends
+        self.took("polled")
+
+    # --- time, rescue, people ---
+
+    def leases_run_out(self, chance: Random) -> None:
+        leased = [batch_id for batch_id, row in self.batches.items() if row["state"] == "leased"]
+        if leased:
+            with self.changing(NO_MOVES):
+                which = [None, chance.choice(leased)]
+                if self.workers:
+                    which += [self.one_in_the_thick_of_it(chance).batch_id] * 4
+                self.run(run_out(self.database, chance.choice(which)))
+            self.took("lease ran out")
+
+    def rescue(self) -> None:
+        with self.changing(OF_RESCUE) as before:
+            run_out_before = {i for i, row in self.batches.items() if row["is_run_out"]}
+            leased_before = {i for i, row in self.batches.items() if row["state"] == "leased"}
+            done = self.run(rescue.rescue(self.database))
+        assert done.lease_count == len(run_out_before)
+        for ref, was in before.items():
+            now = self.messages[ref].state
+            if was.batch_id in leased_before - run_out_before:
+                assert now is was.state  # never from the living
+            if was.state is S and was.batch_id in run_out_before:
+                assert now in {D, State.UNKNOWN}  # never back to queued
+        self.took("rescued a lease", done.lease_count)
+        self.took("put in doubt", done.in_doubt_count)
+        self.took("gave up unsent", done.failed_count)
+        self.took("gave up unknown", done.unknown_count)
+        self.took("cleared a cancelled batch", done.cancelled_batch_count)
+        self.took("set a batch aside", done.set_aside_count)
+
+    def two_rescues_at_once(self) -> None:
+        async def both() -> None:
+            await asyncio.gather(rescue.rescue(self.database), rescue.rescue(self.database))
+
+        with self.changing(OF_RESCUE):
+            self.run(both())
+
+    def deadline_passes(self, chance: Random) -> None:
+        with self.changing(NO_MOVES):
+            self.run(pass_deadlines(self.database, chance.choice(self.campaigns)))
+        self.took("deadline passed")
+
+    def change_state(
+        self,
+        chance: Random,
+        target: CampaignState,
+        moves: Moves,
+        campaigns: Sequence[UUID] | None = None,
+    ) -> None:
+        campaign_id = chance.choice(campaigns or self.campaigns)
+        with self.changing(moves):
+            try:
+                if self.run(aggregation.change_state(self.database, campaign_id, target)):
+                    self.took(f"campaign {target}")
+            except NotAllowed:
+                self.took("campaign may not")
+
+    def cancel_in_flight(self, chance: Random) -> None:
+        """Cancelled under a worker's hands: what it gives back afterwards is cleared by rescue."""
+        leased = [row["campaign_id"] for row in self.batches.values() if row["state"] == "leased"]
+        if leased:
+            self.change_state(chance, CampaignState.CANCELLED, OF_CANCEL, [chance.choice(leased)])
+            while self.workers:
+                self.go_to_the_end(chance)
+            self.rescue()
+
+    def hold_account(self, chance: Random) -> None:
+        with self.changing(NO_MOVES):
+            account = chance.choice(ACCOUNTS)
+            self.run(accounts.hold(self.database, account, "32", "no money", probe_in_seconds=30))
+        self.took("account held")
+
+    def resume_accounts(self) -> None:
+        with self.changing(NO_MOVES):
+            for account in ACCOUNTS:
+                self.took("account resumed", self.run(sending.resume_account(self.database, account)))
+
+    def resolve(self, chance: Random) -> None:
+        """An operator's word on what is in doubt: the one way a text may go out twice."""
+        campaign_id = chance.choice(self.campaigns)
+        word: Word = chance.choice(["resend", "assume_sent"])
+        with self.changing(OF_RESEND if word == "resend" else OF_ASSUMING) as before:
+            moved = 0
+            try:
+                moved = self.run(
+                    rescue.resolve(
+                        self.database, POLICY, campaign_id, word, raw_phone=None, region=None, operator="Ona"
+                    )
+                )
+            except NotAllowed:
+                assert word == "resend"
+            if moved and word == "resend":
+                self.allow_again(before)
+        self.took(f"resolved: {word}", moved)
+
+    def resend_the_doubtful(self) -> None:
+        with self.changing(OF_RESEND) as before:
+            self.run(query(self.database, "UPDATE message SET updated_at = updated_at - interval '1 hour'"))
+            moved = self.run(rescue.resend(self.database, POLICY))
+            if moved:
+                self.allow_again(before)
+        self.took("resent by the campaign's wish", moved)
+
+    def allow_again(self, before: Mapping[str, Message]) -> None:
+        for ref, now in self.run(self.read())[0].items():
+            if (before[ref].state, now.state) == (D, Q):
+                self.allowed[ref] += 1
+
+    def finish(self) -> None:
+        with self.changing(NO_MOVES):
+            ended = self.run(aggregation.finish(self.database))
+        self.took("campaign ended", len(ended))
+
+    # --- the laws ---
+
+    async def read(self) -> tuple[dict[str, Message], dict[int, dict[str, Any]], list[dict[str, Any]]]:
+        async with self.database.connection() as connection:
+            messages = await connection.fetch(_MESSAGES)
+            batches = [dict(record) for record in await connection.fetch(_BATCHES)]
+            campaigns = [dict(record) for record in await connection.fetch(_CAMPAIGNS)]
+        found = {}
+        for campaign_id, row, batch_id, state, attempt, provider_message_id, reason in messages:
+            ref = sending.message_ref(campaign_id, row)
+            found[ref] = Message(ref, batch_id, State(state), attempt, provider_message_id, reason)
+        return found, {row["id"]: row for row in batches}, campaigns
+
+    @invariant()
+    def every_law_holds(self) -> None:
+        assert not self.is_stale  # every act looked at once at what it had done
+
+    def look(self, *, new: bool = False) -> None:
+        """Look at everything, hold it against the laws, and take it for what was before the next step."""
+        self.is_sound = False
+        messages, batches, campaigns = self.run(self.read())
+        if new:
+            for ref, message in messages.items():
+                if ref not in self.messages:
+                    assert message.state is Q
+                    self.messages[ref] = message
+                    self.allowed[ref] = 1
+        self.check_moves(messages)
+        self.check_ledger(messages, batches)
+        self.check_batches(messages, batches)
+        self.check_campaigns(campaigns, messages, batches)
+        self.messages, self.batches, self.may = messages, batches, NO_MOVES
+        self.is_sound, self.is_stale = True, False
+
+    def check_moves(self, messages: Mapping[str, Message]) -> None:
+        assert messages.keys() == self.messages.keys()  # none lost, none made
+        for ref, was in self.messages.items():
+            now = messages[ref]
+            if now.state is not was.state:
+                note(f"{ref[-3:]}: {was.state} -> {now.state}")
+                assert (was.state, now.state) in self.may
+            if was.state in SETTLED:
+                assert now.state is was.state or (RANK[now.state] > RANK[was.state] and now.state in EVIDENCE)
+
+    def check_ledger(self, messages: Mapping[str, Message], batches: Mapping[int, Any]) -> None:
+        for ref, message in messages.items():
+            assert self.taken[ref] <= self.allowed[ref], "taken twice"
+            assert self.taken[ref] <= message.attempt
+            if self.taken[ref] and self.allowed[ref] == 1:
+                assert message.state not in {Q, State.CANCELLED, State.SUPPRESSED}
+                assert message.state is not State.FAILED or "not handed over" not in (message.reason or "")
+            if not self.taken[ref]:
+                assert message.state not in ONLY_TAKEN
+            if message.state is S:
+                row = batches[message.batch_id]
+                assert (row["state"], row["leased_for"]) == ("leased", "sending")
+            if message.provider_message_id is not None:
+                assert RANK[message.state] >= RANK[A]
+
+    def check_batches(self, messages: Mapping[str, Message], batches: Mapping[int, Any]) -> None:
+        for batch_id, row in batches.items():
+            states = Counter(m.state for m in messages.values() if m.batch_id == batch_id)
+            tally = {state: row[column] for state, column in zip(State, TALLY_COLUMNS, strict=True)}
+            assert tally == {state: states[state] for state in State}
+            assert row["message_count"] == states.total()
+            is_settled = states.keys() <= SETTLED
+            match row["state"]:
+                case "done":
+                    assert is_settled
+                case "tracking":
+                    assert not is_settled
+                    assert not states[Q]
+                case "ready":
+                    assert states[Q]
+            has_pollable = any(states[state] for state in ASKED)
+            if row["state"] != "leased":
+                assert (row["poll_at"] is not None) is has_pollable  # nothing is forgotten
+                assert (row["leased_by"], row["leased_until"]) == (None, None)
+            was = self.batches.get(batch_id)
+            assert row["lease"] in ({was["lease"], was["lease"] + 1} if was else {0})
+
+    def check_campaigns(
+        self, campaigns: list[dict[str, Any]], messages: Mapping[str, Message], batches: Mapping[int, Any]
+    ) -> None:
+        for campaign in campaigns:
+            own = {i for i, row in batches.items() if row["campaign_id"] == campaign["id"]}
+            states = [m.state for m in messages.values() if m.batch_id in own]
+            assert len(states) == campaign["recipient_count"]
+            if campaign["finished_at"] is not None:
+                assert set(states) <= SETTLED
+                assert campaign["state"] in {"finished", "failed", "cancelled"}
+            else:
+                assert campaign["state"] not in {"finished", "failed"}
+
+    def teardown(self) -> None:
+        """Whatever happened: once every lease has run out and every deadline passed, all is settled."""
+        try:
+            for worker in self.workers:
+                self.run(worker.cut())
+            self.is_stale = False
+            if self.is_sound:
+                with self.changing(OF_RESCUE):
+                    self.run(run_out(self.database))
+                    self.run(rescue.rescue(self.database))
+                with self.changing(OF_RESCUE):
+                    self.run(pass_deadlines(self.database))
+                    self.run(rescue.rescue(self.database))
+                assert {message.state for message in self.messages.values()} <= SETTLED
+                assert {row["state"] for row in self.batches.values()} <= {"done"}
+                self.run(aggregation.finish(self.database))
+                left = self.run(query(self.database, "SELECT FROM campaign WHERE finished_at IS NULL"))
+                assert left == []
+                self.took("settled to the last")
+        finally:
+            for delete in ("DELETE FROM message", "DELETE FROM campaign", "DELETE FROM account_hold"):
+                self.run(query(self.database, delete))
+
+
+EVERY_PATH = {
+    *("dealt to send", "dealt to poll", "taken up", "came too late", "repeated", "ended"),
+    *("ended without a lease", "intent written", "intent refused", "left late"),
+    *(f"crashed at {gate}" for gate in ("prepare", "turn", "leave", "answer", "ask")),
+    *("crashed after a write", "answer fenced off", "poll fenced off", "polled", "evidence merged"),
+    *(
+        f"written {outcome}"
+        for outcome in ("Accepted", "InDoubt", "Rejected", "Failed", "Throttled", "NotSent", "AccountTrouble")
+    ),
+    *("lease ran out", "rescued a lease", "put in doubt", "gave up unsent", "gave up unknown"),
+    *("cleared a cancelled batch", "deadline passed", "campaign paused", "campaign running"),
+    *("campaign cancelled", "campaign may not", "campaign ended", "account held", "account resumed"),
+    *("resolved: resend", "resolved: assume_sent", "resent by the campaign's wish", "settled to the last"),
+}
+"""What a run must have met to be worth anything."""
+
+
+def test_the_laws_hold_whatever_happens_in_whatever_order(database_url: str) -> None:
+    paths: Counter[str] = Counter()
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        database = open_database(database_url)
+        Laws.world = World(runner, database, paths)
+        try:
+            run_state_machine_as_test(
+                Laws,
+                settings=settings(
+                    max_examples=40,
+                    stateful_step_count=30,
+                    deadline=None,
+                    suppress_health_check=list(HealthCheck),
+                ),
+            )
+        finally:
+            runner.run(database.close())
+
+    print("\n".join(f"{times:6} {path}" for path, times in sorted(paths.items())))  # noqa: T201  for -s
+    assert not {path for path in EVERY_PATH if not paths[path]}
