@@ -96,13 +96,16 @@ async def submit(
     except TemplateError as error:
         raise SubmissionError(f"the text cannot be used: {error}") from error
     portions = cleaner.portions(rows)
+    # Most of what is wrong with a file shows in its first rows: that costs no connection.
+    portion = await asyncio.to_thread(_next, portions)
+    if portion is None:
+        raise SubmissionError("there are no recipients in it; give at least one row")
     async with intake.intake(database) as door:
-        while (portion := await asyncio.to_thread(_next, portions)) is not None:
+        while portion is not None:
             await door.add(portion.recipients, portion.refusals)
             if progress is not None:
                 progress(cleaner.row_count)
-        if cleaner.row_count == 0:
-            raise SubmissionError("there are no recipients in it; give at least one row")
+            portion = await asyncio.to_thread(_next, portions)
         campaign = NewCampaign(
             id=uuid4(),
             name=submission.name,

@@ -14,11 +14,11 @@ from worker.queues import QUEUES
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(400)]
 
 
-def pace_for(seconds: float, per_request: int = 100) -> dict[str, str]:
-    """Settings by which a storm's recipients take about so long to hand over."""
+def pace_for(seconds: float, *, requests: int = 125) -> dict[str, str]:
+    """Settings by which a storm's recipients leave in about so many requests and take about so long."""
     return {
-        "ACCOUNTS__MAIN__REQUESTS_PER_SECOND": f"{RECIPIENTS / per_request / seconds:.3f}",
-        "ACCOUNTS__MAIN__MAX_RECIPIENTS_PER_REQUEST": str(per_request),
+        "ACCOUNTS__MAIN__REQUESTS_PER_SECOND": f"{requests / seconds:.3f}",
+        "ACCOUNTS__MAIN__MAX_RECIPIENTS_PER_REQUEST": str(max(1, min(100, RECIPIENTS // requests))),
     }
 
 
@@ -57,7 +57,7 @@ def tell(**found: object) -> None:
 @pytest.mark.parametrize("forgets", [False, True], ids=["remembers", "forgets"])
 async def test_03_redis_restarted_under_load(folder: Path, forgets: bool) -> None:
     """SHUTDOWN NOSAVE and a new start, six times; where it `forgets`, without its append-only file."""
-    with storm(folder, **pace_for(25, 20)) as raging, raging.supervised() as ended:
+    with storm(folder, **pace_for(15)) as raging, raging.supervised() as ended:
         raging.begin(workers=2, simulator=("--latency-seconds", "0.1"))
         campaign_id = raging.submit()
         resumed = []

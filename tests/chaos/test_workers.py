@@ -43,7 +43,7 @@ async def test_21_a_batch_that_kills_its_worker(folder: Path) -> None:
         poison = raging.random.randrange(RECIPIENTS)
         for number in range(2):
             raging.hurt[f"worker-{number}"] = {"HURT_POISON": f"+3706{poison // 80:05d}{poison % 80:02d}"}
-        raging.begin(workers=2, simulator=("--latency-seconds", "0.2"))
+        raging.begin(workers=1, simulator=("--latency-seconds", "0.2"))
         campaign_id = raging.submit()
         await raging.until_quiet(seconds=200)
         found = await raging.judge(campaign_id)

@@ -88,7 +88,7 @@ NOT_TAKEN = [
 ]
 FATES = [*[TAKEN] * 8, *[TAKEN_UNSEEN, LOST_UNSEEN] * 2, *NOT_TAKEN]
 WORDS = [*sorted(EVIDENCE, key=RANK.__getitem__), State.SENT, State.BUFFERED, "teleported"]
-seeds = st.integers(0, 2**32)
+seeds = st.binary(min_size=8, max_size=8)
 
 
 def expected(outcome: Outcome) -> State:
@@ -192,19 +192,19 @@ class Laws(RuleBasedStateMachine):
     # --- submission, dealing ---
 
     @initialize(seed=seeds)
-    def begin(self, seed: int) -> None:
+    def begin(self, seed: bytes) -> None:
         self.submit(self.chance(seed))
 
-    def chance(self, seed: int) -> Random:
+    def chance(self, seed: bytes) -> Random:
         """The same seed draws otherwise at every step: Hypothesis is fond of a few numbers."""
         self.step_count += 1
-        return Random(seed + self.step_count * 2**33)
+        return Random(seed + self.step_count.to_bytes(2))
 
     # Few rules of many acts, each with workers at work: Hypothesis leaves rules out at random, and a machine
     # that never deals tries nothing at all. The acts are drawn evenly from a seed of Hypothesis's.
 
     @rule(seed=seeds, acts=st.integers(1, 6))
-    def workers_work(self, seed: int, acts: int) -> None:
+    def workers_work(self, seed: bytes, acts: int) -> None:
         self.work(self.chance(seed), acts)
 
     def work(self, chance: Random, acts: int) -> None:
@@ -222,22 +222,24 @@ class Laws(RuleBasedStateMachine):
             chance.choice(possible)()
 
     @rule(seed=seeds, acts=st.integers(0, 4))
-    def time_passes(self, seed: int, acts: int) -> None:
+    def time_passes(self, seed: bytes, acts: int) -> None:
         chance = self.chance(seed)
         self.work(chance, acts)
-        act = chance.choice(["run out"] * 5 + ["rescue"] * 3 + ["two rescues", "deadline"])
+        act = chance.choice(["run out", "rescue", "freeze"] * 3 + ["two rescues", "deadline"])
         match act:
             case "run out":
                 self.leases_run_out(chance)
             case "two rescues":
                 self.two_rescues_at_once()
+            case "freeze" if self.workers:
+                self.freeze(chance)
             case "deadline":
                 self.deadline_passes(chance)
         if act == "rescue" or chance.random() < 0.5:
             self.rescue()
 
     @rule(seed=seeds, acts=st.integers(0, 4))
-    def people_act(self, seed: int, acts: int) -> None:
+    def people_act(self, seed: bytes, acts: int) -> None:
         chance = self.chance(seed)
         self.work(chance, acts)
         possible: list[Callable[[], None]] = [
@@ -415,6 +417,17 @@ class Laws(RuleBasedStateMachine):
                     which += [self.one_in_the_thick_of_it(chance).batch_id] * 4
                 self.run(run_out(self.database, chance.choice(which)))
             self.took("lease ran out")
+
+    def freeze(self, chance: Random) -> None:
+        """A worker stands still past its lease and then goes on, as if nothing had happened."""
+        worker = self.one_in_the_thick_of_it(chance)
+        with self.changing(NO_MOVES):
+            self.run(run_out(self.database, worker.batch_id))
+        self.took("lease ran out")
+        self.rescue()
+        self.work(chance, chance.randrange(5))
+        while worker.gate is not None:
+            self.step(worker, chance)
 
     def rescue(self) -> None:
         with self.changing(OF_RESCUE) as before:
