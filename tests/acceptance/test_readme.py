@@ -79,6 +79,8 @@ def test_the_readmes_commands_work_as_printed(alone: Stack) -> None:
     assert found is not None, said
     assert "delivered" in newcomer.type("campaigns status ID", ID=found[1])
     assert "+37060000001" in newcomer.type("campaigns export ID", ID=found[1])
+    for word in ("--assume-sent", "--resend --phone +37060000001"):
+        assert "nothing of it is in doubt" in newcomer.type(f"campaigns resolve ID {word}", ID=found[1])
     newcomer.type(curl.replace("localhost:8025", url.removeprefix("http://")))
 
     typed = {*newcomer.typed, "campaigns up", "campaigns simulator --port 8025", curl}
