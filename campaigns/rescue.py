@@ -44,13 +44,18 @@ class Rescue:
         )
 
 
-async def rescue(database: Database) -> Rescue:
+async def rescue(database: Database, *, apart_seconds: float = 0.0) -> Rescue:
     """One bounded round. Idempotent; what it does not reach, the next round does.
+
+    Takes `apart_seconds`, the longest a batch is worked on: batches under which workers ended again and
+    again come back so far apart that one of them does not end the others' workers too. 0: together.
 
     A lease that ran out: messages nobody touched are ready again, those that were `sending` are in
     doubt, because the request may have left. Never back to queued: that would send them twice.
     """
-    expired = await sweep.rescue_expired(database, limit=_BATCHES_A_ROUND, most_crashes=_MOST_CRASHES)
+    expired = await sweep.rescue_expired(
+        database, limit=_BATCHES_A_ROUND, most_crashes=_MOST_CRASHES, apart_seconds=apart_seconds
+    )
     given_up = await sweep.give_up(database, limit=_BATCHES_A_ROUND)
     cancelled = await sweep.cancel_queued(database, limit=_BATCHES_A_ROUND)
     return Rescue(

@@ -36,7 +36,7 @@ def tick() -> None:
     """
 
     async def work(parts: Parts) -> tuple[rescue.Rescue, int, list[str]]:
-        rescued = await rescue.rescue(parts.database)
+        rescued = await rescue.rescue(parts.database, apart_seconds=parts.desk.policy.lease_seconds)
         for campaign_id in await aggregation.finish(parts.database):
             log.info("campaign finished", campaign_id=str(campaign_id))
         resent_count = await rescue.resend(parts.database, parts.desk.policy)

@@ -182,22 +182,24 @@ async def own_columns(database: Database, campaign_id: UUID) -> list[str]:
 async def export(database: Database, campaign_id: UUID) -> AsyncIterator[dict[str, Any]]:
     """Every message of a campaign in order of row, streamed: memory stays flat over a million.
 
-    Gives `EXPORT_COLUMNS` as plain values (text, numbers), and `fields`: the recipient's own.
+    Gives `EXPORT_COLUMNS` as plain values (text, numbers), and `fields`: the recipient's own. All as they
+    are at one moment. The reader may take its time (a pager, a slow download): no transaction stays open.
     """
-    async with database.own_connection() as connection, connection.transaction(readonly=True):
-        cursor = connection.cursor(
-            "SELECT m.row, m.phone, m.state::text AS state, m.provider_state, m.provider_message_id,"
+    async with database.own_connection() as connection:
+        await connection.execute(
+            "DECLARE lines NO SCROLL CURSOR WITH HOLD FOR"
+            " SELECT m.row, m.phone, m.state::text AS state, m.provider_state, m.provider_message_id,"
             " b.number AS batch, m.attempt, m.segment_count AS segments, m.cost::text AS cost, m.reason,"
             " to_char(m.updated_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') AS updated_at,"
             " m.fields::text AS fields"
-            " FROM batch b JOIN message m ON m.batch_id = b.id WHERE b.campaign_id = $1 ORDER BY m.row",
-            campaign_id,
-            prefetch=2000,
+            " FROM batch b JOIN message m ON m.batch_id = b.id"
+            f" WHERE b.campaign_id = '{campaign_id}'::uuid ORDER BY m.row"
         )
-        async for record in cursor:
-            line = dict(record)
-            line["fields"] = json.loads(line["fields"]) if line["fields"] else {}
-            yield line
+        while records := await connection.fetch("FETCH 2000 FROM lines"):
+            for record in records:
+                line = dict(record)
+                line["fields"] = json.loads(line["fields"]) if line["fields"] else {}
+                yield line
 
 
 async def refusals(

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import TypeAlias
 
 import asyncpg
+from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -23,6 +24,16 @@ _SERVER_SETTINGS = {
     "timezone": "UTC",
 }
 
+# A client that freezes between the two messages of one statement holds its rows for as long as it likes:
+# neither timeout above counts then. From PostgreSQL 17 on there is one that does.
+_WHOLE_TRANSACTION = "SET transaction_timeout = '30s'"
+_WHOLE_TRANSACTION_SINCE = 17
+
+
+async def _bound_transactions(driver: Connection) -> None:
+    if driver.get_server_version().major >= _WHOLE_TRANSACTION_SINCE:
+        await driver.execute(_WHOLE_TRANSACTION)
+
 
 # What says that the server is away, or cannot just now, as against a statement it refused: the same
 # statement may go well in a moment.
@@ -37,6 +48,8 @@ _AWAY = (
     asyncpg.InsufficientResourcesError,  # disk full, out of memory, too many connections
     asyncpg.TransactionRollbackError,  # deadlock, serialization
     asyncpg.LockNotAvailableError,
+    asyncpg.IdleInTransactionSessionTimeoutError,  # we stood still for so long that it ended the session
+    asyncpg.TransactionTimeoutError,
     asyncpg.InvalidCatalogNameError,
     asyncpg.InvalidAuthorizationSpecificationError,
 )
@@ -49,8 +62,10 @@ def _translated() -> Iterator[None]:
     except _AWAY as error:
         raise DatabaseUnavailable(f"PostgreSQL cannot be used: {type(error).__name__}") from error
     except DBAPIError as error:
-        if isinstance(error.orig, Exception) and error.connection_invalidated:
-            raise DatabaseUnavailable("PostgreSQL closed the connection") from error
+        # SQLAlchemy wraps what the server answers while connecting: starting up, shutting down, full.
+        cause = error.orig.__cause__ if error.orig is not None else None
+        if isinstance(cause, _AWAY) or error.connection_invalidated:
+            raise DatabaseUnavailable(f"PostgreSQL cannot be used: {type(cause).__name__}") from error
         raise
 
 
@@ -69,6 +84,11 @@ class Database:
             pool_timeout=30,
             pool_recycle=1800,
             connect_args={"server_settings": _SERVER_SETTINGS, "timeout": 5, "command_timeout": 40},
+        )
+        event.listen(
+            self._engine.sync_engine,
+            "connect",
+            lambda connection, _record: connection.run_async(_bound_transactions),
         )
 
     @property

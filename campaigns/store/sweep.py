@@ -24,12 +24,22 @@ class Rescued:
     set_aside_count: int = 0
 
 
-async def rescue_expired(database: Database, *, limit: int, most_crashes: int) -> Rescued:
+# A batch that ended a worker took those along that were in the same worker. Given back together they would
+# meet again, worker after worker, and all be set aside: from the second crash on each comes back at a
+# moment of its own, in a span that grows.
+_APART = """CASE WHEN crash_count = 0 THEN {moment}
+    ELSE greatest({moment}, now() + make_interval(secs => $3 * crash_count * random())) END"""
+
+
+async def rescue_expired(
+    database: Database, *, limit: int, most_crashes: int, apart_seconds: float = 0.0
+) -> Rescued:
     """Take back leases that ran out: `sending` messages were handed over by somebody who never wrote
     the answer down, so they are in doubt; what was not touched is ready again.
 
     A batch under which `most_crashes` workers in a row ended is set aside: what is still queued in it
-    fails with that reason, its polls come an hour apart, and the others go on.
+    fails with that reason, its polls come an hour apart, and the others go on. Before that, those under
+    which a worker ended twice or more come back apart from each other, by up to `apart_seconds` a crash.
     """
     async with database.transaction() as connection:
         ids = await _lock_some(
@@ -44,11 +54,13 @@ async def rescue_expired(database: Database, *, limit: int, most_crashes: int) -
             ids,
         )
         poisonous = await connection.fetch(
-            "UPDATE batch SET crash_count = crash_count + 1"
+            "UPDATE batch SET crash_count = crash_count + 1,"
+            f" send_at = {_APART.format(moment='send_at')}, poll_at = {_APART.format(moment='poll_at')}"
             " WHERE id = ANY($1::bigint[]) AND leased_by IS NOT NULL"
             " RETURNING id, crash_count >= $2 AS is_poisonous",
             ids,
             most_crashes,
+            apart_seconds,
         )
         aside = [record["id"] for record in poisonous if record["is_poisonous"]]
         failed = await connection.fetch(

@@ -167,7 +167,6 @@ def _torn(dice: Random, text: str) -> str:
         lambda: "\n".join([renamed, *lines[1:]]),
         lambda: "\n".join([f"{lines[0]},phone,", *(f"{each},x," for each in lines[1:])]),
         lambda: "\n".join([*before, "sep=;", line, *after]),
-        lambda: text[: dice.randrange(len(text) + 1)],
     ]
     return dice.choice(torn)()
 

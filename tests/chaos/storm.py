@@ -15,7 +15,7 @@ import threading
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,6 +58,7 @@ class Storm(Stack):
         self.rows: list[dict[str, str]] = []
         self.of_account: dict[str, str] = {}  # said of an account, once there is one
         self.hurt: dict[str, dict[str, str]] = {}  # by worker: what its `hurt_worker` is told
+        self.former_ledger: Counter[str] = Counter()  # of simulators that are no more
 
     # --- setting out -----------------------------------------------------------------------------
 
@@ -82,10 +83,42 @@ class Storm(Stack):
             *(sys.executable, "-m", "tests.chaos.hurt_worker", "worker", "--hostname", f"{name}@%h"),
         )
 
-    def submit(self, count: int = RECIPIENTS, *more: str, first: int = 0, texts: int = 1) -> str:
-        """Submit `count` recipients of no special fate, with `texts` different texts. Gives the id."""
+    def stop_simulator(self) -> None:
+        """End the provider. Its ledger is kept for the judge; its ids are forgotten, as those of a new one
+        are others: let what was handed over be settled first.
+        """
+        self.former_ledger += ledger_counts(self.url)
+        self.stop("simulator")
+
+    def start_simulator_again(self, *options: str) -> None:
+        """Start the provider again, on its old port."""
+        log, port = self.log("simulator"), self.url.rpartition(":")[2]
+        before = log.read_text().count("listening on")
+        self.start("simulator", "campaigns", "simulator", "--port", port, "--delivery-seconds", "1", *options)
+        wait_until(
+            lambda: log.read_text().count("listening on") > before, "the simulator listens again", seconds=30
+        )
+
+    def hurt_at(self, name: str, at: str, record: Path) -> None:
+        """Have the worker `name`, from its next start on, hurt at `point:fault:hits/passes`."""
+        self.hurt[name] = {
+            "HURT_AT": at,
+            "HURT_RECORD": str(record),
+            "HURT_SEED": str(SEED),
+            "HURT_POSTMASTER": str(self.directory / "servers" / "postgres" / "postmaster.pid"),
+        }
+
+    def submit(
+        self, count: int = RECIPIENTS, *more: str, first: int = 0, texts: int = 1, endings: int = 80
+    ) -> str:
+        """Submit `count` recipients with `texts` different texts. Gives the id. Numbers end in fewer than
+        `endings`: up to 80 none has a special fate at the simulator, with 100 all fates are there.
+        """
         rows = [
-            {"phone": f"+3706{(first + n) // 80:05d}{(first + n) % 80:02d}", "name": f"N{n % texts}"}
+            {
+                "phone": f"+3706{(first + n) // endings:05d}{(first + n) % endings:02d}",
+                "name": f"N{n % texts}",
+            }
             for n in range(count)
         ]
         self.rows += rows
@@ -129,6 +162,10 @@ class Storm(Stack):
         process.kill()
         process.wait()
 
+    def stop_workers(self) -> list[int]:
+        """SIGTERM to every worker, in turn. Gives their exit codes."""
+        return [self.stop(name) for name in list(self._processes) if name.startswith("worker")]
+
     @contextmanager
     def supervised(self) -> Iterator[list[str]]:
         """Start workers and beats again when they end by themselves, as `campaigns up` does, for as long
@@ -142,12 +179,10 @@ class Storm(Stack):
                 for name, process in list(self._processes.items()):
                     if process.poll() is None or self._processes.get(name) is not process:
                         continue  # lives, or a scenario ended it
-                    if name.startswith("worker"):
-                        self.worker(name)
-                    elif name.startswith("beat"):
-                        self.beat(name)
-                    else:
+                    if not name.startswith(("worker", "beat")):
                         continue
+                    assert isinstance(process.args, list)
+                    self.start(name, *process.args)
                     ended.append(name)
 
         supervisor = threading.Thread(target=look_after, name="supervisor")
@@ -163,6 +198,17 @@ class Storm(Stack):
         with servers(self.directory / "servers"):
             return
 
+    async def bury(self) -> None:
+        """End the leases of workers that live no more, now instead of when their time is up. So do those
+        that nobody took up, whose tasks may have died with a worker.
+        """
+        living = [str(process.pid) for process in self._processes.values() if process.poll() is None]
+        await self.sql(
+            "UPDATE batch SET leased_until = now() WHERE state = 'leased'"
+            " AND (leased_by IS NULL OR split_part(leased_by, ':', 2) <> ALL($1::text[]))",
+            living,
+        )
+
     def redis(self) -> Redis:
         """A client of the storm's Redis."""
         return Redis.from_url(self.urls.redis_client_url)
@@ -177,13 +223,21 @@ class Storm(Stack):
         finally:
             await connection.close()
 
+    def pid(self, name: str) -> int:
+        """The process id of one of ours."""
+        return self._processes[name].pid
+
+    def is_stopped(self, name: str) -> bool:
+        """Whether a process of ours stands still (Linux)."""
+        return "\nState:\tT" in Path(f"/proc/{self.pid(name)}/status").read_text()
+
     async def until(
         self,
         query: str,
         *arguments: Any,
         what: str,
         seconds: float = 60.0,
-        meanwhile: Callable[[], None] | None = None,
+        meanwhile: Callable[[], Awaitable[object]] | None = None,
     ) -> list[asyncpg.Record]:
         """Ask the database again and again until there are rows, and give them, also while it comes and
         goes. AssertionError at the deadline. `meanwhile` is done at each look.
@@ -195,11 +249,11 @@ class Storm(Stack):
                     return rows
             assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
             if meanwhile is not None:
-                meanwhile()
+                await meanwhile()
             await asyncio.sleep(0.05)
 
     async def until_quiet(
-        self, *, seconds: float = 120.0, meanwhile: Callable[[], None] | None = None
+        self, *, seconds: float = 120.0, meanwhile: Callable[[], Awaitable[object]] | None = None
     ) -> None:
         """Wait until every message of every campaign is settled or in doubt."""
         await self.until(
@@ -237,15 +291,17 @@ class Storm(Stack):
 
     # --- judging ------------------------------------------------------------------------------------
 
-    async def judge(self, *campaign_ids: str) -> Judgement:
-        """The one question. Call it when the campaigns are quiet."""
-        ledger = ledger_counts(self.url)
+    async def judge(self, *campaign_ids: str, again: Collection[str] = ()) -> Judgement:
+        """The one question. Call it when the campaigns are quiet. `again`: numbers (digits without +) that
+        somebody wanted sent again, and that may be in the ledger more than once.
+        """
+        ledger = ledger_counts(self.url) + self.former_ledger
         lines = {line["phone"][1:]: line for each in campaign_ids for line in self.export(each)}
         totals: Counter[str] = Counter()
         for each in campaign_ids:
             totals.update(self.totals(each))
         found = Judgement(len(self.rows), totals=dict(totals))
-        found.twice = [phone for phone, count in ledger.items() if count > 1]
+        found.twice = [phone for phone, count in ledger.items() if count > 1 and phone not in again]
         doubtful = {
             phone
             for phone, line in lines.items()

@@ -1,29 +1,50 @@
-"""Workers that die, freeze, drain and are poisoned."""
+"""Workers that die, freeze, drain and are poisoned; a provider's clock and a broker that are wrong."""
 
+import json
+import signal
+import urllib.request
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from tests.acceptance.processes import ledger_counts
+from tests.chaos.copyist import Copyist
 from tests.chaos.storm import RECIPIENTS, SEED, Storm, storm
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(400)]
 
+# Who holds a lease is named host:process:token.
+_HELD = (
+    "SELECT m.phone, m.state::text AS state FROM batch b JOIN message m ON m.batch_id = b.id"
+    " WHERE b.state = 'leased' AND b.leased_for = 'sending' AND split_part(b.leased_by, ':', 2) = $1"
+)
+_HOLDS_NOTHING = (
+    "SELECT 1 WHERE NOT EXISTS"
+    " (SELECT 1 FROM batch WHERE state = 'leased' AND split_part(leased_by, ':', 2) = $1)"
+)
+_IN_FLIGHT = (
+    "SELECT 1 FROM batch WHERE state = 'leased' AND sending_count > 0 AND split_part(leased_by, ':', 2) = $1"
+)
 
+
+@pytest.mark.short
 async def test_01_workers_killed_twenty_times(folder: Path) -> None:
     """kill -9 at random moments: what was in flight is in doubt, everything else arrives, once."""
     with storm(folder, ACCOUNTS__MAIN__REQUESTS_PER_SECOND="20") as raging:
         raging.begin(workers=2, simulator=("--latency-seconds", "0.2"))
         campaign_id = raging.submit(texts=7)
         kills = 0
+
+        def moved(before: int) -> bool:
+            return raging.accepted_count() > before or raging.totals(campaign_id)["queued"] == 0
+
         for number in range(20):
             name = f"worker-{number % 2}"
-            before = raging.accepted_count()
             wait_until(
-                lambda before=before: (
-                    raging.accepted_count() > before or raging.totals(campaign_id)["queued"] == 0
-                ),
+                partial(moved, raging.accepted_count()),
                 "something moves between two kills",
                 seconds=60,
                 every=raging.random.uniform(0.05, 0.4),
@@ -37,20 +58,225 @@ async def test_01_workers_killed_twenty_times(folder: Path) -> None:
         assert found.in_doubt_count > 0, "the storm never hit a request in flight"
 
 
+async def test_02_workers_frozen_past_their_lease(folder: Path) -> None:
+    """Four workers freeze for longer than their lease: with requests in flight, between intent and request,
+    behind the last look at the clock, inside the transaction that writes the answer. On waking they
+    neither send nor overwrite: what they had begun stays in doubt, the rest others did.
+    """
+    points = ("before_request", "on_the_wire", "before_commit")
+    frozen = ("worker-0", *(f"worker-{point}" for point in points))
+    with storm(
+        folder,
+        LEASE_SECONDS="11",
+        ACCOUNTS__MAIN__TIMEOUT_SECONDS="1",
+        ACCOUNTS__MAIN__REQUESTS_PER_SECOND="20",
+        ACCOUNTS__MAIN__MAX_RECIPIENTS_PER_REQUEST="20",
+    ) as raging:
+        for point in points:
+            raging.hurt_at(f"worker-{point}", f"{point}:stop:1/2", folder / point)
+        raging.begin(workers=2, simulator=("--latency-seconds", "0.2"))
+        for name in frozen[1:]:
+            raging.worker(name)
+        campaign_id = raging.submit()
+
+        await _freeze_in_flight(raging, "worker-0")
+        for name in frozen[1:]:
+            wait_until(partial(raging.is_stopped, name), f"{name} stands still")
+        held = {row["phone"] for name in frozen for row in await _held(raging, name)}
+        for name in frozen:
+            # Inside a transaction it holds its batch's row until PostgreSQL ends the session (30 s).
+            await raging.until(
+                _HOLDS_NOTHING, str(raging.pid(name)), what=f"the leases of {name} are taken back"
+            )
+        doubtful = (
+            "SELECT phone, attempt, updated_at, provider_message_id FROM message WHERE state = 'in_doubt'"
+        )
+        before = {row["phone"]: row for row in await raging.sql(doubtful)}
+        for name in frozen:
+            raging.signal_process(name, signal.SIGCONT)
+        for name in frozen:
+            wait_until(partial(_says, raging, name, "lease lost"), f"{name} is fenced off")
+        await raging.until_quiet()
+        found = await raging.judge(campaign_id)
+
+        after = {row["phone"]: row for row in await raging.sql(doubtful)}
+        assert {phone: after.get(phone) for phone in before} == before, "somebody overwrote what was in doubt"
+        lines = {line["phone"]: line["state"] for line in raging.export(campaign_id)}
+        assert {lines[phone] for phone in held} <= {"in_doubt", "delivered"}
+        ledger = ledger_counts(raging.url)
+        for point in points:
+            (hit,) = _hits(folder / point)
+            assert set(hit) <= set(before), f"{point}: not in doubt"
+            # On the wire it did send on waking, and the provider refused a signature of before.
+            expected = 1 if point == "before_commit" else 0
+            assert {ledger[phone[1:]] for phone in hit} == {expected}, point
+        assert found.in_doubt_count >= 4 * 20
+        _tell("02", fenced=raging.logs_hold("lease lost"), held=len(held), in_doubt=found.in_doubt_count)
+
+
+async def test_14_a_providers_clock_ten_minutes_off(folder: Path) -> None:
+    """Ten minutes ahead, then ten behind, then right again: each time the clock is learned anew."""
+    with storm(
+        folder,
+        ACCOUNTS__MAIN__REQUESTS_PER_SECOND="50",
+        ACCOUNTS__MAIN__MAX_RECIPIENTS_PER_REQUEST="10",
+    ) as raging:
+        raging.begin(workers=2, simulator=("--latency-seconds", "0.1"))
+        raging.fault("clock", "*", offset_seconds=600)
+        campaign_id = raging.submit()
+        for offset_seconds in (-600, 0):
+            more = raging.accepted_count() + RECIPIENTS // 4
+            wait_until(lambda: raging.accepted_count() >= more, "a quarter is accepted", seconds=60)  # noqa: B023
+            (former,) = raging.faults()
+            raging.fault("clock", "*", offset_seconds=offset_seconds)
+            raging.of_simulator(f"/_faults/{former['id']}", "DELETE")  # from here on the next one holds
+        await raging.until_quiet()
+        found = await raging.judge(campaign_id)
+
+        asked = raging.of_simulator("/_ledger")["requests"]
+        refused_count = asked["send"] - _taking_requests(raging)
+        assert found.totals["delivered"] == RECIPIENTS
+        assert found.in_doubt_count == 0
+        assert refused_count >= 2, "no request met the other clock"
+        assert asked["timestamp"] >= 3
+        assert raging.logs_hold("invalid signature or stale timestamp") >= 2
+        assert raging.logs_hold("account on hold") == 0
+        assert await raging.sql("SELECT 1 FROM account_hold") == []
+        _tell("14", refused_count=refused_count, learned_count=asked["timestamp"])
+
+
+async def test_15_every_task_again_and_late(folder: Path) -> None:
+    """Every task is delivered two or three times, late and in random order, and all once more at the end:
+    whoever takes the lease up first works, and nobody else does.
+    """
+    with storm(folder, ACCOUNTS__MAIN__REQUESTS_PER_SECOND="20") as raging:
+        raging.begin(workers=2, simulator=("--latency-seconds", "0.1"))
+        copyist = Copyist(raging.redis(), SEED)
+        with copyist:
+            campaign_id = raging.submit(texts=7)
+            await raging.until_quiet()
+        asked = raging.of_simulator("/_ledger")["requests"]
+        assert asked["send"] == _taking_requests(raging), "a copy sent something"
+        copy_count = copyist.copy_count
+        copyist.replay()
+        wait_until(copyist.is_drained, "the workers took every old task")
+        raging.stop_workers()  # having ended what they took
+        assert raging.of_simulator("/_ledger")["requests"] == asked, "an old task asked or sent"
+        found = await raging.judge(campaign_id)
+        assert found.totals["delivered"] == RECIPIENTS
+        assert [tuple(row) for row in await raging.sql("SELECT DISTINCT attempt FROM message")] == [(1,)]
+        queues = [queue for queue, _ in copyist.seen]
+        assert queues.count("sending") >= RECIPIENTS / 100
+        assert queues.count("receipts") >= RECIPIENTS / 100
+        assert copy_count >= len(queues)
+        _tell("15", tasks=len(queues), copies=copyist.copy_count)
+
+
+async def test_18_a_drain_under_load(folder: Path) -> None:
+    """SIGTERM in mid-request: it ends what it holds and leaves nothing in doubt, also when asked twice.
+    SIGQUIT is no drain: what it cuts off is in doubt, and nothing is sent twice.
+    """
+    with storm(folder, ACCOUNTS__MAIN__REQUESTS_PER_SECOND="20") as raging:
+        raging.begin(workers=2, simulator=("--latency-seconds", "0.5"))
+        campaign_id = raging.submit(texts=7)
+        for name, times in (("worker-0", 1), ("worker-1", 1), ("worker-0", 2), ("worker-1", 2)):
+            await _in_flight(raging, name)
+            for _ in range(times - 1):
+                raging.signal_process(name, signal.SIGTERM)
+                wait_until(partial(_says, raging, name, "Warm shutdown"), "it drains")
+            assert raging.stop(name) == 0
+            raging.worker(name)
+        assert raging.totals(campaign_id)["in_doubt"] == 0
+        for name in ("worker-0", "worker-1"):
+            await _in_flight(raging, name)
+            code = raging.stop(name, signal.SIGQUIT)
+            raging.worker(name)
+            print(name, code)
+        await raging.until_quiet()
+        found = await raging.judge(campaign_id)
+        _tell("18", in_doubt=found.in_doubt_count)
+
+
 async def test_21_a_batch_that_kills_its_worker(folder: Path) -> None:
-    """It is set aside after five workers, and says so; the batches that died with it arrive all the same."""
-    with storm(folder, ACCOUNTS__MAIN__REQUESTS_PER_SECOND="50") as raging, raging.supervised() as ended:
-        poison = raging.random.randrange(RECIPIENTS)
-        for number in range(2):
-            raging.hurt[f"worker-{number}"] = {"HURT_POISON": f"+3706{poison // 80:05d}{poison % 80:02d}"}
+    """It is set aside after five workers, and says so. The batches that were in the same worker are not:
+    what of them was in flight is in doubt, the rest arrives.
+    """
+    with (
+        storm(
+            folder,
+            LEASE_SECONDS="11",
+            ACCOUNTS__MAIN__TIMEOUT_SECONDS="1",
+            ACCOUNTS__MAIN__REQUESTS_PER_SECOND="50",
+        ) as raging,
+        raging.supervised() as ended,
+    ):
+        number = raging.random.randrange(RECIPIENTS)
+        poison = f"+3706{number // 80:05d}{number % 80:02d}"
+        raging.hurt["worker-0"] = {
+            "HURT_POISON": poison
+        }  # the only one: whoever is dealt with it dies with it
         raging.begin(workers=1, simulator=("--latency-seconds", "0.2"))
         campaign_id = raging.submit()
-        await raging.until_quiet(seconds=200)
+        buried_count = 0
+
+        async def bury() -> None:
+            nonlocal buried_count
+            if len(ended) > buried_count:
+                buried_count = len(ended)
+                await raging.bury()
+
+        await raging.until_quiet(meanwhile=bury)
         found = await raging.judge(campaign_id)
-        print(found.totals, ended)
-        rows = await raging.sql(
-            "SELECT b.id, crash_count, b.state::text, trouble, count(*) AS n, max(m.reason) AS reason FROM batch b"
-            " JOIN message m ON m.batch_id = b.id WHERE m.state = 'failed' GROUP BY 1"
+        (aside,) = await raging.sql("SELECT id, crash_count FROM batch WHERE trouble LIKE 'set aside%'")
+        batch = await raging.sql(
+            "SELECT phone, state::text AS state, reason FROM message WHERE batch_id = $1", aside["id"]
         )
-        for row in rows: print(dict(row))
-        assert found.totals["failed"] == 100
+        assert poison in {row["phone"] for row in batch}
+        assert {(row["state"], row["reason"]) for row in batch} == {
+            ("failed", "set aside: 5 workers in a row ended while working on its batch")
+        }
+        assert aside["crash_count"] == len(ended) == 5
+        assert found.totals["failed"] == len(batch), "another batch was set aside with it"
+        assert found.totals["delivered"] + found.in_doubt_count == RECIPIENTS - len(batch)
+        _tell("21", crashes=len(ended), set_aside=len(batch), in_doubt=found.in_doubt_count)
+
+
+async def _held(raging: Storm, name: str) -> list[dict[str, str]]:
+    """The messages of the batches a worker has leased for sending."""
+    return [dict(row) for row in await raging.sql(_HELD, str(raging.pid(name)))]
+
+
+async def _in_flight(raging: Storm, name: str) -> None:
+    """Wait until a worker has a request in flight."""
+    await raging.until(_IN_FLIGHT, str(raging.pid(name)), what=f"{name} has something in flight")
+
+
+async def _freeze_in_flight(raging: Storm, name: str) -> None:
+    """Stop a worker while it has requests in flight."""
+    while True:
+        await _in_flight(raging, name)
+        raging.signal_process(name, signal.SIGSTOP)
+        wait_until(partial(raging.is_stopped, name), f"{name} stands still")
+        if any(row["state"] == "sending" for row in await _held(raging, name)):
+            return
+        raging.signal_process(name, signal.SIGCONT)
+
+
+def _says(raging: Storm, name: str, words: str) -> bool:
+    return words in raging.log(name).read_text()
+
+
+def _hits(record: Path) -> Iterable[list[str]]:
+    """The phones of each pass that was hit, from what hurt workers wrote down."""
+    passes = [json.loads(line) for line in record.read_text().splitlines()]
+    return [each["phones"] for each in passes if each["hit"]]
+
+
+def _taking_requests(raging: Storm) -> int:
+    """How many send requests the provider took something of."""
+    with urllib.request.urlopen(f"{raging.url}/_ledger?full=1", timeout=30) as answer:
+        return len({json.loads(line)["request"] for line in answer.read().splitlines()})
+
+
+def _tell(scenario: str, **counts: int) -> None:
+    print(json.dumps({"scenario": scenario, **counts}))  # noqa: T201  for the README's table

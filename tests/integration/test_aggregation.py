@@ -2,11 +2,12 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import chain
-from typing import Any
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 import pytest
@@ -536,19 +537,42 @@ async def test_rows_with_other_fields_than_others_are_exported_with_their_own(da
     ]
 
 
-async def test_an_export_that_is_not_read_to_its_end_gives_its_connection_back(database: Database) -> None:
+async def test_an_export_holds_up_nobody_however_slowly_it_is_read(
+    database: Database, make_desk: MakeDesk
+) -> None:
+    """Behind a pager it may stand for an hour: no transaction is open meanwhile, and what it then goes on
+    to tell is still of the moment it began at.
+    """
     taken = await submit(database, phones(5000))
     _, rows = await aggregation.export(database, taken.id)
-    async for line in rows:
-        assert line["row"] == 2
-        break
-    await rows.aclose()  # type: ignore[attr-defined]  # it is a generator; the promise is only to iterate
+    exported = [await anext(rows)]
 
-    assert (
-        await query(
-            database,
-            "SELECT pid FROM pg_stat_activity WHERE datname = current_database()"
-            " AND state LIKE 'idle in transaction%'",
-        )
-        == []
+    assert await sessions(database, "idle in transaction%") == 0
+    await send_all(database, make_desk())
+    exported += [line async for line in rows]
+
+    assert [line["row"] for line in exported] == list(range(2, 5002))
+    assert {line["state"] for line in exported} == {"queued"}
+
+
+async def test_an_export_that_is_not_read_to_its_end_gives_its_connection_back(database: Database) -> None:
+    taken = await submit(database, phones(2500))
+    before = await sessions(database, "%")
+    _, rows = await aggregation.export(database, taken.id)
+    async with aclosing(cast("AsyncGenerator[dict[str, Any], None]", rows)):
+        assert (await anext(rows))["row"] == 2
+        assert await sessions(database, "%") == before + 1
+
+    async with asyncio.timeout(60):
+        while await sessions(database, "%") > before:  # noqa: ASYNC110  it ends after its client
+            await asyncio.sleep(0.02)
+
+
+async def sessions(database: Database, state: str) -> int:
+    """How many sessions of this database are in such a state."""
+    (row,) = await query(
+        database,
+        "SELECT count(*) AS n FROM pg_stat_activity WHERE datname = current_database() AND state LIKE $1",
+        state,
     )
+    return int(row["n"])

@@ -403,7 +403,8 @@ async def test_a_campaign_runs_from_its_first_deal_on(database: Database, make_d
     first, second = await campaign_of(database, 2), await campaign_of(database, 2, account="strange")
     assert await state(database, first) is CampaignState.ACCEPTED
 
-    await batching.deal_polling(database, make_desk())
+    await query(database, "UPDATE batch SET poll_at = now() WHERE number = 1")
+    assert len(await batching.deal_polling(database, make_desk())) == 1
     assert await state(database, first) is CampaignState.ACCEPTED
     await batching.deal_sending(database, make_desk())
 

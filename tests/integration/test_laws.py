@@ -15,6 +15,8 @@ from random import Random
 from typing import Any, ClassVar, TypeVar
 from uuid import UUID
 
+import asyncpg
+import pytest
 from hypothesis import HealthCheck, note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -203,7 +205,7 @@ class Laws(RuleBasedStateMachine):
     # Few rules of many acts, each with workers at work: Hypothesis leaves rules out at random, and a machine
     # that never deals tries nothing at all. The acts are drawn evenly from a seed of Hypothesis's.
 
-    @rule(seed=seeds, acts=st.integers(1, 6))
+    @rule(seed=seeds, acts=st.integers(1, 4))
     def workers_work(self, seed: bytes, acts: int) -> None:
         self.work(self.chance(seed), acts)
 
@@ -216,12 +218,12 @@ class Laws(RuleBasedStateMachine):
                 possible += [lambda: self.take_up(chance)] * 6
             if self.workers:
                 possible += [lambda: self.go_on(chance)] * 8 + [lambda: self.go_to_the_end(chance)] * 2
-                possible += [lambda: self.crash(chance)]
+                possible += [lambda: self.crash(chance)] * 2
             if self.old:
                 possible += [lambda: self.repeat(chance)]
             chance.choice(possible)()
 
-    @rule(seed=seeds, acts=st.integers(0, 4))
+    @rule(seed=seeds, acts=st.integers(0, 3))
     def time_passes(self, seed: bytes, acts: int) -> None:
         chance = self.chance(seed)
         self.work(chance, acts)
@@ -238,20 +240,20 @@ class Laws(RuleBasedStateMachine):
         if act == "rescue" or chance.random() < 0.5:
             self.rescue()
 
-    @rule(seed=seeds, acts=st.integers(0, 4))
+    @rule(seed=seeds, acts=st.integers(0, 3))
     def people_act(self, seed: bytes, acts: int) -> None:
         chance = self.chance(seed)
         self.work(chance, acts)
         possible: list[Callable[[], None]] = [
             *[self.resume_accounts] * 3,
-            *[lambda: self.resolve(chance)] * 2,
-            *[self.resend_the_doubtful] * 2,
+            *[lambda: self.resolve(chance)] * 4,
+            *[self.resend_the_doubtful] * 3,
+            *[self.finish] * 4,
             *[lambda: self.change_state(chance, CampaignState.RUNNING, NO_MOVES)] * 3,
             lambda: self.change_state(chance, CampaignState.PAUSED, NO_MOVES),
             lambda: self.change_state(chance, CampaignState.CANCELLED, OF_CANCEL),
             lambda: self.cancel_in_flight(chance),
             lambda: self.hold_account(chance),
-            self.finish,
         ]
         if len(self.campaigns) < 8:
             possible += [lambda: self.submit(chance)] * 5
@@ -259,7 +261,7 @@ class Laws(RuleBasedStateMachine):
 
     def submit(self, chance: Random) -> None:
         rows = phones(chance.randint(1, 7), first=100 * len(self.campaigns))
-        account, on_doubt = chance.choice(ACCOUNTS), chance.choice(["hold", "hold", "resend"])
+        account, on_doubt = chance.choice(ACCOUNTS), chance.choice(["hold", "resend"])
         made = self.run(submit(self.database, rows, account=account, batch_size=3, on_doubt=on_doubt))
         self.campaigns.append(made.id)
         self.look(new=True)
@@ -666,21 +668,32 @@ EVERY_PATH = {
 """What a run must have met to be worth anything."""
 
 
+_SETTINGS = settings(
+    max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+)
+
+
+async def without_waiting_for_the_disk(database_url: str) -> None:
+    """Who sees what, and when, does not depend on it; the time of ten thousand commits does."""
+    connection = await asyncpg.connect(database_url)
+    name = await connection.fetchval("SELECT current_database()")
+    await connection.execute(f'ALTER DATABASE "{name}" SET synchronous_commit = off')
+    await connection.close()
+
+
+@pytest.mark.timeout(600)
 def test_the_laws_hold_whatever_happens_in_whatever_order(database_url: str) -> None:
     paths: Counter[str] = Counter()
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        runner.run(without_waiting_for_the_disk(database_url))
         database = open_database(database_url)
         Laws.world = World(runner, database, paths)
         try:
-            run_state_machine_as_test(
-                Laws,
-                settings=settings(
-                    max_examples=40,
-                    stateful_step_count=30,
-                    deadline=None,
-                    suppress_health_check=list(HealthCheck),
-                ),
-            )
+            # Once is enough as a rule; a path that is rare may want a second or third go.
+            for _ in range(3):
+                run_state_machine_as_test(Laws, settings=_SETTINGS)
+                if all(paths[path] for path in EVERY_PATH):
+                    break
         finally:
             runner.run(database.close())
 

@@ -58,7 +58,7 @@ async def test_in_any_window_no_more_leave_than_rate_and_burst_allow(
     servers: ServerUrls, redis: Redis
 ) -> None:
     """Many wait at once, in several processes; whoever is refused comes back when it was told to."""
-    per_second, burst, count = 50, 4, 40
+    per_second, burst, count = 25, 4, 30
     moments: list[float] = []
     async with AsyncExitStack() as stack:
         turns = []
@@ -78,20 +78,20 @@ async def test_in_any_window_no_more_leave_than_rate_and_burst_allow(
             await asyncio.gather(*(wait_for(turns[n % 4]) for n in range(count)))
 
     assert len(moments) == count
-    # The clock is read a moment after the script ran; half a place is allowed for that.
+    # The clock is read a moment after the script ran; part of a place is allowed for that.
     for (first, begins), (last, ends) in combinations(enumerate(sorted(moments)), 2):
-        assert last - first + 1 <= (ends - begins) * per_second + burst + 0.5
+        assert last - first + 1 <= (ends - begins) * per_second + burst + 0.6
 
 
 async def test_after_a_pause_a_burst_may_leave_at_once(redis: Redis) -> None:
-    count, wait = await places(pace(redis, "main", 1, burst=5))
+    count, wait = await places(pace(redis, "main", 0.1, burst=5))
 
     assert count == 5
-    assert 0.25 < wait <= 1
+    assert 5 < wait <= 10
 
 
 async def test_a_lost_key_costs_at_most_one_burst(redis: Redis) -> None:
-    turn = pace(redis, "main", 1, burst=3)
+    turn = pace(redis, "main", 0.1, burst=3)
     before, _ = await places(turn)
     await redis.flushall()
     after, _ = await places(turn)
@@ -108,7 +108,7 @@ async def test_the_key_goes_by_itself(redis: Redis) -> None:
 
 
 async def test_a_short_wait_is_waited_and_a_long_one_is_not(redis: Redis) -> None:
-    turn = pace(redis, "main", 10)
+    turn = pace(redis, "main", 4.5)
     before = await now(redis)
 
     async def ask() -> float:
@@ -118,13 +118,12 @@ async def test_a_short_wait_is_waited_and_a_long_one_is_not(redis: Redis) -> Non
             return -later.wait_seconds
         return await now(redis) - before
 
-    *refused, first, second, third = sorted(await asyncio.gather(*(ask() for _ in range(6))))
+    *refused, first, second = sorted(await asyncio.gather(*(ask() for _ in range(6))))
 
-    assert len(refused) == 3
-    assert all(0.2 < -wait <= 0.3 for wait in refused)  # a refusal takes no place: all are told the same
+    assert len(refused) == 4
+    assert all(0.25 < -wait < 0.45 for wait in refused)  # a refusal takes no place: all are told the same
     assert first >= 0
-    assert second >= 0.1
-    assert third >= 0.2
+    assert second >= 0.22
 
 
 async def now(redis: Redis) -> float:
@@ -134,9 +133,9 @@ async def now(redis: Redis) -> float:
 
 
 async def test_two_accounts_do_not_wait_for_each_other(redis: Redis) -> None:
-    await places(pace(redis, "one", 1, burst=2))
+    await places(pace(redis, "one", 0.1, burst=2))
 
-    assert (await places(pace(redis, "two", 1, burst=2)))[0] == 2
+    assert (await places(pace(redis, "two", 0.1, burst=2)))[0] == 2
 
 
 async def test_a_pace_is_never_a_hair_faster_than_it_is_called(redis: Redis) -> None:
@@ -154,18 +153,18 @@ async def test_a_clock_that_was_put_back_does_not_close_the_account(redis: Redis
     """Seen from an hour before, the next place lies an hour ahead, where none is ever given out."""
     in_an_hour = round((await now(redis) + 3600) * 1e6)
     await redis.set(pace_key("main"), in_an_hour)
-    turn = pace(redis, "main", 1, burst=3)
+    turn = pace(redis, "main", 0.1, burst=3)
 
     assert (await places(turn))[0] == 3
 
 
 async def test_a_faster_pace_than_before_need_not_wait_for_the_slow_one(redis: Redis) -> None:
     await pace(redis, "main", 0.01)()
-    faster = pace(redis, "main", 1, burst=2)
+    faster = pace(redis, "main", 0.1, burst=2)
 
     count, wait = await places(faster)
     assert count == 2
-    assert wait <= 1
+    assert wait <= 10
 
 
 # --- Redis is away ---

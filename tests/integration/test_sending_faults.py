@@ -123,7 +123,7 @@ async def test_a_broken_adapter_leaves_doubt_at_once_and_the_others_go_on(
     stub = Broken(how)
     await submit_texts(database, "a", "a", "b")
 
-    verdict = await send_one(database, make_desk(stub, policy=replace(POLICY, lease_seconds=5.4)))
+    verdict = await send_one(database, make_desk(stub, policy=replace(POLICY, lease_seconds=6.6)))
 
     rows = await message_rows(database)
     assert [(row["state"], row["reason"]) for row in rows] == [("in_doubt", why)] * 2 + [("accepted", None)]
@@ -180,7 +180,7 @@ async def test_a_provider_that_is_not_ready_is_tried_again_ever_later(
     database: Database, make_desk: MakeDesk, stub: Stub, why: str
 ) -> None:
     await submit(database, phones(1))
-    desk = make_desk(stub, policy=replace(SLOW, lease_seconds=0.4))
+    desk = make_desk(stub, policy=replace(SLOW, lease_seconds=1))
     waits = []
     for _ in range(3):
         await query(database, "UPDATE batch SET send_at = now()")
@@ -382,7 +382,7 @@ async def test_a_database_that_stays_away_leaves_doubt(
     shaky, between = linked
     await submit(database, phones(2))
     stub = Stub("main", timeout_seconds=0.5, before_answer=_async(between.cut))
-    desk = make_desk(stub, policy=replace(POLICY, lease_seconds=1))
+    desk = make_desk(stub, policy=replace(POLICY, lease_seconds=2))
 
     with pytest.raises(DatabaseUnavailable):
         await sending.send_batch(shaky, desk, await deal_one(database, desk))
