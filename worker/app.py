@@ -1,17 +1,20 @@
 """The Celery application: `celery -A worker.app worker`, `celery -A worker.app beat`."""
 
+import signal
 import sys
+import threading
 from functools import cache
+from types import FrameType
 from typing import Any
 
 import click
 from celery import Celery, signals
 
-from campaigns.domain.errors import CampaignError
+from campaigns.domain.errors import CampaignError, DatabaseUnavailable
 from campaigns.store import schema
 from worker.addresses import broker_url
 from worker.bootstrap import located
-from worker.logs import configure_logs
+from worker.logs import configure_logs, get_logger
 from worker.queues import TICK
 from worker.runtime import Runtime
 from worker.settings import Settings, load_settings
@@ -49,6 +52,8 @@ app.add_defaults(_configuration)
 
 runtime = Runtime(settings)
 
+log = get_logger("campaigns")
+
 
 @signals.setup_logging.connect
 def _set_up_logs(**_: Any) -> None:
@@ -69,3 +74,26 @@ def _check_schema(**_: Any) -> None:
 @signals.worker_shutdown.connect
 def _close(**_: Any) -> None:
     runtime.close()
+
+
+@signals.task_failure.connect
+def _say_that_the_database_is_away(sender: Any, exception: BaseException, **_: Any) -> None:
+    """Celery logs a failure named in `throws` among the lines for every task, which are off."""
+    if isinstance(exception, DatabaseUnavailable):
+        log.warning("database away", task=sender.name, why=str(exception))
+
+
+@signals.beat_init.connect
+def _end_between_ticks(sender: Any, **_: Any) -> None:
+    """SIGTERM and SIGINT end beat when its tick is published.
+
+    Celery's own handler raises SystemExit wherever beat happens to be. In the middle of a publish redis-py
+    turns that into an error, which beat takes for a lost tick, and beat lives on.
+    """
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        sender.stop()
+
+    if threading.current_thread() is threading.main_thread():  # `worker -B` may run it in a thread
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, end)

@@ -84,8 +84,9 @@ _DEAL = """
     taken AS (SELECT account, sum(n) AS n FROM flight GROUP BY account),
     free AS (SELECT greatest($1 - coalesce(sum(n), 0), 0)::int AS n FROM flight),
     turn AS (
-        SELECT d.id, d.due_at, c.account,
-               row_number() OVER (PARTITION BY c.id ORDER BY d.due_at, d.id) + coalesce(f.n, 0) AS turn
+        SELECT d.id, c.account,
+               row_number() OVER (PARTITION BY c.id ORDER BY d.due_at, d.id) + coalesce(f.n, 0) AS turn,
+               random() AS lot
         FROM campaign c
         JOIN account a ON a.name = c.account
         LEFT JOIN flight f ON f.campaign_id = c.id
@@ -97,8 +98,7 @@ _DEAL = """
         WHERE c.finished_at IS NULL AND {open}
     ),
     place AS (
-        SELECT id, due_at, turn, account,
-               row_number() OVER (PARTITION BY account ORDER BY turn, due_at) AS place
+        SELECT id, turn, lot, account, row_number() OVER (PARTITION BY account ORDER BY turn, lot) AS place
         FROM turn
     ),
     chosen AS (
@@ -106,7 +106,7 @@ _DEAL = """
         JOIN account a ON a.name = p.account
         LEFT JOIN taken t ON t.account = p.account
         WHERE p.place + coalesce(t.n, 0) <= a.most
-        ORDER BY p.turn, p.due_at LIMIT (SELECT n FROM free)
+        ORDER BY p.turn, p.lot LIMIT (SELECT n FROM free)
     ),
     locked AS (
         SELECT b.id FROM batch b WHERE b.id IN (SELECT id FROM chosen) AND {due}
@@ -126,7 +126,8 @@ _DEAL = """
 """
 # Round-robin by in-flight count: a campaign's next batch has its turn after as many turns as it already
 # has in flight, so a campaign of one batch never waits for one of ten thousand to end. Bounded by account
-# too, so that a slow or slowly paced account never holds all the places.
+# too, so that a slow or slowly paced account never holds all the places. Between equals a lot decides: the
+# oldest campaign would otherwise win whenever there are fewer places than campaigns.
 _DEAL_SENDING = _DEAL.format(
     kind="sending",
     clock="send_at",

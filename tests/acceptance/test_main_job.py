@@ -89,7 +89,7 @@ def test_pause_stops_handing_over_and_polling_goes_on(stack: Stack) -> None:
     """After `pause` at most the batches in flight still leave; `resume` sends the rest, each once."""
     rows = [{"phone": f"+3706{n // 80:05d}{n % 80:02d}"} for n in range(3000)]
     url = stack.simulator("--delivery-seconds", "1")
-    stack.settings["ACCOUNTS__MAIN__REQUESTS_PER_SECOND"] = "4"
+    stack.settings |= {"ACCOUNTS__MAIN__REQUESTS_PER_SECOND": "4", "POLL__GIVE_UP_SECONDS": "600"}
     stack.worker()
     stack.beat()
     campaign_id = stack.json("submit", "-", "--account", "main", "--text", "Hi", stdin=csv_of(rows))["id"]

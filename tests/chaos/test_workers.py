@@ -126,7 +126,7 @@ async def test_14_a_providers_clock_ten_minutes_off(folder: Path) -> None:
         campaign_id = raging.submit()
         for offset_seconds in (-600, 0):
             more = raging.accepted_count() + RECIPIENTS // 4
-            wait_until(lambda: raging.accepted_count() >= more, "a quarter is accepted", seconds=60)  # noqa: B023
+            wait_until(partial(_has_accepted, raging, more), "a quarter more is accepted", seconds=60)
             (former,) = raging.faults()
             raging.fault("clock", "*", offset_seconds=offset_seconds)
             raging.of_simulator(f"/_faults/{former['id']}", "DELETE")  # from here on the next one holds
@@ -264,6 +264,10 @@ async def _freeze_in_flight(raging: Storm, name: str) -> None:
 
 def _says(raging: Storm, name: str, words: str) -> bool:
     return words in raging.log(name).read_text()
+
+
+def _has_accepted(raging: Storm, count: int) -> bool:
+    return raging.accepted_count() >= count
 
 
 def _hits(record: Path) -> Iterable[list[str]]:

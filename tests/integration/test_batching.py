@@ -11,7 +11,6 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -436,10 +435,6 @@ async def test_a_lease_dealt_anew_has_a_higher_number_and_the_old_one_is_worth_n
     assert (await sending.send_batch(database, desk, again)).state is BatchState.TRACKING
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="among campaigns with equally much in flight the oldest always wins: store/batch.py needs a lot",
-)
 async def test_more_campaigns_than_places_take_turns(database: Database) -> None:
     """Four large campaigns and an account with one place: nobody waits until another is through."""
     campaigns = {await campaign_of(database, 300) for _ in range(4)}
