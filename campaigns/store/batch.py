@@ -74,6 +74,8 @@ class Written:
     spends_attempt: bool = True
 
 
+_DEALERS = 7266484  # any number, not that of store/schema.py
+
 _DEAL = """
     WITH account AS (SELECT name, most FROM unnest($3::text[], $4::int[]) AS a(name, most)),
     flight AS (
@@ -164,7 +166,11 @@ async def deal_polling(
 async def _deal(
     database: Database, query: str, in_flight: int, of_account: Mapping[str, int], lease_seconds: float
 ) -> list[Dealt]:
-    async with database.connection() as connection:
+    async with database.transaction() as connection:
+        # One dealer at a time: two that count the same places as free would fill them twice. The other
+        # need not wait: whatever is due is being dealt.
+        if not await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", _DEALERS):
+            return []
         records = await connection.fetch(
             query, in_flight, lease_seconds, list(of_account), list(of_account.values())
         )

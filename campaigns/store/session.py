@@ -112,7 +112,19 @@ class Database:
                         # asking: a restart of PostgreSQL costs no failed task, a check-out no ping.
                         await pooled.invalidate()
                         continue
-                    yield driver
+                    try:
+                        yield driver
+                    except Exception:
+                        raise
+                    except BaseException:
+                        # Cancelled in the middle of a statement: what it did is not known, and BEGIN may
+                        # yet arrive. Closed, it is thrown away at the next check-out.
+                        driver.terminate()
+                        raise
+                    finally:
+                        if not driver.is_closed() and driver.is_in_transaction():
+                            # The next user would write into a transaction that nobody commits.
+                            driver.terminate()
                     return
 
     @asynccontextmanager

@@ -61,13 +61,15 @@ class Copyist:
         )
 
     def _work(self) -> None:
-        with self._redis.monitor() as monitor:
+        with self._redis.monitor() as monitor:  # type: ignore[no-untyped-call]  # redis-py leaves it open
             self._listening.set()
             while not self._over.is_set():
                 if monitor.connection.can_read(timeout=_LOOK_SECONDS):
                     self._see(monitor.connection.read_response())
                 while self._waiting and self._waiting[0][0] <= time.monotonic():
                     self._publish(*heapq.heappop(self._waiting)[1:])
+        for _, *copy in self._waiting:
+            self._publish(*copy)
 
     def _see(self, line: bytes) -> None:
         published = _PUBLISHED.search(line)

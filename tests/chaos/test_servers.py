@@ -5,14 +5,26 @@ import json
 import os
 import signal
 import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
+import asyncpg
 import pytest
+from celery import Celery
+from redis import Redis
 
+from campaigns.store.batch import Dealt, deal_sending
+from campaigns.store.session import Connection
 from tests.acceptance.processes import ledger_counts
-from tests.chaos.storm import RECIPIENTS, Storm, storm
+from tests.chaos.proxy import Mood, link
+from tests.chaos.storm import RECIPIENTS, Judgement, Storm, storm
+from tests.conftest import open_database
 from tests.waiting import wait_until
-from worker.queues import QUEUES
+from worker.queues import POLL_BATCH, QUEUE_OF, QUEUES, SEND_BATCH
+
+SENDING, RECEIPTS = QUEUE_OF[SEND_BATCH], QUEUE_OF[POLL_BATCH]
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(400)]
 
@@ -50,6 +62,14 @@ def moves_on(raging: Storm, *, seconds: float = 60.0) -> float:
     return round(time.monotonic() - begin, 1)
 
 
+async def arrives(raging: Storm, *campaign_ids: str) -> Judgement:
+    """Wait until all is quiet, and judge: every message reached its handset, or is in doubt."""
+    await raging.until_quiet()
+    found = await raging.judge(*campaign_ids)
+    assert found.totals["delivered"] + found.in_doubt_count == found.recipient_count, found.totals
+    return found
+
+
 def tell(scenario: str, **found: object) -> None:
     """What only this scenario knows, for `pytest -s` and the README's table."""
     print(json.dumps({"scenario": scenario, **found}))  # noqa: T201
@@ -84,8 +104,7 @@ async def test_03_redis_restarted_under_load(folder: Path, forgets: bool) -> Non
                 (folder / "servers" / "redis" / "appendonly.aof").unlink()
             raging.start_missing_servers()
             resumed.append(moves_on(raging))
-        raging.quiet(campaign_id)
-        await raging.judge(campaign_id)
+        await arrives(raging, campaign_id)
         tell(
             f"03 redis {'forgets' if forgets else 'remembers'}",
             resumed=resumed,
@@ -109,8 +128,7 @@ async def test_04_redis_flushed_every_second(folder: Path) -> None:
                 redis.flushall()
             last_for(1)
         resumed = moves_on(raging)
-        raging.quiet(campaign_id)
-        await raging.judge(campaign_id)
+        await arrives(raging, campaign_id)
         tell("04 flushall", gone_tasks=gone, resumed=resumed, rescued=raging.logs_hold('"rescued"'))
         assert raging.logs_hold('"rescued"') > 0, "nothing that was lost had to come back"
 
@@ -152,7 +170,7 @@ async def test_05_postgres_restarted_under_load(folder: Path) -> None:
     """Immediate stops shorter than a lease: every answer in hand is written down when it is back, and so
     nothing is in doubt.
     """
-    with storm(folder, LOG_LEVEL="debug", **pace_for(20)) as raging:
+    with storm(folder, **pace_for(20)) as raging:
         raging.begin(workers=2, simulator=("--latency-seconds", "0.4"))
         campaign_id = raging.submit()
         resumed = []
@@ -164,8 +182,7 @@ async def test_05_postgres_restarted_under_load(folder: Path) -> None:
             last_for(raging.random.uniform(0.5, 3))
             raging.start_missing_servers()
             resumed.append(moves_on(raging))
-        raging.quiet(campaign_id)
-        found = await raging.judge(campaign_id)
+        found = await arrives(raging, campaign_id)
         untaken = untaken_count(raging, campaign_id)
         tell(
             "05 postgres restarted",
@@ -188,8 +205,7 @@ async def test_05_postgres_away_for_longer_than_a_lease(folder: Path) -> None:
         last_for(15)
         raging.start_missing_servers()
         resumed = moves_on(raging)
-        raging.quiet(campaign_id)
-        found = await raging.judge(campaign_id)
+        found = await arrives(raging, campaign_id)
         untaken = untaken_count(raging, campaign_id)
         tell(
             "05 postgres away",
@@ -223,9 +239,7 @@ async def test_06_beat_missing(folder: Path) -> None:
         raging.worker("worker-0")
         raging.beat("beat-0")
         resumed = moves_on(raging)
-        raging.quiet(first)
-        raging.quiet(second)
-        await raging.judge(first, second)
+        await arrives(raging, first, second)
         tell("06 beat missing", went_on=went_on, meanwhile=meanwhile, resumed=resumed)
         assert raging.logs_hold('"rescued"') > 0
 
@@ -249,8 +263,227 @@ async def test_06_two_beats(folder: Path) -> None:
         raging.signal_process("beat-0", signal.SIGSTOP)
         last_for(4)
         raging.signal_process("beat-0", signal.SIGCONT)
-        raging.quiet(campaign_id)
-        found = await raging.judge(campaign_id)
+        found = await arrives(raging, campaign_id)
         tell("06 two beats", ticks_in_four_seconds=ticks)
         assert ticks > 12, "one beat alone makes 8"
         assert found.in_doubt_count == 0
+
+
+async def test_06_beat_ends_in_the_middle_of_a_publish(folder: Path) -> None:
+    """SIGTERM while Redis does not answer: beat ends all the same, when that publish is over."""
+    with storm(folder) as raging, link(raging.urls.redis_client_url) as way:
+        raging.settings["REDIS_URL"] = way.url
+        raging.beat("beat-0")
+        wait_until(lambda: published_count(raging), "beat ticks")
+        way.turn(Mood.SWALLOW)
+        swallowed = way.swallowed_count
+        wait_until(lambda: way.swallowed_count > swallowed, "beat is in a publish")
+        assert raging.stop("beat-0", seconds=20) == 0
+
+
+# --- a PostgreSQL that refuses -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """What PostgreSQL is made to do, and by what name workers know it."""
+
+    error: str
+    begin: str
+    end: str
+    again: str = ""  # all the while
+    cuts: bool = False  # meets new sessions only: those there are, are ended
+
+
+# What the server says when a table cannot grow, or a statement was stopped: the transaction is gone, the
+# session stays.
+STATEMENTS = (
+    Trouble(
+        "DiskFullError",
+        "CREATE FUNCTION grow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " RAISE EXCEPTION USING ERRCODE = 'disk_full', MESSAGE = 'could not extend file'; END $$;"
+        "CREATE TRIGGER grow BEFORE UPDATE ON message FOR EACH STATEMENT EXECUTE FUNCTION grow()",
+        "DROP FUNCTION grow CASCADE",
+    ),
+    Trouble(
+        "QueryCanceledError",
+        "",
+        "",
+        again="SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE usename = 'app' AND state = 'active'",
+    ),
+    Trouble(
+        "InsufficientPrivilegeError",
+        "REVOKE UPDATE ON message, batch FROM app",
+        "GRANT UPDATE ON message, batch TO app",
+    ),
+)
+SESSIONS = (
+    Trouble(
+        "ReadOnlySQLTransactionError",
+        "ALTER ROLE app SET default_transaction_read_only = on",
+        "ALTER ROLE app RESET default_transaction_read_only",
+        cuts=True,
+    ),
+    Trouble(
+        "TooManyConnectionsError",
+        "ALTER ROLE app CONNECTION LIMIT 0",
+        "ALTER ROLE app CONNECTION LIMIT -1",
+        cuts=True,
+    ),
+    Trouble(
+        "InvalidAuthorizationSpecificationError", "ALTER ROLE app NOLOGIN", "ALTER ROLE app LOGIN", cuts=True
+    ),
+)
+
+
+@asynccontextmanager
+async def plain_role(raging: Storm) -> AsyncIterator[Connection]:
+    """Have everybody work as a role that has no more rights than it needs, which can be taken away. Gives
+    the owner's connection. A batch under which a worker seems to have ended is noted in the table `blamed`.
+    """
+    owner = await asyncpg.connect(raging.urls.database_url)
+    try:
+        await owner.execute(
+            "CREATE ROLE app LOGIN; GRANT ALL ON ALL TABLES IN SCHEMA public TO app;"
+            "GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO app;"
+            "CREATE TABLE blamed (batch_id bigint); GRANT ALL ON blamed TO app;"
+            "CREATE FUNCTION blame() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+            " INSERT INTO blamed VALUES (NEW.id); RETURN NULL; END $$;"
+            "CREATE TRIGGER blame AFTER UPDATE ON batch FOR EACH ROW"
+            " WHEN (NEW.crash_count > OLD.crash_count) EXECUTE FUNCTION blame()"
+        )
+        raging.settings["DATABASE_URL"] = raging.urls.database_url.replace("postgres@", "app@")
+        yield owner
+    finally:
+        await owner.close()
+
+
+async def suffer(owner: Connection, trouble: Trouble, seconds: float) -> None:
+    """One trouble from its beginning to its end."""
+    await owner.execute(trouble.begin)
+    if trouble.cuts:
+        await owner.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'app'")
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        await owner.execute(trouble.again)
+        await asyncio.sleep(0.02)
+    await owner.execute(trouble.end)
+
+
+@pytest.mark.parametrize("troubles", [STATEMENTS, SESSIONS], ids=["statements", "sessions"])
+async def test_16_postgres_refuses(folder: Path, troubles: Sequence[Trouble]) -> None:
+    """A full disk, stopped statements, lost rights; a standby's sessions, none left, no entry: all shorter
+    than a lease. Answers in hand are written down afterwards, nothing is in doubt, and no batch is blamed for
+    the end of a worker that never ended.
+    """
+    with storm(folder, LEASE_SECONDS="20", **pace_for(20)) as raging:
+        async with plain_role(raging) as owner:
+            raging.begin(workers=2, simulator=("--latency-seconds", "0.3"))
+            campaign_id = raging.submit()
+            resumed = {}
+            for trouble in troubles:
+                moves_on(raging)
+                await in_flight(raging)
+                await suffer(owner, trouble, 3)
+                resumed[trouble.error] = moves_on(raging, seconds=30)
+            await arrives(raging, campaign_id)
+            blamed = await owner.fetchval("SELECT count(*) FROM blamed")
+        met = {trouble.error: raging.logs_hold(trouble.error) for trouble in troubles}
+        tell("16 postgres refuses", resumed=resumed, met=met, blamed=blamed)
+        assert all(met.values())
+        assert blamed == 0
+
+
+# --- the link to Redis ---------------------------------------------------------------------------------------
+
+
+async def test_20_link_half_open(folder: Path) -> None:
+    """For eight seconds nothing gets through to Redis or back, and no connection says so."""
+    with storm(folder, **pace_for(15)) as raging, link(raging.urls.redis_client_url) as way:
+        raging.settings["REDIS_URL"] = way.url
+        with raging.supervised() as ended:
+            raging.begin(workers=2)
+            campaign_id = raging.submit()
+            moves_on(raging)
+            way.turn(Mood.SWALLOW)
+            last_for(8)
+            way.turn(Mood.PASS)
+            resumed = moves_on(raging, seconds=30)
+            await arrives(raging, campaign_id)
+        tell("20 half-open", resumed=resumed, swallowed=way.swallowed_count, worker_exits=len(ended))
+        assert way.swallowed_count > 0
+
+
+async def test_20_replies_lost_and_tasks_doubled(folder: Path) -> None:
+    """A task is in Redis and its publisher sees an error; and every task that waits there, five times over:
+    the lease makes all but one a no-op.
+    """
+    with storm(folder, **pace_for(15)) as raging, link(raging.urls.redis_client_url) as way:
+        raging.settings["REDIS_URL"] = way.url
+        begin_narrow(raging)
+        campaign_id = raging.submit()
+        doubled = 0
+        for _ in range(5):
+            moves_on(raging)
+            lost = way.lost_reply_count
+            way.lose_reply_to("LPUSH", SENDING)
+            with raging.redis() as redis:
+                doubled += wait_until(lambda: double(redis), "a task waits in Redis", every=0.01)  # noqa: B023
+            wait_until(lambda: way.lost_reply_count > lost, "a reply is lost")  # noqa: B023
+        found = await arrives(raging, campaign_id)
+        tell("20 replies lost", lost_replies=way.lost_reply_count, doubled=doubled)
+        assert found.in_doubt_count == 0
+
+
+def double(redis: Redis) -> int:
+    """Put five copies of every waiting batch task behind it. Gives how many."""
+    tasks = [task for queue in (SENDING, RECEIPTS) for task in redis.lrange(queue, 0, -1)]
+    for task in tasks * 5:
+        redis.lpush(SENDING, task)
+    return 5 * len(tasks)
+
+
+async def test_20_task_popped_by_a_frozen_worker(folder: Path) -> None:
+    """Redis hands a task to a worker that stands still and is killed: then it is nowhere. Its batch comes
+    back when its lease ends.
+    """
+    with storm(folder) as raging:
+        raging.begin(workers=1, beats=0)
+        campaign_id = raging.submit()
+        wait_until(lambda: raging.logs_hold("ready."), "the worker waits for tasks")
+        dealt = await lose_a_task(raging)
+        begin = time.monotonic()
+        raging.kill("worker-0")
+        raging.worker("worker-0")
+        raging.beat("beat-0")
+        await raging.until(
+            "SELECT 1 FROM batch WHERE id = $1 AND lease > $2 AND state <> 'leased'",
+            dealt.batch_id,
+            dealt.lease,
+            what="the batch came back",
+        )
+        back_after = round(time.monotonic() - begin, 1)
+        found = await arrives(raging, campaign_id)
+        tell("20 task popped", back_after=back_after, rescued=raging.logs_hold('"rescued"'))
+        assert raging.logs_hold('"rescued"') > 0
+        assert found.in_doubt_count == 0
+
+
+async def lose_a_task(raging: Storm) -> Dealt:
+    """Freeze the worker, deal a batch and publish its task; again with another batch until Redis has handed
+    the task over to the frozen worker, which it does only while a BRPOP of that worker is pending.
+    """
+    database = open_database(raging.urls.database_url)
+    try:
+        with Celery(broker=raging.urls.redis_url) as dealer, raging.redis() as redis:
+            for dealt in await deal_sending(database, in_flight=5, of_account={"main": 5}, lease_seconds=13):
+                raging.signal_process("worker-0", signal.SIGSTOP)
+                wait_until(lambda: raging.is_stopped("worker-0"), "the worker stands still")
+                dealer.send_task(SEND_BATCH, (dealt.batch_id, dealt.lease), queue=SENDING)
+                if not redis.exists(SENDING, "unacked"):
+                    return dealt
+                raging.signal_process("worker-0", signal.SIGCONT)
+                wait_until(lambda: not redis.exists(SENDING, "unacked"), "the worker has taken it")
+    finally:
+        await database.close()
+    raise AssertionError("the worker was never in a BRPOP when it was frozen")

@@ -23,6 +23,7 @@ from campaigns.domain.provider import (
     Outcome,
     Turn,
 )
+from campaigns.store.batch import Dealt
 
 
 @dataclass(frozen=True)
@@ -131,9 +132,9 @@ class Puppet:
 class Worker:
     """A task of a stage, with its strings."""
 
-    def __init__(self, puppet: Puppet, batch_id: int, work: Coroutine[Any, Any, Any]) -> None:
+    def __init__(self, puppet: Puppet, dealt: Dealt, work: Coroutine[Any, Any, Any]) -> None:
         self.puppet = puppet
-        self.batch_id = batch_id
+        self.dealt = dealt
         self.task: asyncio.Task[Any] = asyncio.ensure_future(work)
 
     @property

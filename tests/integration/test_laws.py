@@ -135,10 +135,14 @@ _MESSAGES = """
 """
 _BATCHES = f"""
     SELECT id, campaign_id, state::text AS state, lease, leased_for, leased_by, leased_until, poll_at,
-           message_count, leased_until <= now() AS is_run_out, {", ".join(TALLY_COLUMNS)}
+           message_count, leased_until <= now() AS is_run_out, give_up_at <= now() AS is_too_late,
+           {", ".join(TALLY_COLUMNS)}
     FROM batch ORDER BY id
 """  # noqa: S608  our own column names
-_CAMPAIGNS = "SELECT id, state::text AS state, recipient_count, finished_at FROM campaign"
+_CAMPAIGNS = """
+    SELECT id, state::text AS state, recipient_count, finished_at,
+           EXISTS (SELECT FROM account_hold h WHERE h.account = c.account) AS is_held FROM campaign c
+"""
 
 
 class Laws(RuleBasedStateMachine):
@@ -156,6 +160,7 @@ class Laws(RuleBasedStateMachine):
         self.workers: list[Worker] = []
         self.messages: dict[str, Message] = {}
         self.batches: dict[int, dict[str, Any]] = {}
+        self.states_of_campaigns: dict[UUID, dict[str, Any]] = {}
         self.may: Moves = NO_MOVES
         self.is_sound = True
         self.is_stale = False
@@ -279,14 +284,15 @@ class Laws(RuleBasedStateMachine):
         async def begin() -> Worker:
             puppet = Puppet(self.taken)
             stage = sending.send_batch if kind == "send" else receipts.poll_batch
-            worker = Worker(puppet, dealt.batch_id, stage(self.database, self.desk(puppet), dealt))
+            worker = Worker(puppet, dealt, stage(self.database, self.desk(puppet), dealt))
             await worker.go()
             return worker
 
         return self.run(begin())
 
-    def take_up(self, chance: Random) -> None:
-        kind, dealt = self.dealt.pop(chance.randrange(len(self.dealt)))
+    def take_up(self, chance: Random, which: tuple[str, Dealt] | None = None) -> None:
+        kind, dealt = which or chance.choice(self.dealt)
+        self.dealt.remove((kind, dealt))
         self.old.append((kind, dealt))
         row = self.batches[dealt.batch_id]
         is_open = (row["state"], row["lease"], row["leased_for"]) == (
@@ -339,9 +345,11 @@ class Laws(RuleBasedStateMachine):
         if gate == "prepare":
             self.pass_gate(worker, chance.random() < 0.9, NO_MOVES)
         elif gate == "turn":
+            may_begin = self.may_begin(worker)
             before = self.pass_gate(worker, chance.random() < 0.9, OF_HAND_OVER)
             begun = {ref for ref, was in before.items() if self.messages[ref].state is not was.state}
             assert begun == (set(puppet.request) if worker.gate == "leave" else set())
+            assert may_begin or not begun
             for ref in begun:
                 assert self.messages[ref].attempt == before[ref].attempt + 1
             self.took("intent written" if begun else "intent refused")
@@ -349,7 +357,7 @@ class Laws(RuleBasedStateMachine):
             request = [chance.choice(FATES) for _ in puppet.request]
             if chance.random() < 0.3:
                 request = request[:1] * len(request)
-            if self.batches[worker.batch_id]["state"] != "leased":
+            if self.batches[worker.dealt.batch_id]["state"] != "leased":
                 self.took("left late")
             self.pass_gate(worker, request, NO_MOVES)
         elif gate == "answer":
@@ -361,6 +369,18 @@ class Laws(RuleBasedStateMachine):
         if worker.gate is None:
             self.workers.remove(worker)
             self.took("ended" if worker.task.result().state else "ended without a lease")
+
+    def may_begin(self, worker: Worker) -> bool:
+        """Whether something may leave under this worker's lease."""
+        row = self.batches[worker.dealt.batch_id]
+        campaign = self.states_of_campaigns[row["campaign_id"]]
+        return (
+            (row["state"], row["lease"]) == ("leased", worker.dealt.lease)
+            and not row["is_run_out"]
+            and not row["is_too_late"]
+            and campaign["state"] in {"accepted", "running"}
+            and not campaign["is_held"]
+        )
 
     def pass_gate(self, worker: Worker, decision: Any, moves: Moves) -> Mapping[str, Message]:
         with self.changing(moves) as before:
@@ -416,7 +436,7 @@ class Laws(RuleBasedStateMachine):
             with self.changing(NO_MOVES):
                 which = [None, chance.choice(leased)]
                 if self.workers:
-                    which += [self.one_in_the_thick_of_it(chance).batch_id] * 4
+                    which += [self.one_in_the_thick_of_it(chance).dealt.batch_id] * 4
                 self.run(run_out(self.database, chance.choice(which)))
             self.took("lease ran out")
 
@@ -424,10 +444,16 @@ class Laws(RuleBasedStateMachine):
         """A worker stands still past its lease and then goes on, as if nothing had happened."""
         worker = self.one_in_the_thick_of_it(chance)
         with self.changing(NO_MOVES):
-            self.run(run_out(self.database, worker.batch_id))
+            self.run(run_out(self.database, worker.dealt.batch_id))
         self.took("lease ran out")
         self.rescue()
-        self.work(chance, chance.randrange(5))
+        if chance.random() < 0.7:  # and somebody else goes on in its place
+            self.deal()
+            again = [each for each in self.dealt if each[1].batch_id == worker.dealt.batch_id]
+            for each in again[-1:]:
+                self.take_up(chance, each)
+                if chance.random() < 0.5:
+                    self.go_on(chance)
         while worker.gate is not None:
             self.step(worker, chance)
 
@@ -565,6 +591,7 @@ class Laws(RuleBasedStateMachine):
         self.check_batches(messages, batches)
         self.check_campaigns(campaigns, messages, batches)
         self.messages, self.batches, self.may = messages, batches, NO_MOVES
+        self.states_of_campaigns = {row["id"]: row for row in campaigns}
         self.is_sound, self.is_stale = True, False
 
     def check_moves(self, messages: Mapping[str, Message]) -> None:
