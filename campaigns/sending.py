@@ -34,8 +34,7 @@ from campaigns.store.batch import Dealt, SendingWork, Written
 from campaigns.store.session import Database
 from campaigns.store.tally import Release
 
-# What a lease must still hold beyond the provider's timeout when a request leaves: time to write down.
-_WRITE_DOWN_SECONDS = 5.0
+_WRITE_DOWN_SECONDS = 5.0  # what a lease must hold beyond the provider's timeout when a request leaves
 _NO_SUCH_ACCOUNT_SECONDS = 60.0
 _PROBE_FIRST_SECONDS = 30.0
 _PROBE_MAX_SECONDS = 900.0
@@ -134,6 +133,8 @@ class _HandOver:
         self, account: Account, request: Sequence[OutboundMessage], positions: Sequence[int]
     ) -> list[Outcome] | Verdict:
         """Wait for our turn, write the intent down, let the request leave. A verdict when it must not."""
+        if self._desk.is_stopping():  # a hundred requests a batch outlast any patience with an ending process
+            return await self._give_back(send_in_seconds=0)
         try:
             await account.turn()
         except NotOurTurn as later:

@@ -71,6 +71,11 @@ def _check_schema(**_: Any) -> None:
         raise SystemExit(1) from error
 
 
+@signals.worker_shutting_down.connect
+def _begin_stopping(**_: Any) -> None:
+    runtime.begin_stopping()
+
+
 @signals.worker_shutdown.connect
 def _close(**_: Any) -> None:
     runtime.close()

@@ -4,7 +4,7 @@ import os
 import random
 import socket
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from math import ceil
@@ -87,10 +87,13 @@ def worker_name() -> str:
 
 
 @asynccontextmanager
-async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
+async def open_parts(
+    settings: Settings, is_stopping: Callable[[], bool] = lambda: False
+) -> AsyncIterator[Parts]:
     """Open everything one process needs, inside the running loop; close it all at the end.
 
-    Takes settings with both URLs (see `located`). Nothing is connected before it is used.
+    Takes settings with both URLs (see `located`), and who knows whether the process was asked to end.
+    Nothing is connected before it is used.
     """
     if settings.database_url is None or settings.redis_url is None:
         raise CampaignError("both CAMPAIGNS_DATABASE_URL and CAMPAIGNS_REDIS_URL must be known here")
@@ -123,5 +126,5 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
             )
             for name, account in settings.accounts.items()
         }
-        desk = Desk(accounts, settings.policy(), worker_name(), random.random)
+        desk = Desk(accounts, settings.policy(), worker_name(), random.random, is_stopping)
         yield Parts(settings, database, redis, desk)

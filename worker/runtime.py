@@ -23,6 +23,7 @@ class Runtime:
 
     def __init__(self, settings: Callable[[], Settings]) -> None:
         self._settings = settings
+        self._is_stopping = False
         self._lock = threading.Lock()
         self._pid: int | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -34,6 +35,10 @@ class Runtime:
         """Run `work` on the loop and wait for its end. Raises what it raises."""
         loop, parts = self._ensure()
         return asyncio.run_coroutine_threadsafe(work(parts), loop).result()
+
+    def begin_stopping(self) -> None:
+        """The process was asked to end: what hands over ends with its request. Safe in a signal handler."""
+        self._is_stopping = True
 
     def close(self) -> None:
         """Close connections and stop the loop. Idempotent; what runs is cut off after ten seconds."""
@@ -61,7 +66,7 @@ class Runtime:
                 )
                 self._thread.start()
             if self._parts is None:
-                self._context = open_parts(self._settings())
+                self._context = open_parts(self._settings(), lambda: self._is_stopping)
                 self._parts = asyncio.run_coroutine_threadsafe(self._context.__aenter__(), self._loop).result(
                     30
                 )

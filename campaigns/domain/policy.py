@@ -83,3 +83,5 @@ class Desk:
     policy: Policy
     worker: str  # who holds our leases: unique to this process
     random: Callable[[], float]  # in [0, 1): jitter only
+    # Whether this process was asked to end: it sees its requests to their end and begins no other.
+    is_stopping: Callable[[], bool] = lambda: False

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from uuid import UUID
 
+import asyncpg
+
 from campaigns.domain.states import BatchState, MessageState
 from campaigns.store.session import Connection, Database
 from campaigns.store.tally import Release, let_go, recount
@@ -186,14 +188,18 @@ _TAKE_UP = """
 """
 
 
+async def _take_up(
+    connection: Connection, dealt: Dealt, worker: str, lease_seconds: float, kind: str
+) -> asyncpg.Record | None:
+    return await connection.fetchrow(_TAKE_UP, dealt.batch_id, dealt.lease, worker, lease_seconds, kind)
+
+
 async def take_up_sending(
     database: Database, dealt: Dealt, *, worker: str, lease_seconds: float
 ) -> SendingWork | None:
     """Make a dealt lease one's own. None when it is not (any more) to be had: a repeated or late task."""
     async with database.connection() as connection:
-        record = await connection.fetchrow(
-            _TAKE_UP, dealt.batch_id, dealt.lease, worker, lease_seconds, "sending"
-        )
+        record = await _take_up(connection, dealt, worker, lease_seconds, "sending")
         if record is None:
             return None
         messages = await connection.fetch(
@@ -218,9 +224,7 @@ async def take_up_polling(
 ) -> PollingWork | None:
     """Like `take_up_sending`, with what is to be asked instead."""
     async with database.connection() as connection:
-        record = await connection.fetchrow(
-            _TAKE_UP, dealt.batch_id, dealt.lease, worker, lease_seconds, "polling"
-        )
+        record = await _take_up(connection, dealt, worker, lease_seconds, "polling")
         if record is None:
             return None
         messages = await connection.fetch(

@@ -68,8 +68,8 @@ class Copyist:
                     self._see(monitor.connection.read_response())
                 while self._waiting and self._waiting[0][0] <= time.monotonic():
                     self._publish(*heapq.heappop(self._waiting)[1:])
-        for _, *copy in self._waiting:
-            self._publish(*copy)
+        for _, tag, queue, message in self._waiting:
+            self._publish(tag, queue, message)
 
     def _see(self, line: bytes) -> None:
         published = _PUBLISHED.search(line)
