@@ -42,6 +42,7 @@ _AWAY = (
     TimeoutError,
     PoolTimeoutError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # the server has said goodbye and not hung up yet: the driver's word for it
     asyncpg.PostgresConnectionError,
     asyncpg.PostgresSystemError,  # I/O
     asyncpg.OperatorInterventionError,  # shutdown, crash, a statement's timeout
@@ -50,6 +51,9 @@ _AWAY = (
     asyncpg.LockNotAvailableError,
     asyncpg.IdleInTransactionSessionTimeoutError,  # we stood still for so long that it ended the session
     asyncpg.TransactionTimeoutError,
+    asyncpg.ReadOnlySQLTransactionError,  # a standby since a failover, or told to spare what disk is left
+    asyncpg.InsufficientPrivilegeError,  # rights being changed; also its word for a read-only file system
+    asyncpg.InvalidCachedStatementError,  # a migration changed a table; the driver has forgotten the old one
     asyncpg.InvalidCatalogNameError,
     asyncpg.InvalidAuthorizationSpecificationError,
 )
@@ -114,6 +118,10 @@ class Database:
                         continue
                     try:
                         yield driver
+                    except asyncpg.ReadOnlySQLTransactionError:
+                        # This session will not write again. A new one may reach the server that does.
+                        driver.terminate()
+                        raise
                     except Exception:
                         raise
                     except BaseException:
