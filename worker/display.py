@@ -55,8 +55,11 @@ def campaign(overview: Overview) -> RenderableType:
             states.add_row(Text(state.value, style=_COLOURS[state]), Text(str(count), justify="right"), share)
     lines: list[RenderableType] = [head, bar, states, Text(_money(overview))]
     if overview.refused:
-        reasons = ", ".join(f"{count} {reason}" for reason, count in overview.refused.items())
-        lines.append(Text(f"not taken in: {reasons}", style="yellow"))
+        lines.append(Text(f"not taken in: {sum(overview.refused.values())}", style="yellow"))
+        reasons = Table.grid(padding=(0, 2))
+        for reason, count in overview.refused.items():
+            reasons.add_row(f"  {reason}", Text(str(count), justify="right"))
+        lines.append(reasons)
     if overview.held:
         lines.append(Text(f"account {overview.account} is on hold: {overview.held}", style="bold red"))
     elif overview.trouble and not is_over(overview):
