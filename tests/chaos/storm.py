@@ -58,6 +58,7 @@ class Storm(Stack):
         self.rows: list[dict[str, str]] = []
         self.of_account: dict[str, str] = {}  # said of an account, once there is one
         self.hurt: dict[str, dict[str, str]] = {}  # by worker: what its `hurt_worker` is told
+        self._postmaster = directory / "servers" / "postgres" / "postmaster.pid"
         self.former_ledger: Counter[str] = Counter()  # of simulators that are no more
 
     # --- setting out -----------------------------------------------------------------------------
@@ -105,7 +106,7 @@ class Storm(Stack):
             "HURT_AT": at,
             "HURT_RECORD": str(record),
             "HURT_SEED": str(SEED),
-            "HURT_POSTMASTER": str(self.directory / "servers" / "postgres" / "postmaster.pid"),
+            "HURT_POSTMASTER": str(self._postmaster),
         }
 
     def submit(
@@ -226,6 +227,14 @@ class Storm(Stack):
     def pid(self, name: str) -> int:
         """The process id of one of ours."""
         return self._processes[name].pid
+
+    def has_ended(self, name: str) -> bool:
+        """Whether a process of ours ended by itself."""
+        return self._processes[name].poll() is not None
+
+    def has_no_postgres(self) -> bool:
+        """Whether the storm's PostgreSQL is gone."""
+        return not self._postmaster.exists()
 
     def is_stopped(self, name: str) -> bool:
         """Whether a process of ours stands still (Linux)."""
