@@ -174,6 +174,7 @@ def footprint() -> Footprint:
     )
 
 
+@pytest.mark.short
 async def test_17_garbage_is_taken_in_whole_or_not_at_all(database: Database) -> None:
     """Ten thousand of them; what is stored is looked at ten times and must be exactly what was taken in."""
     tally = Tally()

@@ -31,7 +31,6 @@ _IN_FLIGHT = (
 )
 
 
-@pytest.mark.short
 async def test_01_workers_killed_twenty_times(folder: Path) -> None:
     """kill -9 at random moments: what was in flight is in doubt, everything else arrives, once."""
     with storm(folder, ACCOUNTS__MAIN__REQUESTS_PER_SECOND="20") as raging:
