@@ -5,8 +5,11 @@ Recipients are cut into batches when the campaign is stored (equal texts side by
 task. The database is the queue of record: a task that is lost, repeated or late does no harm.
 """
 
+from collections.abc import Sequence
+
 from campaigns.domain.policy import Desk
 from campaigns.store import batch as batches
+from campaigns.store import sweep
 from campaigns.store.batch import Dealt
 from campaigns.store.session import Database
 
@@ -34,3 +37,11 @@ async def deal_polling(database: Database, desk: Desk) -> list[Dealt]:
         of_account={name: account.in_flight for name, account in desk.accounts.items()},
         lease_seconds=desk.policy.lease_seconds,
     )
+
+
+async def take_back(database: Database, dealt: Sequence[Dealt]) -> int:
+    """Take back what was dealt and could not be made tasks, so that it is dealt again before its lease ends.
+
+    Gives how many leases. Safe also where a task was made after all: it then finds its lease gone.
+    """
+    return await sweep.take_back(database, dealt)

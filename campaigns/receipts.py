@@ -7,14 +7,16 @@ settled or the deadline passes. Repeated, late and reordered words end the same.
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from uuid import UUID
 
+from campaigns.domain.errors import DatabaseUnavailable
 from campaigns.domain.policy import Account, Desk
 from campaigns.domain.provider import Answers
 from campaigns.domain.states import BatchState, MessageState
 from campaigns.store import batch as batches
 from campaigns.store.batch import Dealt, Evidence, PollingWork
-from campaigns.store.session import Database
+from campaigns.store.session import Database, insist
 from campaigns.store.tally import Release
 
 _NO_SUCH_ACCOUNT_SECONDS = 60.0
@@ -38,8 +40,10 @@ async def poll_batch(database: Database, desk: Desk, dealt: Dealt) -> Polled:
     """Ask for the unsettled messages of a dealt batch, merge the answers, say when to ask again.
 
     Safe to run late, repeatedly and by anybody: only the first to take the lease up asks, and asking
-    costs nothing. What is settled is never asked again.
+    costs nothing. What is settled is never asked again. Raises DatabaseUnavailable and nothing else by
+    design.
     """
+    lease_ends_at = asyncio.get_running_loop().time() + desk.policy.lease_seconds
     work = await batches.take_up_polling(
         database, dealt, worker=desk.worker, lease_seconds=desk.policy.lease_seconds
     )
@@ -64,14 +68,21 @@ async def poll_batch(database: Database, desk: Desk, dealt: Dealt) -> Polled:
         poll_count=min(work.poll_count + (1 if evidence or answers.retry_after_seconds is None else 0), 1000),
         trouble=answers.trouble,
     )
-    state = await batches.merge_polled(database, work, evidence, how, worker=desk.worker)
+    try:
+        state = await batches.merge_polled(database, work, evidence, how, worker=desk.worker)
+    except DatabaseUnavailable as away:
+        # What was learned can be learned again. Left to its lease, the batch would look as if a worker had
+        # ended on it.
+        evidence, how = [], Release(poll_in_seconds=again_in, trouble=str(away))
+        let_go = partial(batches.release, database, work, how, worker=desk.worker)
+        state = await insist(let_go, until=lease_ends_at)
     return Polled(
         work.batch_id,
         work.campaign_id,
         state,
         asked_count=len(work.ids),
         answered_count=len(evidence),
-        trouble=answers.trouble if state is not None else "lease lost",
+        trouble=how.trouble if state is not None else "lease lost",
     )
 
 

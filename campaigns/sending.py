@@ -31,7 +31,7 @@ from campaigns.domain.states import BatchState, MessageState
 from campaigns.store import account as accounts
 from campaigns.store import batch as batches
 from campaigns.store.batch import Dealt, SendingWork, Written
-from campaigns.store.session import Database
+from campaigns.store.session import Database, insist
 from campaigns.store.tally import Release
 
 _WRITE_DOWN_SECONDS = 5.0  # what a lease must hold beyond the provider's timeout when a request leaves
@@ -40,6 +40,7 @@ _PROBE_FIRST_SECONDS = 30.0
 _PROBE_MAX_SECONDS = 900.0
 _DOWN_FIRST_SECONDS = 2.0
 _DOWN_MAX_SECONDS = 60.0
+_DATABASE_AWAY_SECONDS = 2.0
 _MOST_COUNTED = 1000  # beyond it the backoff is long at its longest
 _MOST_SEGMENTS = 255  # of one message, in any standard (GSM 03.40: one byte); more is no count
 
@@ -84,14 +85,15 @@ class _HandOver:
         self._desk = desk
         self._work = work
         self._handed_over_count = 0
-        self._lease_ends_at = 0.0  # on the running loop's clock; nothing is written down after it
+        # On the running loop's clock; nothing is written down after it.
+        self._lease_ends_at = asyncio.get_running_loop().time() + desk.policy.lease_seconds
 
     async def run(self) -> Verdict:
         work = self._work
         account = self._desk.accounts.get(work.account)
         if account is None:
             why = f"this worker's settings know no account {work.account!r}"
-            return await self._give_back(send_in_seconds=_NO_SUCH_ACCOUNT_SECONDS, trouble=why)
+            return await self._give_back(_NO_SUCH_ACCOUNT_SECONDS, trouble=why)
         try:
             async with asyncio.timeout(self._desk.policy.lease_seconds / 2):
                 await account.provider.prepare()
@@ -99,7 +101,7 @@ class _HandOver:
             why = str(error) or "the provider did not answer in time"
             await self._note(account, got_through=False, why=why)
             retry_in = self._desk.policy.retry.delay_seconds(work.retry_count, self._desk.random())
-            return await self._give_back(send_in_seconds=retry_in, trouble=why, spends_retry=True)
+            return await self._give_back(retry_in, trouble=why, spends_retry=True)
         by_ref = {message_ref(work.campaign_id, m.row): m for m in work.messages}
         outbound = [OutboundMessage(ref, m.phone, m.text) for ref, m in by_ref.items()]
         requests = account.provider.requests(outbound, work.sender_id)
@@ -127,29 +129,33 @@ class _HandOver:
                 )
             ):
                 return self._verdict(None, None)
-        return await self._give_back(send_in_seconds=0)  # nothing was queued in it
+        return await self._give_back(0)  # nothing was queued in it
 
     async def _hand_over(
         self, account: Account, request: Sequence[OutboundMessage], positions: Sequence[int]
     ) -> list[Outcome] | Verdict:
         """Wait for our turn, write the intent down, let the request leave. A verdict when it must not."""
         if self._desk.is_stopping():  # a hundred requests a batch outlast any patience with an ending process
-            return await self._give_back(send_in_seconds=0)
+            return await self._give_back(0)
         try:
             await account.turn()
         except NotOurTurn as later:
-            return await self._give_back(send_in_seconds=later.wait_seconds)
+            return await self._give_back(later.wait_seconds)
         # The lease is renewed by the intent; its end is counted from before that, on our own clock.
-        renewed_at = asyncio.get_running_loop().time()
-        if not await batches.begin_hand_over(
-            self._database,
-            self._work,
-            positions,
-            worker=self._desk.worker,
-            lease_seconds=self._desk.policy.lease_seconds,
-        ):
+        self._lease_ends_at = asyncio.get_running_loop().time() + self._desk.policy.lease_seconds
+        try:
+            may_leave = await batches.begin_hand_over(
+                self._database,
+                self._work,
+                positions,
+                worker=self._desk.worker,
+                lease_seconds=self._desk.policy.lease_seconds,
+            )
+        except DatabaseUnavailable as away:
+            # It may be written; nothing left. Left to its lease, the batch would be in doubt for nothing.
+            return await self._give_back(_DATABASE_AWAY_SECONDS, trouble=str(away), unsent=positions)
+        if not may_leave:
             return await self._give_back()
-        self._lease_ends_at = renewed_at + self._desk.policy.lease_seconds
         return await _outcomes(
             account.provider,
             request,
@@ -194,11 +200,7 @@ class _HandOver:
             give_up_in_seconds=give_up_in,
             trouble=trouble,
         )
-        state = await self._write(
-            partial(
-                batches.release, self._database, self._work, how, worker=self._desk.worker, written=written
-            )
-        )
+        state = await self._release(how, written)
         return self._verdict(state, trouble, held_account=self._work.account if is_held else None)
 
     async def _note(
@@ -215,21 +217,20 @@ class _HandOver:
         return True
 
     async def _hold_account(self, code: str, reason: str, *, probe_in_seconds: float) -> None:
-        await self._write(
-            partial(
-                accounts.hold,
-                self._database,
-                self._work.account,
-                code,
-                reason,
-                probe_in_seconds=probe_in_seconds,
-            )
-        )
+        hold = partial(accounts.hold, self._database, self._work.account, code, reason)
+        await self._write(partial(hold, probe_in_seconds=probe_in_seconds))
 
     async def _give_back(
-        self, *, send_in_seconds: float | None = None, trouble: str | None = None, spends_retry: bool = False
+        self,
+        send_in_seconds: float | None = None,
+        *,
+        trouble: str | None = None,
+        spends_retry: bool = False,
+        unsent: Sequence[int] = (),
     ) -> Verdict:
-        """Give the lease back with nothing more to write down; None sends again when the batch's turn is."""
+        """Give the lease back; None sends again when the batch's turn is. `unsent` are messages of which the
+        intent may be written, and which certainly did not leave.
+        """
         handed_over = self._handed_over_count > 0
         how = Release(
             send_in_seconds=send_in_seconds,
@@ -238,8 +239,8 @@ class _HandOver:
             retry_count=min(self._work.retry_count + 1, _MOST_COUNTED) if spends_retry else None,
             trouble=trouble,
         )
-        state = await batches.release(self._database, self._work, how, worker=self._desk.worker)
-        return self._verdict(state, trouble)
+        written = [Written(p, MessageState.QUEUED, reason=trouble, spends_attempt=False) for p in unsent]
+        return self._verdict(await self._release(how, written), trouble)
 
     def _verdict(
         self, state: BatchState | None, trouble: str | None, *, held_account: str | None = None
@@ -270,22 +271,16 @@ class _HandOver:
                     continue
         return max(waits)
 
-    async def _write(self, write: Callable[[], Awaitable[_T]]) -> _T:
-        """Write, again and again while the database is away, until the lease ends.
+    async def _release(self, how: Release, written: Sequence[Written]) -> BatchState | None:
+        return await self._write(
+            partial(
+                batches.release, self._database, self._work, how, worker=self._desk.worker, written=written
+            )
+        )
 
-        A provider's answer in hand is worth waiting for: without it a hundred messages are in doubt.
-        Every write is guarded by the lease, so doing it twice changes nothing.
-        """
-        loop = asyncio.get_running_loop()
-        pause_seconds = 0.1
-        while True:
-            try:
-                return await write()
-            except DatabaseUnavailable:
-                if loop.time() + pause_seconds >= self._lease_ends_at:
-                    raise
-                await asyncio.sleep(pause_seconds)
-                pause_seconds = min(pause_seconds * 2, 2.0)
+    async def _write(self, write: Callable[[], Awaitable[_T]]) -> _T:
+        """A provider's answer in hand is worth waiting for: without it a hundred messages are in doubt."""
+        return await insist(write, until=self._lease_ends_at)
 
 
 async def _outcomes(

@@ -6,10 +6,12 @@ the tick brings a lost one back. `throws`: a database that is away is one line i
 
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from celery import Task
 from celery.exceptions import Reject
+from kombu.exceptions import OperationalError
 
 from campaigns import aggregation, batching, receipts, rescue, sending, submission
 from campaigns.domain.errors import DatabaseUnavailable, SubmissionError
@@ -199,7 +201,9 @@ _deal_soon = _Dealer().deal_soon
 
 
 def _deal() -> None:
-    """Deal out what is due and make it tasks. What cannot be published comes back when its lease ends."""
+    """Deal out what is due and make it tasks. What cannot be published is taken back; what the broker loses
+    comes back when its lease ends.
+    """
 
     async def work(parts: Parts) -> tuple[list[Dealt], list[Dealt]]:
         return (
@@ -208,7 +212,21 @@ def _deal() -> None:
         )
 
     to_poll, to_send = runtime.run(work)
-    for dealt in to_poll:
-        poll_batch.apply_async((dealt.batch_id, dealt.lease))
-    for dealt in to_send:
-        send_batch.apply_async((dealt.batch_id, dealt.lease))
+    tasks = [(poll_batch, dealt) for dealt in to_poll] + [(send_batch, dealt) for dealt in to_send]
+    left = _publish(tasks)
+    if left:
+        runtime.run(lambda parts: batching.take_back(parts.database, left))
+
+
+def _publish(tasks: Sequence[tuple[Task[Any, Any], Dealt]]) -> list[Dealt]:
+    """Make dealt batches tasks. Gives those with which that failed; the first of them may be in Redis all the
+    same, where it will find its lease gone.
+    """
+    for index, (task, dealt) in enumerate(tasks):
+        try:
+            task.apply_async((dealt.batch_id, dealt.lease))
+        except OperationalError as error:
+            left = [each for _, each in tasks[index:]]
+            log.warning("broker away", batch_count=len(left), why=type(error.__cause__ or error).__name__)
+            return left
+    return []

@@ -198,7 +198,7 @@ async def take_up_sending(
     database: Database, dealt: Dealt, *, worker: str, lease_seconds: float
 ) -> SendingWork | None:
     """Make a dealt lease one's own. None when it is not (any more) to be had: a repeated or late task."""
-    async with database.connection() as connection:
+    async with database.transaction() as connection:
         record = await _take_up(connection, dealt, worker, lease_seconds, "sending")
         if record is None:
             return None
@@ -223,7 +223,7 @@ async def take_up_polling(
     database: Database, dealt: Dealt, *, worker: str, lease_seconds: float
 ) -> PollingWork | None:
     """Like `take_up_sending`, with what is to be asked instead."""
-    async with database.connection() as connection:
+    async with database.transaction() as connection:
         record = await _take_up(connection, dealt, worker, lease_seconds, "polling")
         if record is None:
             return None
@@ -353,7 +353,7 @@ async def _write(connection: Connection, batch_id: int, written: Sequence[Writte
 
 async def release(
     database: Database,
-    work: SendingWork,
+    work: SendingWork | PollingWork,
     how: Release,
     *,
     worker: str,

@@ -1,8 +1,9 @@
 """Connections to PostgreSQL: one engine a process, made inside the loop that uses it."""
 
-from collections.abc import AsyncIterator, Iterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import asyncpg
 from sqlalchemy import event
@@ -13,6 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from campaigns.domain.errors import DatabaseUnavailable
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+_T = TypeVar("_T")
 
 # Bounds on what a stuck statement or a forgotten transaction may hold up.
 _SERVER_SETTINGS = {
@@ -71,6 +74,28 @@ def _translated() -> Iterator[None]:
         if isinstance(cause, _AWAY) or error.connection_invalidated:
             raise DatabaseUnavailable(f"PostgreSQL cannot be used: {type(cause).__name__}") from error
         raise
+
+
+_PAUSE_SECONDS = 0.1
+_LONGEST_PAUSE_SECONDS = 0.5  # a server that comes and goes is met while it is there
+
+
+async def insist(write: Callable[[], Awaitable[_T]], *, until: float) -> _T:
+    """Write what is in hand, again and again while the database is away.
+
+    Takes a write that may be done twice (a lease guards it) and a moment of the running loop's clock.
+    Raises DatabaseUnavailable when the database is still away by then.
+    """
+    loop = asyncio.get_running_loop()
+    pause_seconds = _PAUSE_SECONDS
+    while True:
+        try:
+            return await write()
+        except DatabaseUnavailable:
+            if loop.time() + pause_seconds >= until:
+                raise
+        await asyncio.sleep(pause_seconds)
+        pause_seconds = min(pause_seconds * 2, _LONGEST_PAUSE_SECONDS)
 
 
 class Database:

@@ -4,9 +4,11 @@ Each takes a bounded number, locks them in order of id and skips what others hol
 of ticks may sweep at once and none waits in a ring.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from campaigns.store.batch import Dealt
 from campaigns.store.session import Connection, Database
 from campaigns.store.tally import Release, let_go
 
@@ -82,6 +84,24 @@ async def rescue_expired(
         failed_count=len(failed),
         set_aside_count=len(aside),
     )
+
+
+async def take_back(database: Database, dealt: Sequence[Dealt]) -> int:
+    """Take back leases that nobody took up, before their time. Gives how many.
+
+    A task of such a lease that turns up later finds it gone and does nothing.
+    """
+    async with database.transaction() as connection:
+        records = await connection.fetch(
+            "SELECT b.id FROM batch b JOIN unnest($1::bigint[], $2::int[]) AS d(id, lease)"
+            " ON d.id = b.id AND d.lease = b.lease WHERE b.state = 'leased' AND b.leased_by IS NULL"
+            " ORDER BY b.id FOR NO KEY UPDATE OF b SKIP LOCKED",
+            [each.batch_id for each in dealt],
+            [each.lease for each in dealt],
+        )
+        if records:
+            await let_go(connection, [record["id"] for record in records], Release())
+    return len(records)
 
 
 async def resend_doubtful(

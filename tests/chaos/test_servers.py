@@ -314,6 +314,10 @@ STATEMENTS = (
     ),
     Trouble(
         "QueryCanceledError",
+        "CREATE FUNCTION tarry() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " PERFORM pg_sleep(10); RETURN NULL; END $$;"
+        "CREATE TRIGGER tarry BEFORE UPDATE ON message FOR EACH STATEMENT EXECUTE FUNCTION tarry()",
+        "DROP FUNCTION tarry CASCADE",
         again="SELECT pg_cancel_backend(pid) FROM pg_stat_activity"
         " WHERE usename = 'app' AND state = 'active'",
     ),

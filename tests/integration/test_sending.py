@@ -26,8 +26,9 @@ from campaigns.domain.states import BatchState, CampaignState, MessageState
 from campaigns.providers.stub import Stub
 from campaigns.store import account as accounts
 from campaigns.store import batch as batches
-from campaigns.store.batch import SendingWork
+from campaigns.store.batch import SendingWork, Written
 from campaigns.store.session import Database
+from campaigns.store.tally import Release
 from tests.conftest import MakeDesk
 from tests.integration.hands import SLOW, OneText, about, send_one, sent, submit_texts, until
 from tests.integration.rows import (
@@ -354,7 +355,7 @@ async def test_account_trouble_stops_every_campaign_of_the_account_and_no_other(
     await submit_texts(database, "c", "d", first=10)
     await submit_texts(database, "e", "f", first=20, account="other")
     trouble = AccountTrouble("32", "not enough money")
-    poor = OneText("main", outcomes={first[0]: [trouble]})
+    poor = OneText("main", outcomes={first[0]: [trouble]}, timeout_seconds=30)
     rich = OneText("other")
     desk = make_desk(accounts={"main": poor, "other": rich})
     dealt = sorted(await batching.deal_sending(database, desk), key=lambda each: each.batch_id)
@@ -482,6 +483,22 @@ async def test_a_task_that_may_not_hand_over_any_more_gives_its_batch_back(
     else:
         assert (verdict.state, verdict.trouble) == (BatchState.READY, None)
     assert verdict.handed_over_count == 1
+
+
+async def test_only_the_one_who_took_it_up_may_write(database: Database) -> None:
+    await submit(database, phones(2))
+    work = await take_up(database)
+    await begin(database, work)
+    before = await message_rows(database), await query(database, "SELECT * FROM batch")
+    written = [Written(0, A, provider_message_id="id-0")]
+
+    for worker, lease in (("worker-2", work.lease), ("worker-1", work.lease - 1)):
+        other = replace(work, lease=lease)
+        assert not await batches.write_outcomes(
+            database, other, written, worker=worker, give_up_in_seconds=60
+        )
+        assert await batches.release(database, other, Release(), worker=worker, written=written) is None
+    assert (await message_rows(database), await query(database, "SELECT * FROM batch")) == before
 
 
 async def test_only_the_one_who_took_it_up_may_hand_over(database: Database) -> None:
