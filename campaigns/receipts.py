@@ -100,7 +100,7 @@ def _evidence(work: PollingWork, answers: Answers) -> Sequence[Evidence]:
     # One word a message: of several for the same id the highest, as the law of evidence has it.
     best: dict[int, Evidence] = {}
     for receipt in answers.receipts:
-        position = work.ids.get(receipt.provider_message_id)
+        position = work.ids.get(receipt.provider_message_id or "")
         if position is None:
             continue  # somebody else's id changes nothing
         known = best.get(position)

@@ -366,7 +366,7 @@ async def deal_probes(database: Database) -> list[str]:
 
 
 async def probe_account(database: Database, desk: Desk, account: str) -> bool:
-    """Ask a held account for its balance, which costs nothing; lift the hold when all is well.
+    """Ask a held account for a sign of life, which costs nothing; lift the hold when all is well.
 
     Gives whether the hold was lifted: where the provider was down, because it answers; else because
     there is money. That may still be too little for the next request: then that request is refused
@@ -377,10 +377,10 @@ async def probe_account(database: Database, desk: Desk, account: str) -> bool:
     if known is None or hold is None:
         return False
     try:
-        money = await known.provider.balance()
+        money = await known.provider.probe()
     except ProviderRefused:
         return False
-    if hold.code != accounts.DOWN and money.amount <= 0:
+    if hold.code != accounts.DOWN and money is not None and money.amount <= 0:
         return False
     return await accounts.resume(database, account)
 

@@ -5,10 +5,11 @@ It keeps no state of messages, writes nothing down and never repeats a paid requ
 next is decided by the stage that called it. Every adapter passes `tests/contract/providers`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
-from typing import Protocol
+from typing import Literal, Protocol
 
 from campaigns.domain.states import MessageState
 
@@ -20,6 +21,8 @@ class OutboundMessage:
     message_ref: str  # our id, the same on every attempt, unique over all installations
     phone: str = field(repr=False)  # E.164 with +; a whole number is nobody's business in a log
     text: str = field(repr=False)  # never shown: a text may hold a name, a code, a debt
+    # Where the provider may tell us what became of it; holds a token nobody can guess. None: poll alone.
+    callback_url: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +87,16 @@ Outcome = Accepted | Rejected | Failed | Throttled | NotSent | InDoubt | Account
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """A provider's word on one message (DLR), from a callback or a poll."""
+    """A provider's word on one message (DLR), from a callback or a poll.
 
-    provider_message_id: str
+    It names the message by the provider's id, or by our reference where the provider repeats that, or both.
+    """
+
+    provider_message_id: str | None
     evidence: MessageState | None  # None: a word we do not know, which changes nothing
     provider_state: str  # the word itself, kept beside ours
+    message_ref: str | None = None
+    is_coarse: bool = False  # the provider knows it more exactly: worth one question
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +106,74 @@ class Answers:
     receipts: Sequence[Receipt]
     trouble: str | None = None  # why some or all could not be asked; None when that was our own pace alone
     retry_after_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Doubtful:
+    """A message that was handed over and whose answer was not seen."""
+
+    message_ref: str
+    phone: str = field(repr=False)
+    handed_over_at: datetime  # when its request left, at the latest
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """One message as the provider has it now, found by asking."""
+
+    provider_message_id: str
+    evidence: MessageState | None  # at least `accepted` where the word is known
+    provider_state: str
+    message_ref: str | None = None
+    phone: str | None = field(default=None, repr=False)
+    segment_count: int | None = None
+    cost: Decimal | None = None
+    accepted_at: datetime | None = None
+    changed_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sightings:
+    """What came of looking messages in doubt up.
+
+    `absent`: the references the provider said, whole and clearly, that it does not have. References in
+    neither list could not be asked.
+    """
+
+    seen: Sequence[Sighting] = ()
+    absent: Sequence[str] = ()
+    trouble: str | None = None
+    retry_after_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a person asks the provider: by its id, by number (E.164 with +) or by our reference."""
+
+    by: Literal["id", "phone", "reference"]
+    value: str = field(repr=False)
+    count: int | None = None  # at most so many; None: as the provider has it
+    sent_before: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Callback:
+    """One request of a provider to us, as it came. Nothing in it is to be trusted yet."""
+
+    method: str  # GET or POST
+    url: str = field(repr=False)  # the public one, with its query: what the provider signed
+    headers: Mapping[str, str] = field(repr=False)  # names match in any case
+    query: Sequence[tuple[str, str]] = field(repr=False)
+    body: bytes = field(repr=False)
+    received_at: datetime
+
+
+class CallbackRefused(Exception):
+    """A callback that is not taken: `status` (4xx) is the answer, the sentence holds nothing of it."""
+
+    def __init__(self, status: int, why: str) -> None:
+        super().__init__(why)
+        self.status = status
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +224,16 @@ class Provider(Protocol):
         """The longest one request may take, from connecting to the last byte of the answer."""
         ...
 
+    @property
+    def concurrency(self) -> int:
+        """Requests of one batch that may be in flight at once: 1 where one request takes many messages."""
+        ...
+
+    @property
+    def settles_doubt_after_seconds(self) -> float | None:
+        """How long after a hand-over `look_up` may be believed when it finds nothing; None: nobody to ask."""
+        ...
+
     def requests(self, messages: Sequence[OutboundMessage], sender_id: str) -> list[list[OutboundMessage]]:
         """Cut `messages` into what goes out together, in order: a partition, no list empty.
 
@@ -177,8 +263,37 @@ class Provider(Protocol):
         """Ask what became of messages the provider accepted. Costs nothing, may be repeated."""
         ...
 
+    async def look_up(self, doubtful: Sequence[Doubtful], turn: Turn) -> Sightings:
+        """Ask whether the provider has messages in doubt, by our reference. Costs nothing, may be repeated.
+
+        Raises nothing by design; a provider that cannot be asked gives `trouble`.
+        """
+        ...
+
+    async def find(self, question: Question, turn: Turn) -> list[Sighting]:
+        """What the provider says now of a message, newest first; empty when it has none.
+
+        Raises ProviderRefused, also for a kind of question it does not take, and NotOurTurn.
+        """
+        ...
+
+    def read_callback(self, callback: Callback) -> list[Receipt]:
+        """The receipts in a callback. Pure. Raises CallbackRefused: unreadable, or its signature is wrong.
+
+        A callback that is genuine and says nothing we can use is an empty list.
+        """
+        ...
+
+    async def probe(self) -> Money | None:
+        """Find out, at no cost, whether the account may be used again.
+
+        Gives what is left on it, None where access is well and the balance cannot be asked. Raises
+        ProviderRefused while the provider is not reached or refuses the account.
+        """
+        ...
+
     async def balance(self) -> Money:
-        """What is left on the account. Raises ProviderRefused."""
+        """What is left on the account. Raises ProviderRefused, also where the provider does not tell."""
         ...
 
     async def statistics(self, month: str) -> list[DayStatistics]:

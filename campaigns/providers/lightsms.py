@@ -27,7 +27,10 @@ from campaigns.domain.errors import ProviderRefused
 from campaigns.domain.provider import (
     AccountTrouble,
     Answers,
+    Callback,
+    CallbackRefused,
     DayStatistics,
+    Doubtful,
     Failed,
     InDoubt,
     Money,
@@ -35,8 +38,11 @@ from campaigns.domain.provider import (
     NotSent,
     OutboundMessage,
     Outcome,
+    Question,
     Receipt,
     Rejected,
+    Sighting,
+    Sightings,
     Throttled,
     Turn,
 )
@@ -148,6 +154,16 @@ class LightSms:
     def timeout_seconds(self) -> float:
         """The longest one request may take."""
         return self._timeout_seconds
+
+    @property
+    def concurrency(self) -> int:
+        """One: a request takes many messages."""
+        return 1
+
+    @property
+    def settles_doubt_after_seconds(self) -> None:
+        """Never: LightSMS cannot be asked."""
+        return
 
     def requests(self, messages: Sequence[OutboundMessage], sender_id: str) -> list[list[OutboundMessage]]:
         """Cut `messages` by text, then by recipients (fewer after a code 14) and length of the URL."""
@@ -352,6 +368,29 @@ class LightSms:
         except _NoAnswer as failure:
             return Answers(receipts, str(failure), failure.retry_after_seconds)
         return Answers(receipts, trouble)
+
+    async def look_up(self, doubtful: Sequence[Doubtful], turn: Turn) -> Sightings:
+        """Nothing to ask by: LightSMS takes no reference of ours."""
+        return Sightings(trouble="LightSMS takes no reference of ours and cannot be asked")
+
+    async def find(self, question: Question, turn: Turn) -> list[Sighting]:
+        """Ask status.php for one id. Raises ProviderRefused, NotOurTurn."""
+        if question.by != "id":
+            raise ProviderRefused("LightSMS tells of a message by its own id alone.")
+        answers = await self.ask([question.value], turn)
+        if answers.trouble is not None:
+            raise ProviderRefused(answers.trouble)
+        if answers.retry_after_seconds is not None:
+            raise NotOurTurn(answers.retry_after_seconds)
+        return [Sighting(question.value, r.evidence, r.provider_state) for r in answers.receipts]
+
+    def read_callback(self, callback: Callback) -> list[Receipt]:
+        """None: LightSMS documents no callback."""
+        raise CallbackRefused(404, "LightSMS calls nobody back")
+
+    async def probe(self) -> Money:
+        """The balance."""
+        return await self.balance()
 
     async def balance(self) -> Money:
         """Ask balance.php. Raises ProviderRefused."""

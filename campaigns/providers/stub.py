@@ -13,14 +13,20 @@ from decimal import Decimal
 from campaigns.domain.provider import (
     Accepted,
     Answers,
+    Callback,
+    CallbackRefused,
     DayStatistics,
+    Doubtful,
     InDoubt,
     Money,
     NotOurTurn,
     NotSent,
     OutboundMessage,
     Outcome,
+    Question,
     Receipt,
+    Sighting,
+    Sightings,
     Turn,
 )
 from campaigns.domain.states import EVIDENCE, MessageState
@@ -51,7 +57,7 @@ class Stub:
     started again, knows it too.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  each says one thing of what it plays
         self,
         name: str,
         *,
@@ -61,6 +67,8 @@ class Stub:
         states: Mapping[str, Iterable[str]] | None = None,
         balance: Money = Money(Decimal(1_000_000), None),  # noqa: B008  frozen, holds nothing shared
         before_answer: Callable[[], Awaitable[None]] | None = None,
+        concurrency: int = 1,
+        settles_doubt_after_seconds: float | None = None,
     ) -> None:
         self._name = name
         self._timeout_seconds = timeout_seconds
@@ -69,6 +77,8 @@ class Stub:
         self._states = {phone: deque(given) for phone, given in (states or {}).items()}
         self._balance = balance
         self._before_answer = before_answer
+        self._concurrency = concurrency
+        self._settles_doubt_after_seconds = settles_doubt_after_seconds
         self._phones: dict[str, str] = {}  # of the ids given out here
         self.ledger: list[LedgerLine] = []
 
@@ -84,6 +94,16 @@ class Stub:
     def timeout_seconds(self) -> float:
         """The longest one request may take."""
         return self._timeout_seconds
+
+    @property
+    def concurrency(self) -> int:
+        """As it was made."""
+        return self._concurrency
+
+    @property
+    def settles_doubt_after_seconds(self) -> float | None:
+        """As it was made."""
+        return self._settles_doubt_after_seconds
 
     def requests(self, messages: Sequence[OutboundMessage], sender_id: str) -> list[list[OutboundMessage]]:
         """Cut `messages` into runs of at most `max_recipients_per_request`."""
@@ -132,6 +152,45 @@ class Stub:
                     word = words.popleft() if len(words) > 1 else words[0]
                 receipts.append(Receipt(provider_message_id, STATUSES.get(word), word))
         return Answers(receipts)
+
+    async def look_up(self, doubtful: Sequence[Doubtful], turn: Turn) -> Sightings:
+        """Look into the ledger: there if it was taken, whatever we answered."""
+        if self._settles_doubt_after_seconds is None:
+            return Sightings(trouble="this stub cannot be asked")
+        try:
+            await turn()
+        except NotOurTurn as later:
+            return Sightings(retry_after_seconds=later.wait_seconds)
+        taken = {
+            line.message.message_ref for line in self.ledger if isinstance(line.outcome, Accepted | InDoubt)
+        }
+        refs = [each.message_ref for each in doubtful]
+        return Sightings(
+            [self._sighting(ref) for ref in refs if ref in taken], [ref for ref in refs if ref not in taken]
+        )
+
+    @staticmethod
+    def _sighting(ref: str) -> Sighting:
+        return Sighting(_ID + ref, MessageState.ACCEPTED, MessageState.ACCEPTED.value, message_ref=ref)
+
+    async def find(self, question: Question, turn: Turn) -> list[Sighting]:
+        """Look into the ledger."""
+        await turn()
+        name = {"id": "message_ref", "phone": "phone", "reference": "message_ref"}[question.by]
+        value = question.value.removeprefix(_ID) if question.by == "id" else question.value
+        lines = [line for line in reversed(self.ledger) if getattr(line.message, name) == value]
+        return [self._sighting(line.message.message_ref) for line in lines[: question.count]]
+
+    def read_callback(self, callback: Callback) -> list[Receipt]:
+        """`id`, `state` and `ref` in the query."""
+        said = dict(callback.query)
+        if "state" not in said or not {"id", "ref"} & said.keys():
+            raise CallbackRefused(400, "a callback of the stub names a state, and an id or a ref")
+        return [Receipt(said.get("id"), STATUSES.get(said["state"]), said["state"], said.get("ref"))]
+
+    async def probe(self) -> Money:
+        """The balance."""
+        return self._balance
 
     async def balance(self) -> Money:
         """What it was made with: nothing is ever spent here."""

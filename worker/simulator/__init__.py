@@ -9,6 +9,7 @@ simulator can disagree. One file a provider; the rest is shared:
     ledger.py     the truth: everything that was ever accepted
     faults.py     what can go wrong on request, and which fault a request draws
     wire.py       how an answer, or the lack of one, reaches the client
+    callbacks.py  what a provider tells by itself
     lightsms.py   LightSMS
     server.py     the application, and how it is started and ended
 

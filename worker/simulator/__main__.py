@@ -5,7 +5,7 @@ import sys
 from decimal import Decimal, InvalidOperation
 from typing import get_args
 
-from worker.simulator.options import ErrorForm, Options
+from worker.simulator.options import ErrorForm, Options, ProviderName
 from worker.simulator.server import run
 
 
@@ -22,13 +22,19 @@ def _amount(text: str) -> Decimal:
 def _arguments() -> argparse.ArgumentParser:
     default = Options()
     parser = argparse.ArgumentParser(
-        prog="python -m worker.simulator", description="LightSMS over real HTTP, with faults on request."
+        prog="python -m worker.simulator", description="One provider over real HTTP, with faults on request."
     )
     add = parser.add_argument
     add("--host", default="127.0.0.1")
     add("--port", type=int, default=8089, help="0: any free one; it is printed")
+    add("--provider", choices=get_args(ProviderName), default=default.provider)
     add("--login", default=default.login)
     add("--api-key", default=default.api_key, help="of the simulated account, no secret")
+    add("--api-secret", default=default.api_secret, help="Loyalty.lt")
+    add("--password", default=default.password, help="Namirial")
+    add("--signing-key", default=default.signing_key, help="seven.io; none: callbacks are not signed")
+    add("--callback-url", default=default.callback_url, help="seven.io: where the account's callbacks go")
+    add("--callback-retry-seconds", type=float, action="append", help="a pause; may be repeated")
     add("--sender", action="append", default=[], help="a sender name that is approved too; may be repeated")
     add("--currency", default=default.currency)
     add("--balance", type=_amount, default=default.balance)
@@ -49,8 +55,16 @@ def main() -> None:
     given = parser.parse_args()
     try:
         options = Options(
+            provider=given.provider,
             login=given.login,
             api_key=given.api_key,
+            api_secret=given.api_secret,
+            password=given.password,
+            signing_key=given.signing_key,
+            callback_url=given.callback_url,
+            callback_retry_seconds=(
+                None if given.callback_retry_seconds is None else tuple(given.callback_retry_seconds)
+            ),
             senders=tuple(given.sender),
             currency=given.currency,
             balance=given.balance,

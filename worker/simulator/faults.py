@@ -26,8 +26,22 @@ from pydantic import (
 
 from worker.simulator.options import ErrorForm
 
-Endpoint = Literal["send", "status", "stat_by_month", "timestamp", "balance", "find_on_stop"]
+Endpoint = Literal[
+    "send",
+    "status",
+    "stat_by_month",
+    "timestamp",
+    "balance",
+    "find_on_stop",
+    "journal",
+    "phone_number",
+    "reference",
+    "health",
+    "callback",
+]
+"""What can be asked of some provider; `callback` is what a provider asks of us."""
 
+_CALLBACK: Final = frozenset({"callback"})
 _SEND: Final = frozenset({"send"})
 _STATUS: Final = frozenset({"status"})
 _NUMBERS: Final = frozenset({"send", "status", "stat_by_month", "balance"})
@@ -226,6 +240,28 @@ class KeepaliveCutFault(Fault):
     kind: Literal["keepalive_cut"]
 
 
+class LostFault(Fault):
+    """A callback that never arrives: not sent, and not tried again."""
+
+    concerns = _CALLBACK
+    kind: Literal["lost"]
+
+
+class DoubledFault(Fault):
+    """A callback that comes twice."""
+
+    concerns = _CALLBACK
+    kind: Literal["doubled"]
+
+
+class DelayedFault(Fault):
+    """A callback that comes up to `seconds` later, each by another time, so that they change places."""
+
+    concerns = _CALLBACK
+    kind: Literal["delayed"]
+    seconds: _Seconds
+
+
 Ending = StatusFault | CutFault | NonsenseFault | HangFault | RedirectFault | CodeFault | Code18Fault
 Colour = (
     PhoneCodeFault
@@ -239,6 +275,9 @@ Colour = (
     | LatencyFault
     | DripFault
     | KeepaliveCutFault
+    | LostFault
+    | DoubledFault
+    | DelayedFault
 )
 AnyFault = Ending | Colour
 

@@ -30,6 +30,7 @@ from urllib.parse import parse_qsl
 from aiohttp import web
 
 from worker.simulator import lightsms_answers as answers
+from worker.simulator.callbacks import Callbacks
 from worker.simulator.fates import BY_ENDING, fate_of, word_at
 from worker.simulator.faults import (
     ClockFault,
@@ -91,7 +92,7 @@ class Unreadable(Exception):
 class LightSms:
     """One account at LightSMS: its money, its ledger and the six scripts."""
 
-    def __init__(self, options: Options, faults: Faults, wire: Wire) -> None:
+    def __init__(self, options: Options, faults: Faults, wire: Wire, _callbacks: Callbacks) -> None:
         self._options = options
         self._faults = faults
         self._wire = wire

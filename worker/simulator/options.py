@@ -13,6 +13,9 @@ keyed `{"37061234567":{"error":"6"}}` · top `{"error":6}` · top_string `{"erro
 empty_key `{"":{"error":6}}` · bare `6`.
 """
 
+ProviderName = Literal["lightsms", "loyalty_lt", "seven", "namirial"]
+"""Whose wire is spoken."""
+
 APPROVED_SENDERS = ("Demo", "YourSender")
 """Sender names every simulated account may use."""
 
@@ -21,8 +24,13 @@ APPROVED_SENDERS = ("Demo", "YourSender")
 class Options:
     """One simulated account and the manners of its provider. Raises ValueError, one sentence, when wrong."""
 
-    login: str = "YourLogin"
-    api_key: str = field(default="your_api_key", repr=False)
+    provider: ProviderName = "lightsms"
+    login: str = "YourLogin"  # Namirial: the user name of the sending host
+    api_key: str = field(default="your_api_key", repr=False)  # Namirial: of the status host
+    api_secret: str = field(default="your_api_secret", repr=False)  # Loyalty.lt
+    password: str = field(default="your_password", repr=False)  # Namirial's sending host
+    signing_key: str = field(default="", repr=False)  # seven.io; empty: callbacks are not signed
+    callback_url: str = ""  # seven.io: where its account-wide callbacks go; empty: nowhere
     senders: tuple[str, ...] = ()  # registered and approved besides `APPROVED_SENDERS`
     currency: str = "EUR"
     balance: Decimal = Decimal("1000000.00")  # at the start; every acceptance takes from it
@@ -33,6 +41,7 @@ class Options:
     forbidden_words: tuple[str, ...] = ("casino",)  # found anywhere in a text, in either case
     timezone: str = "UTC"  # the account's; `sendingTime` is read in it and statistics are cut by its days
     error_form: ErrorForm = "keyed"  # of refusals the validation makes; a fault names its own
+    callback_retry_seconds: tuple[float, ...] | None = None  # None: the provider's own table
     seed: int = 0  # of faults with a probability
 
     def __post_init__(self) -> None:
@@ -42,6 +51,10 @@ class Options:
             raise ValueError("balance and price may not be negative")
         if self.delivery_seconds < 0 or self.latency_seconds < 0:
             raise ValueError("delivery_seconds and latency_seconds may not be negative")
+        if self.provider not in get_args(ProviderName):
+            raise ValueError(f"provider must be one of {', '.join(get_args(ProviderName))}")
+        if any(seconds < 0 for seconds in self.callback_retry_seconds or ()):
+            raise ValueError("callback_retry_seconds may not be negative")
         if self.max_recipients < 1:
             raise ValueError("max_recipients must be at least 1")
         if self.error_form not in get_args(ErrorForm):

@@ -6,6 +6,7 @@ Beside the providers' own paths it serves, for tests and for people:
     DELETE /_ledger         forget all of it (money stays spent)
     GET, POST, DELETE /_faults, DELETE /_faults/{id}
     GET /_fates             what becomes of a number
+    GET /_callbacks         how many callbacks were made, taken, lost, and still wait
 """
 
 import asyncio
@@ -14,15 +15,17 @@ import logging
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Final, Protocol
 
 from aiohttp import web
 
 from worker.simulator import fates
+from worker.simulator.callbacks import Callbacks
 from worker.simulator.faults import FaultRefused, Faults
 from worker.simulator.ledger import Ledger
 from worker.simulator.lightsms import LightSms
-from worker.simulator.options import Options
+from worker.simulator.options import Options, ProviderName
 from worker.simulator.wire import Wire
 
 _KEEPALIVE_SECONDS = 75.0  # as common servers
@@ -30,15 +33,35 @@ _SHUTDOWN_SECONDS = 2.0  # for answers under way; hanging ones end at once
 _WIRE = web.AppKey("wire", Wire)
 _FAULTS = web.AppKey("faults", Faults)
 _LEDGER = web.AppKey("ledger", Ledger)
+_CALLBACKS = web.AppKey("callbacks", Callbacks)
+
+
+class Provider(Protocol):
+    """One provider's wire."""
+
+    ledger: Ledger
+
+    def add_routes(self, router: web.UrlDispatcher) -> None:
+        """Hang its paths into `router`."""
+
+
+# Each with the pauses before it tries a callback again, in seconds.
+_PROVIDERS: Final[
+    Mapping[ProviderName, tuple[Callable[[Options, Faults, Wire, Callbacks], Provider], Sequence[float]]]
+] = {"lightsms": (LightSms, ())}
 
 
 def make_application(options: Options) -> web.Application:
     """One simulated account, ready to be served. Serve it with `serve`, which keeps its log clean."""
     application = web.Application()
     wire, faults = Wire(), Faults(options.seed)
-    lightsms = LightSms(options, faults, wire)
-    application[_WIRE], application[_FAULTS], application[_LEDGER] = wire, faults, lightsms.ledger
-    lightsms.add_routes(application.router)
+    make, pauses = _PROVIDERS[options.provider]
+    chosen = options.callback_retry_seconds
+    callbacks = Callbacks(faults, pauses if chosen is None else chosen, options.seed)
+    provider = make(options, faults, wire, callbacks)
+    application[_WIRE], application[_FAULTS] = wire, faults
+    application[_LEDGER], application[_CALLBACKS] = provider.ledger, callbacks
+    provider.add_routes(application.router)
     application.add_routes(
         [
             web.get("/_ledger", _get_ledger, allow_head=False),
@@ -48,6 +71,7 @@ def make_application(options: Options) -> web.Application:
             web.delete("/_faults", _clear_faults),
             web.delete("/_faults/{id}", _remove_fault),
             web.get("/_fates", _get_fates, allow_head=False),
+            web.get("/_callbacks", _get_callbacks, allow_head=False),
         ]
     )
     application.on_shutdown.append(_end)
@@ -124,6 +148,7 @@ def _clean_logger() -> logging.Logger:
 
 async def _end(application: web.Application) -> None:
     application[_WIRE].end()
+    await application[_CALLBACKS].end()
 
 
 async def _get_ledger(request: web.Request) -> web.StreamResponse:
@@ -152,6 +177,11 @@ async def _clear_ledger(request: web.Request) -> web.Response:
 
 async def _get_fates(_request: web.Request) -> web.Response:
     return web.json_response(fates.as_json())
+
+
+async def _get_callbacks(request: web.Request) -> web.Response:
+    callbacks = request.app[_CALLBACKS]
+    return web.json_response({**callbacks.counts, "waiting": callbacks.waiting_count})
 
 
 async def _list_faults(request: web.Request) -> web.Response:

@@ -1,0 +1,118 @@
+"""Callbacks: what a provider tells a customer by itself, with its retries and, on request, its lapses.
+
+Success is 2xx or 3xx within five seconds; anything else is tried again after the given pauses, then dropped.
+"""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import aiohttp
+
+from worker.simulator.faults import DelayedFault, DoubledFault, Faults, LostFault
+
+_TIMEOUT_SECONDS = 5.0
+_AT_ONCE = 100  # open callbacks; the others wait
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request to the customer."""
+
+    method: str
+    url: str = field(repr=False)
+    headers: dict[str, str] = field(default_factory=dict, repr=False)
+    body: bytes = field(default=b"", repr=False)
+
+
+class Callbacks:
+    """What is to be told, and when. Used inside one running loop; end it with `end`.
+
+    Takes the pauses in seconds before each further attempt.
+    """
+
+    def __init__(self, faults: Faults, pauses: Sequence[float], seed: int) -> None:
+        self._faults = faults
+        self._pauses = tuple(pauses)
+        self._dice = random.Random(seed)  # noqa: S311  seeded so that a run can be replayed
+        self._session: aiohttp.ClientSession | None = None
+        self._places = asyncio.Semaphore(_AT_ONCE)
+        self._timers: set[asyncio.TimerHandle] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.counts: Counter[str] = Counter()
+        """made, sent (attempts), taken, dropped (every attempt in vain), lost and doubled (by a fault)."""
+
+    @property
+    def waiting_count(self) -> int:
+        """Callbacks that are still to come or under way."""
+        return len(self._timers) + len(self._tasks)
+
+    def after(self, seconds: float, make: Callable[[], Call | None]) -> None:
+        """Tell the customer what `make` gives by then (None: nothing)."""
+        loop = asyncio.get_running_loop()
+
+        def begin() -> None:
+            self._timers.discard(timer)
+            call = make()
+            if call is not None:
+                self._begin(call)
+
+        timer = loop.call_later(seconds, begin)
+        self._timers.add(timer)
+
+    def _begin(self, call: Call) -> None:
+        self.counts["made"] += 1
+        drawn = self._faults.draw("callback")
+        if drawn.get(LostFault):
+            self.counts["lost"] += 1
+            return
+        copies = 2 if drawn.get(DoubledFault) else 1
+        self.counts["doubled"] += copies - 1
+        delayed = drawn.get(DelayedFault)
+        for _ in range(copies):
+            delay = self._dice.uniform(0, delayed.seconds) if delayed else 0.0
+            task = asyncio.get_running_loop().create_task(self._tell(call, delay))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _tell(self, call: Call, delay: float) -> None:
+        for pause in (delay, *self._pauses):
+            await asyncio.sleep(pause)
+            self.counts["sent"] += 1
+            async with self._places:
+                if await self._once(call):
+                    self.counts["taken"] += 1
+                    return
+        self.counts["dropped"] += 1
+
+    async def _once(self, call: Call) -> bool:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                cookie_jar=aiohttp.DummyCookieJar(), timeout=aiohttp.ClientTimeout(total=_TIMEOUT_SECONDS)
+            )
+        try:
+            async with self._session.request(
+                call.method, call.url, headers=call.headers, data=call.body or None, allow_redirects=False
+            ) as response:
+                await response.read()
+                return response.status < 400
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            return False  # counted by the caller, and tried again
+
+    def clear(self) -> None:
+        """Forget what is still to be told, and the counts."""
+        for timer in self._timers:
+            timer.cancel()
+        self._timers.clear()
+        for task in self._tasks:
+            task.cancel()
+        self.counts.clear()
+
+    async def end(self) -> None:
+        """Forget everything and close the connections."""
+        self.clear()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._session is not None:
+            await self._session.close()
