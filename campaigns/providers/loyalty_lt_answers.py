@@ -201,7 +201,7 @@ def _field(holder: object, name: str) -> object:
 
 def _code(value: object) -> str | None:
     """A code as text: a number or a word, None where it is neither or could be something else."""
-    word = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    word = str(value) if isinstance(value, int) else value
     return word if isinstance(word, str) and _UNDOCUMENTED_CODE.fullmatch(word) else None
 
 
@@ -218,12 +218,9 @@ def _blamed(errors: object) -> Iterator[str]:
 
 def _amount(value: object) -> Decimal | None:
     """Money, from a number or a text; None where it is neither, or no price."""
-    if isinstance(value, Decimal):
-        text = f"{value:f}" if -18 <= value.adjusted() < 12 else ""
-    elif isinstance(value, int | str) and not isinstance(value, bool):
-        text = str(value) if isinstance(value, str) or 0 <= value < 10**12 else ""
-    else:
-        text = ""
+    text = str(value) if isinstance(value, int | str) else ""
+    if isinstance(value, Decimal) and -18 <= value.adjusted() < 12:  # else it may not even fit into memory
+        text = f"{value:f}"
     return Decimal(text) if _AMOUNT.fullmatch(text) else None
 
 
