@@ -290,7 +290,7 @@ async def test_doubt_is_settled_by_asking_and_only_what_is_not_there_is_sent_aga
 
         async def hand_over(self, request: Any, sender_id: str, leave_by: float) -> Any:
             outcomes = await super().hand_over(request, sender_id, leave_by)
-            if len(self.ledger) == 4:
+            if len(request) == 4:
                 del self.ledger[2:]
                 return [InDoubt("cut")] * len(request)
             return outcomes
