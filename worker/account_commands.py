@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from campaigns import aggregation, sending
+from campaigns import aggregation, holding
 from worker.settings import load_settings
 from worker.terminal import AsJson, do, out, print_json
 
@@ -63,5 +63,5 @@ def stats(
 @app.command("resume")
 def resume_account(context: typer.Context) -> None:
     """Lift the hold on it, now that its trouble is mended."""
-    lifted = do(lambda parts: sending.resume_account(parts.database, context.obj))
+    lifted = do(lambda parts: holding.resume_account(parts.database, context.obj))
     out.print("it may send again" if lifted else "it was not on hold")

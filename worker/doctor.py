@@ -6,7 +6,7 @@ from functools import partial
 
 from redis.exceptions import RedisError
 
-from campaigns import aggregation, sending
+from campaigns import aggregation, holding
 from campaigns.domain.errors import CampaignError
 from campaigns.store import schema
 from worker import stack
@@ -76,7 +76,7 @@ async def _redis(parts: Parts, settings: Settings) -> str:
 
 
 async def _account(parts: Parts, name: str) -> str:
-    for hold in await sending.holds(parts.database):
+    for hold in await holding.holds(parts.database):
         if hold.account == name:
             raise CampaignError(
                 f"on hold since {hold.since:%Y-%m-%d %H:%M} UTC: {hold.reason}; "

@@ -15,12 +15,18 @@ from campaigns.domain.errors import ProviderRefused
 from campaigns.domain.provider import (
     Accepted,
     Answers,
+    Callback,
     DayStatistics,
+    Doubtful,
     InDoubt,
     Money,
     NotOurTurn,
     OutboundMessage,
     Outcome,
+    Question,
+    Receipt,
+    Sighting,
+    Sightings,
     Turn,
 )
 from campaigns.store.batch import Dealt
@@ -47,6 +53,8 @@ class Puppet:
 
     name = "puppet"
     timeout_seconds = 600.0
+    concurrency = 1
+    settles_doubt_after_seconds: float | None = None
 
     def __init__(self, taken: Counter[str], *, most_recipients: int = 2) -> None:
         self._taken = taken
@@ -119,6 +127,22 @@ class Puppet:
         self.asked = list(provider_message_ids)
         answers: Answers = await self._stop_at("ask")
         return answers
+
+    async def look_up(self, doubtful: Sequence[Doubtful], turn: Turn) -> Sightings:
+        """Never asked of a puppet."""
+        raise ProviderRefused("a puppet cannot be asked")
+
+    async def find(self, question: Question, turn: Turn) -> list[Sighting]:
+        """Never asked of a puppet."""
+        raise ProviderRefused("a puppet cannot be asked")
+
+    def read_callback(self, callback: Callback) -> list[Receipt]:
+        """Never said by a puppet."""
+        raise ProviderRefused("a puppet calls nobody")
+
+    async def probe(self) -> Money | None:
+        """Never asked of a puppet."""
+        raise ProviderRefused("a puppet has no money")
 
     async def balance(self) -> Money:
         """Never asked of a puppet."""

@@ -29,6 +29,7 @@ from hypothesis.stateful import (
 
 from campaigns import aggregation, batching, receipts, rescue, sending
 from campaigns.domain.errors import NotAllowed
+from campaigns.domain.message_ref import message_ref
 from campaigns.domain.policy import Account, Circuit, Desk
 from campaigns.domain.provider import (
     Accepted,
@@ -130,7 +131,8 @@ class World:
 
 
 _MESSAGES = """
-    SELECT b.campaign_id, m.row, m.batch_id, m.state::text, m.attempt, m.provider_message_id, m.reason
+    SELECT b.campaign_id, b.number, m.position, m.batch_id, m.state::text, m.attempt,
+           m.provider_message_id, m.reason
     FROM message m JOIN batch b ON b.id = m.batch_id ORDER BY m.batch_id, m.position
 """
 _BATCHES = f"""
@@ -567,8 +569,8 @@ class Laws(RuleBasedStateMachine):
             batches = [dict(record) for record in await connection.fetch(_BATCHES)]
             campaigns = [dict(record) for record in await connection.fetch(_CAMPAIGNS)]
         found = {}
-        for campaign_id, row, batch_id, state, attempt, provider_message_id, reason in messages:
-            ref = sending.message_ref(campaign_id, row)
+        for campaign_id, number, position, batch_id, state, attempt, provider_message_id, reason in messages:
+            ref = message_ref(campaign_id, number, position)
             found[ref] = Message(ref, batch_id, State(state), attempt, provider_message_id, reason)
         return found, {row["id"]: row for row in batches}, campaigns
 
