@@ -122,7 +122,6 @@ async def redis(servers: ServerUrls) -> AsyncIterator[Redis]:
 POLICY = Policy(
     lease_seconds=60,
     give_up_seconds=3600,
-    poll_after_callback_seconds=0,
     in_flight_batches=1000,
     poll=Backoff(first_seconds=0, factor=2, max_seconds=0, jitter=0),
     retry=Backoff(first_seconds=0, factor=2, max_seconds=0, jitter=0),

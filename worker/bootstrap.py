@@ -113,6 +113,17 @@ def callback_urls(settings: Settings, name: str) -> CallbackUrls | None:
     return CallbackUrls(name, settings.public_url, settings.callback_secret.get_secret_value())
 
 
+def _account(settings: Settings, name: str, account: AccountSettings, redis: Redis, wire: Wire) -> Account:
+    pace = Pace(redis, name, requests_per_second=account.requests_per_second, burst=account.burst)
+    return Account(
+        _provider(name, account, wire),
+        pace,
+        in_flight=ceil(account.requests_per_second * _PACE_SECONDS_IN_FLIGHT) + account.burst,
+        callbacks=callback_urls(settings, name),
+        several=pace.several,
+    )
+
+
 def located(settings: Settings) -> Settings:
     """The settings with both URLs: those given, or those of the running embedded stack of DATA_DIR.
 
@@ -180,17 +191,7 @@ async def open_parts(
         wire = Wire()
         stack.push_async_callback(wire.close)
         accounts = {
-            name: Account(
-                _provider(name, account, wire),
-                Pace(
-                    redis,
-                    name,
-                    requests_per_second=account.requests_per_second,
-                    burst=account.burst,
-                ),
-                in_flight=ceil(account.requests_per_second * _PACE_SECONDS_IN_FLIGHT) + account.burst,
-                callbacks=callback_urls(settings, name),
-            )
+            name: _account(settings, name, account, redis, wire)
             for name, account in settings.accounts.items()
         }
         desk = Desk(accounts, settings.policy(), worker_name(), random.random, is_stopping)

@@ -1,6 +1,6 @@
 """The numbers the stages work by. Set by the operator, read by `worker.settings`, passed in as values."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from campaigns.domain.backoff import delay_seconds
@@ -71,6 +71,7 @@ class Circuit:
 class Account:
     """One account we may speak to: its adapter, whose turn it is to speak, and how many of its batches
     may be in flight at once (more than its pace can use would only wait). `circuit` is this process's.
+    `several` waits for a turn as `turn` does, and takes up to so many that follow closely.
     `callbacks` says where its provider may call us; None where it does not call, or nobody hears it.
     """
 
@@ -79,6 +80,17 @@ class Account:
     in_flight: int
     circuit: Circuit = field(default_factory=Circuit)
     callbacks: CallbackUrls | None = None
+    several: Callable[[int], Awaitable[Sequence[float]]] | None = None
+
+    async def turns(self, most: int) -> Sequence[float]:
+        """Wait for our turn; gives in how many seconds each of 1 to `most` requests may leave.
+
+        Raises NotOurTurn.
+        """
+        if most > 1 and self.several is not None:
+            return await self.several(most)
+        await self.turn()
+        return (0.0,)
 
 
 @dataclass(frozen=True, slots=True)

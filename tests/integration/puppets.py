@@ -54,9 +54,9 @@ class Puppet:
     name = "puppet"
     timeout_seconds = 600.0
     concurrency = 1
-    settles_doubt_after_seconds: float | None = None
 
-    def __init__(self, taken: Counter[str], *, most_recipients: int = 2) -> None:
+    def __init__(self, taken: Counter[str], *, most_recipients: int = 2, can_be_asked: bool = False) -> None:
+        self.settles_doubt_after_seconds = 0.0 if can_be_asked else None
         self._taken = taken
         self._most_recipients = most_recipients
         self._decision: asyncio.Future[Any] | None = None
@@ -64,6 +64,8 @@ class Puppet:
         self.gate: str | None = None
         self.request: list[str] = []  # the message_refs of the request under way
         self.asked: list[str] = []  # the ids of the question under way
+        self.said: list[tuple[str, Any]] = []  # and the words it was answered with
+        self.doubted: list[str] = []  # the message_refs that are looked up
         self.outcomes: list[Outcome] = []
 
     async def _stop_at(self, gate: str) -> Any:
@@ -129,8 +131,10 @@ class Puppet:
         return answers
 
     async def look_up(self, doubtful: Sequence[Doubtful], turn: Turn) -> Sightings:
-        """Never asked of a puppet."""
-        raise ProviderRefused("a puppet cannot be asked")
+        """The gate between question and answer, of what is in doubt."""
+        self.doubted = [each.message_ref for each in doubtful]
+        sightings: Sightings = await self._stop_at("look up")
+        return sightings
 
     async def find(self, question: Question, turn: Turn) -> list[Sighting]:
         """Never asked of a puppet."""

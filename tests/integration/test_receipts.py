@@ -122,7 +122,15 @@ async def hold_by_force(database: Database) -> PollingWork:
         " RETURNING id, lease, campaign_id, number, poll_count, now() AS now",
     )
     return PollingWork(
-        row["id"], row["lease"], row["campaign_id"], row["number"], "main", row["poll_count"], row["now"], {}, []
+        row["id"],
+        row["lease"],
+        row["campaign_id"],
+        row["number"],
+        "main",
+        row["poll_count"],
+        row["now"],
+        {},
+        [],
     )
 
 

@@ -285,6 +285,10 @@ async def test_a_server_that_is_not_there_is_said_in_a_sentence(tmp_path: Path) 
 
 ILLEGAL = {
     "batch_tally_sums_check": "UPDATE batch SET queued_count = queued_count - 1",
+    "waiting_receipt_names_check": "INSERT INTO waiting_receipt (account, provider_state)"
+    " VALUES ('a', 'sent')",
+    "waiting_receipt_reference_check": "INSERT INTO waiting_receipt (account, provider_state, campaign_id)"
+    " VALUES ('a', 'sent', gen_random_uuid())",
     "batch_leased_until_check": "UPDATE batch SET state = 'leased', leased_for = 'sending'",
     "batch_leased_for_check": "UPDATE batch SET state = 'leased', leased_until = now(), leased_for = 'fun'",
     "batch_message_count_check": "UPDATE batch SET message_count = 101, queued_count = 101",
