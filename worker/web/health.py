@@ -11,8 +11,10 @@ from campaigns.store.session import Database
 _PATIENCE_SECONDS = 3.0
 _FRESH_SECONDS = 1.0  # anybody may ask, as often as they like: that must not become as many queries
 
-OK = "ok"
-"""What `/health` says of a process that is well."""
+SERVICE = "campaigns"
+"""How `/health` is known for ours, whatever stands between."""
+
+_OK = "ok"
 
 
 class Health:
@@ -34,7 +36,9 @@ class Health:
             if self._looked_at is None or now() - self._looked_at >= _FRESH_SECONDS:
                 self._status = await self._look()
                 self._looked_at = now()
-        return web.json_response({"status": self._status}, status=200 if self._status == OK else 503)
+        return web.json_response(
+            {"service": SERVICE, "status": self._status}, status=200 if self._status == _OK else 503
+        )
 
     async def _look(self) -> str:
         try:
@@ -44,4 +48,4 @@ class Health:
             return "the database is away"
         except SchemaMismatch:
             return "the database has another schema"
-        return OK
+        return _OK

@@ -15,7 +15,7 @@ from worker.web import health
 
 async def test_all_is_well(web: Web) -> None:
     async with web.client.get(f"{web.url}/health") as answer:
-        assert (answer.status, await answer.json()) == (200, {"status": "ok"})
+        assert (answer.status, await answer.json()) == (200, {"service": "campaigns", "status": "ok"})
     async with web.client.head(f"{web.url}/health") as answer:
         assert answer.status == 200
     async with web.client.post(f"{web.url}/health") as answer:
@@ -27,7 +27,7 @@ async def test_without_a_database_it_starts_says_so_and_shows_no_secret(redis: R
     try:
         async with web_of(database, redis) as web, web.client.get(f"{web.url}/health") as answer:
             assert answer.status == 503
-            assert await answer.json() == {"status": "the database is away"}
+            assert await answer.json() == {"service": "campaigns", "status": "the database is away"}
     finally:
         await database.close()
 
@@ -42,7 +42,10 @@ async def test_another_schema_is_not_well_and_does_not_start(
             await query(database, "UPDATE alembic_version SET version_num = '9999'")
             async with web.client.get(f"{web.url}/health") as answer:
                 assert answer.status == 503
-                assert await answer.json() == {"status": "the database has another schema"}
+                assert await answer.json() == {
+                    "service": "campaigns",
+                    "status": "the database has another schema",
+                }
         with pytest.raises(SchemaMismatch, match="newer"):
             async with web_of(database, redis):
                 raise AssertionError("it was served")
