@@ -104,9 +104,13 @@ class StatusHost:
 
         Ends early where asking on is of no use: no connection, a refusal, our own pace used up. An answer
         that cannot be read does not end it, else one message could keep all others from being asked for.
+        Begins no question after `timeout_seconds`: what was learned by then is worth more than what a caller
+        whose patience ends would throw away; the others have their turn another time.
         Raises what `turn` raises, other than NotOurTurn.
         """
         asked = Round[_T]()
+        loop = asyncio.get_running_loop()
+        begin_by = loop.time() + self._timeout_seconds
         # In random order: one that always fails would else keep those behind it from ever being asked.
         waiting = iter(sample(keys, len(keys)))
 
@@ -121,7 +125,7 @@ class StatusHost:
                     asked.put_off(later.wait_seconds)
                 except NoAnswer as failure:
                     asked.fail(failure)
-                if asked.is_over:
+                if asked.is_over or loop.time() >= begin_by:
                     return
 
         lines = [asyncio.create_task(line()) for _ in range(min(self._concurrency, len(keys)))]
