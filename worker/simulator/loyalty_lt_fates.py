@@ -84,14 +84,14 @@ def steps_of(fate: Fate, delivery_seconds: float, expires_in: float | None) -> l
         steps.append(Step(delivery_seconds, fate.status, fate.callback, fate.error))
     if expires_in is None or (fate.callback is not None and delivery_seconds < expires_in):
         return steps
-    before = [step for step in steps if step.status == "sent" and step.age_seconds < expires_in]
+    before = [step for step in steps if step.age_seconds < expires_in]
     return [*before, Step(expires_in, "expired", "UNDELIVERABLE", _EXPIRED_ERROR)]
 
 
 def word_at(steps: list[Step], age_seconds: float) -> str:
     """The status word at that age; before its life begins (a scheduled message) the age is negative. Pure."""
     reached = [step.status for step in steps if step.age_seconds <= age_seconds]
-    return reached[-1] if reached and age_seconds >= 0 else "queued"
+    return reached[-1] if reached else "queued"
 
 
 def as_json() -> dict[str, object]:

@@ -35,7 +35,7 @@ from campaigns.domain.provider import (
 from campaigns.domain.states import MessageState, merge
 from campaigns.providers.loyalty_lt import LoyaltyLt
 from campaigns.providers.wire import Wire
-from worker.simulator import loyalty_lt
+from worker.simulator import loyalty_lt, server
 from worker.simulator.ledger import Ledger
 from worker.simulator.loyalty_lt_fates import BY_ENDING, FATES, Fate, steps_of, word_at
 from worker.simulator.options import Options
@@ -256,6 +256,7 @@ async def test_a_body_is_json_by_its_name_too(account: Account, content_type: st
         "370 612 34567",
         "+37061a34567",
         "++37061234567",
+        "+3706123456٣",
         "٣٧",
     ],
 )
@@ -304,14 +305,17 @@ async def test_access_is_checked_before_anything_else(
 
 
 async def test_money_ends(open_account: Open) -> None:
-    account = await open_account(price=Decimal("0.0556"), balance=Decimal("0.20"))
+    account = await open_account(price=Decimal("0.0556"), balance=Decimal("0.25"))
     assert (await account.post(order(message="a" * 400))).status == 200
+    assert (await account.post(order(message="a" * 161))).status == 402
+    assert (await account.post(order())).status == 200
+    await account.simulator.fault("send", "int_codes")
     reply = await account.post(order())
     assert (reply.status, reply.json()) == (
         402,
         {"success": False, "message": "Insufficient balance", "code": 1002},
     )
-    assert await account.simulator.accepted() == 1
+    assert await account.simulator.accepted() == 2
 
 
 async def test_a_minute_has_so_many_messages(open_account: Open, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -464,7 +468,14 @@ async def test_the_life_of_a_message(open_account: Open, moment: list[float]) ->
 async def test_a_status_is_answered_as_on_the_page(open_account: Open, moment: list[float]) -> None:
     account = await open_account(delivery_seconds=10, price=Decimal("0.0556"))
     ids = [await account.take(f"+370600000{ending}") for ending in ("00", "90", "89")]
-    moment[0] += 10
+    moment[0] += 5
+    halfway = (await account.ask(ids[1])).json()["data"]
+    assert [halfway[name] for name in ("sent_at", "failed_at", "error_message")] == [
+        "2025-01-15T10:30:05Z",
+        None,
+        None,
+    ]
+    moment[0] += 5
     replies = [await account.ask(message_id) for message_id in ids]
     assert {(reply.status, reply.content_type) for reply in replies} == {(200, "application/json")}
     assert replies[0].json() == {
@@ -496,11 +507,13 @@ async def test_a_status_is_answered_as_on_the_page(open_account: Open, moment: l
 
 
 async def test_a_scheduled_message_begins_its_life_then(open_account: Open, moment: list[float]) -> None:
-    account = await open_account(delivery_seconds=0)
+    account = await open_account(delivery_seconds=10)
     later = await account.take(scheduled="2025-01-15T12:31:00+02:00")
     past = await account.take(scheduled="2020-01-15T10:30:00Z")
-    assert [await account.word(each) for each in (later, past)] == ["queued", "delivered"]
+    assert [await account.word(each) for each in (later, past)] == ["queued", "queued"]
     assert (await account.ask(later)).json()["data"]["scheduled"] == "2025-01-15T10:31:00Z"
+    moment[0] += 10
+    assert [await account.word(each) for each in (later, past)] == ["queued", "delivered"]
     moment[0] += 60
     assert await account.word(later) == "delivered"
 
@@ -624,6 +637,7 @@ async def test_what_colours_an_answer(account: Account) -> None:
     await account.simulator.fault("status", "code18")
     await account.simulator.fault("*", "clock", offset_seconds=3600)
     assert await account.word(message_id) == "delivered"
+    assert [fault["hits"] for fault in await account.simulator.faults()][-2:] == [0, 1]
     assert await account.simulator.accepted() == 3
 
 
@@ -793,16 +807,19 @@ async def test_each_change_is_told_as_on_the_page(open_account: Open, hooks: Hoo
 
 
 async def test_an_expiry_is_told(open_account: Open, hooks: Hooks) -> None:
-    """Its validity over before its life begins, at the end of it, or never: told once, then no more."""
+    """Its validity was over before its life began: told once, at once, and nothing more."""
+    began = datetime.now(UTC)
     account = await open_account(delivery_seconds=0.1)
     await account.take(validity="2024-01-15T10:33:00Z", **hooks.ask_for("past"))
     await account.take(validityMinutes=1, **hooks.ask_for("in-time"))
     assert (await counts(account))["taken"] == 3
+    moments = [datetime.fromisoformat(json.loads(each.body)["timestamp"]) for each in hooks.taken]
+    assert all(abs((each - began).total_seconds()) < DEADLINE_SECONDS for each in moments)
     assert sorted(hooks.told) == [("in-time", "DELIVERED"), ("in-time", "SENT"), ("past", "UNDELIVERABLE")]
 
 
 async def test_nobody_is_told_who_did_not_ask_or_whose_message_is_forgotten(
-    open_account: Open, hooks: Hooks
+    open_account: Open, hooks: Hooks, caplog: pytest.LogCaptureFixture
 ) -> None:
     account = await open_account(delivery_seconds=0.1)
     await account.take()
@@ -813,6 +830,7 @@ async def test_nobody_is_told_who_did_not_ask_or_whose_message_is_forgotten(
     await account.simulator.delete("/_ledger")
     assert await counts(account) == {}
     assert hooks.taken == []
+    assert caplog.records == []
 
 
 async def test_a_callback_that_fails_is_tried_again_and_then_dropped(
@@ -847,7 +865,7 @@ async def test_callbacks_are_lost_doubled_and_delayed(open_account: Open, hooks:
 
 
 def test_the_pauses_are_those_of_the_page() -> None:
-    assert loyalty_lt.RETRY_SECONDS == (30.0, 120.0, 600.0, 1800.0, 3600.0)
+    assert server._PROVIDERS["loyalty_lt"][1] == (30.0, 120.0, 600.0, 1800.0, 3600.0)
 
 
 async def test_the_pauses_of_the_page_are_used_unless_told_otherwise(
