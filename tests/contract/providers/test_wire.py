@@ -319,6 +319,14 @@ async def test_a_question_may_be_repeated_and_fails_as_a_value(wire: Wire, serve
     assert isinstance(await wire.ask(server.url + QUERY, timeout_seconds=5), Unseen)
 
 
+async def test_a_question_to_be_asked_once_is_not_repeated(wire: Wire, server: WireServer) -> None:
+    server.script.extend([answer(b"ok"), cut()])
+    assert isinstance(await wire.ask(server.url + QUERY, timeout_seconds=5, once=True), Answered)
+    result = await wire.ask(server.url + QUERY, timeout_seconds=5, once=True)  # on the connection kept
+    assert result == Unseen("connection cut before the answer was whole")
+    assert (len(server.seen), server.connections) == (2, 1)
+
+
 async def test_closing_ends_what_is_in_flight(server: WireServer) -> None:
     wire = Wire()
     server.script.append(hang())
