@@ -5,23 +5,37 @@ settled or the deadline passes. Repeated, late and reordered words end the same.
 """
 
 import asyncio
-from collections.abc import Sequence
+import math
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from uuid import UUID
 
 from campaigns.domain.errors import DatabaseUnavailable
+from campaigns.domain.message_ref import message_ref, place_of
 from campaigns.domain.policy import Account, Desk
-from campaigns.domain.provider import Answers
-from campaigns.domain.states import BatchState, MessageState
+from campaigns.domain.provider import Answers, Doubtful, Receipt, Sightings
+from campaigns.domain.segments import believed_segment_count
+from campaigns.domain.states import BatchState, MessageState, is_settled
 from campaigns.store import batch as batches
-from campaigns.store.batch import Dealt, Evidence, PollingWork
+from campaigns.store import polling
+from campaigns.store import receipt as rows
+from campaigns.store.batch import Dealt
+from campaigns.store.polling import Evidence, InDoubtMessage, PollingWork
+from campaigns.store.receipt import Incoming, Merged
 from campaigns.store.session import Database, insist
 from campaigns.store.tally import Release
 
 _NO_SUCH_ACCOUNT_SECONDS = 60.0
 _LONGEST_PROVIDER_STATE = 64
 _SHARE_OF_LEASE = 0.9  # for asking; the rest is for writing down
+_LONGEST_ID = 128
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # PostgreSQL's text takes neither
+_BUNDLE = 2_000  # receipts merged in one transaction
+_COARSE_BUNDLE = 100
+_MOST_LOOKS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,67 +47,127 @@ class Polled:
     state: BatchState | None = None
     asked_count: int = 0
     answered_count: int = 0
+    found_count: int = 0  # in doubt, and the provider has them
+    absent_count: int = 0  # in doubt, and the provider certainly has them not: queued again
     trouble: str | None = None
 
 
 async def poll_batch(database: Database, desk: Desk, dealt: Dealt) -> Polled:
-    """Ask for the unsettled messages of a dealt batch, merge the answers, say when to ask again.
+    """Ask for the unsettled messages of a dealt batch, merge the answers, say when to ask again. What is in
+    doubt is looked up by our reference, where the provider can be asked: what it knows is accepted, what it
+    clearly does not know, long enough after, is queued again.
 
     Safe to run late, repeatedly and by anybody: only the first to take the lease up asks, and asking
     costs nothing. What is settled is never asked again. Raises DatabaseUnavailable and nothing else by
     design.
     """
     lease_ends_at = asyncio.get_running_loop().time() + desk.policy.lease_seconds
-    work = await batches.take_up_polling(
+    work = await polling.take_up_polling(
         database, dealt, worker=desk.worker, lease_seconds=desk.policy.lease_seconds
     )
     if work is None:
         return Polled(dealt.batch_id)
     account = desk.accounts.get(work.account)
+    sightings = Sightings()
+    asks_doubt = True
     if account is None:
         answers = Answers([], f"this worker's settings know no account {work.account!r}")
         again_in = _NO_SUCH_ACCOUNT_SECONDS
     else:
-        answers = await _answers(account, work, desk.policy.lease_seconds * _SHARE_OF_LEASE)
+        within = desk.policy.lease_seconds * _SHARE_OF_LEASE
+        answers, sightings = await _asked(account, work, desk.policy.lease_seconds, within)
         again_in = desk.policy.poll.delay_seconds(work.poll_count + 1, desk.random())
-    evidence = _evidence(work, answers)
-    if answers.retry_after_seconds is not None:
+        settles_after = account.provider.settles_doubt_after_seconds
+        asks_doubt = settles_after is not None
+        if settles_after is not None:
+            again_in = min([again_in, *(_ripe_in(work, each, settles_after) for each in work.in_doubt)])
+    by_ref = {message_ref(work.campaign_id, work.number, m.position): m.position for m in work.in_doubt}
+    evidence = [*_evidence(work, answers), *_found(by_ref, sightings)]
+    absent = [by_ref[ref] for ref in sightings.absent if ref in by_ref]
+    trouble = answers.trouble or sightings.trouble
+    said_to_wait = [
+        wait for wait in (answers.retry_after_seconds, sightings.retry_after_seconds) if wait is not None
+    ]
+    if said_to_wait:
         if not evidence:  # nothing was learned, so the backoff does not grow
             # Our own pace says when exactly. A provider may say 0 seconds, again and again.
-            of_provider = answers.trouble is not None
-            again_in = desk.policy.poll.delay_seconds(0, desk.random()) if of_provider else 0.0
-        again_in = max(again_in, answers.retry_after_seconds)
+            again_in = desk.policy.poll.delay_seconds(0, desk.random()) if trouble is not None else 0.0
+        again_in = max(again_in, *said_to_wait)
     how = Release(
+        send_in_seconds=0 if absent else None,
         poll_in_seconds=again_in,
-        poll_count=min(work.poll_count + (1 if evidence or answers.retry_after_seconds is None else 0), 1000),
-        trouble=answers.trouble,
+        poll_count=min(work.poll_count + (1 if evidence or not said_to_wait else 0), 1000),
+        trouble=trouble,
+        asks_doubt=asks_doubt,
     )
     try:
-        state = await batches.merge_polled(database, work, evidence, how, worker=desk.worker)
+        state = await polling.merge_polled(database, work, evidence, how, worker=desk.worker, absent=absent)
     except DatabaseUnavailable as away:
         # What was learned can be learned again. Left to its lease, the batch would look as if a worker had
         # ended on it.
-        evidence, how = [], Release(poll_in_seconds=again_in, trouble=str(away))
+        evidence, absent, how = [], [], Release(poll_in_seconds=again_in, trouble=str(away))
         let_go = partial(batches.release, database, work, how, worker=desk.worker)
         state = await insist(let_go, until=lease_ends_at)
     return Polled(
         work.batch_id,
         work.campaign_id,
         state,
-        asked_count=len(work.ids),
-        answered_count=len(evidence),
+        asked_count=len(work.ids) + len(work.in_doubt) * asks_doubt,
+        answered_count=len(evidence) + len(absent),
+        found_count=sum(each.provider_message_id is not None for each in evidence),
+        absent_count=len(absent),
         trouble=how.trouble if state is not None else "lease lost",
     )
 
 
-async def _answers(account: Account, work: PollingWork, within_seconds: float) -> Answers:
-    if not work.ids:
-        return Answers([])
+def _ripe_in(work: PollingWork, message: InDoubtMessage, settles_after: float) -> float:
+    """In how many seconds nothing found may be believed of a message in doubt; inf where it may now."""
+    left = settles_after - (work.now - message.since).total_seconds()
+    return left if left > 0 else math.inf
+
+
+async def _asked(
+    account: Account, work: PollingWork, lease_seconds: float, within_seconds: float
+) -> tuple[Answers, Sightings]:
+    answers, sightings = Answers([]), Sightings()
+    provider = account.provider
+    settles_after = provider.settles_doubt_after_seconds
+    lease = timedelta(seconds=lease_seconds)
+    ripe = [
+        Doubtful(message_ref(work.campaign_id, work.number, m.position), m.phone, m.since - lease, m.since)
+        for m in work.in_doubt
+        if settles_after is not None and _ripe_in(work, m, settles_after) == math.inf
+    ]
     try:
         async with asyncio.timeout(within_seconds):
-            return await account.provider.ask(list(work.ids), account.turn)
+            if work.ids:
+                answers = await provider.ask(list(work.ids), account.turn)
+            if ripe and answers.trouble is None and answers.retry_after_seconds is None:
+                sightings = await provider.look_up(ripe, account.turn)
     except Exception as error:  # an adapter's bug: asked again by backoff, not each time a lease runs out
-        return Answers([], f"the adapter broke down: {type(error).__name__}")
+        return answers, Sightings(trouble=f"the adapter broke down: {type(error).__name__}")
+    return answers, sightings
+
+
+def _found(by_ref: Mapping[str, int], sightings: Sightings) -> list[Evidence]:
+    # One sighting a message, the newest evidence of several: an operator may have had it sent again.
+    best: dict[int, Evidence] = {}
+    for seen in sightings.seen:
+        position = by_ref.get(seen.message_ref or "")
+        if position is None:
+            continue  # somebody else's changes nothing
+        state = seen.evidence or MessageState.ACCEPTED  # it is there, whatever the word means
+        if position in best and state.rank <= _rank(best[position].state):
+            continue
+        best[position] = Evidence(
+            position,
+            state,
+            seen.provider_state[:_LONGEST_PROVIDER_STATE],
+            seen.provider_message_id,
+            believed_segment_count(seen.segment_count),
+            seen.cost,
+        )
+    return list(best.values())
 
 
 def _evidence(work: PollingWork, answers: Answers) -> Sequence[Evidence]:
@@ -114,3 +188,78 @@ def _evidence(work: PollingWork, answers: Answers) -> Sequence[Evidence]:
 
 def _rank(evidence: MessageState | None) -> int:
     return -1 if evidence is None else evidence.rank
+
+
+# --- callbacks ---------------------------------------------------------------------------------------
+
+
+async def take_in_many(database: Database, taken: Sequence[tuple[str, Receipt]]) -> None:
+    """Keep receipts that providers called us with, each with its account: durable when this returns.
+
+    One statement, however many. Idempotent in effect: a receipt that comes twice is merged twice, which
+    changes nothing. Raises DatabaseUnavailable; then none was kept.
+    """
+    incoming = [each for account, receipt in taken if (each := _incoming(account, receipt)) is not None]
+    if incoming:
+        await rows.keep(database, incoming)
+
+
+def _incoming(account: str, receipt: Receipt) -> Incoming | None:
+    """What is kept of a receipt; None where it names no message in any way we could use."""
+    place = None if receipt.message_ref is None else place_of(receipt.message_ref)
+    named = receipt.provider_message_id
+    if named is not None and (not named or len(named) > _LONGEST_ID or _UNSTORABLE.search(named)):
+        named = None
+    if named is None and place is None:
+        return None
+    word = _UNSTORABLE.sub("", receipt.provider_state)[:_LONGEST_PROVIDER_STATE]
+    return Incoming(account, named, place, receipt.evidence, word, receipt.is_coarse)
+
+
+async def are_waiting(database: Database) -> bool:
+    """Whether receipts of callbacks are there to be merged now."""
+    return await rows.are_due(database)
+
+
+async def merge_waiting(database: Database, desk: Desk) -> Merged:
+    """Merge what came by callback, a bounded number. Where the provider may know it more exactly it is
+    asked once before; where it does not answer, what came counts as it is.
+
+    Idempotent; any number may merge at once. Raises DatabaseUnavailable.
+    """
+    await _refine(database, desk)
+    return await rows.merge(database, limit=_BUNDLE, give_up_seconds=desk.policy.give_up_seconds)
+
+
+async def _refine(database: Database, desk: Desk) -> None:
+    coarse = await rows.take_coarse(
+        database, limit=_COARSE_BUNDLE, again_in_seconds=desk.policy.lease_seconds
+    )
+    settled: list[int] = []
+    finer: list[tuple[int, MessageState | None, str]] = []
+    for name in {each.account for each in coarse}:
+        account = desk.accounts.get(name)
+        of_account = [each for each in coarse if each.account == name]
+        if account is None:
+            settled += [each.id for each in of_account]
+            continue
+        work_seconds = desk.policy.lease_seconds * _SHARE_OF_LEASE
+        try:
+            async with asyncio.timeout(work_seconds):
+                answers = await account.provider.ask(
+                    [each.provider_message_id for each in of_account], account.turn
+                )
+        except Exception as error:  # an adapter's bug: what came counts as it is
+            answers = Answers([], f"the adapter broke down: {type(error).__name__}")
+        said = {receipt.provider_message_id: receipt for receipt in answers.receipts}
+        for each in of_account:
+            receipt = said.get(each.provider_message_id)
+            if receipt is not None and receipt.evidence is not None and is_settled(receipt.evidence):
+                finer.append((each.id, receipt.evidence, receipt.provider_state[:_LONGEST_PROVIDER_STATE]))
+                settled.append(each.id)
+            elif each.look_count >= _MOST_LOOKS or answers.retry_after_seconds is None:
+                settled.append(each.id)
+    if finer:
+        await rows.refine(database, finer)
+    if settled:
+        await rows.settle_coarse(database, settled)

@@ -6,6 +6,7 @@ messages `sending`; rescue turns those to `in_doubt`, never back to `queued`.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +14,7 @@ from typing import TypeVar
 from uuid import UUID
 
 from campaigns.domain.errors import DatabaseUnavailable, ProviderRefused
+from campaigns.domain.message_ref import message_ref
 from campaigns.domain.policy import Account, Desk
 from campaigns.domain.provider import (
     Accepted,
@@ -27,6 +29,7 @@ from campaigns.domain.provider import (
     Rejected,
     Throttled,
 )
+from campaigns.domain.segments import believed_segment_count
 from campaigns.domain.states import BatchState, MessageState
 from campaigns.store import account as accounts
 from campaigns.store import batch as batches
@@ -36,13 +39,9 @@ from campaigns.store.tally import Release
 
 _WRITE_DOWN_SECONDS = 5.0  # what a lease must hold beyond the provider's timeout when a request leaves
 _NO_SUCH_ACCOUNT_SECONDS = 60.0
-_PROBE_FIRST_SECONDS = 30.0
-_PROBE_MAX_SECONDS = 900.0
-_DOWN_FIRST_SECONDS = 2.0
-_DOWN_MAX_SECONDS = 60.0
 _DATABASE_AWAY_SECONDS = 2.0
+_TOGETHER_SECONDS = 0.02  # requests that come back within it are written down together
 _MOST_COUNTED = 1000  # beyond it the backoff is long at its longest
-_MOST_SEGMENTS = 255  # of one message, in any standard (GSM 03.40: one byte); more is no count
 
 _T = TypeVar("_T")
 
@@ -77,14 +76,32 @@ async def send_batch(database: Database, desk: Desk, dealt: Dealt) -> Verdict:
     return await _HandOver(database, desk, work).run()
 
 
+@dataclass(frozen=True, slots=True)
+class _Stop:
+    """Why no further request of the batch leaves now, other than by what the provider said."""
+
+    send_in_seconds: float | None  # None: when the batch's turn is
+    trouble: str | None = None
+    spends_retry: bool = False
+    unsent: Sequence[int] = ()  # of these the intent may be written, and they certainly did not leave
+
+
 class _HandOver:
-    """One batch on its way out, under one lease."""
+    """One batch on its way out, under one lease: as many requests at once as the provider likes, one
+    intent and one writing down for those that go and come together.
+    """
 
     def __init__(self, database: Database, desk: Desk, work: SendingWork) -> None:
         self._database = database
         self._desk = desk
         self._work = work
         self._handed_over_count = 0
+        self._flying: dict[asyncio.Task[list[Outcome]], Sequence[int]] = {}  # with their positions
+        self._landed: list[Written] = []  # not yet written down
+        self._left_count = 0  # of `landed`, what the provider has or may have
+        self._troubled: list[Outcome] = []
+        self._is_held = False
+        self._stop: _Stop | None = None
         # On the running loop's clock; nothing is written down after it.
         self._lease_ends_at = asyncio.get_running_loop().time() + desk.policy.lease_seconds
 
@@ -93,7 +110,8 @@ class _HandOver:
         account = self._desk.accounts.get(work.account)
         if account is None:
             why = f"this worker's settings know no account {work.account!r}"
-            return await self._give_back(_NO_SUCH_ACCOUNT_SECONDS, trouble=why)
+            self._stop = _Stop(_NO_SUCH_ACCOUNT_SECONDS, why)
+            return await self._conclude(None)
         try:
             async with asyncio.timeout(self._desk.policy.lease_seconds / 2):
                 await account.provider.prepare()
@@ -101,50 +119,60 @@ class _HandOver:
             why = str(error) or "the provider did not answer in time"
             await self._note(account, got_through=False, why=why)
             retry_in = self._desk.policy.retry.delay_seconds(work.retry_count, self._desk.random())
-            return await self._give_back(retry_in, trouble=why, spends_retry=True)
-        by_ref = {message_ref(work.campaign_id, m.row): m for m in work.messages}
-        outbound = [OutboundMessage(ref, m.phone, m.text) for ref, m in by_ref.items()]
-        requests = account.provider.requests(outbound, work.sender_id)
-        for index, request in enumerate(requests):
-            positions = [by_ref[message.message_ref].position for message in request]
-            outcomes = await self._hand_over(account, request, positions)
-            if isinstance(outcomes, Verdict):
-                return outcomes
-            written = [_written(p, o) for p, o in zip(positions, outcomes, strict=True)]
-            left_count = sum(isinstance(outcome, Accepted | InDoubt) for outcome in outcomes)
-            self._handed_over_count += left_count
-            give_up_in = self._desk.policy.give_up_seconds if left_count else None
-            # Before the lease is given back: else the batch would be dealt again at once.
-            is_held = await self._judge(account, outcomes)
-            if is_held or index + 1 == len(requests) or _trouble(outcomes) is not None:
-                return await self._conclude(outcomes, written, give_up_in, is_held=is_held)
-            if not await self._write(
-                partial(
-                    batches.write_outcomes,
-                    self._database,
-                    work,
-                    written,
-                    worker=self._desk.worker,
-                    give_up_in_seconds=give_up_in,
-                )
-            ):
-                return self._verdict(None, None)
-        return await self._give_back(0)  # nothing was queued in it
+            self._stop = _Stop(retry_in, why, spends_retry=True)
+            return await self._conclude(account)
+        try:
+            return await self._hand_over(account)
+        finally:
+            for request in self._flying:
+                request.cancel()
+            await asyncio.gather(*self._flying, return_exceptions=True)
 
-    async def _hand_over(
-        self, account: Account, request: Sequence[OutboundMessage], positions: Sequence[int]
-    ) -> list[Outcome] | Verdict:
-        """Wait for our turn, write the intent down, let the request leave. A verdict when it must not."""
+    async def _hand_over(self, account: Account) -> Verdict:
+        work = self._work
+        by_ref = {message_ref(work.campaign_id, work.number, m.position): m for m in work.messages}
+        urls = account.callbacks
+        outbound = [
+            OutboundMessage(ref, m.phone, m.text, urls.url_of_message(ref) if urls else None)
+            for ref, m in by_ref.items()
+        ]
+        waiting = deque(
+            [(message, by_ref[message.message_ref].position) for message in request]
+            for request in account.provider.requests(outbound, work.sender_id)
+        )
+        lanes = account.provider.concurrency
+        while True:
+            if waiting and not self._must_wait() and len(self._flying) < lanes:
+                await self._launch(account, waiting, lanes - len(self._flying))
+            elif self._flying:
+                await self._land(account)
+                if (self._flying or (waiting and not self._must_wait())) and not await self._write_down():
+                    return self._verdict(None, None)
+            else:
+                return await self._conclude(account)
+
+    def _must_wait(self) -> bool:
+        return self._stop is not None or self._is_held or bool(self._troubled)
+
+    async def _launch(
+        self, account: Account, waiting: deque[list[tuple[OutboundMessage, int]]], most: int
+    ) -> None:
+        """Wait for our turn, write the intent down, let requests leave; or note why they must not."""
         if self._desk.is_stopping():  # a hundred requests a batch outlast any patience with an ending process
-            return await self._give_back(0)
+            self._stop = _Stop(0)
+            return
         try:
-            await account.turn()
+            waits = await account.turns(min(most, len(waiting)))
         except NotOurTurn as later:
-            return await self._give_back(later.wait_seconds)
+            self._stop = _Stop(later.wait_seconds)
+            return
+        requests = [waiting.popleft() for _ in waits]
+        positions = [position for request in requests for _, position in request]
         # The lease is renewed by the intent; its end is counted from before that, on our own clock.
-        self._lease_ends_at = asyncio.get_running_loop().time() + self._desk.policy.lease_seconds
+        now = asyncio.get_running_loop().time()
+        self._lease_ends_at = now + self._desk.policy.lease_seconds
         try:
-            may_leave = await batches.begin_hand_over(
+            begun = await batches.begin_hand_over(
                 self._database,
                 self._work,
                 positions,
@@ -153,21 +181,59 @@ class _HandOver:
             )
         except DatabaseUnavailable as away:
             # It may be written; nothing left. Left to its lease, the batch would be in doubt for nothing.
-            return await self._give_back(_DATABASE_AWAY_SECONDS, trouble=str(away), unsent=positions)
-        if not may_leave:
-            return await self._give_back()
-        return await _outcomes(
-            account.provider,
-            request,
-            self._work.sender_id,
-            leave_by=self._lease_ends_at - account.provider.timeout_seconds - _WRITE_DOWN_SECONDS,
+            self._stop = _Stop(_DATABASE_AWAY_SECONDS, str(away), unsent=positions)
+            return
+        if begun is None:
+            self._stop = _Stop(None)
+            return
+        leave_by = self._lease_ends_at - account.provider.timeout_seconds - _WRITE_DOWN_SECONDS
+        for request, wait in zip(requests, waits, strict=True):
+            # What a receipt settled meanwhile (it had been sent before, after all) stays at home.
+            leaving = [(message, position) for message, position in request if position in begun]
+            if leaving:
+                messages = [message for message, _ in leaving]
+                flight = _outcomes(account.provider, messages, self._work.sender_id, now + wait, leave_by)
+                task = asyncio.get_running_loop().create_task(flight)
+                self._flying[task] = [position for _, position in leaving]
+
+    async def _land(self, account: Account) -> None:
+        """Wait for the next request to come back, and take those along that come with it."""
+        await asyncio.wait(self._flying, return_when=asyncio.FIRST_COMPLETED)
+        if not all(task.done() for task in self._flying):
+            await asyncio.wait(self._flying, timeout=_TOGETHER_SECONDS)
+        for task in [task for task in self._flying if task.done()]:
+            positions, outcomes = self._flying.pop(task), task.result()
+            self._landed += [_written(p, o) for p, o in zip(positions, outcomes, strict=True)]
+            left_count = sum(isinstance(outcome, Accepted | InDoubt) for outcome in outcomes)
+            self._left_count += left_count
+            self._handed_over_count += left_count
+            self._troubled += [o for o in outcomes if isinstance(o, AccountTrouble | Throttled | NotSent)]
+            # Before the lease is given back: else the batch would be dealt again at once.
+            self._is_held |= await self._judge(account, outcomes)
+
+    async def _write_down(self) -> bool:
+        """Write the answers down, keeping the lease. False: it is not ours any more."""
+        written, self._landed = self._landed, []
+        give_up_in, self._left_count = self._give_up_in(), 0
+        return await self._write(
+            partial(
+                batches.write_outcomes,
+                self._database,
+                self._work,
+                written,
+                worker=self._desk.worker,
+                give_up_in_seconds=give_up_in,
+            )
         )
+
+    def _give_up_in(self) -> float | None:
+        return self._desk.policy.give_up_seconds if self._left_count else None
 
     async def _judge(self, account: Account, outcomes: Sequence[Outcome]) -> bool:
         """Whether a request's outcomes put the account on hold: trouble at once, silence after some time."""
         held = next((o for o in outcomes if isinstance(o, AccountTrouble)), None)
         if held is not None:
-            await self._hold_account(held.code, held.reason, probe_in_seconds=_PROBE_FIRST_SECONDS)
+            await self._hold_account(held.code, held.reason, probe_in_seconds=accounts.PROBE_FIRST_SECONDS)
             return True
         in_vain = [o for o in outcomes if isinstance(o, Throttled | NotSent | InDoubt) and not _at_once(o)]
         waits = [o.retry_after_seconds or 0.0 for o in in_vain if isinstance(o, Throttled)]
@@ -179,29 +245,39 @@ class _HandOver:
             retry_after_seconds=max(waits, default=0.0),
         )
 
-    async def _conclude(
-        self,
-        outcomes: Sequence[Outcome],
-        written: Sequence[Written],
-        give_up_in: float | None,
-        *,
-        is_held: bool,
-    ) -> Verdict:
+    async def _conclude(self, account: Account | None) -> Verdict:
         """Write the last answers down and give the lease back, with what trouble asks for."""
-        trouble = _trouble(outcomes) or ("account on hold" if is_held else None)
+        stop = self._stop or _Stop(0)
+        trouble = _trouble(self._troubled) or ("account on hold" if self._is_held else stop.trouble)
         handed_over = self._handed_over_count > 0
-        made_way = trouble is None or handed_over
+        retry_count: int | None = None
+        if stop.spends_retry or (self._troubled and not handed_over):
+            retry_count = min(self._work.retry_count + 1, _MOST_COUNTED)
+        elif self._stop is None:
+            retry_count = 0
+        send_in = stop.send_in_seconds
         how = Release(
-            send_in_seconds=self._send_again_in(outcomes),
+            send_in_seconds=max(send_in or 0, self._send_again_in()) if self._troubled else send_in,
             # An attempt that handed nothing over must not put off what is to be polled from before it.
-            poll_in_seconds=self._first_poll_in() if handed_over else None,
-            retry_count=0 if made_way else min(self._work.retry_count + 1, _MOST_COUNTED),
+            poll_in_seconds=self._first_poll_in(account) if handed_over else None,
+            asks_doubt=account is None or account.provider.settles_doubt_after_seconds is not None,
+            retry_count=retry_count,
             poll_count=0 if handed_over else None,
-            give_up_in_seconds=give_up_in,
+            give_up_in_seconds=self._give_up_in(),
             trouble=trouble,
         )
-        state = await self._release(how, written)
-        return self._verdict(state, trouble, held_account=self._work.account if is_held else None)
+        unsent = [Written(p, MessageState.QUEUED, reason=trouble, spends_attempt=False) for p in stop.unsent]
+        state = await self._write(
+            partial(
+                batches.release,
+                self._database,
+                self._work,
+                how,
+                worker=self._desk.worker,
+                written=self._landed + unsent,
+            )
+        )
+        return self._verdict(state, trouble, held_account=self._work.account if self._is_held else None)
 
     async def _note(
         self, account: Account, *, got_through: bool, why: str | None, retry_after_seconds: float = 0.0
@@ -212,35 +288,13 @@ class _HandOver:
         if not account.circuit.record(got_through=got_through):
             return False
         reason = f"the provider takes nothing: {why}"
-        probe_in = max(_DOWN_FIRST_SECONDS, retry_after_seconds)
+        probe_in = max(accounts.DOWN_FIRST_SECONDS, retry_after_seconds)
         await self._hold_account(accounts.DOWN, reason, probe_in_seconds=probe_in)
         return True
 
     async def _hold_account(self, code: str, reason: str, *, probe_in_seconds: float) -> None:
         hold = partial(accounts.hold, self._database, self._work.account, code, reason)
         await self._write(partial(hold, probe_in_seconds=probe_in_seconds))
-
-    async def _give_back(
-        self,
-        send_in_seconds: float | None = None,
-        *,
-        trouble: str | None = None,
-        spends_retry: bool = False,
-        unsent: Sequence[int] = (),
-    ) -> Verdict:
-        """Give the lease back; None sends again when the batch's turn is. `unsent` are messages of which the
-        intent may be written, and which certainly did not leave.
-        """
-        handed_over = self._handed_over_count > 0
-        how = Release(
-            send_in_seconds=send_in_seconds,
-            poll_in_seconds=self._first_poll_in() if handed_over else None,
-            poll_count=0 if handed_over else None,
-            retry_count=min(self._work.retry_count + 1, _MOST_COUNTED) if spends_retry else None,
-            trouble=trouble,
-        )
-        written = [Written(p, MessageState.QUEUED, reason=trouble, spends_attempt=False) for p in unsent]
-        return self._verdict(await self._release(how, written), trouble)
 
     def _verdict(
         self, state: BatchState | None, trouble: str | None, *, held_account: str | None = None
@@ -254,13 +308,15 @@ class _HandOver:
             held_account,
         )
 
-    def _first_poll_in(self) -> float:
-        return self._desk.policy.poll.delay_seconds(0, self._desk.random())
+    def _first_poll_in(self, account: Account | None) -> float:
+        first = self._desk.policy.poll.delay_seconds(0, self._desk.random())
+        called_back = account is not None and account.callbacks is not None
+        return max(first, self._desk.policy.poll_after_callback_seconds) if called_back else first
 
-    def _send_again_in(self, outcomes: Sequence[Outcome]) -> float:
+    def _send_again_in(self) -> float:
         backoff = self._desk.policy.retry.delay_seconds(self._work.retry_count, self._desk.random())
         waits = [0.0]
-        for outcome in outcomes:
+        for outcome in self._troubled:
             match outcome:
                 case Throttled(retry_after_seconds=seconds):
                     # Not sooner than by backoff: some say 0 seconds, again and again.
@@ -271,21 +327,15 @@ class _HandOver:
                     continue
         return max(waits)
 
-    async def _release(self, how: Release, written: Sequence[Written]) -> BatchState | None:
-        return await self._write(
-            partial(
-                batches.release, self._database, self._work, how, worker=self._desk.worker, written=written
-            )
-        )
-
     async def _write(self, write: Callable[[], Awaitable[_T]]) -> _T:
         """A provider's answer in hand is worth waiting for: without it a hundred messages are in doubt."""
         return await insist(write, until=self._lease_ends_at)
 
 
 async def _outcomes(
-    provider: Provider, request: Sequence[OutboundMessage], sender_id: str, *, leave_by: float
+    provider: Provider, request: Sequence[OutboundMessage], sender_id: str, leave_at: float, leave_by: float
 ) -> list[Outcome]:
+    await asyncio.sleep(max(0.0, leave_at - asyncio.get_running_loop().time()))
     try:
         # By then an adapter has its answer or has given it up: one that hangs must not keep its place.
         async with asyncio.timeout_at(leave_by + provider.timeout_seconds):
@@ -297,11 +347,6 @@ async def _outcomes(
     return outcomes
 
 
-def message_ref(campaign_id: UUID, row: int) -> str:
-    """Our id of a message: the same on every attempt, unique over all installations."""
-    return f"{campaign_id.hex}-{row}"
-
-
 def _written(position: int, outcome: Outcome) -> Written:
     match outcome:
         case Accepted():
@@ -310,7 +355,7 @@ def _written(position: int, outcome: Outcome) -> Written:
                 MessageState.ACCEPTED,
                 provider_message_id=outcome.provider_message_id,
                 cost=outcome.cost,
-                segment_count=_believed(outcome.segment_count),
+                segment_count=believed_segment_count(outcome.segment_count),
             )
         case Rejected():
             return Written(
@@ -332,11 +377,6 @@ def _written(position: int, outcome: Outcome) -> Written:
             return Written(position, MessageState.IN_DOUBT, reason=outcome.why)
 
 
-def _believed(segment_count: int | None) -> int | None:
-    # A number no message can have would not fit its column, and the answer of a whole batch be lost.
-    return segment_count if segment_count is not None and 0 <= segment_count <= _MOST_SEGMENTS else None
-
-
 def _at_once(outcome: Outcome) -> bool:
     return isinstance(outcome, NotSent) and outcome.retry_at_once
 
@@ -352,44 +392,3 @@ def _trouble(outcomes: Sequence[Outcome]) -> str | None:
             case Accepted() | Rejected() | Failed() | InDoubt():
                 continue
     return None
-
-
-async def deal_probes(database: Database) -> list[str]:
-    """The held accounts whose probe is due now; each is given to one caller, the next by backoff."""
-    return await accounts.deal_probes(
-        database,
-        first_seconds=_PROBE_FIRST_SECONDS,
-        max_seconds=_PROBE_MAX_SECONDS,
-        down_first_seconds=_DOWN_FIRST_SECONDS,
-        down_max_seconds=_DOWN_MAX_SECONDS,
-    )
-
-
-async def probe_account(database: Database, desk: Desk, account: str) -> bool:
-    """Ask a held account for a sign of life, which costs nothing; lift the hold when all is well.
-
-    Gives whether the hold was lifted: where the provider was down, because it answers; else because
-    there is money. That may still be too little for the next request: then that request is refused
-    whole, and the account is on hold again.
-    """
-    known = desk.accounts.get(account)
-    hold = next((hold for hold in await accounts.holds(database) if hold.account == account), None)
-    if known is None or hold is None:
-        return False
-    try:
-        money = await known.provider.probe()
-    except ProviderRefused:
-        return False
-    if hold.code != accounts.DOWN and money is not None and money.amount <= 0:
-        return False
-    return await accounts.resume(database, account)
-
-
-async def resume_account(database: Database, account: str) -> bool:
-    """Lift the hold on an account by an operator's word. Gives False when there was none."""
-    return await accounts.resume(database, account)
-
-
-async def holds(database: Database) -> list[accounts.Hold]:
-    """The accounts on hold."""
-    return await accounts.holds(database)

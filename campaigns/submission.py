@@ -60,12 +60,12 @@ OnDoubt = Literal["hold", "resend"]
 @dataclass(frozen=True, slots=True)
 class Submission:
     """What somebody wants sent. `text` may hold {column} placeholders; `region` (ISO 3166) is where
-    numbers without a country code are at home.
+    numbers without a country code are at home. `sender_id` is None where the provider takes none.
     """
 
     account: str
     text: str = field(repr=False)
-    sender_id: str
+    sender_id: str | None
     name: str
     submission_key: str | None = None
     phone_column: str = "phone"
@@ -110,7 +110,7 @@ async def submit(
             id=uuid4(),
             name=submission.name,
             account=submission.account,
-            sender_id=submission.sender_id,
+            sender_id=submission.sender_id or "",
             text=submission.text if not cleaner.is_plain else cleaner.plain_text,
             submission_key=submission.submission_key,
             content_hash=cleaner.content_hash(),
@@ -207,7 +207,7 @@ def _check(submission: Submission) -> None:
     _check_on_doubt(submission.on_doubt)
     for name, value in (
         ("text", submission.text),
-        ("sender id", submission.sender_id),
+        ("sender id", "" if submission.sender_id is None else submission.sender_id),
         ("name", submission.name),
         ("account", submission.account),
         ("phone column", submission.phone_column),
@@ -217,7 +217,7 @@ def _check(submission: Submission) -> None:
         _check_storable(name, value)
     if not submission.text.strip():
         raise SubmissionError("the text is empty; give the words to be sent")
-    if not submission.sender_id.strip():
+    if submission.sender_id is not None and not submission.sender_id.strip():
         raise SubmissionError("there is no sender id; give one, or set the account's SENDER_ID")
     if submission.submission_key is not None and not 0 < len(submission.submission_key) <= 200:
         raise SubmissionError("the submission key must have 1 to 200 characters")

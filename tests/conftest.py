@@ -125,6 +125,7 @@ POLICY = Policy(
     in_flight_batches=1000,
     poll=Backoff(first_seconds=0, factor=2, max_seconds=0, jitter=0),
     retry=Backoff(first_seconds=0, factor=2, max_seconds=0, jitter=0),
+    poll_after_callback_seconds=0,
 )
 """Numbers without waits: what is due is due now. Tests that are about waiting bring their own."""
 

@@ -5,8 +5,10 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from campaigns import aggregation, sending
-from worker.settings import load_settings
+from campaigns import aggregation, holding
+from campaigns.domain.errors import CampaignError
+from worker.bootstrap import callback_urls
+from worker.settings import PREFIX, load_settings
 from worker.terminal import AsJson, do, out, print_json
 
 app = typer.Typer(no_args_is_help=True, help="Ask about one account, or let it go on.")
@@ -60,8 +62,21 @@ def stats(
     out.print(table if days else f"nothing in {month}")
 
 
+@app.command("callback-url")
+def callback_url(context: typer.Context) -> None:
+    """Where its provider may call us back: for one that is told once, in its own settings."""
+    settings = load_settings()
+    urls = callback_urls(settings, context.obj)
+    if urls is not None:
+        out.print(urls.url_of_account(), markup=False)
+        return
+    if not settings.account(context.obj).calls_back:
+        raise CampaignError(f"the provider of account {context.obj} calls nobody back")
+    raise CampaignError(f"{PREFIX}PUBLIC_URL is not set: set it, and {PREFIX}CALLBACK_SECRET")
+
+
 @app.command("resume")
 def resume_account(context: typer.Context) -> None:
     """Lift the hold on it, now that its trouble is mended."""
-    lifted = do(lambda parts: sending.resume_account(parts.database, context.obj))
+    lifted = do(lambda parts: holding.resume_account(parts.database, context.obj))
     out.print("it may send again" if lifted else "it was not on hold")

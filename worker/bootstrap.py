@@ -11,6 +11,7 @@ from math import ceil
 
 from redis.asyncio import Redis
 
+from campaigns.domain.callbacks import CallbackUrls
 from campaigns.domain.errors import CampaignError, SubmissionError
 from campaigns.domain.policy import Account, Desk
 from campaigns.domain.provider import Provider
@@ -18,10 +19,17 @@ from campaigns.pacing.bucket import Pace
 from campaigns.providers.lightsms import LightSms
 from campaigns.providers.wire import Wire
 from campaigns.store.session import Database
+from worker.account_settings import (
+    AccountSettings,
+    LightSMSAccount,
+    LoyaltyLtAccount,
+    NamirialAccount,
+    SevenAccount,
+)
 from worker.addresses import database_url_for_asyncpg, database_url_for_sqlalchemy, redis_client_url
 from worker.embedded import stack as embedded
 from worker.embedded.stack import ServerUrls
-from worker.settings import LightSMSAccount, Settings
+from worker.settings import Settings
 
 # Batches of an account in flight: what its pace can use in so many seconds, slow answers included.
 _PACE_SECONDS_IN_FLIGHT = 4
@@ -37,16 +45,82 @@ class Parts:
     desk: Desk
 
 
-def _provider(name: str, account: LightSMSAccount, wire: Wire) -> Provider:
-    return LightSms(
-        name=name,
-        login=account.login,
-        api_key=account.api_key.get_secret_value(),
-        base_url=account.base_url,
-        timeout_seconds=account.timeout_seconds,
-        max_recipients_per_request=account.max_recipients_per_request,
-        currency=account.currency,
-        wire=wire,
+def _provider(name: str, account: AccountSettings, wire: Wire) -> Provider:
+    match account:
+        case LightSMSAccount():
+            return LightSms(
+                name=name,
+                login=account.login,
+                api_key=account.api_key.get_secret_value(),
+                base_url=account.base_url,
+                timeout_seconds=account.timeout_seconds,
+                max_recipients_per_request=account.max_recipients_per_request,
+                currency=account.currency,
+                wire=wire,
+            )
+        case LoyaltyLtAccount():
+            from campaigns.providers.loyalty_lt import LoyaltyLt  # noqa: PLC0415  only where it is used
+
+            return LoyaltyLt(
+                name=name,
+                api_key=account.api_key.get_secret_value(),
+                api_secret=account.api_secret.get_secret_value(),
+                locale=account.locale,
+                base_url=account.base_url,
+                timeout_seconds=account.timeout_seconds,
+                concurrency=account.concurrency,
+                wire=wire,
+            )
+        case SevenAccount():
+            from campaigns.providers.seven import Seven  # noqa: PLC0415  only where it is used
+
+            signing_key = account.signing_key
+            return Seven(
+                name=name,
+                api_key=account.api_key.get_secret_value(),
+                signing_key=None if signing_key is None else signing_key.get_secret_value(),
+                base_url=account.base_url,
+                timeout_seconds=account.timeout_seconds,
+                max_recipients_per_request=account.max_recipients_per_request,
+                concurrency=account.concurrency,
+                wire=wire,
+            )
+        case NamirialAccount():
+            from campaigns.providers.namirial import Namirial  # noqa: PLC0415  only where it is used
+
+            return Namirial(
+                name=name,
+                username=account.username,
+                password=account.password.get_secret_value(),
+                api_key=account.api_key.get_secret_value(),
+                send_url=account.send_url,
+                status_url=account.status_url,
+                reference_service=account.reference_service,
+                reference_action=account.reference_action,
+                timeout_seconds=account.timeout_seconds,
+                concurrency=account.concurrency,
+                wire=wire,
+            )
+
+
+def callback_urls(settings: Settings, name: str) -> CallbackUrls | None:
+    """Where the provider of account `name` may call us; None where it does not call, or PUBLIC_URL is not
+    set. Raises NotFound.
+    """
+    account = settings.account(name)
+    if settings.public_url is None or settings.callback_secret is None or not account.calls_back:
+        return None
+    return CallbackUrls(name, settings.public_url, settings.callback_secret.get_secret_value())
+
+
+def _account(settings: Settings, name: str, account: AccountSettings, redis: Redis, wire: Wire) -> Account:
+    pace = Pace(redis, name, requests_per_second=account.requests_per_second, burst=account.burst)
+    return Account(
+        _provider(name, account, wire),
+        pace,
+        in_flight=ceil(account.requests_per_second * _PACE_SECONDS_IN_FLIGHT) + account.burst,
+        callbacks=callback_urls(settings, name),
+        several=pace.several,
     )
 
 
@@ -71,10 +145,13 @@ def with_servers(settings: Settings, urls: ServerUrls) -> Settings:
     return settings.model_copy(update={"database_url": urls.database_url, "redis_url": urls.redis_url})
 
 
-def sender_of(settings: Settings, account: str, sender_id: str | None) -> str:
-    """Who a campaign is from: what was given, else the account's own. Raises CampaignError."""
-    chosen = sender_id or settings.account(account).sender_id
-    if chosen is None:
+def sender_of(settings: Settings, account: str, sender_id: str | None) -> str | None:
+    """Who a campaign is from: what was given, else the account's own; None where the provider takes no
+    sender id. Raises NotFound, SubmissionError.
+    """
+    known = settings.account(account)
+    chosen = sender_id or known.sender_id
+    if chosen is None and known.needs_sender_id:
         raise SubmissionError(
             f"there is no sender id; give one, or set CAMPAIGNS_ACCOUNTS__{account.upper()}__SENDER_ID"
         )
@@ -114,16 +191,7 @@ async def open_parts(
         wire = Wire()
         stack.push_async_callback(wire.close)
         accounts = {
-            name: Account(
-                _provider(name, account, wire),
-                Pace(
-                    redis,
-                    name,
-                    requests_per_second=account.requests_per_second,
-                    burst=account.burst,
-                ),
-                in_flight=ceil(account.requests_per_second * _PACE_SECONDS_IN_FLIGHT) + account.burst,
-            )
+            name: _account(settings, name, account, redis, wire)
             for name, account in settings.accounts.items()
         }
         desk = Desk(accounts, settings.policy(), worker_name(), random.random, is_stopping)

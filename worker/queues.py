@@ -5,6 +5,7 @@ TICK = "campaigns.tick"
 SEND_BATCH = "campaigns.send_batch"
 POLL_BATCH = "campaigns.poll_batch"
 PROBE_ACCOUNT = "campaigns.probe_account"
+MERGE_RECEIPTS = "campaigns.merge_receipts"
 
 QUEUE_OF: dict[str, str] = {
     SUBMIT: "submission",
@@ -12,6 +13,7 @@ QUEUE_OF: dict[str, str] = {
     SEND_BATCH: "sending",
     POLL_BATCH: "receipts",
     PROBE_ACCOUNT: "tick",
+    MERGE_RECEIPTS: "receipts",
 }
 """Separate queues, so that a flood of sends never starves the tick or the polls."""
 

@@ -11,6 +11,7 @@ import difflib
 import json
 import os
 import re
+from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -20,9 +21,7 @@ from urllib.parse import unquote, urlsplit
 from dotenv.parser import parse_stream
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PlainSerializer,
     SecretStr,
@@ -39,9 +38,18 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from campaigns.domain.callbacks import MIN_SECRET_CHARACTERS
 from campaigns.domain.errors import CampaignError, NotFound
 from campaigns.domain.policy import Backoff, Policy
-from worker.addresses import Postgres, Redis, safe_url, split
+from worker.account_settings import (
+    KINDS,
+    AccountSettings,
+    Group,
+    NamirialAccount,
+    Seconds,
+    web_address,
+)
+from worker.addresses import Postgres, Redis, safe_url
 
 PREFIX = "CAMPAIGNS_"
 
@@ -74,72 +82,11 @@ def _account_name(name: str) -> str:
     return name
 
 
-def _base_url(url: str) -> str:
-    parts = split(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError("must begin with http:// or https:// and a host")
-    if "@" in parts.netloc or parts.query or parts.path.rstrip("/").endswith("/external/get"):
-        raise ValueError("must be only what stands before /external/get/, without a user and without ?")
-    return url.rstrip("/")
-
-
-def _currency(code: str) -> str:
-    if not re.fullmatch(r"[A-Z]{3}", code):
-        raise ValueError("must be three capital letters of ISO 4217, such as EUR")
-    return code
-
-
-Seconds = Annotated[float, Field(gt=0)]
 Factor = Annotated[float, Field(ge=1)]
 Jitter = Annotated[float, Field(ge=0, le=0.5)]
 
 
-class _Group(BaseModel):
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        allow_inf_nan=False,
-        validate_default=True,
-        use_attribute_docstrings=True,
-        hide_input_in_errors=True,  # what was typed may be a secret in the wrong place
-    )
-
-
-class LightSMSAccount(_Group):
-    """One account at LightSMS."""
-
-    provider: Literal["lightsms"]
-    """The company that sends. Another one: this account's credentials mean nothing there."""
-    login: str = Field(min_length=1)
-    """The login of the account. Wrong: LightSMS refuses everything and the account is held."""
-    api_key: SecretStr = Field(min_length=1)
-    """The API key of the account. Wrong: every signature is refused and the account is held."""
-    sender_id: str | None = Field(default=None, min_length=1)
-    """Who the texts come from where a campaign does not say. Not approved by LightSMS: all are rejected."""
-    base_url: Annotated[str, AfterValidator(_base_url)] = "https://www.lightsms.com"
-    """Everything before /external/get/. Wrong: texts and signatures go to a stranger."""
-    currency: Annotated[str, AfterValidator(_currency)] | None = None
-    """What the account is billed in, since LightSMS's answer does not name it. Wrong: so are all reports."""
-    requests_per_second: float = Field(default=5, gt=0)
-    """How fast we speak to the account. Too high: it is throttled; too low: campaigns crawl."""
-    burst: int = Field(default=1, ge=1)
-    """Requests that may leave at once after a pause. Any second may then hold so many above the rate, so
-    it is 1 unless the provider allows more; a steady rate loses nothing by it."""
-    timeout_seconds: Seconds = 20
-    """The longest one request may take. Too short: messages that were sent stand in doubt; too long: one
-    hanging connection holds its batch up (and LEASE_SECONDS must grow with it)."""
-    max_recipients_per_request: int = Field(default=100, ge=1, le=100)
-    """Above what LightSMS takes (its documents say 100 and 50), a request is refused and cut smaller."""
-
-
-AccountSettings = LightSMSAccount
-"""What one account needs. With a second provider it becomes
-`Annotated[LightSMSAccount | …, Field(discriminator="provider")]`; the reading below is ready for that."""
-
-_KINDS: Mapping[str, type[_Group]] = {"lightsms": LightSMSAccount}
-
-
-class _Waits(_Group):
+class _Waits(Group):
     variables: ClassVar[str]
 
     @field_validator("max_seconds", "give_up_seconds", check_fields=False)
@@ -168,6 +115,9 @@ class PollSettings(_Waits):
     """The longest wait. Too long: final words are learned late and campaigns finish late."""
     jitter: Jitter = 0.1
     """The share by which waits differ. At 0 all batches of a campaign ask at the same moment."""
+    after_callback_seconds: Seconds = 120
+    """The wait before the first question where the provider was told to call us. Too short: questions that
+    callbacks would have answered; too long: a callback that was lost is noticed late."""
     give_up_seconds: Seconds = 72 * 3600
     """When a message without a final word becomes unknown. Too short: delivered messages are reported so."""
 
@@ -213,6 +163,12 @@ class Settings(BaseSettings):
         PlainSerializer(dict),
     ] = Field(default={})
     """The accounts by name. A name changed while a campaign runs: its messages have no account."""
+    public_url: Annotated[str, AfterValidator(web_address)] | None = None
+    """Where providers reach `campaigns web`, everything before /callbacks/; none: no provider is asked to
+    call. Wrong: callbacks go to a stranger, and final words are learned late."""
+    callback_secret: SecretStr | None = Field(default=None, min_length=MIN_SECRET_CHARACTERS)
+    """What the tokens in callback addresses are made with, the same in every process. Known to others: they
+    can make receipts up; changed: callbacks to the addresses of before are refused."""
     poll: PollSettings = PollSettings()
     """When to ask what became of messages."""
     retry: RetrySettings = RetrySettings()
@@ -250,6 +206,27 @@ class Settings(BaseSettings):
                 "for embedded servers"
             )
         return url
+
+    @field_validator("callback_secret")
+    @classmethod
+    def _is_set_with_the_public_url(cls, secret: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if secret is None and info.data.get("public_url") is not None:
+            raise ValueError(
+                f"is missing: {PREFIX}PUBLIC_URL is set, so set it to {MIN_SECRET_CHARACTERS} random "
+                "characters or more, the same for every process"
+            )
+        return secret
+
+    @field_validator("poll")
+    @classmethod
+    def _asks_before_it_gives_up(cls, poll: PollSettings, info: ValidationInfo) -> PollSettings:
+        is_called = info.data.get("public_url") is not None
+        if is_called and poll.after_callback_seconds >= poll.give_up_seconds:
+            raise ValueError(
+                f"{PREFIX}POLL__AFTER_CALLBACK_SECONDS is {poll.after_callback_seconds:g}: it must be below "
+                f"{PREFIX}POLL__GIVE_UP_SECONDS, which is {poll.give_up_seconds:g}"
+            )
+        return poll
 
     @field_validator("lease_seconds")
     @classmethod
@@ -302,6 +279,7 @@ class Settings(BaseSettings):
             in_flight_batches=self.in_flight_batches,
             poll=Backoff(poll.first_seconds, poll.factor, poll.max_seconds, poll.jitter),
             retry=Backoff(retry.first_seconds, retry.factor, retry.max_seconds, retry.jitter),
+            poll_after_callback_seconds=poll.after_callback_seconds,
         )
 
     def secrets(self) -> frozenset[str]:
@@ -320,13 +298,21 @@ class Settings(BaseSettings):
             for _, value in account
             if isinstance(value, SecretStr)
         }
-        return frozenset({*passwords, *map(unquote, passwords), *keys})
+        if self.callback_secret is not None:
+            keys.add(self.callback_secret.get_secret_value())
+        # As HTTP Basic writes them, in a header whose name nobody may have written beside it.
+        basics = {
+            b64encode(f"{account.username}:{account.password.get_secret_value()}".encode()).decode()
+            for account in self.accounts.values()
+            if isinstance(account, NamirialAccount)
+        }
+        return frozenset({*passwords, *map(unquote, passwords), *keys, *basics})
 
 
 # --- reading -----------------------------------------------------------------------------------------
 
 _GROUPS: dict[str, Mapping[str, FieldInfo]] = {
-    "accounts": {name: field for kind in _KINDS.values() for name, field in kind.model_fields.items()},
+    "accounts": {name: field for kind in KINDS.values() for name, field in kind.model_fields.items()},
     "poll": PollSettings.model_fields,
     "retry": RetrySettings.model_fields,
 }
@@ -474,8 +460,10 @@ def _sentence(details: ErrorDetails) -> str:
     """What is wrong, beginning with the variable as one would type it. Shows no value of a text field."""
     path = [str(part) for part in details["loc"] if part != "[key]"]
     siblings = _GROUPS[path[0]] if path[1:] and path[0] in _GROUPS else Settings.model_fields
-    if path[0] == "accounts" and path[2:3] and path[2] in _KINDS:
-        siblings = _KINDS[path.pop(2)].model_fields  # pydantic names the member of a union there
+    provider = ""
+    if path[0] == "accounts" and path[2:3] and path[2] in KINDS:
+        provider = path.pop(2)  # pydantic names the member of a union there
+        siblings = KINDS[provider].model_fields
     if details["type"].startswith("union_tag"):
         path.append("provider")
     variable = PREFIX + "__".join(path).upper()
@@ -483,6 +471,8 @@ def _sentence(details: ErrorDetails) -> str:
     kind, said = details["type"], str(details.get("ctx", {}).get("error", ""))
     if kind == "value_error":
         return said if said.startswith(PREFIX) else f"{variable} {said}"
+    if kind == "extra_forbidden" and provider and path[-1] in _GROUPS["accounts"]:
+        return f"{variable} is not a setting of an account at {provider}: remove it"
     if kind == "extra_forbidden":
         near = difflib.get_close_matches(path[-1], siblings, n=1)
         meant = "__".join([*variable.split("__")[:-1], *near]).upper()
@@ -502,11 +492,12 @@ def _rule(field: FieldInfo) -> str:
     """What `field` takes, in words: "a number ≥ 1", "one of auto, json, console"."""
     if get_origin(field.annotation) is Literal:
         choices = get_args(field.annotation)
-        if choices[0] in _KINDS:
-            choices = tuple(_KINDS)
+        if choices[0] in KINDS:
+            choices = tuple(KINDS)
         return choices[0] if len(choices) == 1 else f"one of {', '.join(choices)}"
     if field.annotation not in {int, float}:
-        return "text, and not empty"
+        least = max((limit.min_length for limit in field.metadata if hasattr(limit, "min_length")), default=1)
+        return "text, and not empty" if least == 1 else f"text of at least {least} characters"
     noun = "a whole number" if field.annotation is int else "a number"
     bounds = {
         name: getattr(limit, name)

@@ -13,7 +13,7 @@ from celery import Task
 from celery.exceptions import Reject
 from kombu.exceptions import OperationalError
 
-from campaigns import aggregation, batching, receipts, rescue, sending, submission
+from campaigns import aggregation, batching, holding, receipts, rescue, sending, submission
 from campaigns.domain.errors import DatabaseUnavailable, SubmissionError
 from campaigns.domain.states import BatchState
 from campaigns.store.batch import Dealt
@@ -28,6 +28,7 @@ log = get_logger("campaigns")
 # a deal is one statement for many batches.
 _DEAL_EVERY_SECONDS = 0.1
 _AWAY_SECONDS = 1.0
+_MERGE_SECONDS = 5.0
 
 
 @app.task(name=queues.TICK, throws=(DatabaseUnavailable,))
@@ -37,14 +38,15 @@ def tick() -> None:
     Level-triggered: it looks at what there is, so a missed tick, a doubled one or two beats do no harm.
     """
 
-    async def work(parts: Parts) -> tuple[rescue.Rescue, int, list[str]]:
+    async def work(parts: Parts) -> tuple[rescue.Rescue, int, list[str], bool]:
         rescued = await rescue.rescue(parts.database, apart_seconds=parts.desk.policy.lease_seconds)
         for campaign_id in await aggregation.finish(parts.database):
             log.info("campaign finished", campaign_id=str(campaign_id))
         resent_count = await rescue.resend(parts.database, parts.desk.policy)
-        return rescued, resent_count, await sending.deal_probes(parts.database)
+        held_accounts = await holding.deal_probes(parts.database)
+        return rescued, resent_count, held_accounts, await receipts.are_waiting(parts.database)
 
-    rescued, resent_count, held_accounts = runtime.run(work)
+    rescued, resent_count, held_accounts, receipts_wait = runtime.run(work)
     if resent_count:
         log.warning("in doubt and sent again, as their campaigns wish", message_count=resent_count)
     if not rescued.is_quiet:
@@ -60,6 +62,8 @@ def tick() -> None:
     _deal()
     for account in held_accounts:
         probe_account.apply_async((account,))
+    if receipts_wait:
+        merge_receipts.apply_async()
 
 
 @app.task(name=queues.SEND_BATCH, throws=(DatabaseUnavailable,))
@@ -93,6 +97,14 @@ def poll_batch(batch_id: int, lease: int) -> None:
         lambda parts: receipts.poll_batch(parts.database, parts.desk, Dealt(batch_id, lease))
     )
     _after(polled.campaign_id, batch_id, polled.state)
+    if polled.found_count or polled.absent_count:
+        log.info(
+            "doubt settled by asking",
+            campaign_id=str(polled.campaign_id),
+            batch_id=batch_id,
+            found_count=polled.found_count,
+            absent_count=polled.absent_count,
+        )
     if polled.trouble:
         log.warning(
             "poll incomplete",
@@ -104,10 +116,22 @@ def poll_batch(batch_id: int, lease: int) -> None:
         )
 
 
+@app.task(name=queues.MERGE_RECEIPTS, throws=(DatabaseUnavailable,))
+def merge_receipts() -> None:
+    """Merge what came by callback, until nothing is due or a bounded time is over; then the next tick."""
+    ends_at = time.monotonic() + _MERGE_SECONDS
+    while time.monotonic() < ends_at:
+        merged = runtime.run(lambda parts: receipts.merge_waiting(parts.database, parts.desk))
+        if merged.dropped_count:
+            log.warning("receipts that matched no message", receipt_count=merged.dropped_count)
+        if merged.receipt_count == 0:
+            return
+
+
 @app.task(name=queues.PROBE_ACCOUNT, throws=(DatabaseUnavailable,))
 def probe_account(account: str) -> None:
     """Ask whether a held account may go on."""
-    if runtime.run(lambda parts: sending.probe_account(parts.database, parts.desk, account)):
+    if runtime.run(lambda parts: holding.probe_account(parts.database, parts.desk, account)):
         log.info("account resumed by its probe", account=account)
 
 

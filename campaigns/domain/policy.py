@@ -1,9 +1,10 @@
 """The numbers the stages work by. Set by the operator, read by `worker.settings`, passed in as values."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from campaigns.domain.backoff import delay_seconds
+from campaigns.domain.callbacks import CallbackUrls
 from campaigns.domain.provider import Provider, Turn
 
 
@@ -35,6 +36,8 @@ class Policy:
     `lease_seconds` must exceed the longest provider timeout plus a database write: a shorter lease makes
     rescue race the living. `give_up_seconds` is the stated deadline: counted from submission until a
     message is handed over, and from the last hand-over until there is a final word.
+    `poll_after_callback_seconds` is the first wait where the provider was told to call us: a question
+    before it would mostly be answered by the callback.
     """
 
     lease_seconds: float
@@ -42,6 +45,7 @@ class Policy:
     in_flight_batches: int
     poll: Backoff
     retry: Backoff
+    poll_after_callback_seconds: float
 
 
 class Circuit:
@@ -67,12 +71,26 @@ class Circuit:
 class Account:
     """One account we may speak to: its adapter, whose turn it is to speak, and how many of its batches
     may be in flight at once (more than its pace can use would only wait). `circuit` is this process's.
+    `several` waits for a turn as `turn` does, and takes up to so many that follow closely.
+    `callbacks` says where its provider may call us; None where it does not call, or nobody hears it.
     """
 
     provider: Provider
     turn: Turn
     in_flight: int
     circuit: Circuit = field(default_factory=Circuit)
+    callbacks: CallbackUrls | None = None
+    several: Callable[[int], Awaitable[Sequence[float]]] | None = None
+
+    async def turns(self, most: int) -> Sequence[float]:
+        """Wait for our turn; gives in how many seconds each of 1 to `most` requests may leave.
+
+        Raises NotOurTurn.
+        """
+        if most > 1 and self.several is not None:
+            return await self.several(most)
+        await self.turn()
+        return (0.0,)
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,7 +114,8 @@ class Doubtful:
 
     message_ref: str
     phone: str = field(repr=False)
-    handed_over_at: datetime  # when its request left, at the latest
+    handed_over_after: datetime  # its request left between these two
+    handed_over_before: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,3 +120,14 @@ def _edges(pairs: list[int], units: int, size: int) -> list[int]:
         edges.append(edge)
     edges.append(units)
     return edges
+
+
+_MOST_SEGMENTS = 255  # of one message, in any standard (GSM 03.40: one byte)
+
+
+def believed_segment_count(segment_count: int | None) -> int | None:
+    """A provider's own count; None where no message can have it.
+
+    It would not fit its column, and the answer of a whole batch be lost with it.
+    """
+    return segment_count if segment_count is not None and 0 <= segment_count <= _MOST_SEGMENTS else None

@@ -13,6 +13,8 @@ _SCRIPT = files(__package__).joinpath("bucket.lua").read_text(encoding="utf-8")
 
 # A wait up to this is slept in the worker; a longer one gives the batch's slot back.
 _MOMENT_SECONDS = 0.25
+# Places that come within this after the first are taken along: one intent for all of them.
+_CLOSELY_SECONDS = 0.05
 _REDIS_AWAY_SECONDS = 2.0
 
 
@@ -38,14 +40,29 @@ class Pace:
         """Wait for our turn, at most a moment. Raises NotOurTurn when it would be longer, or when Redis
         does not answer: without a pace nothing is sent.
         """
+        await self.several(1)
+
+    async def several(self, most: int) -> list[float]:
+        """Wait for our turn as above, and reserve up to `most` places that follow closely.
+
+        Gives for each in how many seconds its request may leave, the first now. Raises NotOurTurn.
+        """
         try:
-            reserved, wait = await self._script(
+            waits = await self._script(
                 keys=[self._key],
-                args=[self._interval_microseconds, self._burst, round(_MOMENT_SECONDS * 1_000_000)],
+                args=[
+                    self._interval_microseconds,
+                    self._burst,
+                    round(_MOMENT_SECONDS * 1_000_000),
+                    most,
+                    round(_CLOSELY_SECONDS * 1_000_000),
+                ],
             )
         except (RedisError, OSError) as error:
             raise NotOurTurn(_REDIS_AWAY_SECONDS) from error
+        reserved, first, *others = (wait / 1_000_000 for wait in waits)
         if not reserved:
-            raise NotOurTurn(wait / 1_000_000)
-        if wait:
-            await asyncio.sleep(wait / 1_000_000)
+            raise NotOurTurn(first)
+        if first:
+            await asyncio.sleep(first)
+        return [0.0, *(wait - first for wait in others)]

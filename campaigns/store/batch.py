@@ -3,13 +3,14 @@ statements a batch, whatever its size.
 
 The lease. Dealing marks a batch `leased` and raises its fencing number `lease`; the task that carries
 (batch id, lease) takes it up once (`leased_by`), so a repeated, late or lost task is harmless. Every
-write of a task goes through `_hold`, which locks the row and checks that the lease is still its own: a
+write of a task goes through `hold_lease`, which locks the row and checks that the lease is still its own: a
 worker that was frozen past its lease can neither hand over nor overwrite.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from typing import Protocol
 from uuid import UUID
 
 import asyncpg
@@ -25,6 +26,15 @@ class Dealt:
 
     batch_id: int
     lease: int
+
+
+class Lease(Protocol):
+    """A batch under a lease that was taken up, whatever for."""
+
+    @property
+    def batch_id(self) -> int: ...
+    @property
+    def lease(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,22 +54,11 @@ class SendingWork:
     batch_id: int
     lease: int
     campaign_id: UUID
+    number: int  # of the batch in its campaign
     account: str
     sender_id: str
     retry_count: int
     messages: Sequence[Outgoing]
-
-
-@dataclass(frozen=True, slots=True)
-class PollingWork:
-    """A batch taken up for asking; `ids` are the provider's, unsettled messages only."""
-
-    batch_id: int
-    lease: int
-    campaign_id: UUID
-    account: str
-    poll_count: int
-    ids: dict[str, int]  # provider_message_id -> position
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,13 +183,14 @@ _TAKE_UP = """
     FROM campaign c
     WHERE b.id = $1 AND b.lease = $2 AND b.state = 'leased' AND b.leased_by IS NULL
       AND b.leased_for = $5 AND b.leased_until > now() AND c.id = b.campaign_id
-    RETURNING b.campaign_id, c.account, c.sender_id, c.text, b.retry_count, b.poll_count
+    RETURNING b.campaign_id, b.number, c.account, c.sender_id, c.text, b.retry_count, b.poll_count
 """
 
 
-async def _take_up(
+async def take_up(
     connection: Connection, dealt: Dealt, worker: str, lease_seconds: float, kind: str
 ) -> asyncpg.Record | None:
+    """Make a dealt lease one's own, for `sending` or `polling`. None when it is not (any more) to be had."""
     return await connection.fetchrow(_TAKE_UP, dealt.batch_id, dealt.lease, worker, lease_seconds, kind)
 
 
@@ -199,7 +199,7 @@ async def take_up_sending(
 ) -> SendingWork | None:
     """Make a dealt lease one's own. None when it is not (any more) to be had: a repeated or late task."""
     async with database.transaction() as connection:
-        record = await _take_up(connection, dealt, worker, lease_seconds, "sending")
+        record = await take_up(connection, dealt, worker, lease_seconds, "sending")
         if record is None:
             return None
         messages = await connection.fetch(
@@ -212,6 +212,7 @@ async def take_up_sending(
         dealt.batch_id,
         dealt.lease,
         record["campaign_id"],
+        record["number"],
         record["account"],
         record["sender_id"],
         record["retry_count"],
@@ -219,31 +220,7 @@ async def take_up_sending(
     )
 
 
-async def take_up_polling(
-    database: Database, dealt: Dealt, *, worker: str, lease_seconds: float
-) -> PollingWork | None:
-    """Like `take_up_sending`, with what is to be asked instead."""
-    async with database.transaction() as connection:
-        record = await _take_up(connection, dealt, worker, lease_seconds, "polling")
-        if record is None:
-            return None
-        messages = await connection.fetch(
-            "SELECT provider_message_id, position FROM message WHERE batch_id = $1"
-            " AND provider_message_id IS NOT NULL AND state IN ('accepted', 'sent', 'buffered')"
-            " ORDER BY position",
-            dealt.batch_id,
-        )
-    return PollingWork(
-        dealt.batch_id,
-        dealt.lease,
-        record["campaign_id"],
-        record["account"],
-        record["poll_count"],
-        {m["provider_message_id"]: m["position"] for m in messages},
-    )
-
-
-async def _hold(connection: Connection, batch_id: int, lease: int, worker: str) -> bool:
+async def hold_lease(connection: Connection, batch_id: int, lease: int, worker: str) -> bool:
     """Lock the batch and say whether the lease is still ours. First statement of every write."""
     return bool(
         await connection.fetchval(
@@ -263,10 +240,11 @@ async def begin_hand_over(
     *,
     worker: str,
     lease_seconds: float,
-) -> bool:
+) -> frozenset[int] | None:
     """Write the intent down: these messages are `sending`, committed before the request leaves.
 
-    Renews the lease. False when it must not leave: the lease is not ours any more, the deadline
+    Renews the lease. Gives the positions that may leave: those still queued, for a receipt may have come
+    for one that was in doubt before. None when none may: the lease is not ours any more, the deadline
     passed, the campaign is paused or cancelled, or the account is on hold.
     """
     async with database.transaction() as connection:
@@ -283,17 +261,15 @@ async def begin_hand_over(
             lease_seconds,
         )
         if not held:
-            return False
-        moved = await connection.execute(
+            return None
+        moved = await connection.fetch(
             "UPDATE message SET state = 'sending', attempt = attempt + 1, updated_at = now()"
-            " WHERE batch_id = $1 AND position = ANY($2::smallint[]) AND state = 'queued'",
+            " WHERE batch_id = $1 AND position = ANY($2::smallint[]) AND state = 'queued' RETURNING position",
             work.batch_id,
             positions,
         )
-        if moved != f"UPDATE {len(positions)}":
-            raise RuntimeError(f"batch {work.batch_id}: {moved} of {len(positions)} messages were queued")
         await recount(connection, [work.batch_id])
-    return True
+    return frozenset(record["position"] for record in moved)
 
 
 # A receipt may have outrun the answer: then the message is already higher, and keeps its state.
@@ -329,7 +305,7 @@ async def write_outcomes(
     nothing was written; the messages stay `sending` until rescue puts them in doubt.
     """
     async with database.transaction() as connection:
-        if not await _hold(connection, work.batch_id, work.lease, worker):
+        if not await hold_lease(connection, work.batch_id, work.lease, worker):
             return False
         await _write(connection, work.batch_id, written)
         await recount(connection, [work.batch_id], give_up_in_seconds=give_up_in_seconds)
@@ -353,7 +329,7 @@ async def _write(connection: Connection, batch_id: int, written: Sequence[Writte
 
 async def release(
     database: Database,
-    work: SendingWork | PollingWork,
+    work: Lease,
     how: Release,
     *,
     worker: str,
@@ -364,47 +340,8 @@ async def release(
     Gives the batch's new state, None when the lease is not ours any more (nothing was written).
     """
     async with database.transaction() as connection:
-        if not await _hold(connection, work.batch_id, work.lease, worker):
+        if not await hold_lease(connection, work.batch_id, work.lease, worker):
             return None
         if written:
             await _write(connection, work.batch_id, written)
-        return await let_go(connection, [work.batch_id], replace(how, crash_count=0))
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """A provider's word on one message of a batch."""
-
-    position: int
-    state: MessageState | None
-    provider_state: str
-
-
-async def merge_polled(
-    database: Database, work: PollingWork, evidence: Sequence[Evidence], how: Release, *, worker: str
-) -> BatchState | None:
-    """Merge what a poll brought by rank and give the lease back. Only rows that change are written.
-
-    The provider's word beside a state is the word for it: a lower one comes late and is not kept, one
-    that says nothing to us is. None: the lease is not ours any more, and nothing was written.
-    """
-    async with database.transaction() as connection:
-        if not await _hold(connection, work.batch_id, work.lease, worker):
-            return None
-        if evidence:
-            await connection.execute(
-                """
-                UPDATE message m SET state = greatest(m.state, e.state), provider_state = e.provider_state,
-                       updated_at = now()
-                FROM unnest($2::smallint[], $3::message_state[], $4::text[])
-                     AS e(position, state, provider_state)
-                WHERE m.batch_id = $1 AND m.position = e.position AND m.state >= 'sending'
-                  AND (e.state > m.state OR (coalesce(e.state, m.state) = m.state
-                                             AND m.provider_state IS DISTINCT FROM e.provider_state))
-                """,
-                work.batch_id,
-                [e.position for e in evidence],
-                [e.state for e in evidence],
-                [e.provider_state for e in evidence],
-            )
         return await let_go(connection, [work.batch_id], replace(how, crash_count=0))

@@ -50,9 +50,11 @@ async def rescue_expired(
         if not ids:
             return Rescued()
         doubted = await connection.fetch(
-            "UPDATE message SET state = 'in_doubt', updated_at = now(),"
+            # In doubt since the lease ended: the request left before that, and within a lease of it.
+            "UPDATE message m SET state = 'in_doubt', updated_at = b.leased_until,"
             " reason = 'the worker stopped between handing over and writing the answer down'"
-            " WHERE batch_id = ANY($1::bigint[]) AND state = 'sending' RETURNING 1",
+            " FROM batch b WHERE b.id = m.batch_id"
+            " AND m.batch_id = ANY($1::bigint[]) AND m.state = 'sending' RETURNING 1",
             ids,
         )
         poisonous = await connection.fetch(

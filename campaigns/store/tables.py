@@ -12,6 +12,7 @@ from uuid import UUID
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     DateTime,
@@ -178,6 +179,12 @@ class Message(SQLModel, table=True):
         CheckConstraint(
             "state < 'sending' OR attempt >= 1 OR state = 'failed'", name="message_attempt_check"
         ),
+        # A callback may name a message by the provider's id alone. Written once, when the id is.
+        Index(
+            "message_provider_message_id",
+            "provider_message_id",
+            postgresql_where=text("provider_message_id IS NOT NULL"),
+        ),
     )
 
     batch_id: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
@@ -195,6 +202,40 @@ class Message(SQLModel, table=True):
     provider_message_id: str | None = Field(default=None, sa_column=Column(Text))
     provider_state: str | None = Field(default=None, sa_column=Column(Text))
     reason: str | None = Field(default=None, sa_column=Column(Text))
+
+
+class WaitingReceipt(SQLModel, table=True):
+    """A receipt of a callback as it came: durable before the provider hears that we have it, gone when it
+    is merged. One that matches no message yet waits: callbacks outrun answers.
+    """
+
+    __tablename__ = "waiting_receipt"
+    __table_args__ = (
+        CheckConstraint(
+            "provider_message_id IS NOT NULL OR campaign_id IS NOT NULL", name="waiting_receipt_names_check"
+        ),
+        CheckConstraint(
+            "(campaign_id IS NULL) = (number IS NULL) AND (campaign_id IS NULL) = (position IS NULL)",
+            name="waiting_receipt_reference_check",
+        ),
+        Index("waiting_receipt_next", "look_at", "id"),
+    )
+
+    id: int | None = Field(default=None, sa_column=Column(BigInteger, Identity(), primary_key=True))
+    received_at: datetime = Field(sa_column=_moment(default=True))
+    look_at: datetime = Field(sa_column=_moment(default=True))
+    account: str = Field(sa_column=Column(Text, nullable=False))
+    provider_message_id: str | None = Field(default=None, sa_column=Column(Text))
+    # Our reference, where the callback named it: campaign, batch number, position.
+    campaign_id: UUID | None = Field(default=None, sa_column=Column(Uuid))
+    number: int | None = Field(default=None, sa_column=Column(Integer))
+    position: int | None = Field(default=None, sa_column=Column(SmallInteger))
+    evidence: MessageState | None = Field(
+        default=None, sa_column=Column(_enumeration(MessageState, "message_state"))
+    )
+    provider_state: str = Field(sa_column=Column(Text, nullable=False))
+    is_coarse: bool = Field(sa_column=Column(Boolean, nullable=False, server_default="false"))
+    look_count: int = Field(sa_column=Column(SmallInteger, nullable=False, server_default="0"))
 
 
 class Suppression(SQLModel, table=True):

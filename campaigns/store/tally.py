@@ -52,7 +52,7 @@ _RELEASE = f"""{_COUNTED}
         leased_until = NULL, leased_for = NULL, leased_by = NULL,
         send_at = CASE WHEN $2::float8 IS NULL THEN b.send_at
                        ELSE now() + make_interval(secs => $2) END,
-        poll_at = CASE WHEN t.pollable_count = 0 THEN NULL
+        poll_at = CASE WHEN t.pollable_count = 0 AND (t.in_doubt_count = 0 OR NOT $9::bool) THEN NULL
                        WHEN $3::float8 IS NULL THEN coalesce(b.poll_at, now())
                        ELSE now() + make_interval(secs => $3) END,
         retry_count = coalesce($4::smallint, b.retry_count),
@@ -79,6 +79,7 @@ class Release:
     give_up_in_seconds: float | None = None
     crash_count: int | None = None
     trouble: str | None = None
+    asks_doubt: bool = True  # False: the provider cannot be asked about what is in doubt
 
 
 async def recount(
@@ -103,5 +104,6 @@ async def let_go(connection: Connection, batch_ids: Sequence[int], how: Release)
         how.trouble,
         how.give_up_in_seconds,
         how.crash_count,
+        how.asks_doubt,
     )
     return BatchState(records[0]["state"])

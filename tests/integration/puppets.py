@@ -15,12 +15,18 @@ from campaigns.domain.errors import ProviderRefused
 from campaigns.domain.provider import (
     Accepted,
     Answers,
+    Callback,
     DayStatistics,
+    Doubtful,
     InDoubt,
     Money,
     NotOurTurn,
     OutboundMessage,
     Outcome,
+    Question,
+    Receipt,
+    Sighting,
+    Sightings,
     Turn,
 )
 from campaigns.store.batch import Dealt
@@ -47,8 +53,10 @@ class Puppet:
 
     name = "puppet"
     timeout_seconds = 600.0
+    concurrency = 1
 
-    def __init__(self, taken: Counter[str], *, most_recipients: int = 2) -> None:
+    def __init__(self, taken: Counter[str], *, most_recipients: int = 2, can_be_asked: bool = False) -> None:
+        self.settles_doubt_after_seconds = 0.0 if can_be_asked else None
         self._taken = taken
         self._most_recipients = most_recipients
         self._decision: asyncio.Future[Any] | None = None
@@ -56,6 +64,8 @@ class Puppet:
         self.gate: str | None = None
         self.request: list[str] = []  # the message_refs of the request under way
         self.asked: list[str] = []  # the ids of the question under way
+        self.said: list[tuple[str, Any]] = []  # and the words it was answered with
+        self.doubted: list[str] = []  # the message_refs that are looked up
         self.outcomes: list[Outcome] = []
 
     async def _stop_at(self, gate: str) -> Any:
@@ -119,6 +129,24 @@ class Puppet:
         self.asked = list(provider_message_ids)
         answers: Answers = await self._stop_at("ask")
         return answers
+
+    async def look_up(self, doubtful: Sequence[Doubtful], turn: Turn) -> Sightings:
+        """The gate between question and answer, of what is in doubt."""
+        self.doubted = [each.message_ref for each in doubtful]
+        sightings: Sightings = await self._stop_at("look up")
+        return sightings
+
+    async def find(self, question: Question, turn: Turn) -> list[Sighting]:
+        """Never asked of a puppet."""
+        raise ProviderRefused("a puppet cannot be asked")
+
+    def read_callback(self, callback: Callback) -> list[Receipt]:
+        """Never said by a puppet."""
+        raise ProviderRefused("a puppet calls nobody")
+
+    async def probe(self) -> Money | None:
+        """Never asked of a puppet."""
+        raise ProviderRefused("a puppet has no money")
 
     async def balance(self) -> Money:
         """Never asked of a puppet."""

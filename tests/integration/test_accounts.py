@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from campaigns import sending
+from campaigns import holding
 from campaigns.domain.errors import DatabaseUnavailable, ProviderRefused
 from campaigns.domain.policy import Desk
 from campaigns.domain.provider import (
@@ -63,7 +63,7 @@ async def test_an_account_is_held_once_and_its_first_reason_stays(database: Data
     assert await hold(database, "one", "32")
     assert not await hold(database, "one", "1")
 
-    found = await sending.holds(database)
+    found = await holding.holds(database)
     assert [(each.account, each.code, each.reason) for each in found] == [
         ("one", "32", "reason 32"),
         ("two", "7", "reason 7"),
@@ -75,9 +75,9 @@ async def test_an_account_is_held_once_and_its_first_reason_stays(database: Data
 async def test_a_person_lifts_a_hold(database: Database) -> None:
     await hold(database)
 
-    assert await sending.resume_account(database, "main")
-    assert not await sending.resume_account(database, "main")
-    assert await sending.holds(database) == []
+    assert await holding.resume_account(database, "main")
+    assert not await holding.resume_account(database, "main")
+    assert await holding.holds(database) == []
 
 
 async def test_a_hold_is_known_to_every_process_and_after_a_restart(
@@ -86,7 +86,7 @@ async def test_a_hold_is_known_to_every_process_and_after_a_restart(
     await hold(database)
     another = open_database(database_url)
 
-    assert [each.account for each in await sending.holds(another)] == ["main"]
+    assert [each.account for each in await holding.holds(another)] == ["main"]
     await another.close()
 
 
@@ -94,17 +94,17 @@ async def test_each_due_probe_is_given_to_one_caller(database: Database) -> None
     names = [f"account-{n}" for n in range(20)]
     for name in names:
         await hold(database, name)
-    assert await sending.deal_probes(database) == []
+    assert await holding.deal_probes(database) == []
     await make_due(database)
     await query(
         database, "UPDATE account_hold SET probe_at = now() + interval '9 s' WHERE account = $1", names[0]
     )
 
-    dealt = await asyncio.gather(*(sending.deal_probes(database) for _ in range(6)))
+    dealt = await asyncio.gather(*(holding.deal_probes(database) for _ in range(6)))
 
     assert sorted(name for each in dealt for name in each) == sorted(names[1:])
     assert {count for count, _ in (await probes(database)).values()} == {0, 1}
-    assert await sending.deal_probes(database) == []
+    assert await holding.deal_probes(database) == []
 
 
 @pytest.mark.parametrize(
@@ -117,12 +117,12 @@ async def test_probes_come_ever_more_rarely_up_to_a_cap(
     waits = []
     for _ in range(12):
         await make_due(database)
-        assert await sending.deal_probes(database) == ["main"]
+        assert await holding.deal_probes(database) == ["main"]
         waits.append((await probes(database))["main"])
 
     assert waits == [(n, about(min(first * 2**n, longest))) for n in range(1, 13)]
     await query(database, "UPDATE account_hold SET probe_count = 1000, probe_at = now()")
-    assert await sending.deal_probes(database) == ["main"]
+    assert await holding.deal_probes(database) == ["main"]
     assert await probes(database) == {"main": (1000, about(longest))}
 
 
@@ -130,15 +130,15 @@ async def test_a_hold_after_a_hold_begins_anew(database: Database) -> None:
     await hold(database)
     for _ in range(5):
         await make_due(database)
-        await sending.deal_probes(database)
-    await sending.resume_account(database, "main")
+        await holding.deal_probes(database)
+    await holding.resume_account(database, "main")
 
     assert await hold(database)
     assert await probes(database) == {"main": (0, about(30))}
 
 
 class Refusing(Stub):
-    async def balance(self) -> Money:
+    async def probe(self) -> Money:
         raise ProviderRefused("invalid login")
 
 
@@ -160,9 +160,9 @@ async def test_a_probe_lifts_a_hold_when_its_cause_is_gone(
     await hold(database, code=code)
     await hold(database, "other", code)
 
-    assert await sending.probe_account(database, make_desk(stub), "main") is lifts
+    assert await holding.probe_account(database, make_desk(stub), "main") is lifts
 
-    left = {each.account for each in await sending.holds(database)}
+    left = {each.account for each in await holding.holds(database)}
     assert left == ({"other"} if lifts else {"main", "other"})
 
 
@@ -170,9 +170,9 @@ async def test_only_known_accounts_on_hold_are_probed(database: Database, make_d
     desk = make_desk(with_balance("5"))
     await hold(database, "other")
 
-    assert not await sending.probe_account(database, desk, "main")
-    assert not await sending.probe_account(database, desk, "other")
-    assert [each.account for each in await sending.holds(database)] == ["other"]
+    assert not await holding.probe_account(database, desk, "main")
+    assert not await holding.probe_account(database, desk, "other")
+    assert [each.account for each in await holding.holds(database)] == ["other"]
 
 
 # --- a provider that is down ---
@@ -215,10 +215,10 @@ async def test_after_five_requests_in_vain_the_account_is_held(
 ) -> None:
     for _ in range(4):
         await send_all(database, desk, outcome)
-        assert await sending.holds(database) == []
+        assert await holding.holds(database) == []
     await send_all(database, desk, outcome)
 
-    (held,) = await sending.holds(database)
+    (held,) = await holding.holds(database)
     assert (held.code, held.reason) == (accounts.DOWN, f"the provider takes nothing: {why}")
     assert await probes(database) == {"main": (0, about(probe_in))}
 
@@ -258,17 +258,17 @@ async def test_a_sign_of_life_counts_from_the_beginning(
     await send_all(database, desk, life)
     for _ in range(4):
         await send_all(database, desk, REFUSED)
-    assert await sending.holds(database) == []
+    assert await holding.holds(database) == []
 
     await send_all(database, desk, REFUSED)
-    assert len(await sending.holds(database)) == 1
+    assert len(await holding.holds(database)) == 1
 
 
 async def test_a_provider_that_takes_some_of_each_batch_is_not_down(database: Database, desk: Desk) -> None:
     for _ in range(6):
         await send_all(database, desk, Accepted("id"), Throttled(None, "HTTP 429"))
 
-    assert await sending.holds(database) == []
+    assert await holding.holds(database) == []
 
 
 async def test_after_a_probe_a_single_failure_is_enough_until_something_gets_through(
@@ -276,19 +276,19 @@ async def test_after_a_probe_a_single_failure_is_enough_until_something_gets_thr
 ) -> None:
     for _ in range(5):
         await send_all(database, desk, REFUSED)
-    assert await sending.probe_account(database, desk, "main")
+    assert await holding.probe_account(database, desk, "main")
     await send_all(database, desk, REFUSED)
-    assert len(await sending.holds(database)) == 1
+    assert len(await holding.holds(database)) == 1
 
-    assert await sending.probe_account(database, desk, "main")
+    assert await holding.probe_account(database, desk, "main")
     await send_all(database, desk, Accepted("id"))
     await send_all(database, desk, REFUSED)
-    assert await sending.holds(database) == []
+    assert await holding.holds(database) == []
 
 
 @pytest.mark.parametrize(
     "ask",
-    [hold, sending.holds, sending.deal_probes, lambda database: sending.resume_account(database, "main")],
+    [hold, holding.holds, holding.deal_probes, lambda database: holding.resume_account(database, "main")],
     ids=["hold", "holds", "deal_probes", "resume_account"],
 )
 async def test_without_a_database_one_error_says_so(

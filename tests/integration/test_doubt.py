@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from campaigns import aggregation, batching, rescue, sending
+from campaigns import aggregation, batching, holding, rescue, sending
 from campaigns.domain.errors import NotAllowed, NotFound
 from campaigns.domain.provider import InDoubt, NotSent
 from campaigns.domain.states import BatchState, CampaignState, MessageState
@@ -191,14 +191,14 @@ async def test_a_provider_that_takes_nothing_opens_the_circuit(
 
     assert [verdict.held_account for verdict in verdicts] == [None] * 4 + ["main"] + [None] * 2
     assert len(stub.ledger) == 500  # the sixth and seventh batch did not leave
-    (hold,) = await sending.holds(database)
+    (hold,) = await holding.holds(database)
     assert "connection refused" in hold.reason
     assert await batching.deal_sending(database, desk) == []
     overview = await aggregation.status(database, taken.id)
     assert overview.totals[MessageState.QUEUED] == 700
     assert overview.held is not None
 
-    assert await sending.probe_account(database, desk, "main")
+    assert await holding.probe_account(database, desk, "main")
     assert (await flow(database, desk, taken.id)).totals[MessageState.DELIVERED] == 700
 
 
@@ -219,4 +219,4 @@ async def test_a_request_that_gets_through_closes_the_circuit(
     ]
 
     assert [verdict.state for verdict in verdicts].count(BatchState.TRACKING) == 1
-    assert await sending.holds(database) == []
+    assert await holding.holds(database) == []

@@ -18,7 +18,8 @@ from campaigns.domain.states import EVIDENCE, RANK, SETTLED, BatchState, Campaig
 from campaigns.providers.stub import Stub
 from campaigns.store import account as accounts
 from campaigns.store import batch as batches
-from campaigns.store.batch import Evidence, PollingWork
+from campaigns.store import polling
+from campaigns.store.polling import Evidence, PollingWork
 from campaigns.store.session import Database
 from campaigns.store.tally import Release
 from tests.conftest import POLICY, MakeDesk
@@ -99,7 +100,7 @@ async def test_evidence_ends_the_same_in_every_order(
         work = await hold_by_force(database)
         evidence = [Evidence(at, way[nth], way[nth].value) for at, way in enumerate(ways) if nth < len(way)]
         before = await states(database)
-        await batches.merge_polled(database, work, evidence, Release(), worker="worker-1")
+        await polling.merge_polled(database, work, evidence, Release(), worker="worker-1")
         after = await states(database)
         for each in evidence:
             assert after[each.position] is merge(before[each.position], MessageState(str(each.state)))
@@ -118,9 +119,19 @@ async def hold_by_force(database: Database) -> PollingWork:
         database,
         "UPDATE batch SET state = 'leased', lease = lease + 1, leased_for = 'polling',"
         " leased_by = 'worker-1', leased_until = now() + interval '1 minute'"
-        " RETURNING id, lease, campaign_id, poll_count",
+        " RETURNING id, lease, campaign_id, number, poll_count, now() AS now",
     )
-    return PollingWork(row["id"], row["lease"], row["campaign_id"], "main", row["poll_count"], {})
+    return PollingWork(
+        row["id"],
+        row["lease"],
+        row["campaign_id"],
+        row["number"],
+        "main",
+        row["poll_count"],
+        row["now"],
+        {},
+        [],
+    )
 
 
 async def test_what_is_settled_is_never_asked_again(database: Database, make_desk: MakeDesk) -> None:
@@ -402,7 +413,7 @@ async def test_an_answer_after_the_lease_was_lost_is_not_written(
         await rescue.rescue(database)
         if is_taken_over:
             (again,) = await batching.deal_polling(database, desk)
-            assert await batches.take_up_polling(database, again, worker="worker-1", lease_seconds=60)
+            assert await polling.take_up_polling(database, again, worker="worker-1", lease_seconds=60)
         before.extend([await message_rows(database), await query(database, "SELECT * FROM batch")])
         return said((a, DELIVERED))
 
@@ -499,7 +510,7 @@ async def test_after_the_deadline_a_message_is_unknown_and_a_later_word_still_co
 
     work = await hold_by_force(database)
     evidence = [Evidence(0, DELIVERED, "delivered"), Evidence(1, SENT, "sent")]
-    state = await batches.merge_polled(database, work, evidence, Release(), worker="worker-1")
+    state = await polling.merge_polled(database, work, evidence, Release(), worker="worker-1")
 
     assert state is BatchState.DONE
     assert await states(database) == [DELIVERED, U]

@@ -15,7 +15,7 @@ from campaigns.domain.states import BatchState, CampaignState, MessageState
 from campaigns.providers.stub import Stub
 from campaigns.rescue import Rescue
 from campaigns.store import batch as batches
-from campaigns.store import sweep
+from campaigns.store import polling, sweep
 from campaigns.store.batch import SendingWork, Written
 from campaigns.store.session import Database
 from campaigns.store.tally import Release
@@ -47,7 +47,8 @@ async def take_up(database: Database, worker: str = "worker-1") -> SendingWork:
 
 
 async def begin(database: Database, work: SendingWork, *positions: int) -> bool:
-    return await batches.begin_hand_over(database, work, positions, worker="worker-1", lease_seconds=60)
+    begun = await batches.begin_hand_over(database, work, positions, worker="worker-1", lease_seconds=60)
+    return begun == set(positions)
 
 
 def accepted(position: int) -> Written:
@@ -142,7 +143,7 @@ async def test_a_poll_that_died_is_made_again(database: Database, make_desk: Mak
     await submit(database, phones(1))
     await send_one(database, desk)
     (dealt,) = await batching.deal_polling(database, desk)
-    await batches.take_up_polling(database, dealt, worker="worker-1", lease_seconds=60)
+    await polling.take_up_polling(database, dealt, worker="worker-1", lease_seconds=60)
     await run_out(database)
 
     assert await rescue.rescue(database) == Rescue(1, 0, 0, 0, 0)

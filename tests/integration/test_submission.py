@@ -996,3 +996,14 @@ async def test_memory_stays_flat_over_two_hundred_thousand_rows(database_url: st
 
     # Ten times the rows; held all at once they would be 200 MB and more.
     assert large_kilobytes - small_kilobytes < 40_000
+
+
+async def test_where_the_provider_takes_no_sender_id_a_campaign_needs_none(database: Database) -> None:
+    """And one that names none is another than one that names somebody."""
+    taken = await submit(database, phones(1), sender_id=None, submission_key="k")
+    assert await query(database, "SELECT sender_id FROM campaign WHERE id = $1", taken.id) == [
+        {"sender_id": ""}
+    ]
+    assert (await submit(database, phones(1), sender_id=None, submission_key="k")).id == taken.id
+    with pytest.raises(SubmissionKeyConflict):
+        await submit(database, phones(1), sender_id="Demo", submission_key="k")

@@ -24,6 +24,13 @@ from sqlalchemy import make_url
 
 from campaigns.domain.errors import CampaignError
 from campaigns.domain.policy import Backoff
+from worker.account_settings import (
+    KINDS,
+    LightSMSAccount,
+    LoyaltyLtAccount,
+    NamirialAccount,
+    SevenAccount,
+)
 from worker.addresses import (
     broker_url,
     database_url_for_asyncpg,
@@ -32,7 +39,6 @@ from worker.addresses import (
     safe_url,
 )
 from worker.settings import (
-    LightSMSAccount,
     PollSettings,
     RetrySettings,
     Settings,
@@ -78,11 +84,17 @@ def test_nothing_set_is_an_embedded_installation_without_accounts() -> None:
     assert (settings.database_url, settings.redis_url, settings.data_dir) == (None, None, Path(".campaigns"))
     assert dict(settings.accounts) == {}
     assert settings.poll == PollSettings(
-        first_seconds=10, factor=2, max_seconds=3600, jitter=0.1, give_up_seconds=259_200
+        first_seconds=10,
+        factor=2,
+        max_seconds=3600,
+        jitter=0.1,
+        after_callback_seconds=120,
+        give_up_seconds=259_200,
     )
     assert settings.retry == RetrySettings(first_seconds=5, factor=2, max_seconds=900, jitter=0.1)
     assert (settings.lease_seconds, settings.tick_seconds, settings.in_flight_batches) == (60, 1, 128)
     assert (settings.log_format, settings.log_level) == ("auto", "info")
+    assert (settings.public_url, settings.callback_secret) == (None, None)
 
 
 def test_an_account_needs_three_things() -> None:
@@ -118,7 +130,10 @@ def test_every_setting_can_be_set() -> None:
             "CAMPAIGNS_POLL__FACTOR": "3",
             "CAMPAIGNS_POLL__MAX_SECONDS": "4",
             "CAMPAIGNS_POLL__JITTER": "0",
+            "CAMPAIGNS_POLL__AFTER_CALLBACK_SECONDS": "60",
             "CAMPAIGNS_POLL__GIVE_UP_SECONDS": "100",
+            "CAMPAIGNS_PUBLIC_URL": "https://sms.shop.test/campaigns/",
+            "CAMPAIGNS_CALLBACK_SECRET": "0123456789abcdef",
             "CAMPAIGNS_RETRY__FIRST_SECONDS": "2",
             "CAMPAIGNS_RETRY__FACTOR": "1",
             "CAMPAIGNS_RETRY__MAX_SECONDS": "2",
@@ -139,7 +154,165 @@ def test_every_setting_can_be_set() -> None:
     assert policy.poll == Backoff(first_seconds=1, factor=3, max_seconds=4, jitter=0)
     assert policy.retry == Backoff(first_seconds=2, factor=1, max_seconds=2, jitter=0.5)
     assert (policy.give_up_seconds, policy.lease_seconds, policy.in_flight_batches) == (100, 17.5, 16)
+    assert policy.poll_after_callback_seconds == 60
     assert (settings.tick_seconds, settings.log_format, settings.log_level) == (0.2, "json", "warning")
+    assert settings.public_url == "https://sms.shop.test/campaigns"
+    assert settings.callback_secret == SecretStr("0123456789abcdef")
+
+
+# What each provider's account cannot do without.
+NEEDED: dict[str, dict[str, str]] = {
+    "lightsms": {"LOGIN": "shop", "API_KEY": KEY},
+    "loyalty_lt": {"API_KEY": KEY, "API_SECRET": "S3cret-of-the-account"},
+    "seven": {"API_KEY": KEY},
+    "namirial": {
+        "USERNAME": "shop",
+        "PASSWORD": "P4ssword-of-the-account",
+        "API_KEY": KEY,
+        "REFERENCE_SERVICE": "MARKETING",
+    },
+}
+
+
+def account_of(provider: str, **more: str) -> Any:
+    """The account `it` at a provider, read from the variables it needs and `more`."""
+    values = {"PROVIDER": provider} | NEEDED[provider] | more
+    environment = {f"CAMPAIGNS_ACCOUNTS__IT__{name}": value for name, value in values.items()}
+    return load_settings(environment, None).account("it")
+
+
+def test_every_provider_has_its_own_account() -> None:
+    key = SecretStr(KEY)
+    assert NEEDED.keys() == KINDS.keys()
+    assert account_of("loyalty_lt") == LoyaltyLtAccount(
+        provider="loyalty_lt",
+        api_key=key,
+        api_secret=SecretStr("S3cret-of-the-account"),
+        locale="en",
+        sender_id=None,
+        base_url="https://api.loyalty.lt",
+        currency="EUR",
+        requests_per_second=1,
+        burst=1,
+        timeout_seconds=20,
+        concurrency=10,
+    )
+    assert account_of("seven") == SevenAccount(
+        provider="seven",
+        api_key=key,
+        signing_key=None,
+        sender_id=None,
+        base_url="https://gateway.seven.io/api",
+        currency=None,
+        requests_per_second=5,
+        burst=1,
+        timeout_seconds=20,
+        max_recipients_per_request=100,
+        concurrency=1,
+    )
+    namirial = account_of("namirial")
+    assert namirial == NamirialAccount(
+        provider="namirial",
+        username="shop",
+        password=SecretStr("P4ssword-of-the-account"),
+        api_key=key,
+        reference_service="MARKETING",
+        reference_action=None,
+        sender_id=None,
+        send_url="https://sms.namirialtsp.com",
+        status_url="https://sms-apistatus.namirialtsp.com",
+        requests_per_second=5,
+        burst=1,
+        timeout_seconds=20,
+        concurrency=10,
+    )
+    assert namirial.currency is None
+
+
+def test_accounts_of_all_providers_stand_side_by_side_also_in_json() -> None:
+    objects = {
+        provider.replace("_", "-"): {"provider": provider, **needed, "timeout_seconds": 7}
+        for provider, needed in NEEDED.items()
+    }
+    settings = load_settings(
+        {
+            "CAMPAIGNS_ACCOUNTS": json.dumps(objects),
+            "CAMPAIGNS_ACCOUNTS__SEVEN__SIGNING_KEY": "0123",
+            "CAMPAIGNS_ACCOUNTS__LOYALTY-LT__LOCALE": "lt",
+        },
+        None,
+    )
+    assert {name: type(account) for name, account in settings.accounts.items()} == {
+        name.replace("_", "-"): kind for name, kind in KINDS.items()
+    }
+    assert {account.timeout_seconds for account in settings.accounts.values()} == {7}
+    seven, loyalty_lt = settings.account("seven"), settings.account("loyalty-lt")
+    assert isinstance(seven, SevenAccount)
+    assert isinstance(loyalty_lt, LoyaltyLtAccount)
+    assert (seven.signing_key, loyalty_lt.locale) == (SecretStr("0123"), "lt")
+
+
+@pytest.mark.parametrize("provider", NEEDED)
+def test_what_looks_like_json_stays_the_text_it_is(provider: str) -> None:
+    """A key may be all digits, and a password anything."""
+    for text in ("12345678", "1e5", "true", "null", '{"a": 1}', "[1]", '"quoted"'):
+        account = account_of(provider, **dict.fromkeys(NEEDED[provider], text))
+        for name in NEEDED[provider]:
+            value = getattr(account, name.lower())
+            assert (value.get_secret_value() if isinstance(value, SecretStr) else value) == text
+
+
+@pytest.mark.parametrize(
+    ("provider", "name", "value", "sentence"),
+    [
+        ("loyalty_lt", "LOCALE", "lt_LT", "must be two small letters, such as en or lt"),
+        *(
+            (
+                "loyalty_lt",
+                "BASE_URL",
+                f"https://loyalty.test{path}",
+                "must be only what stands before /{locale}/sms/, without a user and without ?",
+            )
+            for path in ("/en", "/en/sms", "/en/sms/send", "/sms/", "?a=1")
+        ),
+        (
+            "seven",
+            "BASE_URL",
+            "https://seven.test/api/sms",
+            "must be only what stands before /sms, without a user and without ?",
+        ),
+        ("seven", "BASE_URL", "seven.test/api", "must begin with http:// or https:// and a host"),
+        ("seven", "MAX_RECIPIENTS_PER_REQUEST", "101", 'is "101": it must be a whole number from 1 to 100'),
+        ("seven", "CONCURRENCY", "0", 'is "0": it must be a whole number ≥ 1'),
+        ("seven", "SIGNING_KEY", "", "is set to nothing: give it a value, or remove it"),
+        ("seven", "LOGIN", "x", "is not a setting of an account at seven: remove it"),
+        ("lightsms", "CONCURRENCY", "1", "is not a setting of an account at lightsms: remove it"),
+        *(
+            (
+                "namirial",
+                "SEND_URL",
+                f"https://user@namirial.test{path}" if not path else f"https://namirial.test{path}",
+                "must be only what stands before /api/Services/send, without a user and without ?",
+            )
+            for path in ("", "/api", "/api/Services", "/api/Services/send/")
+        ),
+        *(
+            (
+                "namirial",
+                "STATUS_URL",
+                f"https://namirial.test{path}",
+                "must be only what stands before /api/messagestatus/, without a user and without ?",
+            )
+            for path in ("/api/", "/api/messagestatus/")
+        ),
+    ],
+)
+def test_a_wrong_value_of_an_account_is_one_sentence(
+    provider: str, name: str, value: str, sentence: str
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        account_of(provider, **{name: value})
+    assert caught.value.problems == (f"CAMPAIGNS_ACCOUNTS__IT__{name} {sentence}",)
 
 
 def test_names_of_accounts_may_hold_digits_single_underscores_and_dashes() -> None:
@@ -227,7 +400,7 @@ def test_settings_do_not_change() -> None:
 
 
 def test_every_field_says_what_breaks() -> None:
-    for model in (Settings, LightSMSAccount, PollSettings, RetrySettings):
+    for model in (Settings, PollSettings, RetrySettings, *KINDS.values()):
         for name, field in model.model_fields.items():
             assert field.description, f"{model.__name__}.{name}"
 
@@ -264,7 +437,8 @@ def test_every_field_says_what_breaks() -> None:
         (
             "ACCOUNTS__MAIN__PROVIDER",
             "twilio",
-            'CAMPAIGNS_ACCOUNTS__MAIN__PROVIDER is "twilio": it must be lightsms',
+            'CAMPAIGNS_ACCOUNTS__MAIN__PROVIDER is "twilio": '
+            "it must be one of lightsms, loyalty_lt, seven, namirial",
         ),
         *(
             (
@@ -342,10 +516,48 @@ def test_every_field_says_what_breaks() -> None:
             "or left out in favour of variables that begin with CAMPAIGNS_ACCOUNTS__",
         ),
         ("ACCOUNTS", '{"spare": 5}', "CAMPAIGNS_ACCOUNTS__SPARE must be one JSON object"),
+        (
+            "CALLBACK_SECRET",
+            "0123456789abcde",
+            "CAMPAIGNS_CALLBACK_SECRET must be text of at least 16 characters",
+        ),
+        (
+            "PUBLIC_URL",
+            "https://sms.shop.test",
+            "CAMPAIGNS_CALLBACK_SECRET is missing: CAMPAIGNS_PUBLIC_URL is set, so set it to 16 random "
+            "characters or more, the same for every process",
+        ),
     ],
 )
 def test_a_wrong_value_is_one_sentence(name: str, value: str, sentence: str) -> None:
     assert problems({f"CAMPAIGNS_{name}": value}) == [sentence]
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("sms.shop.test", "must begin with http:// or https:// and a host"),
+        ("https://u@sms.shop.test", "must be an address alone, without a user and without ?"),
+        ("https://sms.shop.test/?a=1", "must be an address alone, without a user and without ?"),
+    ],
+)
+def test_a_wrong_public_url_is_one_sentence(url: str, sentence: str) -> None:
+    given = {"CAMPAIGNS_PUBLIC_URL": url, "CAMPAIGNS_CALLBACK_SECRET": "0123456789abcdef"}
+    assert problems(given) == [f"CAMPAIGNS_PUBLIC_URL {sentence}"]
+
+
+def test_a_poll_after_the_deadline_would_be_none_at_all() -> None:
+    short = {"CAMPAIGNS_POLL__GIVE_UP_SECONDS": "120"}
+    called = {
+        "CAMPAIGNS_PUBLIC_URL": "https://sms.shop.test",
+        "CAMPAIGNS_CALLBACK_SECRET": "0123456789abcdef",
+    }
+    assert load(short).policy().poll_after_callback_seconds == 120  # nobody calls: it is not used
+    assert problems(short | called) == [
+        "CAMPAIGNS_POLL__AFTER_CALLBACK_SECONDS is 120: "
+        "it must be below CAMPAIGNS_POLL__GIVE_UP_SECONDS, which is 120"
+    ]
+    assert load(short | called | {"CAMPAIGNS_POLL__AFTER_CALLBACK_SECONDS": "119"}).public_url
 
 
 def test_limits_themselves_are_allowed() -> None:
@@ -365,9 +577,17 @@ def test_what_an_account_lacks_is_named_as_one_types_it() -> None:
         "CAMPAIGNS_ACCOUNTS__MAIN__API_KEY is missing: set it to the API key of the account"
     ]
     assert problems({"CAMPAIGNS_ACCOUNTS__SPARE__BURST": "1"}) == [
-        "CAMPAIGNS_ACCOUNTS__SPARE__PROVIDER is missing: set it to lightsms",
-        "CAMPAIGNS_ACCOUNTS__SPARE__LOGIN is missing: set it to the login of the account",
-        "CAMPAIGNS_ACCOUNTS__SPARE__API_KEY is missing: set it to the API key of the account",
+        "CAMPAIGNS_ACCOUNTS__SPARE__PROVIDER is missing: "
+        "set it to one of lightsms, loyalty_lt, seven, namirial",
+    ]
+    assert problems({"CAMPAIGNS_ACCOUNTS__SPARE__PROVIDER": "namirial"}) == [
+        "CAMPAIGNS_ACCOUNTS__SPARE__USERNAME is missing: set it to the user of the sending service",
+        "CAMPAIGNS_ACCOUNTS__SPARE__PASSWORD is missing: set it to the password of that user",
+        "CAMPAIGNS_ACCOUNTS__SPARE__API_KEY is missing: "
+        "set it to the API key of the status service, which is another one",
+        "CAMPAIGNS_ACCOUNTS__SPARE__REFERENCE_SERVICE is missing: "
+        "set it to the service name Namirial agreed on with you; "
+        "it stands beside our reference in each message",
     ]
 
 
@@ -494,6 +714,36 @@ def test_nothing_printed_shows_a_secret() -> None:
         assert not [secret for secret in settings.secrets() if secret in text]
     assert "postgresql://u:***@db/campaigns" in repr(settings)
     assert settings.secrets() == {KEY, "Pass%2Fw0rd", "Pass/w0rd", "cache-s3cret"}
+
+
+def test_secrets_of_every_kind_are_known() -> None:
+    settings = load_settings(
+        {
+            "CAMPAIGNS_PUBLIC_URL": "https://sms.shop.test",
+            "CAMPAIGNS_CALLBACK_SECRET": "callbacks-s3cret",
+            "CAMPAIGNS_ACCOUNTS": json.dumps(
+                {
+                    "lo": {"provider": "loyalty_lt", "api_key": "lo-key", "api_secret": "lo-secret"},
+                    "se": {"provider": "seven", "api_key": "se-key", "signing_key": "se-signing"},
+                    "na": {
+                        "provider": "namirial",
+                        "username": "na-user",
+                        "password": "na-password",
+                        "api_key": "na-key",
+                        "reference_service": "MARKETING",
+                    },
+                }
+            ),
+        },
+        None,
+    )
+    secrets = {
+        *("callbacks-s3cret", "lo-key", "lo-secret", "se-key", "se-signing", "na-password", "na-key"),
+        "bmEtdXNlcjpuYS1wYXNzd29yZA==",  # na-user:na-password, as HTTP Basic sends it
+    }
+    assert settings.secrets() == secrets
+    for text in (repr(settings), *map(repr, settings.accounts.values())):
+        assert not [secret for secret in secrets if secret in text]
 
 
 def test_a_password_that_is_also_a_name_is_not_hidden() -> None:

@@ -27,6 +27,8 @@ from worker.simulator.lightsms import LightSms
 from worker.simulator.namirial import RETRY_SECONDS as NAMIRIAL_RETRY_SECONDS
 from worker.simulator.namirial import Namirial
 from worker.simulator.options import Options, ProviderName
+from worker.simulator.seven import RETRY_SECONDS as SEVEN_RETRY_SECONDS
+from worker.simulator.seven import Seven
 from worker.simulator.wire import Wire
 
 _KEEPALIVE_SECONDS = 75.0  # as common servers
@@ -56,6 +58,7 @@ _PROVIDERS: Final[
 ] = {
     "lightsms": (LightSms, ()),
     "namirial": (Namirial, NAMIRIAL_RETRY_SECONDS),
+    "seven": (Seven, SEVEN_RETRY_SECONDS),
 }
 
 

@@ -1,0 +1,31 @@
+"""Our reference of a message: what providers repeat, and what callbacks are matched by."""
+
+import re
+from dataclasses import dataclass
+from uuid import UUID
+
+_REF = re.compile(r"([0-9a-f]{32})-([1-9][0-9]{0,8})-([0-9]{1,2})", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a message stands: its campaign, its batch's number in it, its position there."""
+
+    campaign_id: UUID
+    number: int
+    position: int
+
+
+def message_ref(campaign_id: UUID, number: int, position: int) -> str:
+    """Our id of a message: the same on every attempt, unique over all installations.
+
+    It says where the message stands, so that a callback finds it by key. Letters, digits and - alone,
+    at most 45 characters: what every provider takes.
+    """
+    return f"{campaign_id.hex}-{number}-{position}"
+
+
+def place_of(ref: str) -> Place | None:
+    """Where the message of a reference stands; None for what is no reference of ours."""
+    match = _REF.fullmatch(ref)
+    return None if match is None else Place(UUID(match[1]), int(match[2]), int(match[3]))

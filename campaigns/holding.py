@@ -1,0 +1,53 @@
+"""Accounts on hold: nothing is handed over on them until a probe, which costs nothing, or a person says so.
+
+A hold is set where it is noticed, at a hand-over; here it ends.
+"""
+
+from campaigns.domain.errors import ProviderRefused
+from campaigns.domain.policy import Desk
+from campaigns.store import account as accounts
+from campaigns.store.session import Database
+
+_PROBE_MAX_SECONDS = 900.0
+_DOWN_MAX_SECONDS = 60.0
+
+
+async def deal_probes(database: Database) -> list[str]:
+    """The held accounts whose probe is due now; each is given to one caller, the next by backoff."""
+    return await accounts.deal_probes(
+        database,
+        first_seconds=accounts.PROBE_FIRST_SECONDS,
+        max_seconds=_PROBE_MAX_SECONDS,
+        down_first_seconds=accounts.DOWN_FIRST_SECONDS,
+        down_max_seconds=_DOWN_MAX_SECONDS,
+    )
+
+
+async def probe_account(database: Database, desk: Desk, account: str) -> bool:
+    """Ask a held account for a sign of life, which costs nothing; lift the hold when all is well.
+
+    Gives whether the hold was lifted: where the provider was down, because it answers; else because
+    there is money. That may still be too little for the next request: then that request is refused
+    whole, and the account is on hold again.
+    """
+    known = desk.accounts.get(account)
+    hold = next((hold for hold in await accounts.holds(database) if hold.account == account), None)
+    if known is None or hold is None:
+        return False
+    try:
+        money = await known.provider.probe()
+    except ProviderRefused:
+        return False
+    if hold.code != accounts.DOWN and money is not None and money.amount <= 0:
+        return False
+    return await accounts.resume(database, account)
+
+
+async def resume_account(database: Database, account: str) -> bool:
+    """Lift the hold on an account by an operator's word. Gives False when there was none."""
+    return await accounts.resume(database, account)
+
+
+async def holds(database: Database) -> list[accounts.Hold]:
+    """The accounts on hold."""
+    return await accounts.holds(database)
