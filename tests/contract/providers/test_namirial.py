@@ -107,7 +107,7 @@ def listed(*objects: dict[str, object]) -> Act:
 
 
 def doubtful(*refs: str) -> list[Doubtful]:
-    return [Doubtful(ref, "+37061200001", NOW) for ref in refs]
+    return [Doubtful(ref, "+37061200001", NOW, NOW) for ref in refs]
 
 
 # --- what goes out ----------------------------------------------------------------------------------
