@@ -159,6 +159,8 @@ def test_a_request_is_one_message(make: Callable[..., Namirial]) -> None:
     assert make().requests(given, SENDER) == [[each] for each in given]
     assert make(concurrency=7).concurrency == 7
     assert make().settles_doubt_after_seconds == 60
+    assert make(settles_doubt_after_seconds=300).settles_doubt_after_seconds == 300
+    assert make(timeout_seconds=90).settles_doubt_after_seconds == 90
 
 
 @pytest.mark.parametrize("count", [0, 2])
