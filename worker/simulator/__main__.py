@@ -5,7 +5,7 @@ import sys
 from decimal import Decimal, InvalidOperation
 from typing import get_args
 
-from worker.simulator.options import ErrorForm, Options, ProviderName
+from worker.simulator.options import CallbackMethod, ErrorForm, Options, ProviderName
 from worker.simulator.server import run
 
 
@@ -34,6 +34,8 @@ def _arguments() -> argparse.ArgumentParser:
     add("--password", default=default.password, help="Namirial")
     add("--signing-key", default=default.signing_key, help="seven.io; none: callbacks are not signed")
     add("--callback-url", default=default.callback_url, help="seven.io: where the account's callbacks go")
+    add("--callback-method", choices=get_args(CallbackMethod), default=default.callback_method)
+    add("--reload-lock-seconds", type=float, default=default.reload_lock_seconds, help="seven.io; 0: none")
     add("--callback-retry-seconds", type=float, action="append", help="a pause; may be repeated")
     add("--sender", action="append", default=[], help="a sender name that is approved too; may be repeated")
     add("--currency", default=default.currency)
@@ -62,6 +64,8 @@ def main() -> None:
             password=given.password,
             signing_key=given.signing_key,
             callback_url=given.callback_url,
+            callback_method=given.callback_method,
+            reload_lock_seconds=given.reload_lock_seconds,
             callback_retry_seconds=(
                 None if given.callback_retry_seconds is None else tuple(given.callback_retry_seconds)
             ),

@@ -1,6 +1,7 @@
 """Callbacks: what a provider tells a customer by itself, with its retries and, on request, its lapses.
 
 Success is 2xx or 3xx within five seconds; anything else is tried again after the given pauses, then dropped.
+An address goes out as it was made, byte for byte: it may be signed.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import aiohttp
+from yarl import URL
 
 from worker.simulator.faults import DelayedFault, DoubledFault, Faults, LostFault
 
@@ -41,6 +43,8 @@ class Callbacks:
         self._places = asyncio.Semaphore(_AT_ONCE)
         self._timers: set[asyncio.TimerHandle] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self.retried_statuses: frozenset[int] | None = None
+        """The HTTP statuses after which it is tried again, where a provider says; None: from 400 on."""
         self.counts: Counter[str] = Counter()
         """made, sent (attempts), taken, dropped (every attempt in vain), lost and doubled (by a fault)."""
 
@@ -82,24 +86,32 @@ class Callbacks:
             await asyncio.sleep(pause)
             self.counts["sent"] += 1
             async with self._places:
-                if await self._once(call):
-                    self.counts["taken"] += 1
-                    return
+                status = await self._once(call)
+            if status is not None and status < 400:
+                self.counts["taken"] += 1
+                return
+            if status is not None and self.retried_statuses and status not in self.retried_statuses:
+                break
         self.counts["dropped"] += 1
 
-    async def _once(self, call: Call) -> bool:
+    async def _once(self, call: Call) -> int | None:
+        """The status it was answered with; None: no answer in time."""
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 cookie_jar=aiohttp.DummyCookieJar(), timeout=aiohttp.ClientTimeout(total=_TIMEOUT_SECONDS)
             )
         try:
             async with self._session.request(
-                call.method, call.url, headers=call.headers, data=call.body or None, allow_redirects=False
+                call.method,
+                URL(call.url, encoded=True),
+                headers=call.headers,
+                data=call.body or None,
+                allow_redirects=False,
             ) as response:
                 await response.read()
-                return response.status < 400
+                return response.status
         except (aiohttp.ClientError, TimeoutError, OSError):
-            return False  # counted by the caller, and tried again
+            return None  # counted by the caller, and tried again
 
     def clear(self) -> None:
         """Forget what is still to be told, and the counts."""

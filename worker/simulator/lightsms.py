@@ -31,7 +31,7 @@ from aiohttp import web
 
 from worker.simulator import lightsms_answers as answers
 from worker.simulator.callbacks import Callbacks
-from worker.simulator.fates import BY_ENDING, fate_of, word_at
+from worker.simulator.fates import BY_ENDING, as_json, fate_of, word_at
 from worker.simulator.faults import (
     ClockFault,
     Code18Fault,
@@ -101,6 +101,10 @@ class LightSms:
         # Every start begins another series of ids: a provider never gives one twice.
         self._series = str(10**11 + secrets.randbelow(9 * 10**11))
         self.ledger = Ledger(self._id)
+
+    def fates_as_json(self) -> dict[str, object]:
+        """What becomes of a number."""
+        return as_json()
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
         """Hang the scripts into `router`. GET alone: another method is 405."""

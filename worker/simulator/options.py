@@ -13,6 +13,9 @@ keyed `{"37061234567":{"error":"6"}}` · top `{"error":6}` · top_string `{"erro
 empty_key `{"":{"error":6}}` · bare `6`.
 """
 
+CallbackMethod = Literal["GET", "POST", "JSON"]
+"""How seven.io calls back: a query, a form by POST, or JSON by POST."""
+
 ProviderName = Literal["lightsms", "loyalty_lt", "seven", "namirial"]
 """Whose wire is spoken."""
 
@@ -31,6 +34,8 @@ class Options:
     password: str = field(default="your_password", repr=False)  # Namirial's sending host
     signing_key: str = field(default="", repr=False)  # seven.io; empty: callbacks are not signed
     callback_url: str = ""  # seven.io: where its account-wide callbacks go; empty: nowhere
+    callback_method: CallbackMethod = "GET"  # seven.io
+    reload_lock_seconds: float = 180.0  # seven.io: no text twice to one number within; 0: switched off
     senders: tuple[str, ...] = ()  # registered and approved besides `APPROVED_SENDERS`
     currency: str = "EUR"
     balance: Decimal = Decimal("1000000.00")  # at the start; every acceptance takes from it
@@ -51,6 +56,10 @@ class Options:
             raise ValueError("balance and price may not be negative")
         if self.delivery_seconds < 0 or self.latency_seconds < 0:
             raise ValueError("delivery_seconds and latency_seconds may not be negative")
+        if self.callback_method not in get_args(CallbackMethod):
+            raise ValueError(f"callback_method must be one of {', '.join(get_args(CallbackMethod))}")
+        if self.reload_lock_seconds < 0:
+            raise ValueError("reload_lock_seconds may not be negative")
         if self.provider not in get_args(ProviderName):
             raise ValueError(f"provider must be one of {', '.join(get_args(ProviderName))}")
         if any(seconds < 0 for seconds in self.callback_retry_seconds or ()):

@@ -20,12 +20,15 @@ from typing import Final, Protocol
 
 from aiohttp import web
 
-from worker.simulator import fates
 from worker.simulator.callbacks import Callbacks
 from worker.simulator.faults import FaultRefused, Faults
 from worker.simulator.ledger import Ledger
 from worker.simulator.lightsms import LightSms
+from worker.simulator.namirial import RETRY_SECONDS as NAMIRIAL_RETRY_SECONDS
+from worker.simulator.namirial import Namirial
 from worker.simulator.options import Options, ProviderName
+from worker.simulator.seven import RETRY_SECONDS as SEVEN_RETRY_SECONDS
+from worker.simulator.seven import Seven
 from worker.simulator.wire import Wire
 
 _KEEPALIVE_SECONDS = 75.0  # as common servers
@@ -34,6 +37,7 @@ _WIRE = web.AppKey("wire", Wire)
 _FAULTS = web.AppKey("faults", Faults)
 _LEDGER = web.AppKey("ledger", Ledger)
 _CALLBACKS = web.AppKey("callbacks", Callbacks)
+_PROVIDER: web.AppKey["Provider"] = web.AppKey("provider")
 
 
 class Provider(Protocol):
@@ -44,11 +48,18 @@ class Provider(Protocol):
     def add_routes(self, router: web.UrlDispatcher) -> None:
         """Hang its paths into `router`."""
 
+    def fates_as_json(self) -> dict[str, object]:
+        """What becomes of a number, as `GET /_fates` serves it."""
+
 
 # Each with the pauses before it tries a callback again, in seconds.
 _PROVIDERS: Final[
     Mapping[ProviderName, tuple[Callable[[Options, Faults, Wire, Callbacks], Provider], Sequence[float]]]
-] = {"lightsms": (LightSms, ())}
+] = {
+    "lightsms": (LightSms, ()),
+    "namirial": (Namirial, NAMIRIAL_RETRY_SECONDS),
+    "seven": (Seven, SEVEN_RETRY_SECONDS),
+}
 
 
 def make_application(options: Options) -> web.Application:
@@ -59,7 +70,7 @@ def make_application(options: Options) -> web.Application:
     chosen = options.callback_retry_seconds
     callbacks = Callbacks(faults, pauses if chosen is None else chosen, options.seed)
     provider = make(options, faults, wire, callbacks)
-    application[_WIRE], application[_FAULTS] = wire, faults
+    application[_WIRE], application[_FAULTS], application[_PROVIDER] = wire, faults, provider
     application[_LEDGER], application[_CALLBACKS] = provider.ledger, callbacks
     provider.add_routes(application.router)
     application.add_routes(
@@ -175,8 +186,8 @@ async def _clear_ledger(request: web.Request) -> web.Response:
     return web.json_response({})
 
 
-async def _get_fates(_request: web.Request) -> web.Response:
-    return web.json_response(fates.as_json())
+async def _get_fates(request: web.Request) -> web.Response:
+    return web.json_response(request.app[_PROVIDER].fates_as_json())
 
 
 async def _get_callbacks(request: web.Request) -> web.Response:

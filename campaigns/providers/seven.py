@@ -1,0 +1,262 @@
+"""seven.io, formerly sms77: a form by POST, every answer HTTP 200 with a code inside.
+
+What shapes this file:
+
+* Many recipients to a request, one text, and one reference of ours for all of them (`foreign_id`): the part
+  of our references that the batch shares, or the whole of it for a message that goes alone.
+* An answer not seen can be looked up: their journal holds what they took, by number and `foreign_id`.
+* They refuse the same text to the same number for 180 seconds (the reload lock, 402). A refusal for that says
+  that nothing was taken now, and leaves open whether an attempt of ours before it was.
+* One address of ours is called back for a whole account; callbacks may be signed.
+
+Sources, as named in the tables: SEED the delivery report page (sms77) · DOCS docs.seven.io/en/rest-api
+(endpoints/sms, endpoints/status, endpoints/logbook, webhooks, signing) · OPENAPI seven-io/api-schemes ·
+PHP, JS, GO: seven-io's clients (php-client, js-client, go-client).
+"""
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from urllib.parse import quote_plus, urlencode
+
+from campaigns.domain.errors import ProviderRefused
+from campaigns.domain.provider import (
+    AccountTrouble,
+    Answers,
+    Callback,
+    DayStatistics,
+    Doubtful,
+    Failed,
+    InDoubt,
+    Money,
+    NotSent,
+    OutboundMessage,
+    Outcome,
+    Question,
+    Receipt,
+    Rejected,
+    Sighting,
+    Sightings,
+    Throttled,
+    Turn,
+)
+from campaigns.providers.seven_answers import MAX_ANSWER_BYTES, Means, Refusal, digits, read_answer
+from campaigns.providers.seven_callbacks import is_stale, read_receipts
+from campaigns.providers.seven_journal import foreign_id_of, shared_part
+from campaigns.providers.seven_questions import Questions
+from campaigns.providers.wire import Answered, NeverLeft, Unseen, Wire, retry_after_seconds
+
+MAX_TEXT_CHARACTERS = 1520
+"""DOCS sms. They refuse a longer one with 401; counted in characters, we are never stricter than they."""
+
+_ALONE_SECONDS = 60.0  # how long messages go one by one after a request was refused for one number
+
+
+class Seven:
+    """One account at seven.io. Keeps `campaigns.domain.provider.Provider`.
+
+    Takes `base_url`, everything before `/sms`; `timeout_seconds`, for one request as a whole; `signing_key`,
+    which callbacks are verified with (None: their signature is not looked at; requests of ours are never
+    signed); `clock` (wall) and `monotonic`, for tests. Raises ValueError for a key that cannot be one.
+    Promises: made inside the loop of its `wire`; any number of tasks may use it at once. Remembers when a
+    request was last refused for one number, nothing of any message.
+    """
+
+    def __init__(  # noqa: PLR0913  an account is configured once, all by name
+        self,
+        *,
+        name: str,
+        api_key: str,
+        wire: Wire,
+        signing_key: str | None = None,
+        base_url: str = "https://gateway.seven.io/api",
+        timeout_seconds: float = 20.0,
+        max_recipients_per_request: int = 100,
+        concurrency: int = 1,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if not re.fullmatch(r"[!-~]+", api_key):  # in a header nothing else arrives as it was meant
+            raise ValueError("api_key must be printable ASCII without spaces")
+        if signing_key is not None and not signing_key.strip():
+            raise ValueError("signing_key may be left out, not blank: anybody could sign with that")
+        self._name = name
+        self._headers = {"X-Api-Key": api_key, "Accept": "application/json"}
+        self._wire = wire
+        self._signing_key = signing_key
+        self._root = base_url.rstrip("/")
+        self._questions = Questions(wire, self._root, self._headers, timeout_seconds, clock)
+        self._timeout_seconds = timeout_seconds
+        self._max_recipients = max_recipients_per_request
+        self._concurrency = concurrency
+        self._wall = clock
+        self._monotonic = monotonic
+        self._alone_until = float("-inf")
+
+    def __repr__(self) -> str:
+        return f"Seven(name={self._name!r})"
+
+    @property
+    def name(self) -> str:
+        """The account's name in our settings."""
+        return self._name
+
+    @property
+    def timeout_seconds(self) -> float:
+        """The longest one request may take."""
+        return self._timeout_seconds
+
+    @property
+    def concurrency(self) -> int:
+        """As it was made: a request takes many messages, and one at a time is the default."""
+        return self._concurrency
+
+    @property
+    def settles_doubt_after_seconds(self) -> float:
+        """Two minutes: time for a message to stand in the journal, and a minute short of the reload lock.
+
+        What is then absent is sent again under the lock's eyes: were it taken after all, and the journal
+        late, they would refuse the second one with 402.
+        """
+        return 120.0
+
+    def requests(self, messages: Sequence[OutboundMessage], sender_id: str) -> list[list[OutboundMessage]]:
+        """Cut `messages` by text and batch, then by recipients: one by one after a whole request was
+        refused for one of its numbers. Their answer is read by phone, so no request holds one twice.
+        """
+        most = 1 if self._monotonic() < self._alone_until else self._max_recipients
+        alike: dict[tuple[str, str], list[OutboundMessage]] = {}
+        for message in messages:
+            alike.setdefault((message.text, shared_part(message.message_ref)), []).append(message)
+        requests: list[list[OutboundMessage]] = []
+        for group in alike.values():
+            phones: set[str] = set()
+            for message in group:
+                if not phones or len(phones) >= most or message.phone in phones:
+                    requests.append([])
+                    phones = set()
+                requests[-1].append(message)
+                phones.add(message.phone)
+        return requests
+
+    async def prepare(self) -> None:
+        """Nothing needs to be done before a hand-over."""
+
+    async def hand_over(
+        self, request: Sequence[OutboundMessage], sender_id: str, leave_by: float
+    ) -> list[Outcome]:
+        """Hand one request over: POST /sms."""
+        count = len(request)
+        form = self._form(request, sender_id)
+        if not isinstance(form, bytes):
+            return [form] * count
+        result = await self._wire.hand_over(
+            "POST",
+            f"{self._root}/sms",
+            timeout_seconds=self._timeout_seconds,
+            leave_by=leave_by,
+            headers={**self._headers, "Content-Type": "application/x-www-form-urlencoded"},
+            data=form,
+            max_bytes=MAX_ANSWER_BYTES,
+        )
+        match result:
+            case NeverLeft(why):
+                return [NotSent(why)] * count
+            case Unseen(why):
+                return [InDoubt(why)] * count
+            case Answered(status=status, body=body) if 200 <= status < 300:
+                readings = read_answer(body, [message.phone for message in request])
+                return [
+                    self._outcome(reading, result, count) if isinstance(reading, Refusal) else reading
+                    for reading in readings
+                ]
+            case Answered():
+                return [self._outcome_of_status(result, count)] * count
+
+    @staticmethod
+    def _form(request: Sequence[OutboundMessage], sender_id: str) -> bytes | NotSent | Rejected:
+        phones = [digits(message.phone) for message in request]
+        texts = {message.text for message in request}
+        batches = {shared_part(message.message_ref) for message in request}
+        if len(texts) != 1 or len(batches) != 1 or len(set(phones)) != len(phones):
+            return NotSent("a request holds one text, one batch and no phone twice")
+        text = texts.pop()
+        if len(text) > MAX_TEXT_CHARACTERS:
+            return Rejected("text_too_long", f"the text is longer than {MAX_TEXT_CHARACTERS} characters")
+        foreign_id = foreign_id_of([message.message_ref for message in request])
+        if foreign_id is None:  # it could never be looked up
+            return Rejected("foreign_id", "seven.io does not take this message's reference")
+        fields = {"to": ",".join(phones), "text": text, "from": sender_id, "foreign_id": foreign_id}
+        try:
+            return urlencode(fields, safe=",", quote_via=quote_plus).encode("ascii")
+        except UnicodeEncodeError:
+            return Rejected("not_unicode", "text or sender cannot be written as UTF-8")
+
+    def _outcome(self, refusal: Refusal, answer: Answered, count: int) -> Outcome:
+        code, reason = refusal.code, refusal.reason
+        match refusal.means:
+            case Means.ONE_NUMBER if count > 1:
+                return self._one_of_many(reason)
+            case Means.REJECTED | Means.ONE_NUMBER:
+                return Rejected(code, reason)
+            case Means.FAILED:
+                return Failed(code, reason)
+            case Means.CLOSED:
+                return Throttled(retry_after_seconds(answer, self._wall()), reason)
+            case Means.ACCOUNT:
+                return AccountTrouble(code, reason)
+            case Means.TAKEN | Means.LOCKED | Means.DOUBT:  # no reader calls these a refusal
+                return InDoubt(f"code {code}, {reason}")
+
+    def _one_of_many(self, reason: str) -> NotSent:
+        """A whole request was refused for one number: nobody says which, and the others shall not pay for it.
+
+        They document 101 for a request of which anything was taken, so nothing was. Were it otherwise, the
+        reload lock would meet those that went out.
+        """
+        self._alone_until = self._monotonic() + _ALONE_SECONDS
+        return NotSent(f"{reason}, of a request with several", retry_at_once=True)
+
+    def _outcome_of_status(self, answer: Answered, count: int) -> Outcome:
+        """What an HTTP status other than success says. Their own answers all come with 200 (JS, PHP)."""
+        said = f"HTTP {answer.status}"
+        match answer.status:
+            case 429 | 503:  # RFC 6585, 4 and RFC 9110, 15.6.4: not handled now, come back
+                return Throttled(retry_after_seconds(answer, self._wall()), said)
+            case 413 if count > 1:  # the server in front found it too long to read
+                return self._one_of_many("the request is too long")
+            case 413:
+                return Rejected("http_413", "the request is too long")
+            case 401 | 403 | 404 | 405 | 410:  # nothing behind this address takes messages from us
+                return AccountTrouble(f"http_{answer.status}", "the address or the access is wrong")
+            case _:  # 3xx, 5xx, and a 4xx nobody documents: somebody may have taken it
+                return InDoubt(said)
+
+    async def ask(self, provider_message_ids: Sequence[str], turn: Turn) -> Answers:
+        """Ask GET /status, a hundred ids at a time."""
+        return await self._questions.statuses(provider_message_ids, turn)
+
+    async def look_up(self, doubtful: Sequence[Doubtful], turn: Turn) -> Sightings:
+        """Look for messages in their journal, by number and `foreign_id`."""
+        return await self._questions.look_up(doubtful, turn)
+
+    async def find(self, question: Question, turn: Turn) -> list[Sighting]:
+        """Ask the journal, by id, number or reference. Raises ProviderRefused, NotOurTurn."""
+        return await self._questions.find(question, turn)
+
+    def read_callback(self, callback: Callback) -> list[Receipt]:
+        """The receipts in a callback, verified where there is a signing key. Raises CallbackRefused."""
+        stale = self._signing_key is not None and is_stale(callback, self._signing_key)
+        return read_receipts(callback, stale=stale)
+
+    async def probe(self) -> Money:
+        """The balance."""
+        return await self.balance()
+
+    async def balance(self) -> Money:
+        """Ask GET /balance. Raises ProviderRefused."""
+        return await self._questions.balance()
+
+    async def statistics(self, month: str) -> list[DayStatistics]:
+        """None by day and state: their analytics count messages by kind, country or label (JS)."""
+        raise ProviderRefused("seven.io has no statistics by day and state.")

@@ -1,0 +1,273 @@
+"""What seven.io is asked, at no cost: statuses, its journal, the balance. Nothing here sends a message.
+
+Sources are named as in `seven.py`. /status is deprecated (DOCS) and takes a hundred ids at once, of which the
+journal takes one; so receipts come from /status, and the journal is asked for what only it knows.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from random import getrandbits
+from urllib.parse import urlencode
+
+from campaigns.domain.errors import ProviderRefused
+from campaigns.domain.provider import (
+    Answers,
+    Doubtful,
+    Money,
+    NotOurTurn,
+    Question,
+    Receipt,
+    Sighting,
+    Sightings,
+    Turn,
+)
+from campaigns.providers.seven_answers import (
+    CODES,
+    INVALID_ID,
+    MAX_ANSWER_BYTES,
+    MESSAGE_ID,
+    digits,
+    read_balance,
+    read_statuses,
+)
+from campaigns.providers.seven_journal import (
+    PAGE_ROWS,
+    Page,
+    Row,
+    Wanted,
+    day_range,
+    read_page,
+    shared_part,
+    whole_reference,
+)
+from campaigns.providers.wire import Answered, NeverLeft, Unseen, Wire, retry_after_seconds
+
+_STATUS_IDS = 100  # how many they take is not documented; the journal gives a hundred
+_BISECTIONS = 64  # questions one refused list of ids may cost
+_FEW = 2  # this many numbers in doubt are asked for one by one, without a look at the journal's top
+_SWEEP_PAGES = 10
+_LOOK_UP_QUESTIONS = 100  # one look-up asks no more
+_FIND_PAGES = 20
+_FIND_DAYS = 30  # as the journal itself looks back where nothing is said
+
+
+class _NoAnswer(ProviderRefused):
+    """A question was not answered."""
+
+    def __init__(self, sentence: str, retry_after: float | None = None) -> None:
+        super().__init__(sentence)
+        self.retry_after_seconds = retry_after
+
+
+class Questions:
+    """The questions to one account. Takes `root`, everything before `/status`, and what each question bears
+    in its head. Keeps nothing; any number of tasks may use it at once.
+    """
+
+    def __init__(
+        self,
+        wire: Wire,
+        root: str,
+        headers: Mapping[str, str],
+        timeout_seconds: float,
+        clock: Callable[[], float],
+    ) -> None:
+        self._wire = wire
+        self._root = root
+        self._headers = headers
+        self._timeout_seconds = timeout_seconds
+        self._wall = clock
+
+    async def statuses(self, provider_message_ids: Sequence[str], turn: Turn) -> Answers:
+        """Ask GET /status, a hundred ids at a time. As `Provider.ask`.
+
+        Code 901 does not say which of several ids it means: the list is halved until it does, up to a
+        bound, in random order so that every id gets its turn in the end.
+        """
+        ids = [each for each in dict.fromkeys(provider_message_ids) if MESSAGE_ID.fullmatch(each)]
+        waiting = [ids[at : at + _STATUS_IDS] for at in range(0, len(ids), _STATUS_IDS)][::-1]
+        receipts: list[Receipt] = []
+        bisections, trouble = 0, None
+        try:
+            while waiting:
+                asked = waiting.pop()
+                said = read_statuses(await self._ask("status", {"msg_id": ",".join(asked)}, turn), asked)
+                if isinstance(said, list):
+                    receipts += said
+                elif said != INVALID_ID:
+                    raise _refused(said)
+                elif len(asked) > 1 and bisections < _BISECTIONS:
+                    bisections += 1
+                    halves = [asked[: len(asked) // 2], asked[len(asked) // 2 :]]
+                    waiting += halves if getrandbits(1) else halves[::-1]
+                elif len(asked) > 1:
+                    trouble = "seven.io does not know too many of these ids to ask for each at once"
+        except NotOurTurn as later:
+            return Answers(receipts, None, later.wait_seconds)  # our own pace: nothing is amiss
+        except _NoAnswer as failure:
+            return Answers(receipts, str(failure), failure.retry_after_seconds)
+        return Answers(receipts, trouble)
+
+    async def look_up(self, doubtful: Sequence[Doubtful], turn: Turn) -> Sightings:
+        """Look for messages in the journal, by number and `foreign_id`. As `Provider.look_up`.
+
+        Many in doubt are often its newest rows: the top is read first, for as long as it shows some of
+        them. Who is left is asked for by number. Absent is who does not stand in an answer that came whole
+        on one page, each row of it readable and, where a number was asked for, about that number: pages
+        read one after the other may have moved under our hands. No question begins later than
+        `timeout_seconds` after the first: what was learned must reach the caller within its lease, and who
+        was not reached is looked up next time.
+        """
+        clock = asyncio.get_running_loop().time
+        ends_at = clock() + self._timeout_seconds
+        wanted = Wanted(doubtful)
+        trouble: str | None = None
+        retry_after: float | None = None
+        try:
+            asked = await self._sweep(wanted, turn) if len(wanted.phones) > _FEW else 0
+            for phone in wanted.phones[: _LOOK_UP_QUESTIONS - asked]:
+                if clock() >= ends_at:
+                    break
+                if wanted.is_open(phone):  # else another's answer showed it
+                    await self._look_up_one(wanted, phone, turn)
+        except NotOurTurn as later:
+            retry_after = later.wait_seconds
+        except _NoAnswer as failure:
+            trouble, retry_after = str(failure), failure.retry_after_seconds
+        return Sightings([*wanted.seen.values()], wanted.absent, trouble, retry_after)
+
+    async def _sweep(self, wanted: Wanted, turn: Turn) -> int:
+        """Read the journal from its top for as long as that pays; how many questions it took."""
+        first, last = wanted.days()
+        offset = 0
+        for asked in range(1, _SWEEP_PAGES + 1):
+            page = await self._page({"date_from": first, "date_to": last}, offset, turn)
+            found = wanted.take(page)
+            if page.is_last and page.is_clear and offset == 0:
+                wanted.give_up(are_absent=True)
+            if not found or page.is_last or len(wanted.phones) <= _FEW:
+                return asked
+            offset += page.row_count
+        return _SWEEP_PAGES
+
+    async def _look_up_one(self, wanted: Wanted, phone: str, turn: Turn) -> None:
+        first, last = wanted.days(phone)
+        page = await self._page({"to": phone, "date_from": first, "date_to": last}, 0, turn)
+        wanted.take(page)
+        is_about_it = all(row.phone == phone for row in page.rows)
+        wanted.give_up(phone, are_absent=page.is_last and page.is_clear and is_about_it)
+
+    async def find(self, question: Question, turn: Turn) -> list[Sighting]:
+        """Ask the journal, and /status for an id it does not show. Newest first. As `Provider.find`.
+
+        A reference is compared here, for the journal cannot be asked by it: by a batch's part all of its
+        messages are found, by a whole one a message that went alone. Raises ProviderRefused, also where
+        that message may have gone with others, and NotOurTurn.
+        """
+        match question.by:
+            case "id":
+                return await self._find_by_id(question.value, turn)
+            case "phone":
+                phone = digits(question.value)
+                found = await self._search(question, {"to": phone}, lambda row: row.phone == phone, turn)
+            case "reference":
+                found = await self._find_by_reference(question, turn)
+        # The order of rows is not documented. Where a moment cannot be read, the row goes last.
+        found.sort(key=lambda row: (row.accepted_at is not None, row.accepted_at), reverse=True)
+        return found[: question.count]
+
+    async def _find_by_reference(self, question: Question, turn: Turn) -> list[Sighting]:
+        shared = shared_part(question.value) if whole_reference(question.value) else None
+        went_together = False
+
+        def fits(row: Row) -> bool:
+            nonlocal went_together
+            went_together = went_together or (shared is not None and row.foreign_id == shared)
+            return row.is_of(question.value)
+
+        found = await self._search(question, {}, fits, turn)
+        if not found and went_together:
+            raise ProviderRefused(
+                "The messages of that batch went together under one reference: ask by number."
+            )
+        return found
+
+    async def _find_by_id(self, value: str, turn: Turn) -> list[Sighting]:
+        if not MESSAGE_ID.fullmatch(value):
+            return []
+        page = await self._page({"id": value}, 0, turn)
+        rows = [row.sighting for row in page.rows if row.sighting.provider_message_id == value]
+        if rows:
+            return rows[:1]
+        answers = await self.statuses([value], turn)
+        if answers.trouble is not None:
+            raise ProviderRefused(answers.trouble)
+        if answers.retry_after_seconds is not None:
+            raise NotOurTurn(answers.retry_after_seconds)
+        return [Sighting(value, r.evidence, r.provider_state) for r in answers.receipts]
+
+    async def _search(
+        self, question: Question, filters: Mapping[str, str], fits: Callable[[Row], bool], turn: Turn
+    ) -> list[Sighting]:
+        """Page through the journal (its last 30 days, or those before `sent_before`) until it ends, or there
+        are as many as wanted. Raises ProviderRefused when neither comes in time.
+        """
+        before = question.sent_before
+        if before is not None:
+            first, last = day_range(before - timedelta(days=_FIND_DAYS), before)
+            filters = {**filters, "date_from": first, "date_to": last}
+        found: dict[str, Sighting] = {}
+        offset = 0
+        for _ in range(_FIND_PAGES):
+            page = await self._page(filters, offset, turn)
+            for row in filter(fits, page.rows):
+                moment = row.sighting.accepted_at
+                if before is None or moment is None or moment < before:
+                    found.setdefault(row.sighting.provider_message_id, row.sighting)
+            if page.is_last or (question.count is not None and len(found) >= question.count):
+                return [*found.values()]
+            offset += page.row_count
+        raise ProviderRefused("seven.io's journal is too long to be searched so: ask by number or by id.")
+
+    async def balance(self) -> Money:
+        """Ask GET /balance. Raises ProviderRefused."""
+        said = read_balance(await self._ask("balance", {}))
+        if not isinstance(said, Money):
+            raise _refused(said)
+        return said
+
+    async def _page(self, filters: Mapping[str, str], offset: int, turn: Turn) -> Page:
+        """One page of the journal. Raises ProviderRefused, NotOurTurn."""
+        asked = {**filters, "limit": str(PAGE_ROWS), "offset": str(offset)}
+        said = read_page(await self._ask("journal/outbound", asked, turn))
+        if not isinstance(said, Page):
+            raise _refused(said)
+        return said
+
+    async def _ask(self, path: str, fields: Mapping[str, str], turn: Turn | None = None) -> bytes:
+        """Ask one thing; the body of a good answer. Raises ProviderRefused, NotOurTurn."""
+        if turn is not None:
+            await turn()
+        query = f"?{urlencode(fields, safe=',')}" if fields else ""
+        result = await self._wire.ask(
+            f"{self._root}/{path}{query}",
+            timeout_seconds=self._timeout_seconds,
+            headers=self._headers,
+            max_bytes=MAX_ANSWER_BYTES,
+        )
+        match result:
+            case NeverLeft(why) | Unseen(why):
+                raise _NoAnswer(f"seven.io did not answer: {why}")
+            case Answered(status=status) if not 200 <= status < 300:
+                raise _NoAnswer(f"seven.io answered HTTP {status}", retry_after_seconds(result, self._wall()))
+            case Answered(body=body):
+                return body
+
+
+def _refused(code: str | None) -> _NoAnswer:
+    """The failure a code is; None: an answer that cannot be read."""
+    if code is None:
+        return _NoAnswer("seven.io's answer cannot be read")
+    reason = CODES[code][1] if code in CODES else "a code their documents do not hold"
+    return _NoAnswer(f"seven.io refused the question: {reason} (code {code})")

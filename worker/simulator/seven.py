@@ -1,0 +1,360 @@
+"""seven.io over its own wire: `/api/sms`, `/api/status`, `/api/balance`, `/api/journal/outbound`, and its
+callbacks. Everything that is answered is HTTP 200 with a code in the body.
+
+Source: the provider's pages (delivery reports; docs.seven.io/en/rest-api: sms, status, logbook, webhooks,
+signing) and what is public beside them (providers.md 3). Where they are silent this file decides, strictly:
+
+* a key is `X-Api-Key` or `Authorization: Basic` with the key itself; none is 300, another 900;
+* a body or query that cannot be decoded, a field given twice, and more than Options.max_recipients numbers
+  (413) are HTTP errors with a sentence: no code says it;
+* a field nobody knows is 308, and so is a value of `foreign_id`, `delay`, `ttl`, `limit`, `offset` or a date
+  that is not as documented; a `label` is 802;
+* a number has 7 to 15 digits, after `+` or `00` or nothing. Contacts and groups are not simulated: another
+  name is an invalid number (202). A sender may also hold space, dot, underscore, & and -;
+* where every number of a request is refused with the same code, that code stands for the whole request;
+  otherwise the request is 101 and each number has its own `success`;
+* the reload lock (402) counts from acceptance, for Options.reload_lock_seconds, by text and number; a number
+  named twice in one request meets it; `no_reload` switches it off for a request;
+* 500 is decided by the price of every number of the request, refused ones included;
+* a forbidden word is 305;
+* of a status question with an id nobody knows, all is 901;
+* the journal shows what was accepted, newest first, its last 30 days where nothing is said; `date_to` is the
+  last day, included; it shows at most 100 rows, as many as `limit` where that says less;
+* a callback is sent for every word, to Options.callback_url; a call that is repeated is the same call with
+  the same signature. The pauses from the seventh attempt on are made up.
+
+Faults in seven.io's words: `code18` is 901 for the whole question; `clock` is the clock signatures of
+requests are held against; `object_form` answers one id by an object, `int_codes` writes codes and ids as
+numbers and moments as UNIX seconds; `missing_ids` leaves ids out.
+"""
+
+import hashlib
+import re
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import date, timedelta
+from functools import partial
+from itertools import islice, takewhile
+from typing import Final
+
+from aiohttp import web
+
+from worker.simulator import seven_answers as answers
+from worker.simulator import seven_fates as fates
+from worker.simulator.callbacks import Call, Callbacks
+from worker.simulator.faults import (
+    Code18Fault,
+    CodeFault,
+    CutFault,
+    Drawn,
+    Endpoint,
+    Faults,
+    MissingIdsFault,
+    OmitFault,
+    PhoneCodeFault,
+    UnknownWordFault,
+)
+from worker.simulator.ledger import Ledger, Row
+from worker.simulator.options import Options
+from worker.simulator.segments import count_segments
+from worker.simulator.seven_answers import Line, Order
+from worker.simulator.seven_requests import (
+    DIGITS,
+    FIELDS,
+    NUMBER,
+    Refused,
+    Unreadable,
+    check_access,
+    is_on,
+    read_fields,
+    read_order,
+)
+from worker.simulator.wire import Answer, Wire
+
+_HOURS: Final = (2, 4, 6, 8, 12, 12, 12, 12, 12)
+RETRY_SECONDS: Final = (60.0, 300.0, 1800.0, 3600.0, *(hours * 3600.0 for hours in _HOURS))
+"""The pauses before a callback is tried again: fourteen attempts, of which six are documented."""
+
+_RETRIED = frozenset({429, 500, 502, 503, 504})
+_MOST_ROWS = 100
+_JOURNAL_DAYS = 30
+_FILTERS = (("id", "id"), ("state", "dlr"))  # of the journal, and the column each looks at
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
+
+Work = Callable[[Mapping[str, str], Drawn, bool], Answer]
+
+
+class Seven:
+    """One account at seven.io: its money, its ledger, its locks and the four endpoints."""
+
+    def __init__(self, options: Options, faults: Faults, wire: Wire, callbacks: Callbacks) -> None:
+        self._options = options
+        self._faults = faults
+        self._wire = wire
+        self._callbacks = callbacks
+        callbacks.retried_statuses = _RETRIED
+        self._money = options.balance
+        # Every start begins another series of ids: a provider never gives one twice.
+        self._series = f"7{secrets.randbelow(10**5):05d}"
+        self._orders: dict[int, Order] = {}  # by the sequence number of their first acceptance
+        self._locks: dict[tuple[bytes, int], float] = {}  # until when, oldest first
+        self.ledger = Ledger(self._id)
+
+    def fates_as_json(self) -> dict[str, object]:
+        """What becomes of a number."""
+        return fates.as_json()
+
+    def add_routes(self, router: web.UrlDispatcher) -> None:
+        """Hang its paths into `router`."""
+        router.add_post("/api/sms", partial(self._handle, "send", self._send))
+        router.add_post("/api/status", partial(self._handle, "status", self._status))
+        questions: dict[Endpoint, tuple[str, Work]] = {
+            "status": ("status", self._status),
+            "balance": ("balance", self._balance),
+            "journal": ("journal/outbound", self._journal),
+        }
+        for endpoint, (path, work) in questions.items():
+            router.add_get(f"/api/{path}", partial(self._handle, endpoint, work), allow_head=False)
+
+    async def _handle(self, endpoint: Endpoint, work: Work, request: web.Request) -> web.StreamResponse:
+        self.ledger.requests[endpoint] += 1
+        body = await request.read()
+        fields: Mapping[str, str] | Unreadable
+        try:
+            fields = read_fields(request, body)
+        except Unreadable as unreadable:
+            fields = unreadable
+        if self._wire.is_doomed(request):
+            drawn = Drawn(CutFault(endpoint="*", kind="cut_after"))
+        else:
+            drawn = self._faults.draw(endpoint, partial(self._poisons, fields))
+        latency_seconds = self._options.latency_seconds if endpoint in ("send", "status") else 0.0
+        answer = partial(self._answer, endpoint, work, request, body, fields, drawn)
+        return await self._wire.exchange(request, drawn, answer, latency_seconds)
+
+    def _answer(
+        self,
+        endpoint: Endpoint,
+        work: Work,
+        request: web.Request,
+        body: bytes,
+        fields: Mapping[str, str] | Unreadable,
+        drawn: Drawn,
+    ) -> Answer:
+        """What the endpoint says: its answer, its refusal, or that it cannot read the request."""
+        read = {} if isinstance(fields, Unreadable) else fields
+        wants_json = "application/json" in request.headers.get("Accept", "") or is_on(read, "json")
+        ending, error_form = drawn.ending, self._options.error_form
+        try:
+            if isinstance(ending, CodeFault):
+                error_form = ending.form or error_form
+                raise Refused(ending.code)
+            if isinstance(ending, Code18Fault):
+                raise Refused("901")
+            check_access(request, body, self._options, drawn)
+            if isinstance(fields, Unreadable):
+                raise fields
+            if not fields.keys() <= FIELDS[endpoint]:
+                raise Refused("308")
+            self._forget()
+            return work(fields, drawn, wants_json)
+        except Refused as refused:
+            return answers.refusal(refused.code, error_form, wants_json=wants_json)
+        except Unreadable as unreadable:
+            return unreadable.answer
+
+    # --- send ---------------------------------------------------------------------------------------
+
+    def _send(self, fields: Mapping[str, str], drawn: Drawn, wants_json: bool) -> Answer:
+        order, recipients, due = read_order(fields, self._options, wants_json=wants_json)
+        if due is not None:
+            due = max(due, self.ledger.clock())
+        segments = count_segments(order.text)
+        price = self._options.price * segments
+        if price * len(recipients) > self._money:
+            raise Refused("500")
+        digest = hashlib.sha256(order.text.encode()).digest()
+        lines, accepted = self._sift(recipients, digest, drawn, locks=not is_on(fields, "no_reload"))
+        codes = {line.code for line in lines}
+        if len(codes) == 1 and (code := codes.pop()) is not None:
+            raise Refused(code)
+        if not order.is_debug:
+            lines = self._take(order, lines, accepted, due, digest, segments)
+            self._money -= price * len(accepted)
+        if omit := drawn.get(OmitFault):
+            lines = lines[: -omit.count]
+        return answers.sent(order, lines, price, segments, self._money, drawn)
+
+    def _sift(
+        self, recipients: Sequence[str], digest: bytes, drawn: Drawn, *, locks: bool
+    ) -> tuple[list[Line], list[int]]:
+        """Each number with the code it is refused with, or none, and those to be accepted."""
+        now = self.ledger.clock()
+        by_fault = drawn.get(PhoneCodeFault)
+        lines: list[Line] = []
+        accepted: list[int] = []
+        for place, recipient in enumerate(recipients):
+            known = NUMBER.fullmatch(recipient.strip())
+            phone = int(known[1]) if known else 0
+            code = fates.fate_of(phone).send_code if known else "202"
+            if by_fault and place < by_fault.count:
+                code = by_fault.code
+            locked = phone in accepted or self._locks.get((digest, phone), 0.0) > now
+            if code is None and locks and self._options.reload_lock_seconds and locked:
+                code = "402"
+            if code is None:
+                accepted.append(phone)
+            lines.append(Line(known[1] if known else recipient, None, code))
+        return lines, accepted
+
+    def _take(
+        self,
+        order: Order,
+        lines: Sequence[Line],
+        accepted: Sequence[int],
+        due: float | None,
+        digest: bytes,
+        segments: int,
+    ) -> list[Line]:
+        """Write the acceptances down, lock the numbers, see to the callbacks; the lines with their ids."""
+        first = self.ledger.accept(accepted, due, digest, segments)
+        if accepted:
+            self._orders[first] = order
+        until = self.ledger.clock() + self._options.reload_lock_seconds
+        for phone in accepted:
+            self._locks.pop((digest, phone), None)  # else it would keep its old place in the order
+            self._locks[digest, phone] = until
+        if self._options.callback_url:
+            wait = 0.0 if due is None else due - self.ledger.clock()
+            for offset, phone in enumerate(accepted):
+                self._tell_next(first + offset, phone, wait, 0)
+        ids = iter(range(first, first + len(accepted)))
+        return [Line(line.phone, None if line.code else self._id(next(ids)), line.code) for line in lines]
+
+    def _forget(self) -> None:
+        """Locks that ran out; and everything, where the ledger was cleared."""
+        first = next(iter(self._orders), None)
+        if first is not None and self.ledger.find(first) is None:
+            self._orders.clear()
+            self._locks.clear()
+        now = self.ledger.clock()
+        for key in [*takewhile(lambda key: self._locks[key] <= now, self._locks)]:
+            del self._locks[key]
+
+    # --- callbacks ----------------------------------------------------------------------------------
+
+    def _tell_next(self, sequence: int, phone: int, wait: float, place: int) -> None:
+        """See to the callback of the `place`-th word of a life that begins in `wait` seconds."""
+        words = fates.changes(fates.fate_of(phone), self._options.delivery_seconds)
+        if place < len(words):
+            after, word = words[place]
+            call = partial(self._call, sequence, phone, place, word, after)
+            before = words[place - 1][0] if place else 0.0
+            self._callbacks.after(max(wait, 0.0) + after - before, call)
+
+    def _call(self, sequence: int, phone: int, place: int, word: str, after: float) -> Call | None:
+        """Tell that a word came; nothing where the ledger was cleared."""
+        taken = self.ledger.find(sequence)
+        if taken is None:
+            return None
+        self._tell_next(sequence, phone, 0.0, place + 1)
+        return answers.callback(self._options, self._id(sequence), word, taken.due + after, time.time())
+
+    # --- status, journal, balance -------------------------------------------------------------------
+
+    def _status(self, fields: Mapping[str, str], drawn: Drawn, wants_json: bool) -> Answer:
+        ids = fields.get("msg_id", "").split(",")
+        found = [self._word(message_id) for message_id in ids]
+        if any(said is None for said in found):
+            raise Refused("901")
+        unknown = drawn.get(UnknownWordFault)
+        said = [
+            (message_id, unknown.word if unknown else word, at)
+            for message_id, (word, at, _) in zip(ids, filter(None, found), strict=True)
+        ]
+        as_text = any(fate.text_form for _, _, fate in filter(None, found))
+        if missing := drawn.get(MissingIdsFault):
+            said, as_text = said[missing.count :], False
+        return answers.statuses(said, drawn, wants_json=wants_json, as_text=as_text)
+
+    def _word(self, message_id: str) -> tuple[str | None, float, fates.Fate] | None:
+        """The word of an id now (None: no status yet), when it came, its fate; None: nobody knows the id."""
+        sequence = self._sequence(message_id)
+        taken = None if sequence is None else self.ledger.find(sequence)
+        if taken is None:
+            return None
+        fate = fates.fate_of(taken.phone)
+        age = self.ledger.clock() - taken.due
+        after, word = fates.word_at(fate, age, self._options.delivery_seconds)
+        return word, taken.due + after, fate
+
+    def _poisons(self, fields: Mapping[str, str] | Unreadable, fault: Code18Fault) -> bool:
+        """Whether a code18 fault concerns this question."""
+        ids = fields.get("msg_id", "").split(",") if not isinstance(fields, Unreadable) else []
+        if fault.poison is None:
+            return len(ids) > 1
+        if fault.poison == "unknown":
+            return any(said is None or said[0] is None for said in map(self._word, ids))
+        return fault.poison in ids
+
+    def _balance(self, _fields: Mapping[str, str], _drawn: Drawn, wants_json: bool) -> Answer:
+        return answers.balance(self._money, self._options.currency, wants_json=wants_json)
+
+    def _journal(self, fields: Mapping[str, str], _drawn: Drawn, _wants_json: bool) -> Answer:
+        limit, offset = fields.get("limit", str(_MOST_ROWS)), fields.get("offset", "0")
+        if not DIGITS.fullmatch(limit) or not 1 <= int(limit) <= _MOST_ROWS or not DIGITS.fullmatch(offset):
+            raise Refused("308")
+        today = answers.berlin(self.ledger.clock()).date()
+        first = _day(fields.get("date_from"), today - timedelta(days=_JOURNAL_DAYS))
+        last = _day(fields.get("date_to"), today)
+        rows = self._rows(fields, first, last)
+        return answers.journal([*islice(rows, int(offset), int(offset) + int(limit))])
+
+    def _rows(self, fields: Mapping[str, str], first: date, last: date) -> Iterator[dict[str, object]]:
+        phone = _phone(fields["to"]) if fields.get("to") else None
+        for row in reversed([*self.ledger.rows()]):
+            day = answers.berlin(row.at).date()
+            if not first <= day <= last or (phone is not None and phone not in row.phones):
+                continue
+            for offset in reversed(range(len(row.phones))):
+                if phone is None or row.phones[offset] == phone:
+                    said = self._journal_row(row, offset)
+                    if all(not fields.get(name) or fields[name] == said[of] for name, of in _FILTERS):
+                        yield said
+
+    def _journal_row(self, row: Row, offset: int) -> dict[str, object]:
+        fate = fates.fate_of(row.phones[offset])
+        after, word = fates.word_at(fate, self.ledger.clock() - row.due, self._options.delivery_seconds)
+        return answers.journal_row(
+            message_id=self._id(row.first + offset),
+            phone=row.phones[offset],
+            order=self._orders[row.first],
+            at=row.at,
+            price=self._options.price * row.segments,
+            word=word,
+            word_at=row.due + after,
+        )
+
+    def _id(self, sequence: int) -> str:
+        """Fifteen digits: the series and the place in it."""
+        return f"{self._series}{sequence:09d}"
+
+    def _sequence(self, message_id: str) -> int | None:
+        series, place = message_id[:6], message_id[6:]
+        known = series == self._series and len(place) == 9 and place.isascii() and place.isdigit()
+        return int(place) if known else None
+
+
+def _phone(said: str) -> int:
+    digits = re.sub("[^0-9]", "", said).removeprefix("00")
+    return int(digits) if digits else 0
+
+
+def _day(said: str | None, otherwise: date) -> date:
+    try:
+        if said and not _DAY.fullmatch(said):
+            raise ValueError
+        return date.fromisoformat(said) if said else otherwise
+    except ValueError:
+        raise Refused("308") from None

@@ -1,0 +1,98 @@
+"""What becomes of a number at seven.io: the endings of `fates.py` in its words, and four of its own.
+
+85  TRANSMITTED, then UNKNOWN for ever
+86  REJECTED: taken, and refused by the carrier
+87  BUFFERED for a while, then DELIVERED
+88  UNKNOWN for a while, then DELIVERED
+89  delivered; asked for alone, its status comes as two lines of text even where JSON was asked for
+90  NOTDELIVERED
+91  BUFFERED for a while, then EXPIRED
+92  ACCEPTED for ever
+93  refused at send with 403 (daily limit of this number)
+94  refused at send with 202 (invalid recipient)
+95  refused at send with 403
+96  refused at send with 202
+97  TRANSMITTED for ever
+98  accepted, and there is never a status (null)
+99  FAILED: taken, and then "error while sending". seven.io has a status for it, and 600 at send leaves it
+    open whether anything was taken: that comes by a fault alone
+any other: DELIVERED
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What becomes of one number at seven.io."""
+
+    send_code: str | None = None  # the code it is refused with at send; None: it is accepted
+    words: tuple[str, ...] = ()  # its life, in order; before the first of them there is no status
+    text_form: bool = False  # its status, asked for alone, is text
+
+
+_SENT: Final = ("ACCEPTED", "TRANSMITTED")
+DELIVERED = Fate(words=(*_SENT, "DELIVERED"))
+
+FATES: Final[Mapping[str, Fate]] = {
+    "85": Fate(words=(*_SENT, "UNKNOWN")),
+    "86": Fate(words=("ACCEPTED", "REJECTED")),
+    "87": Fate(words=(*_SENT, "BUFFERED", "DELIVERED")),
+    "88": Fate(words=(*_SENT, "UNKNOWN", "DELIVERED")),
+    "89": Fate(words=DELIVERED.words, text_form=True),
+    "90": Fate(words=(*_SENT, "NOTDELIVERED")),
+    "91": Fate(words=(*_SENT, "BUFFERED", "EXPIRED")),
+    "92": Fate(words=("ACCEPTED",)),
+    "93": Fate(send_code="403"),
+    "94": Fate(send_code="202"),
+    "95": Fate(send_code="403"),
+    "96": Fate(send_code="202"),
+    "97": Fate(words=_SENT),
+    "98": Fate(),
+    "99": Fate(words=("FAILED",)),
+}
+"""The one table. Endings that are not here are delivered."""
+
+_COMES_AT: Final[Mapping[str, float]] = {
+    "ACCEPTED": 0.25,
+    "TRANSMITTED": 0.5,
+    "BUFFERED": 0.75,
+    "UNKNOWN": 0.75,
+}  # of `delivery_seconds`; any other: 1
+
+
+def fate_of(phone: int) -> Fate:
+    """What becomes of a number. Pure."""
+    return FATES.get(f"{phone % 100:02d}", DELIVERED)
+
+
+def changes(fate: Fate, delivery_seconds: float) -> tuple[tuple[float, str], ...]:
+    """When each word comes, in seconds after acceptance, in order; with 0 the last word alone. Pure."""
+    if not delivery_seconds:
+        return tuple((0.0, word) for word in fate.words[-1:])
+    return tuple((_COMES_AT.get(word, 1.0) * delivery_seconds, word) for word in fate.words)
+
+
+def word_at(fate: Fate, age_seconds: float, delivery_seconds: float) -> tuple[float, str | None]:
+    """The word `age_seconds` after acceptance (None: no status yet) and how long after it came. Pure."""
+    said: tuple[float, str | None] = (0.0, None)
+    for change in changes(fate, delivery_seconds):
+        if age_seconds >= change[0]:
+            said = change
+    return said
+
+
+def as_json() -> dict[str, object]:
+    """The table as `GET /_fates` serves it."""
+
+    def line(fate: Fate) -> dict[str, object]:
+        final = fate.words[-1] if fate.words else None
+        return {"send_code": fate.send_code, "final": final, "text_form": fate.text_form}
+
+    return {
+        "decided_by": "the last two digits of the number",
+        "fates": {ending: line(fate) for ending, fate in FATES.items()},
+        "any_other": line(DELIVERED),
+    }

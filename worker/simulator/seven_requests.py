@@ -1,0 +1,179 @@
+"""What a request to seven.io holds: its fields, its key and signature, what is to be sent. Decided strictly,
+as `seven.py` says. Knows nothing of what was sent before.
+"""
+
+import json
+import re
+import secrets
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final
+from urllib.parse import parse_qsl
+
+from aiohttp import web
+
+from worker.simulator import seven_answers as answers
+from worker.simulator.faults import ClockFault, Drawn, Endpoint
+from worker.simulator.options import Options
+from worker.simulator.seven_answers import Order
+from worker.simulator.wire import Answer
+
+_LEGACY = frozenset({"json", "return_msg_id", "details", "debug", "no_reload", "unicode", "utf8"})
+_OPTIONS = frozenset({"delay", "ttl", "flash", "udh", "label", "foreign_id", "performance_tracking"})
+FIELDS: Final[Mapping[Endpoint, frozenset[str]]] = {
+    "send": frozenset({"to", "text", "from"}) | _OPTIONS | _LEGACY,
+    "status": frozenset({"msg_id", "json"}),
+    "balance": frozenset({"json"}),
+    "journal": frozenset({"id", "date_from", "date_to", "state", "to", "limit", "offset"}),
+}
+"""The fields each endpoint knows."""
+
+NUMBER = re.compile(r"(?:\+|00)?([1-9][0-9]{6,14})", re.ASCII)
+"""A number, its digits in the group."""
+
+DIGITS = re.compile(r"[0-9]{1,10}", re.ASCII)
+
+_SIGNATURE_SECONDS = 30
+_SIGNATURE_HEADERS = ("X-Timestamp", "X-Nonce", "X-Signature")
+_MOST_CHARACTERS = 1520
+_SENDER = re.compile(r"[A-Za-z0-9 ._&-]{1,11}|\+?[0-9]{1,16}", re.ASCII)
+_REFERENCE = re.compile(r"[A-Za-z0-9.\-_@]{1,64}", re.ASCII)
+_LABEL = re.compile(r"[A-Za-z0-9.\-_@]{1,100}", re.ASCII)
+
+
+class Refused(Exception):
+    """The whole request is refused with a code."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class Unreadable(Exception):
+    """The request is not one anybody documents; its text is a sentence without a value."""
+
+    def __init__(self, sentence: str, status: int = 400) -> None:
+        super().__init__(sentence)
+        self.status = status
+
+    @property
+    def answer(self) -> Answer:
+        """How it is said."""
+        return Answer(f"{self}\n".encode(), "text/plain", self.status)
+
+
+def read_fields(request: web.Request, body: bytes) -> dict[str, str]:
+    """The fields of a request: its query, or its body as a form or as JSON. Raises Unreadable."""
+    _, _, raw = request.raw_path.partition("?")
+    try:
+        pairs = parse_qsl(raw, keep_blank_values=True, strict_parsing=bool(raw), errors="strict")
+        if body and request.content_type == "application/json":
+            document = json.loads(body, object_pairs_hook=list)
+            if not isinstance(document, list) or not all(isinstance(pair, tuple) for pair in document):
+                raise Unreadable("JSON comes as one object")
+            pairs += [(name, _word_of(value)) for name, value in document]
+        elif body and request.content_type == "application/x-www-form-urlencoded":
+            pairs += parse_qsl(
+                body.decode("ascii"), keep_blank_values=True, strict_parsing=True, errors="strict"
+            )
+        elif body:
+            raise Unreadable("a body is a form or JSON", 415)
+        for _, value in pairs:
+            value.encode()  # JSON may spell half of a pair, which is no text
+    except ValueError:  # those of Unicode are; their text would hold what was sent
+        raise Unreadable("the request cannot be decoded") from None
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise Unreadable("a field is given twice")
+    return fields
+
+
+def _word_of(value: object) -> str:
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    if isinstance(value, str | int):
+        return str(value)
+    raise Unreadable("a value is text, a number or a boolean")
+
+
+def is_on(fields: Mapping[str, str], name: str) -> bool:
+    """Whether a switch is set."""
+    return fields.get(name, "").lower() in ("1", "true")
+
+
+def _same(given: str, expected: str) -> bool:
+    return secrets.compare_digest(given.encode(errors="surrogateescape"), expected.encode())
+
+
+def check_access(request: web.Request, body: bytes, options: Options, drawn: Drawn) -> None:
+    """The key, then the signature where one is given. Raises Refused."""
+    keys = request.headers.getall("X-Api-Key", [])
+    for given in request.headers.getall("Authorization", []):
+        scheme, _, key = given.partition(" ")
+        keys.append(key if scheme.lower() == "basic" else "")
+    if not keys:
+        raise Refused("300")
+    if any(not _same(key, options.api_key) for key in keys):
+        raise Refused("900")
+    timestamp, nonce, signature = (request.headers.get(name, "") for name in _SIGNATURE_HEADERS)
+    if not (timestamp or nonce or signature):
+        return
+    clock = drawn.get(ClockFault)
+    now = time.time() + (clock.offset_seconds if clock else 0.0)
+    url = f"{request.scheme}://{request.host}{request.raw_path}"
+    expected = answers.sign(timestamp, nonce, request.method, url, body, options.signing_key)
+    if (
+        not options.signing_key
+        or not DIGITS.fullmatch(timestamp)
+        or abs(now - int(timestamp)) > _SIGNATURE_SECONDS
+        or not 1 <= len(nonce) <= 32
+        or not _same(signature, expected)
+    ):
+        raise Refused("901")
+
+
+def read_order(
+    fields: Mapping[str, str], options: Options, *, wants_json: bool
+) -> tuple[Order, list[str], float | None]:
+    """What is to be sent, to whom, and when its life begins (None: now). Raises Refused, Unreadable."""
+    recipients = fields.get("to", "").split(",")
+    text, sender, label = fields.get("text", ""), fields.get("from", ""), fields.get("label") or None
+    foreign_id = fields.get("foreign_id") or None
+    folded = text.casefold()
+    for is_wrong, code in (
+        (not all(recipients), "301"),
+        (not text or any(word.casefold() in folded for word in options.forbidden_words), "305"),
+        (len(text) > _MOST_CHARACTERS, "401"),
+        (sender and not _SENDER.fullmatch(sender), "201"),
+        (label and not _LABEL.fullmatch(label), "802"),
+        (foreign_id and not _REFERENCE.fullmatch(foreign_id), "308"),
+        (not DIGITS.fullmatch(fields.get("ttl") or "0"), "308"),
+    ):
+        if is_wrong:
+            raise Refused(code)
+    if len(recipients) > options.max_recipients:
+        raise Unreadable("there are too many numbers in one request", 413)
+    order = Order(
+        text,
+        sender,
+        label,
+        foreign_id,
+        wants_json,
+        return_ids=is_on(fields, "return_msg_id"),
+        details=is_on(fields, "details"),
+        is_debug=is_on(fields, "debug"),
+    )
+    return order, recipients, _moment(fields.get("delay", ""))
+
+
+def _moment(delay: str) -> float | None:
+    if not delay:
+        return None
+    if DIGITS.fullmatch(delay):
+        return float(delay)
+    try:
+        moment = datetime.strptime(delay, "%Y-%m-%d %H:%M:%S").replace(tzinfo=answers.zone())
+    except ValueError:
+        raise Refused("308") from None
+    return moment.timestamp()
