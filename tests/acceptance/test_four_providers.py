@@ -14,7 +14,7 @@ from tests.waiting import wait_until
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(400)]
 
 RECIPIENTS = 2_000
-PROVIDERS = ("lightsms", "seven", "namirial")
+PROVIDERS = ("lightsms", "loyalty_lt", "seven", "namirial")
 
 # Written from the documents of the simulators, not read from their code: what the last two digits mean.
 _REFUSED = dict.fromkeys(("93", "94", "95", "96"), "rejected")
@@ -75,7 +75,9 @@ def check(stack: Stack, urls: dict[str, str], campaigns: dict[str, str]) -> None
         wrong = Counter(
             (line["phone"][-2:], line["state"], fates.get(line["phone"][-2:], "delivered"))
             for line in lines
-            if line["state"] != fates.get(line["phone"][-2:], "delivered")
+            # Delivered is settled: whether it was read as well is nobody's to ask for, only to be told.
+            if line["state"].replace("read", "delivered")
+            != fates.get(line["phone"][-2:], "delivered").replace("read", "delivered")
         )
         assert not wrong, (provider, wrong)
         assert len(lines) == RECIPIENTS
