@@ -36,6 +36,12 @@ def _arguments() -> argparse.ArgumentParser:
     add("--callback-url", default=default.callback_url, help="seven.io: where the account's callbacks go")
     add("--callback-method", choices=get_args(CallbackMethod), default=default.callback_method)
     add("--reload-lock-seconds", type=float, default=default.reload_lock_seconds, help="seven.io; 0: none")
+    add(
+        "--messages-per-minute",
+        type=int,
+        default=default.messages_per_minute,
+        help="Loyalty.lt; none: no limit",
+    )
     add("--callback-retry-seconds", type=float, action="append", help="a pause; may be repeated")
     add("--sender", action="append", default=[], help="a sender name that is approved too; may be repeated")
     add("--currency", default=default.currency)
@@ -65,6 +71,7 @@ def main() -> None:
             signing_key=given.signing_key,
             callback_url=given.callback_url,
             callback_method=given.callback_method,
+            messages_per_minute=given.messages_per_minute,
             reload_lock_seconds=given.reload_lock_seconds,
             callback_retry_seconds=(
                 None if given.callback_retry_seconds is None else tuple(given.callback_retry_seconds)

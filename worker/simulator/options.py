@@ -36,6 +36,7 @@ class Options:
     callback_url: str = ""  # seven.io: where its account-wide callbacks go; empty: nowhere
     callback_method: CallbackMethod = "GET"  # seven.io
     reload_lock_seconds: float = 180.0  # seven.io: no text twice to one number within; 0: switched off
+    messages_per_minute: int | None = None  # Loyalty.lt: beyond it a send is refused; None: no limit
     senders: tuple[str, ...] = ()  # registered and approved besides `APPROVED_SENDERS`
     currency: str = "EUR"
     balance: Decimal = Decimal("1000000.00")  # at the start; every acceptance takes from it
@@ -58,6 +59,8 @@ class Options:
             raise ValueError("delivery_seconds and latency_seconds may not be negative")
         if self.callback_method not in get_args(CallbackMethod):
             raise ValueError(f"callback_method must be one of {', '.join(get_args(CallbackMethod))}")
+        if self.messages_per_minute is not None and self.messages_per_minute < 1:
+            raise ValueError("messages_per_minute must be at least 1")
         if self.reload_lock_seconds < 0:
             raise ValueError("reload_lock_seconds may not be negative")
         if self.provider not in get_args(ProviderName):
