@@ -1,5 +1,6 @@
 # Every target sets itself up; all that must be there is Python >= 3.11, git and make.
 PYTHON ?= python3
+PROVIDER ?= lightsms
 VENV := .venv
 BIN := $(VENV)/bin
 LOCK := requirements/development.lock
@@ -19,8 +20,8 @@ $(VENV)/.stamp: $(LOCK) pyproject.toml
 
 setup: $(VENV)/.stamp  ## make .venv with the pinned dependencies and this project
 
-demo: setup  ## run the main job once, on embedded servers and a simulated provider
-	@$(BIN)/campaigns demo
+demo: setup  ## run the main job once, on embedded servers and a simulated PROVIDER (lightsms)
+	@$(BIN)/campaigns demo --provider $(PROVIDER)
 
 test: setup  ## run the tests on real PostgreSQL and Redis, with a short storm
 	CHAOS_RECIPIENTS=1000 CHAOS_GARBAGE=1000 $(BIN)/python -m pytest -m "not chaos or short"

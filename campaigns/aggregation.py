@@ -4,19 +4,29 @@ Each batch keeps a tally of its messages by state, counted in the same transacti
 campaign's totals are the sum over its batches. `verify` counts the messages themselves and must agree.
 """
 
+import re
 from collections.abc import AsyncIterator
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
-from campaigns.domain.errors import NotFound
+from campaigns.domain.errors import CampaignError, NotFound
+from campaigns.domain.message_ref import place_of
+from campaigns.domain.phone import PHONE_REASONS, InvalidPhone, is_region, normalise
 from campaigns.domain.states import SETTLED, CampaignState, MessageState
 from campaigns.store import campaign as campaign_rows
+from campaigns.store import message as message_rows
 from campaigns.store import sweep
 from campaigns.store.campaign import Overview
+from campaigns.store.message import MessageRow
 from campaigns.store.session import Database
 
 _BATCHES_A_ROUND = 200
+_LONGEST_ID = 128
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # PostgreSQL's text takes neither
+
+By = Literal["id", "phone", "reference"]
+"""What a message is looked for by: the provider's id, the number, our reference."""
 
 
 async def status(database: Database, campaign_id: UUID) -> Overview:
@@ -134,3 +144,41 @@ async def export_refused(
             yield {"row": row, "reason": reason}
 
     return ["row", "reason"], lines()
+
+
+def wanted(by: By, typed: str, region: str | None = None) -> str:
+    """What somebody typed, as messages are looked for by it: an id, a number in E.164, a reference.
+
+    Takes the region where numbers without a country code are at home. Raises CampaignError for what
+    cannot be one, with one sentence that does not repeat it.
+    """
+    value = typed.strip()
+    if by == "id":
+        if not value or len(value) > _LONGEST_ID or _UNSTORABLE.search(value):
+            raise CampaignError(f"the id cannot be read: it has 1 to {_LONGEST_ID} characters")
+        return value
+    if by == "reference":
+        if place_of(value) is None:
+            raise CampaignError("this is no reference of ours: one is the campaign's id and two numbers")
+        return value
+    if region is not None and not is_region(region):
+        raise CampaignError("there is no such region; give a two-letter country code such as LT or DE")
+    try:
+        return normalise(value, region)
+    except InvalidPhone as error:
+        raise CampaignError(f"the number cannot be read: {PHONE_REASONS[error.reason]}") from error
+
+
+async def messages(
+    database: Database, *, by: By, value: str, account: str | None = None, limit: int = 100
+) -> list[MessageRow]:
+    """What we know of single messages, newest first; empty where there is none.
+
+    Takes a value as `wanted` gives it, and the account they went through (None: any).
+    """
+    if by == "id":
+        return await message_rows.by_provider_message_id(database, value, account=account, limit=limit)
+    if by == "phone":
+        return await message_rows.by_phone(database, value, account=account, limit=limit)
+    place = place_of(value)
+    return [] if place is None else await message_rows.by_place(database, place, account=account)

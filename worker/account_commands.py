@@ -6,7 +6,9 @@ import typer
 from rich.table import Table
 
 from campaigns import aggregation, holding
-from worker.settings import load_settings
+from campaigns.domain.errors import CampaignError
+from worker.bootstrap import callback_urls
+from worker.settings import PREFIX, load_settings
 from worker.terminal import AsJson, do, out, print_json
 
 app = typer.Typer(no_args_is_help=True, help="Ask about one account, or let it go on.")
@@ -58,6 +60,19 @@ def stats(
     for day in days:
         table.add_row(day.date, day.provider_state, str(day.cost), str(day.segment_count))
     out.print(table if days else f"nothing in {month}")
+
+
+@app.command("callback-url")
+def callback_url(context: typer.Context) -> None:
+    """Where its provider may call us back: for one that is told once, in its own settings."""
+    settings = load_settings()
+    urls = callback_urls(settings, context.obj)
+    if urls is not None:
+        out.print(urls.url_of_account(), markup=False)
+        return
+    if not settings.account(context.obj).calls_back:
+        raise CampaignError(f"the provider of account {context.obj} calls nobody back")
+    raise CampaignError(f"{PREFIX}PUBLIC_URL is not set: set it, and {PREFIX}CALLBACK_SECRET")
 
 
 @app.command("resume")

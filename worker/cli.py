@@ -18,16 +18,10 @@ from campaigns import aggregation, batching, rescue, submission
 from campaigns.domain.errors import CampaignError, NotFound
 from campaigns.domain.recipients import read_recipients
 from campaigns.domain.states import CampaignState
-from campaigns.store import schema
 from campaigns.store.intake import TakenIn
-from worker import account_commands, display, stack, suppression_commands
-from worker import demo as demonstration
+from worker import account_commands, display, message_command, run_commands, suppression_commands
 from worker.bootstrap import Parts, sender_of
-from worker.doctor import examine
-from worker.runtime import run_once
 from worker.settings import SettingsError, load_settings
-from worker.simulator import server as simulator_server
-from worker.simulator.options import Options
 from worker.terminal import AsJson, Region, do, err, out, print_json
 
 _LOOK_SECONDS = 0.5
@@ -293,58 +287,19 @@ def resolve(
     do(work)
 
 
-# --- running it --------------------------------------------------------------------------------------
+# --- single messages, and running it -------------------------------------------------------------------
+
+for command in (
+    message_command.message,
+    run_commands.up,
+    run_commands.web,
+    run_commands.demo,
+    run_commands.migrate,
+    run_commands.simulator,
+    run_commands.doctor,
+):
+    app.command()(command)
 
 
-@app.command()
-def up(workers: Annotated[int, typer.Option(min=1, max=64, help="Worker processes.")] = 1) -> None:
-    """Run the whole stack in this terminal: servers, workers, beat."""
-    stack.up(load_settings(), workers=workers, say=lambda line: err.print(line, markup=False))
-
-
-@app.command()
-def demo(
-    recipients: Annotated[Path | None, typer.Argument(help="A file; else the example.")] = None,
-) -> None:
-    """Run the main job once, on a simulated provider."""
-    settings = load_settings()
-    try:
-        code = demonstration.run(settings, recipients or demonstration.default_recipients(), out)
-    except KeyboardInterrupt:
-        out.print("\nstopped; nothing runs any more")
-        raise
-    raise typer.Exit(code)
-
-
-@app.command()
-def migrate() -> None:
-    """Bring the database schema to head."""
-    with stack.located_servers(load_settings()) as located:
-        revision = run_once(located, lambda parts: schema.migrate(parts.database))
-    out.print(f"the schema is at {revision}")
-
-
-@app.command()
-def simulator(
-    port: Annotated[int, typer.Option(help="0: any free one.")] = 8025,
-    host: Annotated[str, typer.Option()] = "127.0.0.1",
-    delivery_seconds: Annotated[float, typer.Option(min=0, help="From acceptance to the final word.")] = 2.0,
-    latency_seconds: Annotated[float, typer.Option(min=0, help="How late it answers.")] = 0.0,
-    seed: Annotated[int, typer.Option(help="Of faults with a probability: a run can be replayed.")] = 0,
-) -> None:
-    """Serve the providers' wire over HTTP, with faults on request: no SMS leaves it."""
-    try:
-        options = Options(delivery_seconds=delivery_seconds, latency_seconds=latency_seconds, seed=seed)
-        simulator_server.run(host, port, options)
-    except OSError as error:
-        raise CampaignError(f"the simulator cannot listen on {host}:{port}: {error.strerror}") from error
-
-
-@app.command()
-def doctor() -> None:
-    """Check settings, database, Redis, schema and accounts; one line each."""
-    healthy = True
-    for name, ok, sentence in examine():
-        healthy = healthy and ok
-        out.print(f"{'ok   ' if ok else 'FAIL '} {name}: {sentence}", markup=False)
-    raise typer.Exit(0 if healthy else 1)
+if __name__ == "__main__":
+    main()

@@ -18,20 +18,56 @@ from campaigns.domain.recipients import read_recipients
 from campaigns.store import schema
 from campaigns.store.intake import TakenIn
 from worker import display, stack
-from worker.bootstrap import Parts
+from worker.bootstrap import Parts, sender_of
 from worker.runtime import run_once
 from worker.settings import PREFIX, Settings, load_settings
+from worker.simulator.options import ProviderName
 
 TEXT = "Spring sale in {city}: 20% off everything until Sunday. Reply STOP to opt out."
 _ACCOUNT = "demo"
+# The account each simulator plays by itself. One recipient a request needs as many more requests.
+_ACCOUNTS: Mapping[ProviderName, Mapping[str, str]] = {
+    "lightsms": {
+        "LOGIN": "YourLogin",
+        "API_KEY": "your_api_key",
+        "SENDER_ID": "Demo",
+        "BASE_URL": "{url}",
+        "CURRENCY": "EUR",
+        "REQUESTS_PER_SECOND": "20",
+    },
+    "loyalty_lt": {
+        "API_KEY": "your_api_key",
+        "API_SECRET": "your_api_secret",
+        "SENDER_ID": "Demo",
+        "BASE_URL": "{url}",
+        "REQUESTS_PER_SECOND": "200",
+    },
+    "seven": {
+        "API_KEY": "your_api_key",
+        "SENDER_ID": "Demo",
+        "BASE_URL": "{url}/api",
+        "CURRENCY": "EUR",
+        "REQUESTS_PER_SECOND": "20",
+    },
+    "namirial": {
+        "USERNAME": "YourLogin",
+        "PASSWORD": "your_password",
+        "API_KEY": "your_api_key",
+        "SEND_URL": "{url}",
+        "STATUS_URL": "{url}",
+        "REFERENCE_SERVICE": "DIGITALSIGN",
+        "REQUESTS_PER_SECOND": "200",
+    },
+}
 _SIMULATOR_SECONDS = 20.0
 _LISTENING = re.compile(rb"simulator listening on (http://\S+)")
 
 
-def run(settings: Settings, recipients: Path, console: Console) -> int:
-    """Run it. Gives the exit code: 0 when the campaign finished and its totals add up.
+def run(settings: Settings, provider: ProviderName, recipients: Path, console: Console) -> int:
+    """Run it against the simulator of `provider`.
 
-    Everything it starts it stops, whatever happens; what it stored stays in DATA_DIR.
+    Gives the exit code: 0 when the campaign finished and its totals add up. Everything it starts it stops,
+    whatever happens; what it stored stays in DATA_DIR.
     """
     if not recipients.is_file():
         raise CampaignError(
@@ -45,8 +81,8 @@ def run(settings: Settings, recipients: Path, console: Console) -> int:
         logs = (located.data_dir / "demo").resolve()
         logs.mkdir(parents=True, exist_ok=True)
         family = resources.enter_context(stack.children())
-        url = _start_simulator(family, located, logs)
-        environment = stack.environment_for(located, _demo_settings(url), without_ours=True)
+        url = _start_simulator(family, located, provider, logs)
+        environment = stack.environment_for(located, _demo_settings(provider, url), without_ours=True)
         # Their working directory holds no .env: a demonstration must not meet a real account.
         for name, command in (("worker", "worker"), ("beat", "beat")):
             family.start(
@@ -58,7 +94,8 @@ def run(settings: Settings, recipients: Path, console: Console) -> int:
                 restart=False,
             )
         console.print(
-            f"simulator at {url}, celery worker and celery beat are running; submitting {recipients}"
+            f"simulator of {provider} at {url}, celery worker and celery beat are running; "
+            f"submitting {recipients}"
         )
         return run_once(
             load_settings(environment, env_file=None),
@@ -68,16 +105,11 @@ def run(settings: Settings, recipients: Path, console: Console) -> int:
         )
 
 
-def _demo_settings(url: str) -> Mapping[str, str]:
+def _demo_settings(provider: ProviderName, url: str) -> Mapping[str, str]:
     account = f"{PREFIX}ACCOUNTS__{_ACCOUNT.upper()}__"
     return {
-        f"{account}PROVIDER": "lightsms",
-        f"{account}LOGIN": "YourLogin",
-        f"{account}API_KEY": "your_api_key",
-        f"{account}SENDER_ID": "Demo",
-        f"{account}BASE_URL": url,
-        f"{account}CURRENCY": "EUR",
-        f"{account}REQUESTS_PER_SECOND": "20",
+        f"{account}PROVIDER": provider,
+        **{f"{account}{name}": value.format(url=url) for name, value in _ACCOUNTS[provider].items()},
         # A day's work in half a minute: quick questions, and a deadline one can wait for.
         f"{PREFIX}POLL__FIRST_SECONDS": "1",
         f"{PREFIX}POLL__MAX_SECONDS": "4",
@@ -86,12 +118,15 @@ def _demo_settings(url: str) -> Mapping[str, str]:
     }
 
 
-def _start_simulator(family: stack.Children, located: Settings, logs: Path) -> str:
+def _start_simulator(family: stack.Children, located: Settings, provider: ProviderName, logs: Path) -> str:
     log = logs / "simulator.log"
     begin = log.stat().st_size if log.exists() else 0
     process = family.start(
         "simulator",
-        [sys.executable, "-m", "worker.simulator", "--port", "0", "--delivery-seconds", "4"],
+        [
+            *(sys.executable, "-m", "worker.simulator", "--provider", provider),
+            *("--port", "0", "--delivery-seconds", "4"),
+        ],
         stack.environment_for(located, {}, without_ours=True),
         log=log,
         restart=False,
@@ -146,7 +181,7 @@ async def _submit(parts: Parts, recipients: Path) -> TakenIn:
             submission.Submission(
                 account=_ACCOUNT,
                 text=TEXT,
-                sender_id="Demo",
+                sender_id=sender_of(parts.settings, _ACCOUNT, None),
                 name="Spring sale",
                 region="US",
                 currency=parts.settings.account(_ACCOUNT).currency,

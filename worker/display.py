@@ -8,8 +8,10 @@ from rich.table import Table
 from rich.text import Text
 
 from campaigns import aggregation
+from campaigns.domain.provider import Sighting
 from campaigns.domain.states import SETTLED, CampaignState, MessageState
 from campaigns.store.campaign import Overview
+from campaigns.store.message import MessageRow
 
 _COLOURS: dict[MessageState, str] = {
     MessageState.SUPPRESSED: "dim",
@@ -89,6 +91,44 @@ def campaigns(overviews: Sequence[Overview]) -> RenderableType:
             str(delivered),
             aggregation.amount_text(overview.cost),
             overview.created_at.strftime("%Y-%m-%d %H:%M"),
+        )
+    return table
+
+
+def message(row: MessageRow) -> RenderableType:
+    """One message, as we know it."""
+    words = [Text.assemble((row.phone, "bold"), "  ", (row.state.value, _COLOURS[row.state]))]
+    price = "no cost known" if row.cost is None else f"cost {aggregation.amount_text(row.cost)}"
+    money = f"{price} {row.currency or ''}".rstrip() if row.cost is not None else price
+    lines = [
+        f"campaign {row.campaign_id}, row {row.row}, account {row.account}",
+        f"reference {row.reference}",
+        f"provider's id {row.provider_message_id or 'unknown'}, its word {row.provider_state or 'none'}",
+        f"attempt {row.attempt}, {row.segment_count} segment(s), {money}",
+        *([f"reason: {row.reason}"] if row.reason else []),
+        f"changed {row.updated_at:%Y-%m-%d %H:%M:%S} UTC",
+    ]
+    return Group(*words, *(Text(f"  {line}") for line in lines))
+
+
+def sightings(who: str, seen: Sequence[Sighting]) -> RenderableType:
+    """What a provider says of messages, newest first."""
+    if not seen:
+        return Text(f"{who} says: it has no such message")
+    table = Table(box=None, pad_edge=False, title=f"{who} says", title_justify="left", title_style="bold")
+    for column in ("provider's id", "its word", "state", "phone", "reference", "segments", "cost", "changed"):
+        table.add_column(column, no_wrap=True)
+    for each in seen:
+        changed_at = each.changed_at or each.accepted_at
+        table.add_row(
+            each.provider_message_id,
+            each.provider_state,
+            each.evidence.value if each.evidence else "unknown to us",
+            each.phone or "",
+            each.message_ref or "",
+            "" if each.segment_count is None else str(each.segment_count),
+            "" if each.cost is None else aggregation.amount_text(each.cost),
+            f"{changed_at:%Y-%m-%d %H:%M:%S %Z}" if changed_at else "",
         )
     return table
 

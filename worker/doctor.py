@@ -1,9 +1,11 @@
 """`campaigns doctor`: looks at everything a campaign needs, and says in one line each how it is."""
 
+import json
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
 
+import aiohttp
 from redis.exceptions import RedisError
 
 from campaigns import aggregation, holding
@@ -13,16 +15,21 @@ from worker import stack
 from worker.addresses import safe_url
 from worker.bootstrap import Parts
 from worker.runtime import run_once
-from worker.settings import Settings, load_settings
+from worker.settings import PREFIX, Settings, load_settings
+from worker.web.health import SERVICE
+
+_WEB_SECONDS = 10.0
+_MOST_BYTES = 4096
 
 Finding = tuple[str, bool, str]
 """What was looked at, whether it is well, and one sentence."""
 
 
 def examine() -> Iterator[Finding]:
-    """Look at settings, database, schema, Redis, each account and the newest campaigns, in this order.
+    """Look at settings, database, schema, Redis, accounts, the newest campaigns and the web, in this order.
 
-    Sends nothing and changes nothing; asks each account for its balance, which costs nothing.
+    Sends nothing and changes nothing; asks each account's provider something that costs nothing, and
+    whatever answers at PUBLIC_URL whether it is ours.
     """
     try:
         settings = load_settings()
@@ -49,6 +56,7 @@ async def _examine(parts: Parts, settings: Settings) -> list[Finding]:
         findings.append(await _try(f"account {name}", partial(_account, parts, name)))
     if all(ok for _, ok, _ in findings[:2]):
         findings.append(await _try("totals", lambda: _totals(parts)))
+    findings.append(await _try("web", lambda: _web(settings)))
     if not parts.desk.accounts:
         findings.append(
             ("accounts", False, "none is set up: set CAMPAIGNS_ACCOUNTS__MAIN__PROVIDER and its fields")
@@ -82,8 +90,35 @@ async def _account(parts: Parts, name: str) -> str:
                 f"on hold since {hold.since:%Y-%m-%d %H:%M} UTC: {hold.reason}; "
                 f"it resumes by itself when its balance says so, or by: campaigns account {name} resume"
             )
-    money = await parts.desk.accounts[name].provider.balance()
+    money = await parts.desk.accounts[name].provider.probe()
+    if money is None:
+        return "its provider lets it in; what is left on it cannot be asked"
     return f"balance {aggregation.amount_text(money.amount)} {money.currency or ''}".strip()
+
+
+async def _web(settings: Settings) -> str:
+    url = settings.public_url
+    if url is None:
+        return f"not needed: {PREFIX}PUBLIC_URL is not set, so no provider is asked to call"
+    mend = "start `campaigns web` and have requests to that address passed on to it"
+    timeout = aiohttp.ClientTimeout(total=_WEB_SECONDS)
+    try:
+        async with (
+            aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), timeout=timeout) as session,
+            session.get(f"{url}/health", allow_redirects=False) as response,
+        ):
+            status, body = response.status, await response.content.read(_MOST_BYTES)
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        raise CampaignError(f"{url} does not answer ({type(error).__name__}): {mend}") from error
+    try:
+        said = json.loads(body)
+    except ValueError:
+        said = None
+    if not isinstance(said, dict) or said.get("service") != SERVICE:
+        raise CampaignError(f"what answers at {url} is not ours (HTTP {status}): {mend}")
+    if status != 200:
+        raise CampaignError(f"it answers at {url}, but is not well: {said.get('status')}")
+    return f"callbacks come to {url}"
 
 
 async def _totals(parts: Parts) -> str:

@@ -185,6 +185,11 @@ def celery_command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "celery", "-A", "worker.app", *arguments]
 
 
+def web_command(*arguments: str) -> list[str]:
+    """`campaigns web`, run by this very Python."""
+    return [sys.executable, "-m", "worker.cli", "web", *arguments]
+
+
 def environment_for(
     located: Settings, changes: Mapping[str, str], *, without_ours: bool = False
 ) -> dict[str, str]:
@@ -202,8 +207,11 @@ def environment_for(
     }
 
 
-def up(settings: Settings, *, workers: int, say: Callable[[str], None]) -> None:
-    """Run everything until Ctrl-C or SIGTERM. Brings the schema to head first."""
+def up(settings: Settings, *, workers: int, web_place: tuple[str, int], say: Callable[[str], None]) -> None:
+    """Run everything until Ctrl-C or SIGTERM. Brings the schema to head first.
+
+    Takes where the web is to listen (host and port); it runs where PUBLIC_URL says that somebody calls.
+    """
     with ExitStack() as stack:
         stack.enter_context(stopping_on_signals())
         located = stack.enter_context(located_servers(settings))
@@ -216,13 +224,19 @@ def up(settings: Settings, *, workers: int, say: Callable[[str], None]) -> None:
                 f"worker {number}", celery_command("worker", "--hostname", f"w{number}@%h"), environment
             )
         family.start("beat", celery_command("beat"), environment)
-        say(f"running: {workers} worker(s), beat, {_servers_of(settings)}. Ctrl-C stops everything in order.")
+        parts = [f"{workers} worker(s)", "beat"]
+        if settings.public_url is not None:
+            host, port = web_place
+            family.start("web", web_command("--host", host, "--port", str(port)), environment)
+            parts.append(f"web on {host}:{port} for callbacks to {settings.public_url}")
+        say(f"running: {', '.join(parts)}, {_servers_of(settings)}. Ctrl-C stops everything in order.")
         try:
             while True:
                 family.look_after(say)
                 time.sleep(0.5)
         except KeyboardInterrupt:
-            say("stopping: beat, workers, servers …")
+            web = "web, " if settings.public_url is not None else ""
+            say(f"stopping: {web}beat, workers, servers …")
 
 
 def _servers_of(settings: Settings) -> str:

@@ -48,11 +48,11 @@ class CallbackUrls:
 
     def url_of_account(self) -> str:
         """Where every callback of the account may go, for a provider that has one address an account."""
-        return self._url(self.token_of_account())
+        return self.url_of_token(self.token_of_account())
 
     def url_of_message(self, message_ref: str) -> str:
         """Where the callbacks of one message go. Raises ValueError for a reference that is not URL-safe."""
-        return self._url(self.token_of_message(message_ref))
+        return self.url_of_token(self.token_of_message(message_ref))
 
     def token_of_account(self) -> str:
         """The token of the account as a whole."""
@@ -78,7 +78,8 @@ class CallbackUrls:
             return None
         return Resolved(message_ref)
 
-    def _url(self, token: str) -> str:
+    def url_of_token(self, token: str) -> str:
+        """The address that ends with `token`, as its provider was given it."""
         return f"{self.public_url.rstrip('/')}/callbacks/{self.account}/{token}"
 
     def _mac(self, message_ref: str | None) -> str:

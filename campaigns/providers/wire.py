@@ -184,6 +184,7 @@ class Wire:
             headers=headers,
             data=data,
             max_bytes=max_bytes,
+            once=True,
         )
 
     async def ask(
@@ -195,10 +196,22 @@ class Wire:
         headers: Mapping[str, str] | None = None,
         data: bytes | None = None,
         max_bytes: int = MAX_ANSWER_BYTES,
+        once: bool = False,
     ) -> HandOverResult:
-        """Send a question that costs nothing: may reach the provider twice. Otherwise as `hand_over`."""
+        """Send a question that costs nothing: may reach the provider twice, unless `once`.
+
+        Otherwise as `hand_over`.
+        """
         return await self._send(
-            self._free, method, url, timeout_seconds, None, headers=headers, data=data, max_bytes=max_bytes
+            self._free,
+            method,
+            url,
+            timeout_seconds,
+            None,
+            headers=headers,
+            data=data,
+            max_bytes=max_bytes,
+            once=once,
         )
 
     async def _send(  # noqa: PLR0913  the two doors above share it
@@ -212,6 +225,7 @@ class Wire:
         headers: Mapping[str, str] | None,
         data: bytes | None,
         max_bytes: int,
+        once: bool,
     ) -> HandOverResult:
         now = asyncio.get_running_loop().time()
         ends_at = now + timeout_seconds
@@ -230,7 +244,7 @@ class Wire:
                     data=data or None,
                     allow_redirects=False,
                     timeout=aiohttp.ClientTimeout(total=timeout_seconds),
-                    middlewares=() if leave_by is None else (journey.only_once,),
+                    middlewares=(journey.only_once,) if once else (),
                     trace_request_ctx=journey,
                 ) as response,
             ):

@@ -40,6 +40,7 @@ def stack(servers: ServerUrls, redis: object, database_url: str, tmp_path: Path)
             "DATA_DIR": str(tmp_path / "data"),
             "POLL__FIRST_SECONDS": "1",
             "POLL__MAX_SECONDS": "2",
+            "POLL__AFTER_CALLBACK_SECONDS": "5",
             "POLL__GIVE_UP_SECONDS": "40",
             "LOG_FORMAT": "json",
         },

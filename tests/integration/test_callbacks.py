@@ -336,6 +336,21 @@ async def test_nothing_found_is_not_believed_too_soon(database: Database, make_d
     assert (await deal_one(database, desk)).batch_id == batch["id"]
 
 
+async def test_what_is_neither_taken_nor_refused_is_not_sent_for_ever(
+    database: Database, make_desk: MakeDesk
+) -> None:
+    (row,) = rows = phones(1)
+
+    class Hole(Stub):
+        async def look_up(self, doubtful: Any, turn: Turn) -> Sightings:
+            return Sightings(absent=[each.message_ref for each in doubtful])
+
+    stub = Hole("main", settles_doubt_after_seconds=0, outcomes={row["phone"]: [InDoubt("HTTP 400")] * 9})
+    made = await submit(database, rows)
+    await flow(database, make_desk(stub), made.id)
+    assert (await states(database), len(stub.ledger)) == ([D], 5)
+
+
 @pytest.mark.parametrize(
     "vain",
     [Sightings(trouble="HTTP 500"), Sightings(), Sightings(retry_after_seconds=3)],

@@ -11,6 +11,7 @@ simulator can disagree. One file a provider; the rest is shared:
     wire.py       how an answer, or the lack of one, reaches the client
     callbacks.py  what a provider tells by itself
     lightsms.py   LightSMS
+    namirial.py   Namirial
     seven.py      seven.io
     server.py     the application, and how it is started and ended
 

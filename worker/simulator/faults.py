@@ -44,6 +44,7 @@ Endpoint = Literal[
 _CALLBACK: Final = frozenset({"callback"})
 _SEND: Final = frozenset({"send"})
 _STATUS: Final = frozenset({"status"})
+_STATUSES: Final = frozenset({"status", "phone_number", "reference"})
 _NUMBERS: Final = frozenset({"send", "status", "stat_by_month", "balance"})
 
 
@@ -186,7 +187,7 @@ class ClockFault(Fault):
 class UnknownWordFault(Fault):
     """Every status in the answer is this word."""
 
-    concerns = _STATUS
+    concerns = _STATUSES
     kind: Literal["unknown_word"]
     word: str
 
@@ -201,7 +202,7 @@ class ObjectFormFault(Fault):
 class MissingIdsFault(Fault):
     """The first `count` ids are left out of the status answer."""
 
-    concerns = _STATUS
+    concerns = _STATUSES
     kind: Literal["missing_ids"]
     count: _Count = 1
 

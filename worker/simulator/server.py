@@ -24,6 +24,8 @@ from worker.simulator.callbacks import Callbacks
 from worker.simulator.faults import FaultRefused, Faults
 from worker.simulator.ledger import Ledger
 from worker.simulator.lightsms import LightSms
+from worker.simulator.namirial import RETRY_SECONDS as NAMIRIAL_RETRY_SECONDS
+from worker.simulator.namirial import Namirial
 from worker.simulator.options import Options, ProviderName
 from worker.simulator.seven import RETRY_SECONDS as SEVEN_RETRY_SECONDS
 from worker.simulator.seven import Seven
@@ -55,6 +57,7 @@ _PROVIDERS: Final[
     Mapping[ProviderName, tuple[Callable[[Options, Faults, Wire, Callbacks], Provider], Sequence[float]]]
 ] = {
     "lightsms": (LightSms, ()),
+    "namirial": (Namirial, NAMIRIAL_RETRY_SECONDS),
     "seven": (Seven, SEVEN_RETRY_SECONDS),
 }
 

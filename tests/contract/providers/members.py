@@ -11,6 +11,8 @@ from campaigns.providers import lightsms_answers, stub
 from campaigns.providers.lightsms import LightSms
 from campaigns.providers.stub import Stub
 from campaigns.providers.wire import Wire
+from tests.contract.providers.member_loyalty_lt import LoyaltyLtMember
+from tests.contract.providers.member_namirial import NamirialMember
 from tests.contract.providers.member_seven import SevenMember
 from tests.contract.providers.wire_server import Seen, WireServer
 
@@ -119,7 +121,7 @@ class StubMember:
         return Stub("main", timeout_seconds=timeout_seconds, states=states)
 
 
-WIRED: list[WiredMember] = [LightSmsMember(), SevenMember()]
+WIRED: list[WiredMember] = [LightSmsMember(), LoyaltyLtMember(), SevenMember(), NamirialMember()]
 MEMBERS: list[Member] = [*WIRED, StubMember()]
 
 

@@ -1,0 +1,251 @@
+"""What Loyalty.lt says, read: error codes, status words, answers, callbacks. Pure: no wire, no clock.
+
+Their documents disagree (`code` is a number, a text or absent; `errors` an object or a list), so the HTTP
+status is what decides and a code only says more; what cannot be read is in doubt, never a guess. None of
+their sentences is ever repeated: they hold numbers, sender names and whatever was sent. Sources are named as
+in `loyalty_lt.py`.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Final, TypeGuard
+
+from campaigns.domain.provider import Accepted, CallbackRefused, InDoubt, Receipt, Sighting
+from campaigns.domain.states import MessageState
+
+CODES: dict[str, tuple[int, str, str]] = {
+    "1001": (401, "the API key or secret is wrong", "LOY send, overview"),
+    "1004": (401, "the API key or secret is missing", "OAS"),
+    "401": (401, "the API key or secret is missing or wrong", "LOY error-handling"),
+    "1002": (402, "not enough money", "LOY overview"),
+    "403": (403, "the key or its plan may not do that", "LOY error-handling"),
+    "1003": (429, "too many messages a minute", "LOY send, overview"),
+    "429": (429, "too many requests", "LOY error-handling"),
+    "2001": (422, "sender name not approved", "LOY send, overview"),
+    "2002": (422, "invalid phone number", "LOY overview"),
+    "VALIDATION_ERROR": (422, "found invalid", "LOY send"),
+    "422": (422, "found invalid", "OAS, LOY error-handling"),
+    "400": (400, "found unacceptable", "LOY error-handling"),
+}
+"""Every documented code: the HTTP status it comes with, what it says in our words, and where that is said."""
+
+STATUSES: dict[str, tuple[MessageState, str]] = {
+    "queued": (MessageState.ACCEPTED, "SEED Status Values: accepted and waiting to be sent; LOY send"),
+    "sent": (MessageState.SENT, "SEED Status Values"),
+    "delivered": (MessageState.DELIVERED, "SEED Status Values: stop polling"),
+    "failed": (MessageState.FAILED, "SEED Status Values: stop polling"),
+    "expired": (MessageState.EXPIRED, "SEED Status Values: stop polling"),
+}
+"""Every word of the status page: our state, and where it is said. Any other is kept and changes nothing."""
+
+CALLBACK_STATUSES: dict[str, tuple[MessageState, bool, str]] = {
+    "SENT": (MessageState.SENT, False, "LOY webhooks: right after it was handed to the operator"),
+    "DELIVERED": (MessageState.DELIVERED, False, "LOY webhooks"),
+    "FAILED": (MessageState.FAILED, False, "LOY webhooks: the operator rejects it"),
+    "UNDELIVERABLE": (MessageState.UNDELIVERED, True, "LOY webhooks: number invalid, expired, or rejected"),
+}
+"""Every word of a callback: our state, whether the status page knows more exactly, and where it is said."""
+
+_BY_HTTP_STATUS: Final = {
+    400: "found unacceptable",
+    401: "the API key or secret is missing or wrong",
+    402: "not enough money",
+    403: "the key or its plan may not do that",
+    422: "found invalid",
+}
+_FIELDS: Final = frozenset({"source", "destination", "message", "receipt", "receiptURL"})  # what we send
+_OF_CALLBACK: Final = frozenset({"receipt", "receiptURL"})
+
+_LONGEST_ID = 128
+_LONGEST_WORD = 64
+_UNDOCUMENTED_CODE = re.compile(r"[A-Z][A-Z_]{0,63}|[0-9]{1,5}")  # no place for a number, a key or a text
+_AMOUNT = re.compile(r"[0-9]{1,12}(\.[0-9]{1,18})?")
+_COUNT = re.compile(r"[0-9]{1,4}")
+_PHONE = re.compile(r"\+?([1-9][0-9]{6,14})")
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An answer with an error status: nothing was taken."""
+
+    code: str  # theirs where it can be read, else `http_` and the status
+    reason: str
+    is_said_by_them: bool  # JSON with `success: false`, not a page of some machine on the way
+    is_of_callback: bool  # complains of the callback address and of nothing else
+
+
+def read_sent(body: bytes) -> Accepted | InDoubt:
+    """Read the body of a send answered with HTTP 200. Pure, never raises."""
+    document = load(body)
+    if not isinstance(document, dict):
+        return InDoubt("the answer cannot be read")
+    if document.get("success") is False:
+        return InDoubt("the answer says both yes and no")
+    data = document.get("data")
+    named = _field(data, "message_id")
+    if is_message_id(named):
+        return Accepted(named, _amount(_field(_field(data, "cost"), "amount")), _count(_field(data, "parts")))
+    return InDoubt("the answer says taken and gives no id that can be used")
+
+
+def read_refusal(status: int, body: bytes) -> Refusal:
+    """Read an answer with an error status. Pure, never raises."""
+    document = load(body)
+    code = _code(_field(document, "code")) or f"http_{status}"
+    documented = CODES.get(code)
+    words = _BY_HTTP_STATUS.get(status, "refused")
+    # A code that belongs to another status contradicts this one: the status stands.
+    if documented is not None and documented[0] == status:
+        words = documented[1]
+    blamed = set(_blamed(_field(document, "errors")))
+    known = sorted(blamed & _FIELDS)
+    return Refusal(
+        code,
+        f"{words}: {', '.join(known)}" if known else words,
+        is_said_by_them=_field(document, "success") is False,
+        is_of_callback=bool(blamed) and blamed <= _OF_CALLBACK,
+    )
+
+
+def read_status(body: bytes, asked: str) -> Sighting | None:
+    """Read the body of a status answered with HTTP 200: what it says of `asked`. Pure, never raises.
+
+    None where it cannot be read, or speaks of another message. Fields other than the word may be absent.
+    """
+    document = load(body)
+    data, word = _field(document, "data"), _field(_field(document, "data"), "status")
+    if not isinstance(word, str) or not _shown(word).strip() or _field(document, "success") is False:
+        return None
+    if _field(data, "message_id") not in (None, asked):
+        return None
+    known = STATUSES.get(word.strip().lower())
+    moments = [_moment(_field(data, name)) for name in ("sent_at", "delivered_at", "failed_at")]
+    return Sighting(
+        asked,
+        known[0] if known else None,
+        _shown(word),
+        phone=_phone(_field(data, "destination")),
+        cost=_amount(_field(_field(data, "cost"), "amount")),
+        changed_at=max((moment for moment in moments if moment), default=None),
+    )
+
+
+def read_callback_body(body: bytes) -> Receipt:
+    """Read what a callback tells. Pure. Raises CallbackRefused, 400.
+
+    The `id` in it is a UUID of their own and not the id a send is answered with (LOY webhooks): a message is
+    named by `message_id` or by `externalId` where they stand, else by the token in the callback's address.
+    """
+    document = load(body)
+    word = _field(document, "status")
+    if not isinstance(word, str) or not _shown(word).strip():
+        raise CallbackRefused(400, "a callback of Loyalty.lt is a JSON object with a status")
+    known = CALLBACK_STATUSES.get(word.strip().upper())
+    named, ours = _field(document, "message_id"), _field(document, "externalId")
+    return Receipt(
+        named if is_message_id(named) else None,
+        known[0] if known else None,
+        _shown(word),
+        message_ref=ours if is_message_id(ours) else None,
+        is_coarse=known[1] if known else False,
+    )
+
+
+def says_unknown(body: bytes) -> bool:
+    """Whether the body of a 404 is theirs: it says that there is no such message, and not no such page."""
+    return _field(load(body), "success") is False
+
+
+def load(body: bytes) -> object:
+    """Their JSON with every fraction a Decimal; None where it is none."""
+    try:
+        return json.loads(
+            body.decode("utf-8-sig"),
+            parse_float=Decimal,
+            parse_constant=_no_number,
+            object_pairs_hook=_object,
+        )
+    except (ValueError, RecursionError, ArithmeticError):  # a Decimal may be too large for the machine
+        return None
+
+
+def is_message_id(value: object) -> TypeGuard[str]:
+    """Whether a value can be an id: text one can see, store and put into a path, as it is."""
+    return (
+        isinstance(value, str)
+        and 0 < len(value) <= _LONGEST_ID
+        and value.isprintable()
+        and not value.isspace()
+        and value not in (".", "..")  # would name another page
+    )
+
+
+def _no_number(_word: str) -> object:
+    raise ValueError("NaN and Infinity are not JSON")
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        raise ValueError("a key stands twice: which of the two is meant nobody can say")
+    return made
+
+
+def _field(holder: object, name: str) -> object:
+    return holder.get(name) if isinstance(holder, dict) else None
+
+
+def _code(value: object) -> str | None:
+    """A code as text: a number or a word, None where it is neither or could be something else."""
+    word = str(value) if isinstance(value, int) else value
+    return word if isinstance(word, str) and _UNDOCUMENTED_CODE.fullmatch(word) else None
+
+
+def _blamed(errors: object) -> Iterator[str]:
+    """The fields an answer complains of: an object by field (LOY send), or a list (LOY error-handling)."""
+    if isinstance(errors, dict):
+        yield from errors
+    elif isinstance(errors, list):
+        for error in errors:
+            # What names no field may be of any.
+            name = _field(error, "field")
+            yield name if isinstance(name, str) else ""
+
+
+def _amount(value: object) -> Decimal | None:
+    """Money, from a number or a text; None where it is neither, or no price."""
+    text = str(value) if isinstance(value, int | str) else ""
+    if isinstance(value, Decimal) and -18 <= value.adjusted() < 12:  # else it may not even fit into memory
+        text = f"{value:f}"
+    return Decimal(text) if _AMOUNT.fullmatch(text) else None
+
+
+def _count(value: object) -> int | None:
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        return None
+    if isinstance(value, str):
+        value = int(value) if _COUNT.fullmatch(value) else 0
+    return value if 0 < value < 10_000 else None
+
+
+def _phone(value: object) -> str | None:
+    """E.164 with +; they may leave the + out."""
+    digits = _PHONE.fullmatch(value) if isinstance(value, str) else None
+    return f"+{digits[1]}" if digits else None
+
+
+def _moment(value: object) -> datetime | None:
+    """A moment of theirs; without a zone it is UTC, as all of their examples are."""
+    try:
+        moment = datetime.fromisoformat(value if isinstance(value, str) else "")
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _shown(word: str) -> str:
+    return "".join(character for character in word if character.isprintable())[:_LONGEST_WORD]

@@ -1,0 +1,341 @@
+"""Namirial SMS Gateway: one message to a request, and a second host that can be asked what became of it.
+
+What shapes this file:
+
+* Two hosts with two keys: one sends (HTTP Basic), one tells statuses (`X-Api-Key`).
+* A refusal is HTTP 500 with a code inside; an HTTP 500 without one says nothing, and is in doubt.
+* Our reference goes out as `reference.key`, and the status host finds messages by it: doubt is settled by
+  asking. A message it does not have is an empty list; an HTTP 404 there is a wrong address, never absence.
+* `reference.service` must be one of a list that is not published. A wrong one (code 59) is a setting at
+  fault, not a message: it holds the account, and nothing is spent. Their health page, all that `probe` can
+  ask for nothing, checks no credentials and no service. A probe that believed it would lift the hold for
+  one more refusal, again and again. So `probe` refuses for a while by itself after such a refusal, five
+  minutes at first, twice as long each time, at most an hour; then one request may try. Settings that were
+  mended begin with a new process, which remembers nothing; an operator's word lifts the hold at once.
+* No sender name can be given (`sender_id` is ignored), no cost is told, no balance, no statistics.
+* More than two messages of one text to one number within an hour are dropped by them and still answered
+  with HTTP 200 (FLOODING): such a message ends as `unknown`.
+
+Sources, as named in the tables: STATUS "Message status" (the seed) · of docs.namirial.app/products/sms:
+SEND api-references/services-send, CODES integration-guide/error-codes, REFERENCE
+integration-guide/attribute-reference, FLOODING sms-gateway/smsgw-anti-flooding, CALLBACK wb/wb-how and
+wb/wb-configuration, OPENAPI openapi (27.1.0.4) and openapi-api-status (1.0.0).
+"""
+
+import json
+import time
+from base64 import b64encode
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from campaigns.domain.errors import ProviderRefused
+from campaigns.domain.provider import (
+    Accepted,
+    AccountTrouble,
+    Answers,
+    Callback,
+    CallbackRefused,
+    DayStatistics,
+    Doubtful,
+    InDoubt,
+    Money,
+    NotSent,
+    OutboundMessage,
+    Outcome,
+    Question,
+    Receipt,
+    Rejected,
+    Sighting,
+    Sightings,
+    Throttled,
+    Turn,
+)
+from campaigns.providers.namirial_answers import (
+    CODES,
+    MESSAGE_ID,
+    Means,
+    field_of,
+    load,
+    read_receipt,
+    read_refusal,
+    read_taken,
+)
+from campaigns.providers.namirial_statuses import StatusHost, expect_answer, expect_success
+from campaigns.providers.wire import Answered, NeverLeft, Unseen, Wire, retry_after_seconds
+
+_LONGEST_TEXT = 1600  # characters (OPENAPI)
+_FLOODED_SECONDS = 60.0  # the window is an hour and slides (FLOODING): sooner is of no use
+_REFUSED_FIRST_SECONDS = 300.0
+_REFUSED_LONGEST_SECONDS = 3600.0
+
+
+@dataclass(slots=True)
+class _Refusal:
+    """The account was refused at hand-over, and no message was taken since."""
+
+    reason: str
+    pause_seconds: float
+    until: float  # by our monotonic clock; `probe` says no until then
+
+
+class Namirial:
+    """One account at Namirial. Keeps `campaigns.domain.provider.Provider`.
+
+    Takes `send_url`, everything before `/api/Services/send`, with `username` and `password`; `status_url`,
+    everything before `/api/messagestatus/`, with `api_key`; `reference_service`, one of the names Namirial
+    allows this account, and `reference_action`, free text, both put on every message; `timeout_seconds`,
+    for one request as a whole; `concurrency`, requests in flight at once; `settles_doubt_after_seconds`: how
+    soon after a hand-over a message can be found by its reference is not documented, a minute is a guess on
+    the safe side; `clock` and `monotonic`, for tests.
+    Promises: made inside the loop of its `wire`; any number of tasks may use it at once. Remembers that the
+    account was refused, nothing of any message. Raises ValueError for a user name with a colon (RFC 7617, 2).
+    """
+
+    def __init__(  # noqa: PLR0913  an account is configured once, all by name
+        self,
+        *,
+        name: str,
+        username: str,
+        password: str,
+        api_key: str,
+        wire: Wire,
+        reference_service: str,
+        reference_action: str | None = None,
+        send_url: str = "https://sms.namirialtsp.com",
+        status_url: str = "https://sms-apistatus.namirialtsp.com",
+        timeout_seconds: float = 20.0,
+        concurrency: int = 4,
+        settles_doubt_after_seconds: float = 60.0,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if ":" in username:
+            raise ValueError("a user name with a colon cannot be sent by HTTP Basic")
+        if concurrency < 1:
+            raise ValueError("concurrency must be at least 1")
+        self._name = name
+        self._wire = wire
+        self._services = send_url.rstrip("/") + "/api/Services/"
+        basic = "Basic " + b64encode(f"{username}:{password}".encode()).decode()
+        self._sending_headers = {"Accept": "application/json", "Authorization": basic}
+        self._reference = {"service": reference_service}
+        if reference_action:
+            self._reference["action"] = reference_action
+        self._timeout_seconds = timeout_seconds
+        self._concurrency = concurrency
+        self._settles_doubt_after_seconds = settles_doubt_after_seconds
+        self._wall = clock
+        self._monotonic = monotonic
+        self._refusal: _Refusal | None = None
+        self._statuses = StatusHost(
+            wire, status_url, api_key, timeout_seconds=timeout_seconds, concurrency=concurrency, clock=clock
+        )
+
+    def __repr__(self) -> str:
+        return f"Namirial(name={self._name!r})"
+
+    @property
+    def name(self) -> str:
+        """The account's name in our settings."""
+        return self._name
+
+    @property
+    def timeout_seconds(self) -> float:
+        """The longest one request may take."""
+        return self._timeout_seconds
+
+    @property
+    def concurrency(self) -> int:
+        """As it was made: each request takes one message."""
+        return self._concurrency
+
+    @property
+    def settles_doubt_after_seconds(self) -> float:
+        """As it was made, and never less than one request may take: what they work on cannot be found yet."""
+        return max(self._settles_doubt_after_seconds, self._timeout_seconds)
+
+    def requests(self, messages: Sequence[OutboundMessage], sender_id: str) -> list[list[OutboundMessage]]:
+        """One message to a request. `sender_id` cannot be said to Namirial."""
+        return [[message] for message in messages]
+
+    async def prepare(self) -> None:
+        """Nothing needs to be done before a hand-over."""
+
+    async def hand_over(
+        self, request: Sequence[OutboundMessage], sender_id: str, leave_by: float
+    ) -> list[Outcome]:
+        """Hand one message over: a POST to /api/Services/send. `sender_id` is ignored."""
+        if len(request) != 1:
+            return [NotSent("a request holds one message")] * len(request)
+        body = self._body(request[0])
+        if isinstance(body, Rejected):
+            return [body]
+        result = await self._wire.hand_over(
+            "POST",
+            self._services + "send",
+            timeout_seconds=self._timeout_seconds,
+            leave_by=leave_by,
+            headers={**self._sending_headers, "Content-Type": "application/json"},
+            data=body,
+        )
+        match result:
+            case NeverLeft(why):
+                return [NotSent(why)]
+            case Unseen(why):
+                return [InDoubt(why)]
+            case Answered():
+                outcome = self._outcome(result)
+                self._remember(outcome)
+                return [outcome]
+
+    def _body(self, message: OutboundMessage) -> bytes | Rejected:
+        if len(message.text) > _LONGEST_TEXT:
+            return Rejected("text_too_long", f"the text is longer than {_LONGEST_TEXT} characters")
+        document: dict[str, object] = {
+            "destination": message.phone,
+            "text": message.text,
+            "reference": {**self._reference, "key": message.message_ref},
+            "detailed": True,  # without it the answer may hold no id
+        }
+        if message.callback_url is not None:
+            document["webhook"] = {"url": message.callback_url, "authentication": {"type": "NONE"}}
+        try:
+            return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+        except UnicodeEncodeError:
+            return Rejected("not_unicode", "the text cannot be written as UTF-8")
+
+    def _outcome(self, answer: Answered) -> Outcome:
+        said = f"HTTP {answer.status}"
+        match answer.status:
+            case status if 200 <= status < 300:
+                return read_taken(answer.body)
+            case 429 | 503:  # RFC 6585, 4 and RFC 9110, 15.6.4: not handled now, come back
+                return Throttled(retry_after_seconds(answer, self._wall()), said)
+            case 401 | 403:
+                return AccountTrouble(f"http_{answer.status}", "user name or password is refused")
+            case 404 | 405 | 410:
+                return AccountTrouble(f"http_{answer.status}", "nothing takes messages at this address")
+            case status if (
+                400 <= status <= 500
+            ):  # documented with 500; the code's words are as clear with 400
+                return self._outcome_of_code(read_refusal(answer.body), answer)
+            case _:  # 3xx, 5xx: somebody may have taken it
+                return InDoubt(said)
+
+    def _outcome_of_code(self, code: str | None, answer: Answered) -> Outcome:
+        if code is None or code not in CODES:
+            named = "without a code" if code is None else f"with the code {code}, which nobody documents"
+            return InDoubt(f"HTTP {answer.status} {named}")
+        means, reason, _ = CODES[code]
+        match means:
+            case Means.REJECTED:
+                return Rejected(code, reason)
+            case Means.ACCOUNT:
+                return AccountTrouble(code, reason)
+            case Means.FLOODED:
+                said = retry_after_seconds(answer, self._wall())
+                return Throttled(max(_FLOODED_SECONDS, said or 0.0), reason)
+            case Means.DOUBT:
+                return InDoubt(f"{reason} (code {code})")
+
+    def _remember(self, outcome: Outcome) -> None:
+        """Keep in mind that the account is refused, for `probe`; forget it with the first message taken."""
+        now = self._monotonic()
+        if isinstance(outcome, Accepted):
+            self._refusal = None
+        elif isinstance(outcome, AccountTrouble):
+            pause = _REFUSED_FIRST_SECONDS
+            if self._refusal is not None:
+                if now < self._refusal.until:
+                    return  # several were in flight, or an operator insisted: one refusal
+                pause = min(2 * self._refusal.pause_seconds, _REFUSED_LONGEST_SECONDS)
+            self._refusal = _Refusal(f"{outcome.reason} ({outcome.code})", pause, now + pause)
+
+    async def ask(self, provider_message_ids: Sequence[str], turn: Turn) -> Answers:
+        """Ask for each id, up to `concurrency` at once, each after its turn; an HTTP 404 is an id not known.
+
+        Ends early where asking on is of no use, and gives what was learned.
+        """
+        ids = [each for each in dict.fromkeys(provider_message_ids) if MESSAGE_ID.fullmatch(each)]
+        asked = await self._statuses.ask_each(ids, turn, self._statuses.by_id)
+        receipts = [
+            Receipt(each, found.evidence, found.provider_state, found.message_ref)
+            for each in ids
+            if (found := asked.learned.get(each)) is not None
+        ]
+        return Answers(receipts, asked.trouble, asked.retry_after_seconds)
+
+    async def look_up(self, doubtful: Sequence[Doubtful], turn: Turn) -> Sightings:
+        """Ask for each reference, up to `concurrency` at once, each after its turn.
+
+        Seen is a message with exactly our reference; absent is an empty list and nothing else.
+        """
+        refs = list(dict.fromkeys(each.message_ref for each in doubtful))
+        asked = await self._statuses.ask_each(refs, turn, self._statuses.by_reference)
+        found = [(ref, asked.learned[ref]) for ref in refs if ref in asked.learned]
+        return Sightings(
+            [sighting for _, sighting in found if sighting is not None],
+            [ref for ref, sighting in found if sighting is None],
+            asked.trouble,
+            asked.retry_after_seconds,
+        )
+
+    async def find(self, question: Question, turn: Turn) -> list[Sighting]:
+        """Ask by id, number or reference; newest first. Raises ProviderRefused, NotOurTurn.
+
+        Without a count a list is what Namirial gives by itself: 50.
+        """
+        if question.count is not None and question.count < 1:
+            raise ProviderRefused("At least one message must be asked for.")
+        if question.by != "id":
+            return await self._statuses.search(question, turn)
+        await turn()
+        found = await self._statuses.by_id(question.value)
+        return [] if found is None else [found]
+
+    def read_callback(self, callback: Callback) -> list[Receipt]:
+        """The receipt in a status update (CALLBACK); nothing signs it, so its address must be secret."""
+        if callback.method != "POST":
+            raise CallbackRefused(405, "Namirial calls back by POST")
+        document = load(callback.body)
+        kind = field_of(document, "type")
+        if not isinstance(kind, str):
+            raise CallbackRefused(400, "the callback is not one of Namirial's")
+        if kind != "STATUS_UPDATE":
+            return []
+        receipt = read_receipt(field_of(document, "message"))
+        if receipt is None:
+            raise CallbackRefused(400, "the callback's message cannot be read")
+        return [receipt] if receipt.provider_message_id or receipt.message_ref else []
+
+    async def probe(self) -> None:
+        """Ask for their health (OPENAPI), which says nothing of credentials and service: see above.
+
+        Raises ProviderRefused, also without asking, for a while after the account was refused.
+        """
+        refusal = self._refusal
+        if refusal is not None and self._monotonic() < refusal.until:
+            raise ProviderRefused(
+                f"Namirial refused the account: {refusal.reason}. Mend the settings and start again,"
+                " or resume the account."
+            )
+        answer = expect_answer(
+            await self._wire.ask(
+                self._services + "checkServiceStatus",
+                method="POST",
+                timeout_seconds=self._timeout_seconds,
+                headers=self._sending_headers,
+            )
+        )
+        if answer.status in (401, 403):
+            raise ProviderRefused(f"Namirial refused user name or password (HTTP {answer.status})")
+        if field_of(load(expect_success(answer, self._wall()).body), "globalStatus") is not True:
+            raise ProviderRefused("Namirial says that it is not well")
+
+    async def balance(self) -> Money:
+        """Not told. Raises ProviderRefused."""
+        raise ProviderRefused("Namirial does not tell a balance.")
+
+    async def statistics(self, month: str) -> list[DayStatistics]:
+        """Not told. Raises ProviderRefused."""
+        raise ProviderRefused("Namirial does not tell statistics.")

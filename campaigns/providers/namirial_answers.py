@@ -1,0 +1,192 @@
+"""What Namirial's SMS Gateway says, read: its error codes, its status words, its answers. Pure: no wire.
+
+What cannot be read is in doubt, never a guess. Sources are named as in `namirial.py`.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from enum import Enum
+
+from campaigns.domain.provider import Accepted, Failed, InDoubt, Receipt, Sighting
+from campaigns.domain.states import MessageState
+
+
+class Means(Enum):
+    """What an error code of the sending host means for the message."""
+
+    REJECTED = "rejected"  # this message, for good
+    FLOODED = "flooded"  # nothing taken: this number had too much of late
+    ACCOUNT = "account"  # nothing taken: credentials or configuration
+    DOUBT = "doubt"  # the words do not say that nothing was taken
+
+
+CODES: dict[str, tuple[Means, str, str]] = {
+    "8": (Means.REJECTED, "wrong number", "CODES, SEND"),
+    "56": (Means.REJECTED, "invalid number", "CODES, SEND"),
+    "59": (Means.ACCOUNT, "the reference service is none of those Namirial allows", "CODES, SEND, REFERENCE"),
+    "60": (Means.FLOODED, "blocked by anti-flooding", "CODES, SEND, FLOODING"),
+    "61": (Means.REJECTED, "the number is on a watchlist", "CODES, SEND"),
+    "63": (Means.ACCOUNT, "user name or password is wrong", "CODES"),
+    # Another company's trouble on the far side of Namirial: how far the message came it does not say.
+    "64": (Means.DOUBT, "the provider behind Namirial is unavailable", "CODES; meaning inferred"),
+    "66": (Means.REJECTED, "the text is empty", "CODES"),
+    "74": (Means.REJECTED, "a text with a URL is not allowed", "CODES"),
+}
+"""Every documented code: what it means, in words, and where it is said."""
+
+STATUSES: dict[str, tuple[MessageState, str]] = {
+    "PROVIDER_ACCEPTANCE": (MessageState.ACCEPTED, "STATUS: accepted by the provider, the first of all"),
+    "SENT": (MessageState.SENT, "STATUS"),
+    "DELIVERED": (MessageState.DELIVERED, "STATUS: to the handset"),
+    "REJECTED": (MessageState.REJECTED, "STATUS: by the provider, not sent"),
+    "UNDELIVERED": (MessageState.UNDELIVERED, "STATUS: failed to deliver"),
+    "READ": (MessageState.READ, "STATUS: by the recipient, RCS only"),
+}
+"""Every status word: our state, and where it is said. Any other word is kept and changes nothing."""
+
+MESSAGE_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,127}")
+"""A UUID today (STATUS); what may be put into a path and stored, should that change."""
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_CODE = re.compile(r"[0-9]{1,4}")
+_SAID = re.compile(r"\s*([0-9]{1,4})\s*:")  # "0: Accepted for delivery" (SEND)
+_COUNT = re.compile(r"[1-9][0-9]{0,2}")
+_LONGEST_NAME = 128
+_LONGEST_WORD = 64
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
+
+def load(body: bytes) -> object:
+    """Their JSON, None where it is none. Numbers stay text, so that nothing is lost on the way."""
+    try:
+        return json.loads(
+            body.decode("utf-8-sig"),
+            parse_int=str,
+            parse_float=str,
+            parse_constant=str,
+            object_pairs_hook=_object,
+        )
+    except (ValueError, RecursionError):
+        return None
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        raise ValueError("a key stands twice: which of the two is meant nobody can say")
+    return made
+
+
+def field_of(holder: object, name: str) -> object:
+    """What stands under `name`, None where `holder` is no object or has none."""
+    return holder.get(name) if isinstance(holder, dict) else None
+
+
+def read_taken(body: bytes) -> Accepted | Failed | InDoubt:
+    """Read the body of a send that was answered with HTTP 200. Pure, never raises.
+
+    Taken is an id beside a message that begins with "0:" (SEND), or a UUID without any message. A number
+    other than 0 and no id is a refusal in a form nobody documents (inferred): final, never sent again.
+    """
+    document = load(body)
+    said, named = field_of(document, "message"), field_of(document, "id")
+    told = _SAID.match(said) if isinstance(said, str) else None
+    code = told[1] if told else None
+    if named is None or named == "":
+        if code == "0":
+            return InDoubt("the answer says taken and gives no id")
+        if code is not None and int(code) > 0:
+            return Failed(code, CODES[code][1] if code in CODES else "a code their documents do not hold")
+        return InDoubt("the answer cannot be read")
+    if not isinstance(named, str) or not MESSAGE_ID.fullmatch(named):
+        return InDoubt("the answer's id cannot be read")
+    if code == "0" or (said is None and _UUID.fullmatch(named)):
+        return Accepted(named)
+    return InDoubt("the answer gives an id and does not say taken")
+
+
+def read_refusal(body: bytes) -> str | None:
+    """The error code in a refusal, None where there is none to be read. Pure, never raises.
+
+    An answer that holds an id as well contradicts itself: then nobody can say that it was not taken.
+    """
+    document = load(body)
+    code = field_of(document, "code")
+    if field_of(document, "id") or not isinstance(code, str) or not _CODE.fullmatch(code):
+        return None
+    return code
+
+
+def read_receipt(said: object) -> Receipt | None:
+    """Read one message object of a status answer or a callback; None where it has no status. Pure.
+
+    A name that cannot be stored (no text, too long, control characters) is None in the receipt.
+    """
+    told = field_of(said, "status")
+    word = _shown(told) if isinstance(told, str) else ""
+    if not word.strip():
+        return None
+    known = STATUSES.get(word.strip().upper())
+    named, key = field_of(said, "id"), field_of(field_of(said, "reference"), "key")
+    return Receipt(
+        named if isinstance(named, str) and MESSAGE_ID.fullmatch(named) else None,
+        known[0] if known else None,
+        word,
+        key if isinstance(key, str) and 0 < len(key) <= _LONGEST_NAME and key.isprintable() else None,
+    )
+
+
+def read_sighting(said: object, phone: str | None = None) -> Sighting | None:
+    """Read one message object as a sighting; None where id or status is missing. Pure.
+
+    Takes the phone that was asked for, since theirs is not in the object.
+    """
+    receipt = read_receipt(said)
+    if receipt is None or receipt.provider_message_id is None:
+        return None
+    segments = field_of(field_of(said, "sms"), "segments")  # RCS may have none
+    return Sighting(
+        receipt.provider_message_id,
+        receipt.evidence,
+        receipt.provider_state,
+        message_ref=receipt.message_ref,
+        phone=phone,
+        segment_count=int(segments) if isinstance(segments, str) and _COUNT.fullmatch(segments) else None,
+        accepted_at=moment(field_of(said, "providerAcceptanceAt")),
+        changed_at=moment(field_of(said, "statusChangedAt")),
+    )
+
+
+def read_list(body: bytes, phone: str | None = None) -> list[Sighting] | None:
+    """Read `{"messages":[{"message":{...}}]}`; None where any part is not as documented. Pure.
+
+    Whole or not at all: a list that leaves out what it cannot read would say absent of what is there.
+    """
+    messages = field_of(load(body), "messages")
+    if not isinstance(messages, list):
+        return None
+    sightings = [read_sighting(field_of(entry, "message"), phone) for entry in messages]
+    whole = [sighting for sighting in sightings if sighting is not None]
+    return whole if len(whole) == len(sightings) else None
+
+
+def newest_first(sightings: Sequence[Sighting]) -> list[Sighting]:
+    """In order of the last change; their own order is not documented. What has no date comes last."""
+    return sorted(sightings, key=lambda each: each.changed_at or each.accepted_at or _LONG_AGO, reverse=True)
+
+
+def moment(value: object) -> datetime | None:
+    """A date of theirs (ISO 8601, a fraction or none, UTC where no zone is said); None if it is none."""
+    if not isinstance(value, str):
+        return None
+    try:
+        said = datetime.fromisoformat(value)
+        return said.replace(tzinfo=UTC) if said.tzinfo is None else said.astimezone(UTC)
+    except (ValueError, OverflowError):  # the second: a zone that leads before the year 1
+        return None
+
+
+def _shown(word: str) -> str:
+    return "".join(character for character in word if character.isprintable())[:_LONGEST_WORD]

@@ -1,0 +1,89 @@
+"""Single messages, by what a person has in hand: the provider's id, a number, our reference."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID
+
+import asyncpg
+
+from campaigns.domain.message_ref import Place, message_ref
+from campaigns.domain.states import MessageState
+from campaigns.store.session import Database
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRow:
+    """One message as we know it at one moment."""
+
+    campaign_id: UUID
+    row: int
+    phone: str = field(repr=False)
+    account: str
+    state: MessageState
+    provider_message_id: str | None
+    provider_state: str | None
+    attempt: int
+    cost: Decimal | None
+    currency: str | None
+    segment_count: int
+    reason: str | None
+    updated_at: datetime
+    reference: str  # ours, which the provider may know it by
+
+
+# Each by an index: message_provider_message_id, message_phone, batch_number and the primary key.
+_SELECT = """
+    SELECT b.campaign_id, b.number, m.position, m.row, m.phone, c.account, m.state::text AS state,
+           m.provider_message_id, m.provider_state, m.attempt, m.cost, c.currency, m.segment_count, m.reason,
+           m.updated_at
+    FROM message m JOIN batch b ON b.id = m.batch_id JOIN campaign c ON c.id = b.campaign_id
+    WHERE {condition} AND ($1::text IS NULL OR c.account = $1)
+    ORDER BY m.updated_at DESC, m.batch_id DESC, m.position LIMIT $2
+"""
+_BY_PROVIDER_MESSAGE_ID = _SELECT.format(condition="m.provider_message_id = $3")
+_BY_PHONE = _SELECT.format(condition="m.phone = $3")
+_BY_PLACE = _SELECT.format(condition="b.campaign_id = $3 AND b.number = $4 AND m.position = $5")
+
+
+async def by_provider_message_id(
+    database: Database, provider_message_id: str, *, account: str | None, limit: int
+) -> list[MessageRow]:
+    """The messages the provider (or one of several) calls so, newest first."""
+    return await _fetch(database, _BY_PROVIDER_MESSAGE_ID, account, limit, provider_message_id)
+
+
+async def by_phone(database: Database, phone: str, *, account: str | None, limit: int) -> list[MessageRow]:
+    """The messages to a number (E.164), newest first."""
+    return await _fetch(database, _BY_PHONE, account, limit, phone)
+
+
+async def by_place(database: Database, place: Place, *, account: str | None) -> list[MessageRow]:
+    """The one message that stands there, or none."""
+    return await _fetch(database, _BY_PLACE, account, 1, place.campaign_id, place.number, place.position)
+
+
+async def _fetch(
+    database: Database, sql: str, account: str | None, limit: int, *wanted: object
+) -> list[MessageRow]:
+    async with database.connection() as connection:
+        return [_row(record) for record in await connection.fetch(sql, account, limit, *wanted)]
+
+
+def _row(record: asyncpg.Record) -> MessageRow:
+    return MessageRow(
+        campaign_id=record["campaign_id"],
+        row=record["row"],
+        phone=record["phone"],
+        account=record["account"],
+        state=MessageState(record["state"]),
+        provider_message_id=record["provider_message_id"],
+        provider_state=record["provider_state"],
+        attempt=record["attempt"],
+        cost=record["cost"],
+        currency=record["currency"],
+        segment_count=record["segment_count"],
+        reason=record["reason"],
+        updated_at=record["updated_at"],
+        reference=message_ref(record["campaign_id"], record["number"], record["position"]),
+    )

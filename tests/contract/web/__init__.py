@@ -1,0 +1,1 @@
+"""What the outside speaks to, over real HTTP."""

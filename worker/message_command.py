@@ -1,0 +1,138 @@
+"""`campaigns message`: what we know of a single message, and what its provider says now."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+from campaigns import aggregation
+from campaigns.domain.errors import CampaignError
+from campaigns.domain.provider import NotOurTurn, Question, Sighting
+from campaigns.store.message import MessageRow
+from worker import display
+from worker.bootstrap import Parts
+from worker.settings import load_settings
+from worker.terminal import AsJson, Region, do, out, print_json
+
+_PATIENCE_SECONDS = 10.0  # for our turn: campaigns of the account may be using its pace up
+
+
+def message(  # noqa: PLR0913, PLR0917  one option each
+    provider_message_id: Annotated[str | None, typer.Option("--id", help="The provider's id of it.")] = None,
+    phone: Annotated[str | None, typer.Option(help="The number it went to.")] = None,
+    reference: Annotated[str | None, typer.Option(help="Our reference of it.")] = None,
+    region: Region = None,
+    account: Annotated[str | None, typer.Option(help="The account it went through.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many, newest first.")] = 100,
+    live: Annotated[bool, typer.Option("--live", help="Ask the provider too.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """What became of one message: what we know, and with --live what its provider says now."""
+    given: dict[aggregation.By, str | None] = {
+        "id": provider_message_id,
+        "phone": phone,
+        "reference": reference,
+    }
+    named = [(by, typed) for by, typed in given.items() if typed is not None]
+    if len(named) != 1:
+        raise typer.BadParameter("say one of --id, --phone and --reference")
+    by, typed = named[0]
+    value = aggregation.wanted(by, typed, region.upper() if region else None)
+    settings = load_settings()
+    name = account.lower() if account else None
+    if live and name is not None:
+        settings.account(name)  # raises NotFound before anything is looked for
+
+    async def work(parts: Parts) -> bool:
+        rows = await aggregation.messages(parts.database, by=by, value=value, account=name, limit=limit)
+        asked: str | None = None
+        seen: list[Sighting] | None = None
+        trouble: CampaignError | None = None
+        if live:
+            try:
+                asked = name or _account_of(rows)
+                settings.account(asked)
+                seen = await _ask(parts, asked, Question(by, value))
+            except CampaignError as error:
+                trouble = error  # what we know ourselves is told all the same
+        if as_json:
+            sightings = (
+                None if seen is None else {"account": asked, "sightings": [_sighting(s) for s in seen]}
+            )
+            print_json({"messages": [_row(row) for row in rows], "live": sightings})
+        else:
+            for row in rows:
+                out.print(display.message(row))
+            if not rows:
+                out.print("we know of no such message")
+            if seen is not None:
+                out.print(display.sightings(f"{asked}'s provider", seen))
+        if trouble is not None:
+            raise trouble
+        return bool(rows or seen)
+
+    raise typer.Exit(0 if do(work, settings) else 1)
+
+
+def _account_of(rows: Sequence[MessageRow]) -> str:
+    names = sorted({row.account for row in rows})
+    if not names:
+        raise CampaignError("we know of no such message: say with --account whose provider is to be asked")
+    if len(names) > 1:
+        raise CampaignError(
+            f"there are such messages on several accounts ({', '.join(names)}): "
+            "say with --account whose provider is to be asked"
+        )
+    return names[0]
+
+
+async def _ask(parts: Parts, name: str, question: Question) -> list[Sighting]:
+    account = parts.desk.accounts[name]
+    try:
+        async with asyncio.timeout(_PATIENCE_SECONDS + account.provider.timeout_seconds):
+            while True:
+                try:
+                    return await account.provider.find(question, account.turn)
+                except NotOurTurn as later:
+                    await asyncio.sleep(later.wait_seconds)
+    except TimeoutError:
+        raise CampaignError(
+            f"account {name} cannot be asked now: its campaigns use up its pace, or its provider is slow"
+        ) from None
+
+
+def _row(row: MessageRow) -> dict[str, Any]:
+    return {
+        "reference": row.reference,
+        "campaign_id": str(row.campaign_id),
+        "row": row.row,
+        "phone": row.phone,
+        "account": row.account,
+        "state": row.state.value,
+        "provider_message_id": row.provider_message_id,
+        "provider_state": row.provider_state,
+        "attempt": row.attempt,
+        "segment_count": row.segment_count,
+        "cost": (
+            None
+            if row.cost is None
+            else {"amount": aggregation.amount_text(row.cost), "currency": row.currency}
+        ),
+        "reason": row.reason,
+        "updated_at": row.updated_at.isoformat(),
+    }
+
+
+def _sighting(seen: Sighting) -> dict[str, Any]:
+    return {
+        "provider_message_id": seen.provider_message_id,
+        "reference": seen.message_ref,
+        "phone": seen.phone,
+        "state": seen.evidence.value if seen.evidence else None,
+        "provider_state": seen.provider_state,
+        "segment_count": seen.segment_count,
+        "cost": None if seen.cost is None else aggregation.amount_text(seen.cost),
+        "accepted_at": seen.accepted_at.isoformat() if seen.accepted_at else None,
+        "changed_at": seen.changed_at.isoformat() if seen.changed_at else None,
+    }

@@ -1,0 +1,114 @@
+"""`campaigns up`, `web`, `demo`, `migrate`, `simulator`, `doctor`: what runs, and whether it can."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from campaigns.domain.errors import CampaignError
+from campaigns.store import schema
+from worker import demo as demonstration
+from worker import stack
+from worker.bootstrap import located
+from worker.doctor import examine
+from worker.logs import configure_logs
+from worker.runtime import run_once
+from worker.settings import PREFIX, load_settings
+from worker.simulator import server as simulator_server
+from worker.simulator.options import Options, ProviderName
+from worker.terminal import err, out
+from worker.web import server as web_server
+
+WebHost = Annotated[str, typer.Option(help="Where callbacks are taken.")]
+WebPort = Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")]
+
+
+def up(
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Worker processes.")] = 1,
+    web_host: WebHost = "127.0.0.1",
+    web_port: WebPort = 8026,
+) -> None:
+    """Run the whole stack in this terminal: servers, workers, beat, and the web where callbacks come."""
+    stack.up(
+        load_settings(),
+        workers=workers,
+        web_place=(web_host, web_port),
+        say=lambda line: err.print(line, markup=False),
+    )
+
+
+def web(
+    host: Annotated[str, typer.Option()] = "127.0.0.1",
+    port: WebPort = 8026,
+) -> None:
+    """Take the providers' callbacks, and answer /health."""
+    settings = located(load_settings())
+    configure_logs(settings.log_format, settings.log_level, secrets=settings.secrets())
+
+    def ready(url: str) -> None:
+        out.print(f"web listening on {url}", markup=False)
+        if settings.public_url is None:
+            err.print(
+                f"{PREFIX}PUBLIC_URL is not set: no provider is asked to call, and no callback is taken"
+            )
+
+    run_once(settings, lambda parts: web_server.serve_until_signal(parts, host, port, ready))
+
+
+def demo(
+    recipients: Annotated[Path | None, typer.Argument(help="A file; else the example.")] = None,
+    provider: Annotated[ProviderName, typer.Option(help="Which one is simulated.")] = "lightsms",
+) -> None:
+    """Run the main job once, on a simulated provider."""
+    settings = load_settings()
+    try:
+        code = demonstration.run(settings, provider, recipients or demonstration.default_recipients(), out)
+    except KeyboardInterrupt:
+        out.print("\nstopped; nothing runs any more")
+        raise
+    raise typer.Exit(code)
+
+
+def migrate() -> None:
+    """Bring the database schema to head."""
+    with stack.located_servers(load_settings()) as servers:
+        revision = run_once(servers, lambda parts: schema.migrate(parts.database))
+    out.print(f"the schema is at {revision}")
+
+
+def simulator(  # noqa: PLR0913, PLR0917  one option each
+    port: Annotated[int, typer.Option(help="0: any free one.")] = 8025,
+    host: Annotated[str, typer.Option()] = "127.0.0.1",
+    provider: Annotated[ProviderName, typer.Option(help="Whose wire is spoken.")] = "lightsms",
+    delivery_seconds: Annotated[float, typer.Option(min=0, help="From acceptance to the final word.")] = 2.0,
+    latency_seconds: Annotated[float, typer.Option(min=0, help="How late it answers.")] = 0.0,
+    seed: Annotated[int, typer.Option(help="Of faults with a probability: a run can be replayed.")] = 0,
+    callback_url: Annotated[str, typer.Option(help="seven: where the account's callbacks go.")] = "",
+    signing_key: Annotated[str, typer.Option(help="seven: signs callbacks, checks requests.")] = "",
+    callback_retry_seconds: Annotated[
+        list[float] | None, typer.Option(min=0, help="A pause before a callback comes again; repeat it.")
+    ] = None,
+) -> None:
+    """Serve a provider's wire over HTTP, with faults on request: no SMS leaves it."""
+    try:
+        options = Options(
+            provider=provider,
+            delivery_seconds=delivery_seconds,
+            latency_seconds=latency_seconds,
+            seed=seed,
+            callback_url=callback_url,
+            signing_key=signing_key,
+            callback_retry_seconds=tuple(callback_retry_seconds) if callback_retry_seconds else None,
+        )
+        simulator_server.run(host, port, options)
+    except OSError as error:
+        raise CampaignError(f"the simulator cannot listen on {host}:{port}: {error.strerror}") from error
+
+
+def doctor() -> None:
+    """Check settings, database, Redis, schema, accounts and the web; one line each."""
+    healthy = True
+    for name, ok, sentence in examine():
+        healthy = healthy and ok
+        out.print(f"{'ok   ' if ok else 'FAIL '} {name}: {sentence}", markup=False)
+    raise typer.Exit(0 if healthy else 1)

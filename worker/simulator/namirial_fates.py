@@ -1,0 +1,103 @@
+"""What becomes of a number at Namirial: the endings of `fates.py` in its words, and two of its own.
+
+87  REJECTED: taken, and never sent
+88  delivered, then READ; over RCS, which alone knows READ, and so without `sms`
+89  delivered; its status has no `sms`, and its dates have a fraction
+90  UNDELIVERED: blocked by the carrier
+91  UNDELIVERED: its validity passed, for which Namirial has no word
+92  PROVIDER_ACCEPTANCE for ever
+93  refused at send with code 61 (watchlist)
+94  refused at send with code 56 (invalid number)
+95  refused at send with code 61 (watchlist)
+96  refused at send with code 8 (wrong number: of a country that takes no SMS)
+97  SENT for ever
+98  accepted, and its id is never known (404); the lists have it, PROVIDER_ACCEPTANCE for ever: it was taken
+99  answered with 200, "12: Error sending" and no id: nothing is accepted
+any other: DELIVERED
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+ACCEPTED: Final = "PROVIDER_ACCEPTANCE"
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What becomes of one number at Namirial."""
+
+    send_code: str | None = None  # the code it is refused with at send; None: it is accepted
+    said_with_200: bool = False  # the refusal is an HTTP 200 without an id
+    words: tuple[str, ...] = ()  # its life after PROVIDER_ACCEPTANCE, in order
+    known_by_id: bool = True
+    channel: str = "SMS"
+    has_sms: bool = True  # its status says how many segments it has
+    has_fraction: bool = False  # its dates do
+    provider_status: str = ""  # what the company behind Namirial calls a bad end, and why it came
+    provider_message: str | None = None
+
+
+DELIVERED = Fate(words=("SENT", "DELIVERED"))
+
+FATES: Final[Mapping[str, Fate]] = {
+    "87": Fate(words=("REJECTED",), provider_status="rejected", provider_message="Rejected"),
+    "88": Fate(words=("SENT", "DELIVERED", "READ"), channel="RCS", has_sms=False),
+    "89": Fate(words=("SENT", "DELIVERED"), has_sms=False, has_fraction=True),
+    "90": Fate(
+        words=("SENT", "UNDELIVERED"),
+        provider_status="undelivered",
+        provider_message="Number Blocked by Carrier",
+    ),
+    "91": Fate(words=("SENT", "UNDELIVERED"), provider_status="expired", provider_message="Expired"),
+    "92": Fate(),
+    "93": Fate(send_code="61"),
+    "94": Fate(send_code="56"),
+    "95": Fate(send_code="61"),
+    "96": Fate(send_code="8"),
+    "97": Fate(words=("SENT",)),
+    "98": Fate(known_by_id=False),
+    "99": Fate(send_code="12", said_with_200=True),
+}
+"""The one table. Endings that are not here are delivered."""
+
+_COMES_AT: Final[Mapping[str, float]] = {"SENT": 0.5, "READ": 1.5}  # of `delivery_seconds`; any other: 1
+
+
+def fate_of(phone: int) -> Fate:
+    """What becomes of a number. Pure."""
+    return FATES.get(f"{phone % 100:02d}", DELIVERED)
+
+
+def changes(fate: Fate, delivery_seconds: float) -> tuple[tuple[float, str], ...]:
+    """When each word comes, in seconds after acceptance, in order; without PROVIDER_ACCEPTANCE. Pure.
+
+    SENT after half of `delivery_seconds`, the end after all of it, READ half as long again. With 0 the
+    last word alone, at once.
+    """
+    if not delivery_seconds:
+        return tuple((0.0, word) for word in fate.words[-1:])
+    return tuple((_COMES_AT.get(word, 1.0) * delivery_seconds, word) for word in fate.words)
+
+
+def word_at(fate: Fate, age_seconds: float, delivery_seconds: float) -> tuple[float, str]:
+    """The word `age_seconds` after acceptance, and how long after acceptance it came. Pure."""
+    said = (0.0, ACCEPTED)
+    for change in changes(fate, delivery_seconds):
+        if age_seconds >= change[0]:
+            said = change
+    return said
+
+
+def as_json() -> dict[str, object]:
+    """The table as `GET /_fates` serves it."""
+
+    def line(fate: Fate) -> dict[str, object]:
+        final = None if fate.send_code else [ACCEPTED, *fate.words][-1]
+        return {"send_code": fate.send_code, "final": final, "known_by_id": fate.known_by_id}
+
+    return {
+        "decided_by": "the last two digits of the number",
+        "fates": {ending: line(fate) for ending, fate in FATES.items()},
+        "any_other": line(DELIVERED),
+    }

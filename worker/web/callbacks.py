@@ -1,0 +1,115 @@
+"""Providers call us back: who may, what is taken, and what they are told.
+
+200 means that the receipts are durable. Everything else is one line of plain text, and one line in the
+log that holds nothing of what was sent: an address holds a token, a body may hold a number.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from secrets import token_hex
+from urllib.parse import parse_qsl
+
+from aiohttp import web
+
+from campaigns.domain.callbacks import CallbackUrls
+from campaigns.domain.policy import Account
+from campaigns.domain.provider import Callback, CallbackRefused, Receipt
+from worker.logs import get_logger
+from worker.web.inbox import Inbox, NotStored
+
+log = get_logger("campaigns.web")
+
+MAX_BODY_BYTES = 64 * 1024
+"""A receipt is a few hundred bytes; no provider documents a callback of more than a few of them."""
+
+_BODY_SECONDS = 10.0  # a body that comes slower than this is not a provider's
+_RETRY_AFTER_SECONDS = 5
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Callbacks:
+    """The callbacks of every account of this process.
+
+    Takes the accounts by name (one without `callbacks` takes none), where receipts go, and the clock that
+    says when a callback came.
+    """
+
+    def __init__(
+        self, accounts: Mapping[str, Account], inbox: Inbox, now: Callable[[], datetime] = _now
+    ) -> None:
+        self._accounts = accounts
+        self._inbox = inbox
+        self._now = now
+        # An account nobody knows is looked at as long as one that is known.
+        self._nobody = CallbackUrls("nobody", "", token_hex())
+
+    def add_routes(self, router: web.UrlDispatcher) -> None:
+        """Hang them into `router`. Other methods are answered 405."""
+        path = "/callbacks/{account}/{token}"
+        router.add_get(path, self._take, allow_head=False)
+        router.add_post(path, self._take)
+
+    async def _take(self, request: web.Request) -> web.Response:
+        name, token = request.match_info["account"], request.match_info["token"]
+        account = self._accounts.get(name)
+        urls = account.callbacks if account is not None else None
+        resolved = (urls or self._nobody).resolve(token)
+        if account is None or urls is None or resolved is None:
+            return self._refuse(name, 404, "there is nothing at this address")
+        try:
+            body = await _read(request)
+            receipts = account.provider.read_callback(self._callback(request, urls.url_of_token(token), body))
+        except CallbackRefused as refused:
+            status = refused.status if 400 <= refused.status < 500 else 400
+            return self._refuse(name, status, str(refused))
+        except Exception as error:  # an adapter's bug: the provider may bring it again when it is mended
+            log.error("callback not understood", account=name, why=type(error).__name__)
+            return web.Response(status=500, text="it could not be read\n")
+        if resolved.message_ref is not None:
+            receipts = [_of(receipt, resolved.message_ref) for receipt in receipts]
+        try:
+            await self._inbox.put([(name, receipt) for receipt in receipts])
+        except NotStored as error:
+            return self._refuse(name, 503, str(error))
+        return web.Response()
+
+    def _callback(self, request: web.Request, url: str, body: bytes) -> Callback:
+        _, asked, query = request.raw_path.partition("?")
+        return Callback(
+            method=request.method,
+            # As the provider was given it, whatever stands between us: that is what it signed.
+            url=f"{url}{asked}{query}",
+            headers=request.headers,
+            query=parse_qsl(query, keep_blank_values=True),
+            body=body,
+            received_at=self._now(),
+        )
+
+    def _refuse(self, name: str, status: int, why: str) -> web.Response:
+        known = name if name in self._accounts else None  # else it is anybody's text
+        log.warning("callback refused", account=known, status=status, why=why)
+        headers = {"Retry-After": str(_RETRY_AFTER_SECONDS)} if status == 503 else None
+        return web.Response(status=status, text=f"{' '.join(why.split())}\n", headers=headers)
+
+
+def _of(receipt: Receipt, message_ref: str) -> Receipt:
+    # The address was given out for this one message: that proves more than what the body says.
+    return receipt if receipt.message_ref == message_ref else replace(receipt, message_ref=message_ref)
+
+
+async def _read(request: web.Request) -> bytes:
+    """The body as it came. Raises CallbackRefused: too long, too slow, or cut off."""
+    try:
+        async with asyncio.timeout(_BODY_SECONDS):
+            return await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        raise CallbackRefused(413, f"a callback may hold {MAX_BODY_BYTES} bytes at most") from None
+    except TimeoutError:
+        raise CallbackRefused(408, f"it did not come whole within {_BODY_SECONDS:g} s") from None
+    except (web.RequestPayloadError, ConnectionError):
+        raise CallbackRefused(400, "it did not come whole") from None

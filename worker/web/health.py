@@ -1,0 +1,51 @@
+"""Whether this process can do its work: it can when the database can be reached and is the right one."""
+
+import asyncio
+
+from aiohttp import web
+
+from campaigns.domain.errors import DatabaseUnavailable, SchemaMismatch
+from campaigns.store import schema
+from campaigns.store.session import Database
+
+_PATIENCE_SECONDS = 3.0
+_FRESH_SECONDS = 1.0  # anybody may ask, as often as they like: that must not become as many queries
+
+SERVICE = "campaigns"
+"""How `/health` is known for ours, whatever stands between."""
+
+_OK = "ok"
+
+
+class Health:
+    """Looks at the database now and then, and tells everybody the same."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._looking = asyncio.Lock()
+        self._status = ""
+        self._looked_at: float | None = None
+
+    def add_routes(self, router: web.UrlDispatcher) -> None:
+        """Hang it into `router`: 200 when all is well, else 503; what is amiss in a few fixed words."""
+        router.add_get("/health", self._tell)
+
+    async def _tell(self, _request: web.Request) -> web.Response:
+        now = asyncio.get_running_loop().time
+        async with self._looking:
+            if self._looked_at is None or now() - self._looked_at >= _FRESH_SECONDS:
+                self._status = await self._look()
+                self._looked_at = now()
+        return web.json_response(
+            {"service": SERVICE, "status": self._status}, status=200 if self._status == _OK else 503
+        )
+
+    async def _look(self) -> str:
+        try:
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                await schema.check(self._database)
+        except (DatabaseUnavailable, TimeoutError):
+            return "the database is away"
+        except SchemaMismatch:
+            return "the database has another schema"
+        return _OK

@@ -1,0 +1,100 @@
+"""The application, and how it is started and ended."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import Callable
+
+from aiohttp import web
+
+from campaigns import receipts
+from campaigns.domain.errors import CampaignError, DatabaseUnavailable
+from campaigns.store import schema
+from worker.bootstrap import Parts
+from worker.logs import get_logger
+from worker.web.callbacks import MAX_BODY_BYTES, Callbacks
+from worker.web.health import Health
+from worker.web.inbox import Inbox, Write
+
+_KEEPALIVE_SECONDS = 75.0  # as common servers
+_SHUTDOWN_SECONDS = 15.0  # for answers under way: longer than anybody waits for the inbox
+
+log = get_logger("campaigns.web")
+
+
+async def serve(
+    parts: Parts, host: str, port: int, ready: Callable[[str], None], *, write: Write | None = None
+) -> None:
+    """Serve until cancelled; then take nothing more, answer what came, store what waits.
+
+    Takes a port (0: any free one); `ready`, called once with the base URL when it listens; `write`, for
+    tests: what stores receipts. Raises SchemaMismatch before it listens, CampaignError when it cannot
+    listen there. A database that is away is no reason not to start: what comes is sent away to come again.
+    """
+    try:
+        await schema.check(parts.database)
+    except DatabaseUnavailable as away:
+        log.warning("database away", why=str(away))
+    inbox = Inbox(write or (lambda taken: receipts.take_in_many(parts.database, taken)))
+    runner = web.AppRunner(
+        _application(parts, inbox),
+        access_log=None,  # an address holds a token
+        logger=_quiet_logger(),
+        keepalive_timeout=_KEEPALIVE_SECONDS,
+        shutdown_timeout=_SHUTDOWN_SECONDS,
+        auto_decompress=False,  # a signature is over the bytes as they came, and a bomb stays small
+    )
+    await runner.setup()
+    try:
+        try:
+            await web.TCPSite(runner, host, port, backlog=1024).start()
+        except OSError as error:
+            raise CampaignError(f"the web cannot listen on {host}:{port}: {error.strerror}") from error
+        address = runner.addresses[0]
+        ready(f"http://[{host}]:{address[1]}" if ":" in host else f"http://{host}:{address[1]}")
+        await asyncio.Event().wait()
+    finally:
+        await runner.cleanup()
+        await inbox.close()
+
+
+async def serve_until_signal(parts: Parts, host: str, port: int, ready: Callable[[str], None]) -> None:
+    """Serve as `serve` does, until SIGTERM or SIGINT. A second signal ends it at once."""
+    loop = asyncio.get_running_loop()
+    server = asyncio.create_task(serve(parts, host, port, ready))
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    for number in numbers:
+        loop.add_signal_handler(number, server.cancel)
+    try:
+        with contextlib.suppress(asyncio.CancelledError):
+            await server
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+
+def _application(parts: Parts, inbox: Inbox) -> web.Application:
+    application = web.Application(client_max_size=MAX_BODY_BYTES)
+    Callbacks(parts.desk.accounts, inbox).add_routes(application.router)
+    Health(parts.database).add_routes(application.router)
+    return application
+
+
+class _WithoutContent(logging.Filter):
+    """Makes one line without content of aiohttp's own errors, which quote what they could not read."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if error is not None:
+            record.msg, record.args = "request failed: %s", (type(error).__name__,)
+            record.exc_info = record.exc_text = None
+            record.levelno, record.levelname = logging.WARNING, "WARNING"
+        return True
+
+
+def _quiet_logger() -> logging.Logger:
+    logger = logging.getLogger("campaigns.web.http")
+    if not any(isinstance(known, _WithoutContent) for known in logger.filters):
+        logger.addFilter(_WithoutContent())
+    return logger
