@@ -24,7 +24,7 @@ _FATES: dict[str, dict[str, str]] = {
     | {"90": "undelivered", "91": "expired", "99": "failed"},
     "loyalty_lt": _REFUSED
     | dict.fromkeys(("92", "97", "98"), "unknown")
-    | {"90": "failed", "91": "expired", "99": "rejected"},
+    | {"88": "failed", "90": "failed", "91": "expired", "99": "rejected"},
     "seven": _REFUSED
     | dict.fromkeys(("85", "92", "97", "98"), "unknown")
     | {"86": "rejected", "90": "undelivered", "91": "expired", "99": "failed"},

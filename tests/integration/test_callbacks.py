@@ -232,19 +232,22 @@ class Asked(Stub):
         (None, UNDELIVERED),
     ],
 )
-async def test_a_coarse_word_is_refined_by_one_question(
+async def test_a_coarse_word_is_refined_by_asking(
     database: Database, make_desk: MakeDesk, answer: MessageState | None, ends: MessageState
 ) -> None:
     await submit(database, phones(1))
     (ref,) = await refs(database)
     said = [] if answer is None else [Receipt(f"stub-{ref}", answer, str(answer))]
-    stub = Asked(Answers(said, None if answer else "HTTP 500"))
+    stub = Asked(*[Answers(said, None if answer else "HTTP 500")] * 3)
     desk = make_desk(stub)
     await send_one(database, desk)
 
     await receipts.take_in_many(database, [by_ref(ref, UNDELIVERED, is_coarse=True)])
-    await merge_all(database, desk)
-    assert (await states(database), stub.questions) == ([ends], [[f"stub-{ref}"]])
+    for _ in range(3):
+        await query(database, "UPDATE waiting_receipt SET look_at = now()")
+        await receipts.merge_waiting(database, desk)
+    is_finer = answer in {MessageState.EXPIRED, FAILED}
+    assert (await states(database), stub.questions) == ([ends], [[f"stub-{ref}"]] * (1 if is_finer else 3))
     assert await waiting(database) == []
 
 
