@@ -34,6 +34,7 @@ _FAULTS: tuple[dict[str, object], ...] = (
     {"kind": "status", "code": 429, "retry_after": 1, "probability": 0.05},
 )
 _BLOWS = 16
+_WEIGHTS = [6, 2, 1]  # of kill -9, FLUSHALL and a broker restart
 _BLOW_SECONDS = (0.5, 1.5)
 _LULL_SECONDS = 25.0  # nothing new accepted for so long: it will not come any more
 
@@ -45,7 +46,7 @@ def _blows(raging: Storm, seed: int, start_worker: Callable[[str], None]) -> Cou
     struck: Counter[str] = Counter()
     for number in range(_BLOWS):
         time.sleep(chance.uniform(*_BLOW_SECONDS))
-        blow = chance.choices(["kill -9", "FLUSHALL", "restart"], [6, 2, 1])[0]
+        blow = chance.choices(["kill -9", "FLUSHALL", "restart"], _WEIGHTS)[0]
         struck[blow] += 1
         if blow == "kill -9":
             raging.kill(f"worker-{number % 2}")
@@ -161,7 +162,10 @@ def main() -> None:
     parser.add_argument("--recipients", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--calm", action="store_true", help="no blows and no faults: does each work at all?")
+    parser.add_argument("--keep-broker", action="store_true", help="kill -9 alone: Redis forgets nothing")
     wanted = parser.parse_args()
+    if wanted.keep_broker:
+        _WEIGHTS[1:] = [0, 0]
     if wanted.calm:
         global _BLOWS, _FAULTS
         _BLOWS, _FAULTS = 0, ()

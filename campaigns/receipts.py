@@ -35,7 +35,8 @@ _LONGEST_ID = 128
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # PostgreSQL's text takes neither
 _BUNDLE = 2_000  # receipts merged in one transaction
 _COARSE_BUNDLE = 100
-_MOST_LOOKS = 3
+_MOST_LOOKS = 3  # at what a coarse receipt may mean; then it counts as it is
+_LOOK_AGAIN_SECONDS = 6.0  # some may not be asked of the same message again within 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +224,7 @@ async def are_waiting(database: Database) -> bool:
 
 async def merge_waiting(database: Database, desk: Desk) -> Merged:
     """Merge what came by callback, a bounded number. Where the provider may know it more exactly it is
-    asked once before; where it does not answer, what came counts as it is.
+    asked before; where it has no finer word in three answers, what came counts as it is.
 
     Idempotent; any number may merge at once. Raises DatabaseUnavailable.
     """
@@ -252,13 +253,19 @@ async def _refine(database: Database, desk: Desk) -> None:
         except Exception as error:  # an adapter's bug: what came counts as it is
             answers = Answers([], f"the adapter broke down: {type(error).__name__}")
         said = {receipt.provider_message_id: receipt for receipt in answers.receipts}
+        again: list[int] = []
         for each in of_account:
             receipt = said.get(each.provider_message_id)
             if receipt is not None and receipt.evidence is not None and is_settled(receipt.evidence):
                 finer.append((each.id, receipt.evidence, receipt.provider_state[:_LONGEST_PROVIDER_STATE]))
                 settled.append(each.id)
-            elif each.look_count >= _MOST_LOOKS or answers.retry_after_seconds is None:
+            elif each.look_count >= _MOST_LOOKS:
                 settled.append(each.id)
+            else:
+                again.append(each.id)
+        if again:
+            wait = max(answers.retry_after_seconds or 0.0, _LOOK_AGAIN_SECONDS)
+            await rows.look_again(database, again, in_seconds=wait)
     if finer:
         await rows.refine(database, finer)
     if settled:

@@ -62,7 +62,20 @@ def _locale(locale: str) -> str:
     return locale
 
 
+def _in_header(secret: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"[!-~]+", secret.get_secret_value()):
+        raise ValueError("must be printable ASCII without blanks: in a header nothing else arrives as it is")
+    return secret
+
+
+def _in_basic(username: str) -> str:
+    if ":" in username:
+        raise ValueError("may hold no colon: HTTP Basic could not tell it from the password")
+    return username
+
+
 Currency = Annotated[str, AfterValidator(_currency)]
+HeaderSecret = Annotated[SecretStr, Field(min_length=1), AfterValidator(_in_header)]
 
 
 class _Account(Group):
@@ -107,10 +120,10 @@ class LoyaltyLtAccount(_Account):
 
     provider: Literal["loyalty_lt"]
     """The company that sends. Another one: this account's credentials mean nothing there."""
-    api_key: SecretStr = Field(min_length=1)
+    api_key: HeaderSecret
     """The API key of the account, from the Partners Portal. Wrong: everything is refused and the account is
     held."""
-    api_secret: SecretStr = Field(min_length=1)
+    api_secret: HeaderSecret
     """The API secret that came with the key. Wrong: everything is refused and the account is held."""
     locale: Annotated[str, AfterValidator(_locale)] = "en"
     """The language of Loyalty.lt's own sentences, which we only store. Unknown to it: every request fails."""
@@ -133,7 +146,7 @@ class SevenAccount(_Account):
 
     provider: Literal["seven"]
     """The company that sends. Another one: this account's credentials mean nothing there."""
-    api_key: SecretStr = Field(min_length=1)
+    api_key: HeaderSecret
     """The API key of the account. Wrong: everything is refused and the account is held."""
     signing_key: SecretStr | None = Field(default=None, min_length=1)
     """The signing key of the account, where signing is on at seven.io. Wrong: requests and callbacks are
@@ -157,11 +170,11 @@ class NamirialAccount(_Account):
 
     provider: Literal["namirial"]
     """The company that sends. Another one: this account's credentials mean nothing there."""
-    username: str = Field(min_length=1)
+    username: Annotated[str, Field(min_length=1), AfterValidator(_in_basic)]
     """The user of the sending service. Wrong: everything is refused and the account is held."""
     password: SecretStr = Field(min_length=1)
     """The password of that user. Wrong: everything is refused and the account is held."""
-    api_key: SecretStr = Field(min_length=1)
+    api_key: HeaderSecret
     """The API key of the status service, which is another one. Wrong: nothing is learned of any message but
     by callbacks."""
     reference_service: str = Field(min_length=1)

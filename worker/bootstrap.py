@@ -17,6 +17,9 @@ from campaigns.domain.policy import Account, Desk
 from campaigns.domain.provider import Provider
 from campaigns.pacing.bucket import Pace
 from campaigns.providers.lightsms import LightSms
+from campaigns.providers.loyalty_lt import LoyaltyLt
+from campaigns.providers.namirial import Namirial
+from campaigns.providers.seven import Seven
 from campaigns.providers.wire import Wire
 from campaigns.store.session import Database
 from worker.account_settings import (
@@ -59,8 +62,6 @@ def _provider(name: str, account: AccountSettings, wire: Wire) -> Provider:
                 wire=wire,
             )
         case LoyaltyLtAccount():
-            from campaigns.providers.loyalty_lt import LoyaltyLt  # noqa: PLC0415  only where it is used
-
             return LoyaltyLt(
                 name=name,
                 api_key=account.api_key.get_secret_value(),
@@ -72,8 +73,6 @@ def _provider(name: str, account: AccountSettings, wire: Wire) -> Provider:
                 wire=wire,
             )
         case SevenAccount():
-            from campaigns.providers.seven import Seven  # noqa: PLC0415  only where it is used
-
             signing_key = account.signing_key
             return Seven(
                 name=name,
@@ -86,8 +85,6 @@ def _provider(name: str, account: AccountSettings, wire: Wire) -> Provider:
                 wire=wire,
             )
         case NamirialAccount():
-            from campaigns.providers.namirial import Namirial  # noqa: PLC0415  only where it is used
-
             return Namirial(
                 name=name,
                 username=account.username,

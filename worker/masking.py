@@ -87,6 +87,7 @@ _LABELLED = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,19}://)(\S*)")
+_CALLBACK = re.compile(r"(/callbacks/[a-z0-9_-]{1,200}/)[^\s/?#\"']+")  # what follows is a token
 _QUERY = re.compile(r"\?[\w.\-\[\]%]+=\S*")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _TRACEBACK = re.compile(r"Traceback \(most recent call last\):.*", re.DOTALL)
@@ -111,6 +112,7 @@ def _scrub(text: str, *, is_id: bool = False) -> str:
         text = _EXCEPTION.sub(_without_words, text)
     text = _LABELLED.sub(rf"\1{HIDDEN}", text)
     text = _URL.sub(lambda found: found[1] + _place(found[2]), text)
+    text = _CALLBACK.sub(rf"\1{HIDDEN}", text)
     text = _QUERY.sub("", text)
     if not (is_id and re.fullmatch(r"[\w.:/-]{1,128}", text)):
         text = _masked(text)

@@ -512,6 +512,8 @@ def _rule(field: FieldInfo) -> str:
 
 def _may_be_shown(value: object, field: FieldInfo) -> bool:
     """Numbers and choices may; text may not, nor what looks like an address or a key in the wrong place."""
-    if field.annotation not in {int, float} and get_origin(field.annotation) is not Literal:
+    if get_origin(field.annotation) is Literal:
+        return isinstance(value, str) and re.fullmatch(r"[A-Za-z_.-]{1,16}", value) is not None
+    if field.annotation not in {int, float}:
         return False
     return isinstance(value, str | int | float) and len(str(value)) <= 24 and "://" not in str(value)

@@ -64,7 +64,6 @@ from campaigns.providers.namirial_statuses import StatusHost, expect_answer, exp
 from campaigns.providers.wire import Answered, NeverLeft, Unseen, Wire, retry_after_seconds
 
 _LONGEST_TEXT = 1600  # characters (OPENAPI)
-_SETTLES_AFTER_SECONDS = 60.0  # how soon a message can be found by its reference is not documented
 _FLOODED_SECONDS = 60.0  # the window is an hour and slides (FLOODING): sooner is of no use
 _REFUSED_FIRST_SECONDS = 300.0
 _REFUSED_LONGEST_SECONDS = 3600.0
@@ -85,7 +84,9 @@ class Namirial:
     Takes `send_url`, everything before `/api/Services/send`, with `username` and `password`; `status_url`,
     everything before `/api/messagestatus/`, with `api_key`; `reference_service`, one of the names Namirial
     allows this account, and `reference_action`, free text, both put on every message; `timeout_seconds`,
-    for one request as a whole; `concurrency`, requests in flight at once; `clock` and `monotonic`, for tests.
+    for one request as a whole; `concurrency`, requests in flight at once; `settles_doubt_after_seconds`: how
+    soon after a hand-over a message can be found by its reference is not documented, a minute is a guess on
+    the safe side; `clock` and `monotonic`, for tests.
     Promises: made inside the loop of its `wire`; any number of tasks may use it at once. Remembers that the
     account was refused, nothing of any message. Raises ValueError for a user name with a colon (RFC 7617, 2).
     """
@@ -104,6 +105,7 @@ class Namirial:
         status_url: str = "https://sms-apistatus.namirialtsp.com",
         timeout_seconds: float = 20.0,
         concurrency: int = 4,
+        settles_doubt_after_seconds: float = 60.0,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -121,6 +123,7 @@ class Namirial:
             self._reference["action"] = reference_action
         self._timeout_seconds = timeout_seconds
         self._concurrency = concurrency
+        self._settles_doubt_after_seconds = settles_doubt_after_seconds
         self._wall = clock
         self._monotonic = monotonic
         self._refusal: _Refusal | None = None
@@ -148,8 +151,8 @@ class Namirial:
 
     @property
     def settles_doubt_after_seconds(self) -> float:
-        """A minute: their index may be behind their answer."""
-        return _SETTLES_AFTER_SECONDS
+        """As it was made, and never less than one request may take: what they work on cannot be found yet."""
+        return max(self._settles_doubt_after_seconds, self._timeout_seconds)
 
     def requests(self, messages: Sequence[OutboundMessage], sender_id: str) -> list[list[OutboundMessage]]:
         """One message to a request. `sender_id` cannot be said to Namirial."""

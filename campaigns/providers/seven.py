@@ -85,7 +85,7 @@ class Seven:
         self._wire = wire
         self._signing_key = signing_key
         self._root = base_url.rstrip("/")
-        self._questions = Questions(wire, self._root, self._headers, timeout_seconds, clock)
+        self._questions = Questions(wire, self._root, self._headers, timeout_seconds, clock, monotonic)
         self._timeout_seconds = timeout_seconds
         self._max_recipients = max_recipients_per_request
         self._concurrency = concurrency

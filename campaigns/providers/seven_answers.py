@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from enum import Enum
 from functools import cache
-from typing import NoReturn
 from zoneinfo import ZoneInfo
 
 from campaigns.domain.provider import Accepted, InDoubt, Money, Receipt
@@ -285,15 +284,10 @@ def load(body: bytes) -> object:
             body.decode("utf-8-sig"),
             parse_int=str,
             parse_float=str,
-            parse_constant=_refuse,
             object_pairs_hook=_object,
         )
     except (ValueError, RecursionError):
         return None
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not JSON")
 
 
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:

@@ -4,7 +4,6 @@ Sources are named as in `seven.py`. /status is deprecated (DOCS) and takes a hun
 journal takes one; so receipts come from /status, and the journal is asked for what only it knows.
 """
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from random import getrandbits
@@ -72,12 +71,14 @@ class Questions:
         headers: Mapping[str, str],
         timeout_seconds: float,
         clock: Callable[[], float],
+        monotonic: Callable[[], float],
     ) -> None:
         self._wire = wire
         self._root = root
         self._headers = headers
         self._timeout_seconds = timeout_seconds
         self._wall = clock
+        self._monotonic = monotonic
 
     async def statuses(self, provider_message_ids: Sequence[str], turn: Turn) -> Answers:
         """Ask GET /status, a hundred ids at a time. As `Provider.ask`.
@@ -119,15 +120,14 @@ class Questions:
         `timeout_seconds` after the first: what was learned must reach the caller within its lease, and who
         was not reached is looked up next time.
         """
-        clock = asyncio.get_running_loop().time
-        ends_at = clock() + self._timeout_seconds
+        ends_at = self._monotonic() + self._timeout_seconds
         wanted = Wanted(doubtful)
         trouble: str | None = None
         retry_after: float | None = None
         try:
             asked = await self._sweep(wanted, turn) if len(wanted.phones) > _FEW else 0
             for phone in wanted.phones[: _LOOK_UP_QUESTIONS - asked]:
-                if clock() >= ends_at:
+                if self._monotonic() >= ends_at:
                     break
                 if wanted.is_open(phone):  # else another's answer showed it
                     await self._look_up_one(wanted, phone, turn)

@@ -94,12 +94,14 @@ _MERGE = """
 """
 
 # The provider knows no such reference, long enough after: it certainly was not taken. Only what is in doubt
-# still: a receipt may have come while we asked.
+# still: a receipt may have come while we asked. Not for ever: what is neither taken nor refused so often
+# waits for its deadline.
 _QUEUE_AGAIN = """
     UPDATE message SET state = 'queued', updated_at = now(),
         reason = 'the provider does not know it: ' || coalesce(reason, 'in doubt')
-    WHERE batch_id = $1 AND position = ANY($2::smallint[]) AND state = 'in_doubt'
+    WHERE batch_id = $1 AND position = ANY($2::smallint[]) AND state = 'in_doubt' AND attempt < $3
 """
+_MOST_ATTEMPTS = 5
 
 
 async def merge_polled(
@@ -132,5 +134,5 @@ async def merge_polled(
                 [e.cost for e in evidence],
             )
         if absent:
-            await connection.execute(_QUEUE_AGAIN, work.batch_id, absent)
+            await connection.execute(_QUEUE_AGAIN, work.batch_id, absent, _MOST_ATTEMPTS)
         return await let_go(connection, [work.batch_id], replace(how, crash_count=0))

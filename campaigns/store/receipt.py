@@ -214,6 +214,17 @@ async def refine(database: Database, finer: Sequence[tuple[int, MessageState | N
         )
 
 
+async def look_again(database: Database, ids: Sequence[int], *, in_seconds: float) -> None:
+    """Ask about these once more, so much later."""
+    async with database.connection() as connection:
+        await connection.execute(
+            "UPDATE waiting_receipt SET look_at = now() + make_interval(secs => $2)"
+            " WHERE id = ANY($1::bigint[])",
+            ids,
+            in_seconds,
+        )
+
+
 async def settle_coarse(database: Database, ids: Sequence[int]) -> None:
     """These count as they are now."""
     async with database.connection() as connection:

@@ -50,24 +50,37 @@ class Stack:
         """Where a process writes to."""
         return self.directory / f"{name}.log"
 
-    def simulator(self, *options: str) -> str:
-        """Start the simulator, make it the account `main`, give its URL."""
-        self.start("simulator", "campaigns", "simulator", "--port", "0", *options)
+    def simulator(self, *options: str, provider: str = "lightsms", account: str = "main") -> str:
+        """Start a provider's simulator, make it an account, give its URL."""
+        name = "simulator" if account == "main" else f"simulator-{account}"
+        self.start(name, "campaigns", "simulator", "--port", "0", "--provider", provider, *options)
 
         def listening() -> str | None:
-            found = re.search(r"listening on (http://\S+)", self.log("simulator").read_text())
+            found = re.search(r"listening on (http://\S+)", self.log(name).read_text())
             return found[1] if found else None
 
         url = wait_until(listening, "the simulator listens")
-        self.settings |= {
-            "ACCOUNTS__MAIN__PROVIDER": "lightsms",
-            "ACCOUNTS__MAIN__LOGIN": "YourLogin",
-            "ACCOUNTS__MAIN__API_KEY": "your_api_key",
-            "ACCOUNTS__MAIN__SENDER_ID": "Demo",
-            "ACCOUNTS__MAIN__BASE_URL": url,
-            "ACCOUNTS__MAIN__CURRENCY": "EUR",
-            "ACCOUNTS__MAIN__REQUESTS_PER_SECOND": "200",
-        }
+        credentials = {
+            "lightsms": {
+                "LOGIN": "YourLogin",
+                "API_KEY": "your_api_key",
+                "BASE_URL": url,
+                "CURRENCY": "EUR",
+            },
+            "loyalty_lt": {"API_KEY": "your_api_key", "API_SECRET": "your_api_secret", "BASE_URL": url},
+            "seven": {"API_KEY": "your_api_key", "BASE_URL": f"{url}/api"},
+            "namirial": {
+                "USERNAME": "YourLogin",
+                "PASSWORD": "your_password",
+                "SEND_URL": url,
+                "API_KEY": "your_api_key",
+                "STATUS_URL": url,
+                "REFERENCE_SERVICE": "DIGITALSIGN",
+                "REFERENCE_ACTION": "AUTH",
+            },
+        }[provider]
+        said = {"PROVIDER": provider, "SENDER_ID": "Demo", "REQUESTS_PER_SECOND": "200", **credentials}
+        self.settings |= {f"ACCOUNTS__{account.upper()}__{key}": value for key, value in said.items()}
         return url
 
     def worker(self, name: str = "worker") -> subprocess.Popen[bytes]:

@@ -173,3 +173,18 @@ def test_doctor_says_one_line_each(ready: Stack) -> None:
     gone = ready.run("doctor", check=False)
     assert gone.returncode == 1
     assert b"FAIL  account main" in gone.stdout
+
+
+def test_the_simulator_speaks_for_one_provider(stack: Stack) -> None:
+    """Any that there is; another is wrong usage, and so is a wrong number."""
+    url = stack.simulator("--provider", "lightsms", "--callback-retry-seconds", "1")
+    assert url.startswith("http://127.0.0.1:")
+    cases = [
+        ("simulator", "--provider", "twilio"),
+        ("demo", "--provider", "twilio"),
+        ("simulator", "--seed", "x"),
+    ]
+    for arguments in cases:
+        done = stack.run(*arguments, check=False)
+        assert done.returncode == 2, arguments
+        assert b"Traceback" not in done.stderr

@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.acceptance.processes import Stack, processes_of
+from tests.acceptance.processes import Stack, csv_of, processes_of
 from tests.waiting import wait_until
+from worker.simulator import server
 
 pytestmark = pytest.mark.acceptance
 
@@ -49,3 +50,25 @@ def test_ctrl_c_at_any_moment_then_a_whole_run(alone: Stack) -> None:
     assert campaign_id is not None
     totals = alone.json("status", campaign_id)["totals"]
     assert (totals["delivered"], totals["rejected"], totals["unknown"]) == (875, 40, 3)
+
+
+@pytest.mark.parametrize("provider", ["loyalty_lt", "seven", "namirial"])
+def test_it_runs_on_every_provider(alone: Stack, provider: str) -> None:
+    """A hundred numbers, one of each ending and so of each fate: all settled, most of them delivered."""
+    if provider not in server._PROVIDERS:
+        pytest.skip(f"there is no simulator of {provider}")
+    rows = [{"phone": f"+370600000{n:02d}", "city": "Kaunas"} for n in range(100)]
+    (alone.directory / "customers.csv").write_bytes(csv_of(rows))
+    alone.start("demo", "campaigns", "demo", "customers.csv", "--provider", provider)
+    assert alone._processes["demo"].wait(110) == 0, alone.log("demo").read_text()
+    said = alone.log("demo").read_text()
+    assert f"simulator of {provider} at http://127.0.0.1" in said
+    assert "the totals agree with a recount" in said
+    campaign_id = _campaign_of(said)
+    assert campaign_id is not None
+    status = alone.json("status", campaign_id)
+    assert status["state"] == "finished"
+    assert status["recipient_count"] == 100
+    assert status["totals"]["delivered"] + status["totals"]["read"] >= 85
+    assert status["totals"]["in_doubt"] == 0
+    assert processes_of(alone.directory) == []

@@ -21,6 +21,7 @@ _ELSEWHERE = {
     ". .venv/bin/activate": "the tests put that folder first in PATH",
     "celery -A worker.app worker": "tests/acceptance/test_main_job.py",
     "celery -A worker.app beat": "tests/acceptance/test_main_job.py",
+    "campaigns web": "tests/acceptance/test_web.py",
 }
 
 
@@ -79,6 +80,7 @@ def test_the_readmes_commands_work_as_printed(alone: Stack) -> None:
     assert found is not None, said
     assert "delivered" in newcomer.type("campaigns status ID", ID=found[1])
     assert "+37060000001" in newcomer.type("campaigns export ID", ID=found[1])
+    assert found[1] in newcomer.type("campaigns message --phone +37060000001")
     for word in ("--assume-sent", "--resend --phone +37060000001"):
         assert "nothing of it is in doubt" in newcomer.type(f"campaigns resolve ID {word}", ID=found[1])
     newcomer.type(curl.replace("localhost:8025", url.removeprefix("http://")))

@@ -63,9 +63,16 @@ class Storm(Stack):
 
     # --- setting out -----------------------------------------------------------------------------
 
-    def begin(self, *, workers: int = 2, beats: int = 1, simulator: tuple[str, ...] = ()) -> None:
+    def begin(
+        self,
+        *,
+        workers: int = 2,
+        beats: int = 1,
+        simulator: tuple[str, ...] = (),
+        provider: str = "lightsms",
+    ) -> None:
         """Start the simulator, workers and beats."""
-        self.url = self.simulator("--delivery-seconds", "1", *simulator)
+        self.url = self.simulator("--delivery-seconds", "1", *simulator, provider=provider)
         self.settings |= self.of_account
         for number in range(workers):
             self.worker(f"worker-{number}")

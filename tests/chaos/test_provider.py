@@ -191,7 +191,9 @@ async def test_08_09_10_19_the_answer_is_not_seen(folder: Path, faults: list[Fau
         campaign_id = raging.submit()
         await raging.until_quiet()
         found = await raging.judge(campaign_id)
-        assert found.in_doubt_count == hits(raging) * A_REQUEST
+        # One that hangs may drip as well: two faults, one request.
+        most = max(int(fault["hits"]) for fault in raging.faults())
+        assert most * A_REQUEST <= found.in_doubt_count <= hits(raging) * A_REQUEST
         assert found.totals["delivered"] == RECIPIENTS - found.in_doubt_count
         doubtful = await in_doubt(raging)
         requests = ledger_requests(raging)
@@ -252,7 +254,7 @@ async def test_13_status_answers_that_cannot_be_trusted(folder: Path) -> None:
     """502, nonsense, ids left out, one id that spoils its whole question: every other message still gets
     its own final word, nothing is guessed, and unknown is the deadline's word alone.
     """
-    give_up_seconds = 30.0
+    give_up_seconds = 60.0  # some forty questions: of so many, chance spoils no message's every one
     faults: list[FaultSpec] = [
         ("status", {"code": 502, "probability": 0.06}),
         ("nonsense", {"probability": 0.03}),
@@ -273,7 +275,7 @@ async def test_13_status_answers_that_cannot_be_trusted(folder: Path) -> None:
         POLL__MAX_SECONDS="1.5",
     ) as raging:
         campaign_id = raging.submit(endings=100)
-        await raging.until_quiet()
+        await raging.until_quiet(seconds=200)
         hits(raging)
         found = await raging.judge(campaign_id)
         assert found.in_doubt_count == 0

@@ -232,19 +232,22 @@ class Asked(Stub):
         (None, UNDELIVERED),
     ],
 )
-async def test_a_coarse_word_is_refined_by_one_question(
+async def test_a_coarse_word_is_refined_by_asking(
     database: Database, make_desk: MakeDesk, answer: MessageState | None, ends: MessageState
 ) -> None:
     await submit(database, phones(1))
     (ref,) = await refs(database)
     said = [] if answer is None else [Receipt(f"stub-{ref}", answer, str(answer))]
-    stub = Asked(Answers(said, None if answer else "HTTP 500"))
+    stub = Asked(*[Answers(said, None if answer else "HTTP 500")] * 3)
     desk = make_desk(stub)
     await send_one(database, desk)
 
     await receipts.take_in_many(database, [by_ref(ref, UNDELIVERED, is_coarse=True)])
-    await merge_all(database, desk)
-    assert (await states(database), stub.questions) == ([ends], [[f"stub-{ref}"]])
+    for _ in range(3):
+        await query(database, "UPDATE waiting_receipt SET look_at = now()")
+        await receipts.merge_waiting(database, desk)
+    is_finer = answer in {MessageState.EXPIRED, FAILED}
+    assert (await states(database), stub.questions) == ([ends], [[f"stub-{ref}"]] * (1 if is_finer else 3))
     assert await waiting(database) == []
 
 
@@ -334,6 +337,21 @@ async def test_nothing_found_is_not_believed_too_soon(database: Database, make_d
     await _poll(database, desk)
     assert (stub.looked_up, await states(database)) == (1, [Q])
     assert (await deal_one(database, desk)).batch_id == batch["id"]
+
+
+async def test_what_is_neither_taken_nor_refused_is_not_sent_for_ever(
+    database: Database, make_desk: MakeDesk
+) -> None:
+    (row,) = rows = phones(1)
+
+    class Hole(Stub):
+        async def look_up(self, doubtful: Any, turn: Turn) -> Sightings:
+            return Sightings(absent=[each.message_ref for each in doubtful])
+
+    stub = Hole("main", settles_doubt_after_seconds=0, outcomes={row["phone"]: [InDoubt("HTTP 400")] * 9})
+    made = await submit(database, rows)
+    await flow(database, make_desk(stub), made.id)
+    assert (await states(database), len(stub.ledger)) == ([D], 5)
 
 
 @pytest.mark.parametrize(

@@ -302,6 +302,11 @@ def test_ids_survive_and_phones_in_their_place_do_not() -> None:
         ),
         ("redis://:p?w@cache/0", "redis://[hidden]"),
         ("GET /external/get/send.php?login=x&y=Hello HTTP/1.1", "GET /external/get/send.php HTTP/1.1"),
+        (
+            "told 'https://sms.shop.test/x/callbacks/main/0a-1-2.Mac_-x?id=1' so",
+            "told 'https://sms.shop.test/x/callbacks/main/[hidden] so",
+        ),
+        ("GET /callbacks/main/0a-1-2.Mac_-x HTTP/1.1", "GET /callbacks/main/[hidden] HTTP/1.1"),
         ("{'text': 'Hello', 'n': 1}", "{'text': [hidden], 'n': 1}"),
         ('{"api_key": "a\\"b", "n": 1}', '{"api_key": [hidden], "n": 1}'),
         ("password=a b c", "password=[hidden]"),

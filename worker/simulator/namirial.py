@@ -189,7 +189,7 @@ class Namirial:
         segments = count_segments(order.text)
         sequence = self.ledger.accept([phone], None, digest, segments)
         self._notes.add(sequence, phone, _Note(order.reference, digest, segments, order.callback_url))
-        if order.callback_url is not None and fate.known_by_id:
+        if order.callback_url is not None:
             for after_seconds, word in fates.changes(fate, self._options.delivery_seconds):
                 self._callbacks.after(after_seconds, partial(self._call, sequence, word, after_seconds))
         message_id = None if drawn.get(OmitFault) else self._id(sequence)

@@ -107,7 +107,7 @@ def listed(*objects: dict[str, object]) -> Act:
 
 
 def doubtful(*refs: str) -> list[Doubtful]:
-    return [Doubtful(ref, "+37061200001", NOW) for ref in refs]
+    return [Doubtful(ref, "+37061200001", NOW, NOW) for ref in refs]
 
 
 # --- what goes out ----------------------------------------------------------------------------------
@@ -159,6 +159,8 @@ def test_a_request_is_one_message(make: Callable[..., Namirial]) -> None:
     assert make().requests(given, SENDER) == [[each] for each in given]
     assert make(concurrency=7).concurrency == 7
     assert make().settles_doubt_after_seconds == 60
+    assert make(settles_doubt_after_seconds=300).settles_doubt_after_seconds == 300
+    assert make(timeout_seconds=90).settles_doubt_after_seconds == 90
 
 
 @pytest.mark.parametrize("count", [0, 2])
@@ -505,12 +507,21 @@ async def test_a_round_gives_what_it_has_when_it_takes_long(
 
 
 async def test_a_turn_that_breaks_ends_everything(server: WireServer, make: Callable[..., Namirial]) -> None:
-    async def broken() -> None:
-        raise RuntimeError("Redis is away")
+    """Also what is being asked by then and would hang for a minute."""
+    turns = 0
 
-    with pytest.raises(RuntimeError, match="Redis"):
-        await make().ask([id_of("ref-1"), id_of("ref-2")], broken)
-    assert server.seen == []
+    async def broken() -> None:
+        nonlocal turns
+        turns += 1
+        if turns == 2:
+            await wait_until(lambda: len(server.seen) == 1)
+            raise RuntimeError("Redis is away")
+
+    server.script.append(drip(b" " * 1_000_000))
+    async with asyncio.timeout(10):
+        with pytest.raises(RuntimeError, match="Redis"):
+            await make(timeout_seconds=60).ask([id_of("ref-1"), id_of("ref-2")], broken)
+    assert (turns, len(server.seen), lines()) == (2, 1, 0)
 
 
 async def test_a_cancelled_round_leaves_nothing_behind(
@@ -701,7 +712,7 @@ class Archive:
                     {
                         "message": status_object(
                             f"ref-{at}",
-                            providerAcceptanceAt=sent.isoformat(),
+                            providerAcceptanceAt=sent.isoformat(timespec="seconds"),  # cut, as on the page
                             statusChangedAt=sent.isoformat(),
                         )
                     }

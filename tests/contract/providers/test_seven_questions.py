@@ -202,7 +202,9 @@ def test_no_bytes_break_the_readers(body: bytes, asked: list[str]) -> None:
 
 def test_moments_are_berlins_where_nothing_else_is_said() -> None:
     for text in ("2024-02-13 05:50:58.802", "2024-02-13T04:50:58.802Z", "2024-02-13T05:50:58.802+01:00"):
-        assert moment_of(text) == datetime(2024, 2, 13, 4, 50, 58, 802_000, tzinfo=UTC)
+        moment = moment_of(text)
+        assert moment == datetime(2024, 2, 13, 4, 50, 58, 802_000, tzinfo=UTC)
+        assert moment.tzinfo is UTC
     assert moment_of("2024-08-13 05:50:58") == datetime(2024, 8, 13, 3, 50, 58, tzinfo=UTC)
     assert moment_of("1707799858") == datetime(2024, 2, 13, 4, 50, 58, tzinfo=UTC)
     assert moment_of("1707799858802") == datetime(2024, 2, 13, 4, 50, 58, 802_000, tzinfo=UTC)
@@ -255,9 +257,12 @@ class Journal:
     rows: list[dict[str, object]] = field(default_factory=list)
     questions: list[dict[str, str]] = field(default_factory=list)
     heeds_number: bool = True
+    moment: float = 0.0  # by a clock that only its questions move
+    takes_seconds: float = 0.0
 
     def __call__(self, seen: Seen) -> bytes:
         asked = seen.query
+        self.moment += self.takes_seconds
         self.questions.append(asked)
         rows: Iterable[dict[str, object]] = self.rows
         if "to" in asked and self.heeds_number:
@@ -473,17 +478,29 @@ async def test_looking_up_goes_at_our_pace_and_keeps_what_it_learned(
 
 
 async def test_looking_up_is_bounded_in_questions_and_in_time(
-    make: Callable[..., Seven], journal: Journal, monkeypatch: pytest.MonkeyPatch
+    make: Callable[..., Seven], journal: Journal
 ) -> None:
+    provider = make(timeout_seconds=5.0, monotonic=lambda: journal.moment)
     journal.rows = [row(f"9{at:03}", phone(5000 + at), None) for at in range(100)]
-    sightings = await make().look_up([doubtful(at) for at in range(150)], Turns())
+    sightings = await provider.look_up([doubtful(at) for at in range(150)], Turns())
     assert len(journal.questions) == 100
     assert len(sightings.absent) == 99
 
     journal.questions.clear()
-    sightings = await make(timeout_seconds=0.05).look_up([doubtful(at) for at in range(150)], Turns())
-    assert len(sightings.absent) == len(journal.questions) - 1 < 99
+    journal.takes_seconds = 1.5
+    sightings = await provider.look_up([doubtful(at) for at in range(150)], Turns())
+    assert len(journal.questions) == 4  # the last begins after 4.5 s
+    assert len(sightings.absent) == 3
     assert (sightings.trouble, sightings.retry_after_seconds) == (None, None)
+
+
+async def test_who_was_seen_in_anothers_answer_is_not_asked_for(
+    make: Callable[..., Seven], journal: Journal
+) -> None:
+    journal.rows = [row("1", phone(1), BATCH), row("2", phone(2), BATCH)]
+    journal.heeds_number = False
+    sightings = await make().look_up([doubtful(1), doubtful(2)], Turns())
+    assert (sightings.seen, len(journal.questions)) == ([seen_of(1, "1"), seen_of(2, "2")], 1)
 
 
 @pytest.mark.parametrize(

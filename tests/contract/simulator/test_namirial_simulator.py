@@ -862,9 +862,9 @@ async def test_doubt_is_settled_by_looking_up(open_account: Open, kind: str) -> 
         (outcome,) = await hand_over(provider, message)
         assert isinstance(outcome, InDoubt)
         now = datetime.now(UTC)
-        missing = Doubtful("0f/1+99", "+37060000099", now)
+        missing = Doubtful("0f/1+99", "+37060000099", now, now)
         sightings = await provider.look_up(
-            [Doubtful(message.message_ref, message.phone, now), missing], at_once
+            [Doubtful(message.message_ref, message.phone, now, now), missing], at_once
         )
         (seen,) = sightings.seen
         assert (seen.message_ref, seen.evidence) == (message.message_ref, MessageState.ACCEPTED)
@@ -881,7 +881,7 @@ async def test_what_was_never_taken_is_absent(account: Account, kind: str) -> No
         await account.simulator.fault("send", kind)
         (outcome,) = await hand_over(provider, OutboundMessage("ref-1", PHONE, "Labas"))
         assert isinstance(outcome, InDoubt)
-        sightings = await provider.look_up([Doubtful("ref-1", PHONE, datetime.now(UTC))], at_once)
+        sightings = await provider.look_up([Doubtful("ref-1", PHONE, *[datetime.now(UTC)] * 2)], at_once)
         assert (list(sightings.seen), list(sightings.absent)) == ([], ["ref-1"])
         assert await account.simulator.accepted() == 0
 
@@ -922,7 +922,7 @@ async def test_the_account_as_the_adapter_sees_it(account: Account) -> None:
         (outcome,) = await hand_over(provider, message)
         assert isinstance(outcome, Accepted)
         assert (await provider.ask([outcome.provider_message_id], at_once)).trouble
-        assert (await provider.look_up([Doubtful("ref-1", PHONE, datetime.now(UTC))], at_once)).trouble
+        assert (await provider.look_up([Doubtful("ref-1", PHONE, *[datetime.now(UTC)] * 2)], at_once)).trouble
     assert await account.simulator.accepted() == 1
 
 

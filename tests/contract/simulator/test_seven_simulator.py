@@ -36,6 +36,7 @@ from campaigns.domain.states import MessageState
 from campaigns.providers.seven import Seven
 from campaigns.providers.wire import Wire
 from worker.simulator import seven_requests
+from worker.simulator.callbacks import Call, Callbacks
 from worker.simulator.ledger import Ledger
 from worker.simulator.options import Options
 from worker.simulator.seven import RETRY_SECONDS
@@ -225,7 +226,7 @@ async def test_a_request_may_be_signed_and_then_must_be_right(begin: StartAccoun
     now = str(int(time.time()))
 
     async def said(timestamp: str = now, nonce: str = "n" * 32, **more: str) -> object:
-        made = sign(timestamp, nonce, "POST", more.pop("url", url), body)
+        made = sign(timestamp, nonce, "POST", more.pop("url", url), body, more.pop("key", SIGNING_KEY))
         headers = {"X-Timestamp": timestamp, "X-Nonce": nonce, "X-Signature": made, **more}
         form = {"Content-Type": "application/x-www-form-urlencoded"}
         return (await account.request("POST", "sms", body, **form, **headers)).json()
@@ -246,7 +247,7 @@ async def test_a_request_may_be_signed_and_then_must_be_right(begin: StartAccoun
     await account.simulator.delete("/_faults")
     account = await begin()
     url = f"{account.url}/api/sms"
-    assert await said() == "901"  # this one has no signing key
+    assert await said() == await said(key="") == "901"  # this one has no signing key
 
 
 async def test_what_is_signed_is_the_whole_address(begin: StartAccount) -> None:
@@ -413,6 +414,10 @@ async def test_every_acceptance_takes_from_the_balance(begin: StartAccount) -> N
     assert (await account.send(f"{PHONE},37060000093")).json()["balance"] == 0.0288
     assert (await account.send(OTHER)).json()["success"] == "100"
     assert await left() == {"amount": 0.0144, "currency": "PLN"}
+    assert (await account.send(f"{OTHER},{PHONE}", text="2")).json() == "500"
+    assert (await account.send(text="2")).json()["balance"] == 0  # the last cent
+    assert (await account.send(text="3")).json() == "500"
+    account = await begin(balance=Decimal("0.0144"))
     reply = await account.request("GET", "balance", Accept="")
     assert (reply.content_type, reply.body) == ("text/plain", "0.0144")
     assert (await account.request("GET", "balance", **{"X-Api-Key": "x", "Accept": ""})).body == "900"
@@ -600,6 +605,7 @@ async def test_a_delayed_message_begins_its_life_then(
         return [entry["status"] for entry in (await account.status(*ids)).json()]
 
     assert await words() == [None, None, "DELIVERED"]
+    assert (await account.status(ids[2])).json()[0]["status_time"] == "2023-11-14 23:13:20.000000"
     moment[0] += 41
     assert await words() == ["DELIVERED"] * 3
 
@@ -835,6 +841,7 @@ async def test_every_word_is_told_and_signed(
     await customer.came(4)
     assert (await settled(account.simulator))["taken"] == 4
     told = []
+    assert len({call.headers["x-nonce"] for call in customer.calls}) == 4
     for call in customer.calls:
         headers = call.headers
         timestamp, nonce = headers["x-timestamp"], headers["x-nonce"]
@@ -865,6 +872,24 @@ async def test_every_word_is_told_and_signed(
     ]
     assert [word for message_id, word in told if message_id == ids[1]] == ["ACCEPTED"]
     assert len(told) == 4
+
+
+async def test_each_word_is_told_in_its_time(
+    begin: StartAccount, customer: Customer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+    after = Callbacks.after
+
+    def noted(callbacks: Callbacks, seconds: float, make: Callable[[], Call | None]) -> None:
+        waits.append(seconds)
+        after(callbacks, seconds, make)
+
+    monkeypatch.setattr(Callbacks, "after", noted)
+    account = await begin(delivery_seconds=0.2, callback_url=customer.url)
+    await account.accept("37060000087")
+    await customer.came(4)
+    assert waits == pytest.approx([0.05] * 4)
+    assert [call.fields["status"] for call in customer.calls] == list(FATES["87"].words)
 
 
 async def test_nobody_is_called_who_did_not_ask(begin: StartAccount) -> None:
@@ -1155,6 +1180,15 @@ async def test_unknown_ids_do_not_hide_the_others(pair: Any) -> None:
     answers = await both.adapter.ask([*ids[:4], "77229135982", *ids[4:]], at_once)
     assert sorted(receipt.provider_message_id for receipt in answers.receipts) == sorted(ids)
     assert answers.trouble is None
+
+
+async def test_a_status_that_comes_as_text_is_read(pair: Any) -> None:
+    both = await pair(delivery_seconds=0)
+    (outcome,) = await both.hand_over(message(1, "37060000089"))
+    answers = await both.adapter.ask([outcome.provider_message_id], at_once)
+    assert list(answers.receipts) == [
+        Receipt(outcome.provider_message_id, MessageState.DELIVERED, "DELIVERED")
+    ]
 
 
 async def test_the_balance_is_read(pair: Any) -> None:
