@@ -94,6 +94,8 @@ async def poll_batch(database: Database, desk: Desk, dealt: Dealt) -> Polled:
             # Our own pace says when exactly. A provider may say 0 seconds, again and again.
             again_in = desk.policy.poll.delay_seconds(0, desk.random()) if trouble is not None else 0.0
         again_in = max(again_in, *said_to_wait)
+    if account is not None:
+        again_in = max(again_in, account.provider.least_pause_seconds)
     how = Release(
         send_in_seconds=0 if absent else None,
         poll_in_seconds=again_in,

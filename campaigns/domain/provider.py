@@ -235,6 +235,11 @@ class Provider(Protocol):
         """How long after a hand-over `look_up` may be believed when it finds nothing; None: nobody to ask."""
         ...
 
+    @property
+    def least_pause_seconds(self) -> float:
+        """Between two questions about the same message, whatever the settings say; 0: as we like."""
+        ...
+
     def requests(self, messages: Sequence[OutboundMessage], sender_id: str) -> list[list[OutboundMessage]]:
         """Cut `messages` into what goes out together, in order: a partition, no list empty.
 

@@ -165,6 +165,11 @@ class LightSms:
         """Never: LightSMS cannot be asked."""
         return
 
+    @property
+    def least_pause_seconds(self) -> float:
+        """None is documented."""
+        return 0.0
+
     def requests(self, messages: Sequence[OutboundMessage], sender_id: str) -> list[list[OutboundMessage]]:
         """Cut `messages` by text, then by recipients (fewer after a code 14) and length of the URL."""
         alike: dict[str, list[OutboundMessage]] = {}

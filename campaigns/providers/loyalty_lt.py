@@ -151,6 +151,11 @@ class LoyaltyLt:
         """Never: Loyalty.lt cannot be asked by our reference."""
         return
 
+    @property
+    def least_pause_seconds(self) -> float:
+        """Five, as the page on status says."""
+        return _AGAIN_SECONDS
+
     def requests(self, messages: Sequence[OutboundMessage], sender_id: str) -> list[list[OutboundMessage]]:
         """One message each."""
         return [[message] for message in messages]

@@ -154,6 +154,11 @@ class Namirial:
         """As it was made, and never less than one request may take: what they work on cannot be found yet."""
         return max(self._settles_doubt_after_seconds, self._timeout_seconds)
 
+    @property
+    def least_pause_seconds(self) -> float:
+        """None is documented."""
+        return 0.0
+
     def requests(self, messages: Sequence[OutboundMessage], sender_id: str) -> list[list[OutboundMessage]]:
         """One message to a request. `sender_id` cannot be said to Namirial."""
         return [[message] for message in messages]

@@ -120,6 +120,11 @@ class Seven:
         """
         return 120.0
 
+    @property
+    def least_pause_seconds(self) -> float:
+        """None is documented."""
+        return 0.0
+
     def requests(self, messages: Sequence[OutboundMessage], sender_id: str) -> list[list[OutboundMessage]]:
         """Cut `messages` by text and batch, then by recipients: one by one after a whole request was
         refused for one of its numbers. Their answer is read by phone, so no request holds one twice.

@@ -105,6 +105,11 @@ class Stub:
         """As it was made."""
         return self._settles_doubt_after_seconds
 
+    @property
+    def least_pause_seconds(self) -> float:
+        """None."""
+        return 0.0
+
     def requests(self, messages: Sequence[OutboundMessage], sender_id: str) -> list[list[OutboundMessage]]:
         """Cut `messages` into runs of at most `max_recipients_per_request`."""
         size = self._max_recipients

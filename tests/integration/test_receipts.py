@@ -515,3 +515,14 @@ async def test_after_the_deadline_a_message_is_unknown_and_a_later_word_still_co
     assert state is BatchState.DONE
     assert await states(database) == [DELIVERED, U]
     assert set(await states(database)) <= SETTLED
+
+
+async def test_no_setting_makes_us_ask_again_too_soon(database: Database, make_desk: MakeDesk) -> None:
+    class Touchy(Stub):
+        least_pause_seconds = 900.0
+
+    desk = make_desk(Touchy("main", states={phones(1)[0]["phone"]: ["sent"]}))
+    await handed_over(database, desk)
+    await poll_one(database, desk)
+    (batch,) = await batch_rows(database)
+    assert batch["poll_in"] == about(900)
