@@ -110,10 +110,14 @@ def _demo_settings(provider: ProviderName, url: str) -> Mapping[str, str]:
     return {
         f"{account}PROVIDER": provider,
         **{f"{account}{name}": value.format(url=url) for name, value in _ACCOUNTS[provider].items()},
-        # A day's work in half a minute: quick questions, and a deadline one can wait for.
+        # A day's work in half a minute: quick questions, and a deadline one can wait for. A lease ends well
+        # before it: what a demo that was interrupted left behind must not fail by waiting.
+        f"{account}TIMEOUT_SECONDS": "3",
+        f"{PREFIX}LEASE_SECONDS": "13",
+        f"{PREFIX}RETRY__FIRST_SECONDS": "1",
         f"{PREFIX}POLL__FIRST_SECONDS": "1",
         f"{PREFIX}POLL__MAX_SECONDS": "4",
-        f"{PREFIX}POLL__GIVE_UP_SECONDS": "20",
+        f"{PREFIX}POLL__GIVE_UP_SECONDS": "25",
         f"{PREFIX}LOG_FORMAT": "json",
     }
 

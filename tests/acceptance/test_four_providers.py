@@ -96,7 +96,7 @@ def ask(url: str) -> Any:
 
 def test_four_campaigns_at_once_polled_alone(stack: Stack) -> None:
     urls = begin(stack)
-    stack.settings |= {"POLL__FIRST_SECONDS": "1", "POLL__MAX_SECONDS": "3", "POLL__GIVE_UP_SECONDS": "60"}
+    stack.settings |= {"POLL__FIRST_SECONDS": "1", "POLL__MAX_SECONDS": "3", "POLL__GIVE_UP_SECONDS": "45"}
     stack.worker()
     stack.beat()
     check(stack, urls, submit(stack))
@@ -111,7 +111,7 @@ def test_four_campaigns_at_once_called_back_and_repaired_by_polling(stack: Stack
         "POLL__FIRST_SECONDS": "1",
         "POLL__AFTER_CALLBACK_SECONDS": "12",
         "POLL__MAX_SECONDS": "10",
-        "POLL__GIVE_UP_SECONDS": "75",
+        "POLL__GIVE_UP_SECONDS": "60",
     }
     urls = begin(stack)
     address = stack.run("account", "of_seven", "callback-url").stdout.decode().strip()
