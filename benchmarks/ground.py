@@ -202,13 +202,13 @@ class Ground:
             done_file=str(stack.directory / "done"),
         )
 
-    def recipients(self, count: int) -> Path:
-        """A CSV with so many recipients, all of whom are delivered to. Made once."""
-        path = self.directory / f"recipients-{count}.csv"
+    def recipients(self, count: int, first: int = 0) -> Path:
+        """A CSV with so many recipients from the `first` on, all of whom are delivered to. Made once."""
+        path = self.directory / f"recipients-{first}-{count}.csv"
         if not path.exists():
             with path.open("w") as out:
                 out.write("phone,name\n")
-                out.writelines(f"+{phone},N{n % 1000}\n" for n, phone in enumerate(phones(count)))
+                out.writelines(f"+{phone},N{n % 1000}\n" for n, phone in enumerate(phones(count, first)))
         return path
 
 

@@ -1,8 +1,10 @@
 """Who runs against whom: how each is started, driven, and held to the one result."""
 
+import subprocess
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -10,8 +12,10 @@ from typing import Any
 from benchmarks import ground as grounds
 from benchmarks import ours
 from benchmarks.calls import COUNT_UNSETTLED, MAKE_TABLE
-from benchmarks.ground import IN_FLIGHT, Ground, Refused, drive, wait_for_log
+from benchmarks.ground import IN_FLIGHT, Ground, Refused, drive, ends_of_logs, wait_for_log
 from benchmarks.usage import Meter, peak_bytes
+
+_COMMAND_SECONDS = 60.0
 
 BIN = Path(sys.executable).parent
 ARQ_BIN = Path(sys.prefix) / "arq" / "bin"
@@ -53,9 +57,8 @@ class Run:
     seconds: float
     submission_seconds: float
     cpu_seconds: dict[str, float]  # by role
-    worker_peak_bytes: int
-    driver_peak_bytes: int
-    requests: dict[str, int]
+    peak_bytes: dict[str, int]  # by process
+    requests: dict[str, int]  # at the provider, by script
 
     @property
     def per_second(self) -> float:
@@ -157,73 +160,121 @@ PROCRASTINATE = Rival(
 RIVALS: dict[str, Rival] = {rival.name: rival for rival in (FLOOR, OURS, NAIVE, ARQ, TASKIQ, PROCRASTINATE)}
 
 
-def run(ground: Ground, rival: Rival, recipients: int, *, limit_seconds: float = 1800.0) -> Run:
-    """One run: a fresh database, the rival's processes, its driver, the judge. Raises Refused."""
-    recipients_file = ground.recipients(recipients)
+class Session:
+    """One rival on a fresh database, its processes ready. Made by `session`."""
+
+    def __init__(self, ground: Ground, rival: Rival, database_url: str, limit_seconds: float) -> None:
+        self.ground = ground
+        self.rival = rival
+        self.database_url = database_url
+        self.stack = ground.stack(rival.name, database_url, rival.settings)
+        self.limit_seconds = limit_seconds
+        self.job = ground.job(self.stack, database_url, self.stack.directory / "none")
+
+    def start(self, *processes: Process) -> None:
+        """Start processes and wait until they are ready."""
+        for process in processes:
+            self._start(process.name, process.command)
+        for process in processes:
+            wait_for_log(self.stack, process.name, process.ready)
+
+    def finish(self, name: str, command: tuple[str, ...]) -> None:
+        """Run a command to its end."""
+        if self._start(name, command).wait(_COMMAND_SECONDS) != 0:
+            raise Refused(f"{self.rival.name}, {name}: {ends_of_logs(self.stack)}")
+
+    def _start(self, name: str, command: tuple[str, ...]) -> subprocess.Popen[bytes]:
+        variables = [f"{key}={value}" for key, value in grounds.bench_environment(self.job).items()]
+        program = str(BIN / command[0])  # an absolute path stays what it is
+        return self.stack.start(name, "/usr/bin/env", *variables, program, *command[1:])
+
+    def drive(self, recipients_file: Path, *command: str) -> dict[str, Any]:
+        """Run a driver, the rival's own if none is named, and give what it says."""
+        job = replace(self.job, recipients_file=str(recipients_file))
+        what = f"{self.rival.name} × {recipients_file.stem.rpartition('-')[2]}"
+        return drive(
+            list(command or self.rival.driver),
+            self.stack,
+            job,
+            what=what,
+            limit_seconds=self.limit_seconds,
+        )
+
+    def pids(self) -> dict[str, int]:
+        """Its processes that live."""
+        return {name: p.pid for name, p in self.stack._processes.items() if p.poll() is None}
+
+    def meter(self) -> Meter:
+        """Seconds of processor from now on, by role."""
+        return Meter(
+            {
+                "workers": list(self.pids().values()),
+                "postgresql": [self.ground.postgres_pid],
+                "redis": [self.ground.redis_pid],
+                "provider": [self.ground.provider_pid],
+            }
+        )
+
+    def check(self, recipients: int) -> None:
+        """Hold it to its result. Raises Refused."""
+        self.ground.judge(grounds.phones(recipients))
+        count_all, count_unsettled = (
+            (ours.COUNT_ALL, ours.COUNT_UNSETTLED)
+            if self.rival.is_ours
+            else ("SELECT count(*) FROM recipient", COUNT_UNSETTLED)
+        )
+        found = tuple(self.ground.value(self.database_url, each) for each in (count_all, count_unsettled))
+        if found != (recipients, 0):
+            raise Refused(
+                f"{self.rival.name} has {found[0]} rows of {recipients}, of which {found[1]} are not settled"
+            )
+
+
+@contextmanager
+def session(
+    ground: Ground,
+    rival: Rival,
+    *,
+    processes: Sequence[Process] | None = None,
+    limit_seconds: float = 3600.0,
+) -> Iterator[Session]:
+    """A rival on a database of its own, with its processes (or those named) running. Raises Refused."""
     database_url = ground.fresh_database(migrated=rival.is_ours)
     ground.check_durable(database_url)
     if not rival.is_ours and not rival.makes_its_table:
         ground.sql(database_url, MAKE_TABLE)
     ground.clear()
-    stack = ground.stack(rival.name, database_url, rival.settings)
-    job = ground.job(stack, database_url, recipients_file)
-    variables = [f"{name}={value}" for name, value in grounds.bench_environment(job).items()]
+    made = Session(ground, rival, database_url, limit_seconds)
     try:
         for number, command in enumerate(rival.prepare):
-            done = stack.start(f"prepare-{number}", "/usr/bin/env", *variables, *_found(command))
-            if done.wait(60) != 0:
-                raise Refused(f"{rival.name}: {stack.log(f'prepare-{number}').read_text()[-2000:]}")
-        for process in rival.processes:
-            stack.start(process.name, "/usr/bin/env", *variables, *_found(process.command))
-        for process in rival.processes:
-            wait_for_log(stack, process.name, process.ready)
-        workers = [stack._processes[process.name].pid for process in rival.processes]
-        meter = Meter(
-            {
-                "workers": workers,
-                "postgresql": [ground.postgres_pid],
-                "redis": [ground.redis_pid],
-                "provider": [ground.provider_pid],
-            }
-        )
-        found = drive(
-            list(rival.driver), stack, job, what=f"{rival.name} × {recipients:,}", limit_seconds=limit_seconds
-        )
-        used = meter.used() | {"driver": found["cpu_seconds"]}
-        peak = peak_bytes(workers)
-        requests = ground.requests()
-        ground.judge(grounds.phones(recipients))
-        _check_settled(ground, rival, database_url, recipients)
+            made.finish(f"prepare-{number}", command)
+        made.start(*(rival.processes if processes is None else processes))
+        yield made
     finally:
-        stack.end()
-    ground.drop(database_url)
+        made.stack.end()
+        ground.drop(database_url)
+
+
+def run(ground: Ground, rival: Rival, recipients: int, *, limit_seconds: float = 3600.0) -> Run:
+    """One run: a fresh database, the rival's processes, its driver, the judge. Raises Refused."""
+    recipients_file = ground.recipients(recipients)
+    with session(ground, rival, limit_seconds=limit_seconds) as racing:
+        made = measured(racing, recipients_file, recipients)
+        racing.check(recipients)
+    return made
+
+
+def measured(racing: Session, recipients_file: Path, recipients: int) -> Run:
+    """Drive a session once, and say what it took."""
+    meter = racing.meter()
+    found = racing.drive(recipients_file)
     return Run(
-        rival.name,
+        racing.rival.name,
         recipients,
-        ground.latency_seconds,
+        racing.ground.latency_seconds,
         found["seconds"],
         found["submission_seconds"],
-        used,
-        peak,
-        found.get("peak_bytes", 0),
-        requests,
+        meter.used() | {"driver": found["cpu_seconds"]},
+        {name: peak_bytes([pid]) for name, pid in racing.pids().items()} | {"driver": found["peak_bytes"]},
+        racing.ground.requests(),
     )
-
-
-def _found(command: tuple[str, ...]) -> tuple[str, ...]:
-    program = BIN / command[0]  # an absolute one stays what it is
-    return (str(program), *command[1:])
-
-
-def _check_settled(ground: Ground, rival: Rival, database_url: str, recipients: int) -> None:
-    unsettled, whole = (
-        (ours.COUNT_UNSETTLED, ours.COUNT_ALL)
-        if rival.is_ours
-        else (COUNT_UNSETTLED, "SELECT count(*) FROM recipient")
-    )
-    found: tuple[Any, Any] = (ground.value(database_url, whole), ground.value(database_url, unsettled))
-    if found != (recipients, 0):
-        raise Refused(
-            f"{rival.name}: {found[1]} of its {found[0]} rows are not delivered; there should be"
-            f" {recipients} rows, all delivered"
-        )
