@@ -121,13 +121,14 @@ def _compared(  # noqa: PLR0913, PLR0917  each is a cell of the row
     what: str, where: str, against: str, goal: Goal, field: str, here: Session, there: Session, driver: str
 ) -> Row:
     figures, others = [], []
+    nobody = here.ground.directory / "none"  # it submits no file
     for _ in range(3):
-        found = here.drive(here.ground.directory / "none", *_driver(driver))
+        found = here.drive(nobody, *_driver(driver), what=f"{driver}, {where}")
         figures.append(found[field])
         if driver == "status":
             others.append(found["small_milliseconds"])
         else:
-            others.append(there.drive(here.ground.directory / "none", *_driver(driver))[field])
+            others.append(there.drive(nobody, *_driver(driver), what=f"{driver}, {against}")[field])
     figure = Spread.of(figures)
     return Row(what, where, figure, "ms", against, figure.over(Spread.of(others)), goal)
 

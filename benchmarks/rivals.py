@@ -174,29 +174,28 @@ class Session:
     def start(self, *processes: Process) -> None:
         """Start processes and wait until they are ready."""
         for process in processes:
-            self._start(process.name, process.command)
+            self.start_process(process.name, process.command)
         for process in processes:
             wait_for_log(self.stack, process.name, process.ready)
 
     def finish(self, name: str, command: tuple[str, ...]) -> None:
         """Run a command to its end."""
-        if self._start(name, command).wait(_COMMAND_SECONDS) != 0:
+        if self.start_process(name, command).wait(_COMMAND_SECONDS) != 0:
             raise Refused(f"{self.rival.name}, {name}: {ends_of_logs(self.stack)}")
 
-    def _start(self, name: str, command: tuple[str, ...]) -> subprocess.Popen[bytes]:
+    def start_process(self, name: str, command: tuple[str, ...]) -> subprocess.Popen[bytes]:
+        """Start a process that is told of the run."""
         variables = [f"{key}={value}" for key, value in grounds.bench_environment(self.job).items()]
         program = str(BIN / command[0])  # an absolute path stays what it is
         return self.stack.start(name, "/usr/bin/env", *variables, program, *command[1:])
 
-    def drive(self, recipients_file: Path, *command: str) -> dict[str, Any]:
+    def drive(self, recipients_file: Path, *command: str, what: str | None = None) -> dict[str, Any]:
         """Run a driver, the rival's own if none is named, and give what it says."""
-        job = replace(self.job, recipients_file=str(recipients_file))
-        what = f"{self.rival.name} × {recipients_file.stem.rpartition('-')[2]}"
         return drive(
             list(command or self.rival.driver),
             self.stack,
-            job,
-            what=what,
+            replace(self.job, recipients_file=str(recipients_file)),
+            what=what or f"{self.rival.name} × {recipients_file.stem.rpartition('-')[2]}",
             limit_seconds=self.limit_seconds,
         )
 
