@@ -88,7 +88,7 @@ async def _get(session: aiohttp.ClientSession, url: str, query: dict[str, str]) 
         return answer
 
 
-async def fill(connection: asyncpg.Connection, phones: Sequence[str]) -> None:
+async def fill(connection: asyncpg.Connection | asyncpg.Pool, phones: Sequence[str]) -> None:
     """COPY the recipients in."""
     await connection.copy_records_to_table(
         "recipient", records=enumerate(phones), columns=("id", "phone"), timeout=600

@@ -128,7 +128,9 @@ async def _watch(parts: Parts) -> None:
     first = all_begun = first_end = 0.0
     while not (all_begun and first_end):
         async with parts.database.connection() as connection:
-            begun, ended = await connection.fetchrow(_BEGUN_AND_ENDED)
+            row = await connection.fetchrow(_BEGUN_AND_ENDED)
+            assert row is not None  # a count always gives one
+            begun, ended = row
         now = time.monotonic()
         if begun and not first:
             first = now

@@ -187,7 +187,7 @@ class Ground:
                 "REDIS_URL": self.urls.redis_url,
                 "DATA_DIR": str(folder / "data"),
             }
-            | settings,
+            | dict(settings),
         )
 
     def job(self, stack: Stack, database_url: str, recipients_file: Path) -> Job:

@@ -36,7 +36,8 @@ def rows(rivals: Sequence[Rival], runs: dict[str, list[Run]]) -> list[Row]:
     made = []
     for rival in rivals:
         done = runs[rival.name]
-        ratio = speeds[rival.name].over(speeds["floor"]) if "floor" in speeds else None
+        is_held_against = "floor" in speeds and rival.name != "floor"
+        ratio = speeds[rival.name].over(speeds["floor"]) if is_held_against else None
         latency = done[0].latency_seconds
         is_judged = rival.is_ours and ratio is not None
         made.append(
@@ -45,7 +46,7 @@ def rows(rivals: Sequence[Rival], runs: dict[str, list[Run]]) -> list[Row]:
                 f"{_at(latency)}, {done[0].recipients:,} recipients",
                 speeds[rival.name],
                 "recipients/s",
-                "floor" if ratio is not None else "",
+                "floor" if is_held_against else "",
                 ratio,
                 _OF_THE_FLOOR.get(latency) if is_judged else None,
                 {"runs": [asdict(each) for each in done]},
@@ -76,14 +77,14 @@ def _costs(rivals: Sequence[Rival], runs: dict[str, list[Run]]) -> list[Row]:
             for role in done[0].cpu_seconds
         }
         whole = Spread.of([sum(each.cpu_seconds.values()) / each.recipients * 100_000 for each in done])
-        told = ", ".join(f"{role} {number(spent.median)}" for role, spent in by_role.items())
+        told = ", ".join(f"{role} {number(spent.median)}" for role, spent in by_role.items() if spent.median)
         peak = Spread.of([megabytes(sum(each.peak_bytes.values())) for each in done])
         made.append(
             Row(
                 f"{rival.name}: processor time for 100,000 recipients",
-                f"{_at(done[0].latency_seconds)}, {done[0].recipients:,} recipients",
+                f"{_at(done[0].latency_seconds)}, {done[0].recipients:,} recipients: {told}",
                 whole,
-                f"s ({told}); {number(peak.median)} MB at most",
+                f"s, {number(peak.median)} MB at most",
             )
         )
     return made
