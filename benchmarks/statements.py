@@ -9,8 +9,8 @@ import re
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from benchmarks import ours
@@ -81,7 +81,6 @@ def _entries(text: str) -> Iterator[tuple[str, str, float]]:
 class _Counted:
     statements: Statements
     redis: Counter[str]
-    requests: int
     ticks: int
 
 
@@ -131,31 +130,40 @@ def measure(ground: Ground, *, limit_seconds: float) -> list[Row]:
     return rows
 
 
+@contextmanager
+def logged(ground: Ground, database_url: str) -> Iterator[Statements]:
+    """Every statement of sessions that begin in the block on this database; to be read after it."""
+    log = ground.directory / "servers" / "postgres.log"
+    name = ground.value(database_url, "SELECT current_database()")
+    found = Statements()
+    ground.sql(database_url, f"ALTER DATABASE {name} SET log_min_duration_statement = 0")
+    began = log.stat().st_size
+    try:
+        yield found
+    finally:
+        ground.sql(database_url, f"ALTER DATABASE {name} RESET log_min_duration_statement")
+        with log.open("rb") as lines:
+            lines.seek(began)
+            read = read_log(lines.read().decode(errors="replace"))
+        found.calls.update(read.calls)
+        found.milliseconds.update(read.milliseconds)
+
+
 def _count(ground: Ground, size: int, batches: int, limit_seconds: float) -> _Counted:
     recipients = size * batches
     recipients_file = ground.recipients(recipients)
-    log = Path(ground.directory / "servers" / "postgres.log")
     with session(ground, OURS, processes=(), limit_seconds=limit_seconds) as racing:
-        name = ground.value(racing.database_url, "SELECT current_database()")
-        ground.sql(racing.database_url, f"ALTER DATABASE {name} SET log_min_duration_statement = 0")
-        try:
+        with logged(ground, racing.database_url) as statements:
             racing.start(*OURS.processes)
-            began = log.stat().st_size
             ground.redis().config_resetstat()
             racing.drive(recipients_file, sys.executable, "-m", "benchmarks.statements", str(size))
             redis = {
                 str(command).removeprefix("cmdstat_"): stat["calls"]
                 for command, stat in ground.redis().info("commandstats").items()
             }
-            with log.open("rb") as lines:
-                lines.seek(began)
-                statements = read_log(lines.read().decode(errors="replace"))
-        finally:
-            ground.sql(racing.database_url, f"ALTER DATABASE {name} RESET log_min_duration_statement")
         racing.check(recipients)
-        requests = sum(ground.requests().values())
     ticks = sum(n for query, n in statements.calls.items() if _is_tick(query))
-    return _Counted(statements, Counter(redis), requests, ticks)
+    return _Counted(statements, Counter(redis), ticks)
 
 
 def _is_tick(query: str) -> bool:
