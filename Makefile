@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOCK := requirements/development.lock
 
-.PHONY: help setup demo test chaos storm lint check format lock clean
+.PHONY: help setup demo test chaos storm bench lint check format lock clean
 
 help:  ## what can be done
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
@@ -32,6 +32,16 @@ chaos: setup  ## break everything on purpose: every scenario with 5,000 recipien
 storm: setup  ## ours and the usual Celery code under the same storm, as a table
 	$(BIN)/python -m benchmarks.storm
 
+# The peers go beside what is there; arq, which needs another redis-py, into an environment of its own.
+$(VENV)/.stamp-bench: requirements/bench.lock requirements/bench-arq.lock $(VENV)/.stamp
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.lock
+	@test -x $(VENV)/arq/bin/python || $(BIN)/python -m venv $(VENV)/arq
+	$(VENV)/arq/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench-arq.lock
+	@touch $@
+
+bench: $(VENV)/.stamp-bench  ## ours, the floor, the naive way and the peers as a table; BENCH="--only ours,floor" says which
+	@$(BIN)/python -m benchmarks.run $(BENCH)
+
 lint: setup  ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -47,6 +57,8 @@ format: setup  ## put the code in its one format
 lock:  ## write the lock files anew from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 pyproject.toml -o requirements/production.lock
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 pyproject.toml --extra embedded --group dev -o requirements/development.lock
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 --group bench -c requirements/development.lock -o requirements/bench.lock
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 --group bench-arq -o requirements/bench-arq.lock
 
 clean:  ## remove what can be made again (not .campaigns, which holds data)
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist
