@@ -97,6 +97,7 @@ class _HandOver:
         self._work = work
         self._handed_over_count = 0
         self._flying: dict[asyncio.Task[list[Outcome]], Sequence[int]] = {}  # with their positions
+        self._begun: set[int] = set()  # positions that were let go
         self._landed: list[Written] = []  # not yet written down
         self._left_count = 0  # of `landed`, what the provider has or may have
         self._troubled: list[Outcome] = []
@@ -181,11 +182,13 @@ class _HandOver:
             )
         except DatabaseUnavailable as away:
             # It may be written; nothing left. Left to its lease, the batch would be in doubt for nothing.
-            self._stop = _Stop(_DATABASE_AWAY_SECONDS, str(away), unsent=positions)
+            unsent = [position for position in positions if position not in self._begun]
+            self._stop = _Stop(_DATABASE_AWAY_SECONDS, str(away), unsent=unsent)
             return
         if begun is None:
             self._stop = _Stop(None)
             return
+        self._begun |= begun
         leave_by = self._lease_ends_at - account.provider.timeout_seconds - _WRITE_DOWN_SECONDS
         for request, wait in zip(requests, waits, strict=True):
             # What a receipt settled meanwhile (it had been sent before, after all) stays at home.

@@ -25,6 +25,8 @@ from campaigns.domain.provider import (
 )
 from campaigns.domain.states import BatchState, MessageState
 from campaigns.providers.stub import Stub
+from campaigns.store import batch as batches
+from campaigns.store.batch import Written
 from campaigns.store.session import Database
 from tests.conftest import POLICY, MakeDesk, open_database
 from tests.integration.hands import SLOW, OneText, about, deal_one, send_one, sent, submit_texts, until
@@ -375,6 +377,48 @@ async def test_an_intent_whose_commit_is_not_confirmed_lets_nothing_leave(
     assert [row["attempt"] for row in await message_rows(database)] == [0]
     assert [row["crash_count"] for row in await batch_rows(database)] == [0]
     assert await wrong_tallies(database) == []
+
+
+async def test_what_left_is_never_taken_back_for_unsent(
+    database: Database,
+    linked: tuple[Database, Link],
+    make_desk: MakeDesk,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Not even where an adapter puts a message into two requests at once, and the second intent fails."""
+    shaky, between = linked
+    await submit(database, phones(1))
+
+    class Twice(Stub):
+        def requests(
+            self, messages: Sequence[OutboundMessage], sender_id: str
+        ) -> list[list[OutboundMessage]]:
+            return [list(messages), list(messages)]
+
+    stub = Twice("main", concurrency=2)
+    turns = 0
+
+    async def turn() -> None:
+        nonlocal turns
+        turns += 1
+        if turns == 2:
+            between.lose_answer_to(b"COMMIT")
+
+    written: list[Written] = []
+    release = batches.release
+
+    async def watched(*arguments: Any, **named: Any) -> Any:
+        written.extend(named["written"])
+        return await release(*arguments, **named)
+
+    monkeypatch.setattr(batches, "release", watched)
+    desk = replace(make_desk(stub), accounts={"main": Account(stub, turn, 10)})
+    verdict = await sending.send_batch(shaky, desk, await deal_one(database, desk))
+
+    assert (verdict.handed_over_count, len(stub.ledger), between.lost_count) == (1, 1, 1)
+    assert [each.state for each in written] == [A]  # two words on one message: either could win
+    (row,) = await message_rows(database)
+    assert (row["state"], row["attempt"]) == ("accepted", 1)
 
 
 async def test_what_is_said_to_be_committed_is(database_url: str) -> None:
