@@ -41,8 +41,21 @@ FAULTS = ("kill", "stop", "postgres")
 """kill -9 · SIGSTOP, of oneself · an immediate stop of PostgreSQL, after which the worker goes on."""
 
 _GONE_SECONDS = 20.0
+_STOPPED_SECONDS = 0.5  # a gap in time that no busy machine makes
 
 _in_hand: ContextVar[Sequence[str]] = ContextVar("_in_hand", default=())
+
+
+def _stand_still() -> None:
+    """Stop this process, here. The signal goes to the main thread, and until that has run the others go on:
+    this one does not leave the point before it was stopped and woken.
+    """
+    os.kill(os.getpid(), signal.SIGSTOP)
+    last = time.monotonic()
+    ends_at = last + _GONE_SECONDS
+    while (now := time.monotonic()) - last < _STOPPED_SECONDS:
+        assert now < ends_at, "SIGSTOP did not stop us"
+        last = now
 
 
 @dataclass(slots=True)
@@ -80,14 +93,16 @@ class _Failpoint:
             case "kill":
                 os.kill(os.getpid(), signal.SIGKILL)
             case "stop":
-                os.kill(os.getpid(), signal.SIGSTOP)
+                _stand_still()
             case _:
                 await self._end_postgres()
 
     def passed_now(self, point: str, phones: Sequence[str]) -> None:
         """The same where nothing can be awaited; for faults to oneself."""
         if point == self.point and self._draw(phones):
-            os.kill(os.getpid(), signal.SIGKILL if self.fault == "kill" else signal.SIGSTOP)
+            if self.fault == "kill":
+                os.kill(os.getpid(), signal.SIGKILL)
+            _stand_still()
 
     def _draw(self, phones: Sequence[str]) -> bool:
         """Count this pass and write it down. Gives whether it is hit."""
