@@ -4,7 +4,7 @@ A hold is set where it is noticed, at a hand-over; here it ends.
 """
 
 from campaigns.domain.errors import ProviderRefused
-from campaigns.domain.policy import Desk
+from campaigns.domain.policy import DOWN_FIRST_SECONDS, PROBE_FIRST_SECONDS, Desk
 from campaigns.store import account as accounts
 from campaigns.store.session import Database
 
@@ -16,9 +16,9 @@ async def deal_probes(database: Database) -> list[str]:
     """The held accounts whose probe is due now; each is given to one caller, the next by backoff."""
     return await accounts.deal_probes(
         database,
-        first_seconds=accounts.PROBE_FIRST_SECONDS,
+        first_seconds=PROBE_FIRST_SECONDS,
         max_seconds=_PROBE_MAX_SECONDS,
-        down_first_seconds=accounts.DOWN_FIRST_SECONDS,
+        down_first_seconds=DOWN_FIRST_SECONDS,
         down_max_seconds=_DOWN_MAX_SECONDS,
     )
 

@@ -8,14 +8,13 @@ from uuid import UUID
 
 from campaigns.domain.errors import CampaignError
 from campaigns.domain.phone import PHONE_REASONS, InvalidPhone, normalise
-from campaigns.domain.policy import Policy
+from campaigns.domain.policy import MOST_ATTEMPTS, Policy
 from campaigns.store import resolution, sweep
 from campaigns.store.resolution import Said, Word
 from campaigns.store.session import Database
 
 _BATCHES_A_ROUND = 200
 _MOST_CRASHES = 5  # workers in a row that ended on one batch before it is set aside
-_MOST_ATTEMPTS = 5  # of a message whose campaign wants what is in doubt sent again
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +75,7 @@ async def resend(database: Database, policy: Policy) -> int:
         database,
         limit=_BATCHES_A_ROUND,
         after_seconds=policy.lease_seconds,
-        most_attempts=_MOST_ATTEMPTS,
+        most_attempts=MOST_ATTEMPTS,
         give_up_seconds=policy.give_up_seconds,
     )
 

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from campaigns.domain.errors import DatabaseUnavailable, ProviderRefused
 from campaigns.domain.message_ref import message_ref
-from campaigns.domain.policy import Account, Desk
+from campaigns.domain.policy import DOWN_FIRST_SECONDS, PROBE_FIRST_SECONDS, Account, Desk
 from campaigns.domain.provider import (
     Accepted,
     AccountTrouble,
@@ -236,7 +236,7 @@ class _HandOver:
         """Whether a request's outcomes put the account on hold: trouble at once, silence after some time."""
         held = next((o for o in outcomes if isinstance(o, AccountTrouble)), None)
         if held is not None:
-            await self._hold_account(held.code, held.reason, probe_in_seconds=accounts.PROBE_FIRST_SECONDS)
+            await self._hold_account(held.code, held.reason, probe_in_seconds=PROBE_FIRST_SECONDS)
             return True
         in_vain = [o for o in outcomes if isinstance(o, Throttled | NotSent | InDoubt) and not _at_once(o)]
         waits = [o.retry_after_seconds or 0.0 for o in in_vain if isinstance(o, Throttled)]
@@ -291,7 +291,7 @@ class _HandOver:
         if not account.circuit.record(got_through=got_through):
             return False
         reason = f"the provider takes nothing: {why}"
-        probe_in = max(accounts.DOWN_FIRST_SECONDS, retry_after_seconds)
+        probe_in = max(DOWN_FIRST_SECONDS, retry_after_seconds)
         await self._hold_account(accounts.DOWN, reason, probe_in_seconds=probe_in)
         return True
 

@@ -7,6 +7,15 @@ from campaigns.domain.backoff import delay_seconds
 from campaigns.domain.callbacks import CallbackUrls
 from campaigns.domain.provider import Provider, Turn
 
+PROBE_FIRST_SECONDS = 30.0
+"""When an account that is at fault is first probed."""
+
+DOWN_FIRST_SECONDS = 2.0
+"""When an account whose provider is down is first probed."""
+
+MOST_ATTEMPTS = 5
+"""How often one message is handed over where what is in doubt may be sent again."""
+
 
 @dataclass(frozen=True, slots=True)
 class Backoff:

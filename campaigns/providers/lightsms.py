@@ -46,13 +46,13 @@ from campaigns.domain.provider import (
     Throttled,
     Turn,
 )
+from campaigns.providers.documents import field_of
 from campaigns.providers.lightsms_answers import (
     MESSAGE_ID,
     Means,
     Refusal,
     amount_of,
     common_code,
-    field_of,
     load,
     msisdn,
     read_answer,

@@ -15,6 +15,7 @@ from enum import Enum
 from campaigns.domain.errors import ProviderRefused
 from campaigns.domain.provider import Accepted, DayStatistics, InDoubt, Receipt
 from campaigns.domain.states import MessageState
+from campaigns.providers.documents import field_of, object_once
 
 
 class Means(Enum):
@@ -210,21 +211,9 @@ def load(body: bytes) -> object:
         text = body.decode("utf-8-sig").strip()
         if _CODE.fullmatch(text):  # 000 is not JSON
             return text
-        return json.loads(text, parse_int=str, parse_float=str, object_pairs_hook=_object)
+        return json.loads(text, parse_int=str, parse_float=str, object_pairs_hook=object_once)
     except (ValueError, RecursionError):
         return None
-
-
-def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    made = dict(pairs)
-    if len(made) != len(pairs):
-        raise ValueError("a key stands twice: which of the two is meant nobody can say")
-    return made
-
-
-def field_of(holder: object, name: str) -> object:
-    """What stands under `name`, None where `holder` is no object or has none."""
-    return holder.get(name) if isinstance(holder, dict) else None
 
 
 def msisdn(phone: str) -> str:

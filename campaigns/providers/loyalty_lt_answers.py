@@ -16,6 +16,7 @@ from typing import Final, TypeGuard
 
 from campaigns.domain.provider import Accepted, CallbackRefused, InDoubt, Receipt, Sighting
 from campaigns.domain.states import MessageState
+from campaigns.providers.documents import field_of, object_once
 
 CODES: dict[str, tuple[int, str, str]] = {
     "1001": (401, "the API key or secret is wrong", "LOY send, overview"),
@@ -86,27 +87,29 @@ def read_sent(body: bytes) -> Accepted | InDoubt:
     if document.get("success") is False:
         return InDoubt("the answer says both yes and no")
     data = document.get("data")
-    named = _field(data, "message_id")
+    named = field_of(data, "message_id")
     if is_message_id(named):
-        return Accepted(named, _amount(_field(_field(data, "cost"), "amount")), _count(_field(data, "parts")))
+        return Accepted(
+            named, _amount(field_of(field_of(data, "cost"), "amount")), _count(field_of(data, "parts"))
+        )
     return InDoubt("the answer says taken and gives no id that can be used")
 
 
 def read_refusal(status: int, body: bytes) -> Refusal:
     """Read an answer with an error status. Pure, never raises."""
     document = load(body)
-    code = _code(_field(document, "code")) or f"http_{status}"
+    code = _code(field_of(document, "code")) or f"http_{status}"
     documented = CODES.get(code)
     words = _BY_HTTP_STATUS.get(status, "refused")
     # A code that belongs to another status contradicts this one: the status stands.
     if documented is not None and documented[0] == status:
         words = documented[1]
-    blamed = set(_blamed(_field(document, "errors")))
+    blamed = set(_blamed(field_of(document, "errors")))
     known = sorted(blamed & _FIELDS)
     return Refusal(
         code,
         f"{words}: {', '.join(known)}" if known else words,
-        is_said_by_them=_field(document, "success") is False,
+        is_said_by_them=field_of(document, "success") is False,
         is_of_callback=bool(blamed) and blamed <= _OF_CALLBACK,
     )
 
@@ -117,19 +120,19 @@ def read_status(body: bytes, asked: str) -> Sighting | None:
     None where it cannot be read, or speaks of another message. Fields other than the word may be absent.
     """
     document = load(body)
-    data, word = _field(document, "data"), _field(_field(document, "data"), "status")
-    if not isinstance(word, str) or not _shown(word).strip() or _field(document, "success") is False:
+    data, word = field_of(document, "data"), field_of(field_of(document, "data"), "status")
+    if not isinstance(word, str) or not _shown(word).strip() or field_of(document, "success") is False:
         return None
-    if _field(data, "message_id") not in (None, asked):
+    if field_of(data, "message_id") not in (None, asked):
         return None
     known = STATUSES.get(word.strip().lower())
-    moments = [_moment(_field(data, name)) for name in ("sent_at", "delivered_at", "failed_at")]
+    moments = [_moment(field_of(data, name)) for name in ("sent_at", "delivered_at", "failed_at")]
     return Sighting(
         asked,
         known[0] if known else None,
         _shown(word),
-        phone=_phone(_field(data, "destination")),
-        cost=_amount(_field(_field(data, "cost"), "amount")),
+        phone=_phone(field_of(data, "destination")),
+        cost=_amount(field_of(field_of(data, "cost"), "amount")),
         changed_at=max((moment for moment in moments if moment), default=None),
     )
 
@@ -141,11 +144,11 @@ def read_callback_body(body: bytes) -> Receipt:
     named by `message_id` or by `externalId` where they stand, else by the token in the callback's address.
     """
     document = load(body)
-    word = _field(document, "status")
+    word = field_of(document, "status")
     if not isinstance(word, str) or not _shown(word).strip():
         raise CallbackRefused(400, "a callback of Loyalty.lt is a JSON object with a status")
     known = CALLBACK_STATUSES.get(word.strip().upper())
-    named, ours = _field(document, "message_id"), _field(document, "externalId")
+    named, ours = field_of(document, "message_id"), field_of(document, "externalId")
     return Receipt(
         named if is_message_id(named) else None,
         known[0] if known else None,
@@ -157,7 +160,7 @@ def read_callback_body(body: bytes) -> Receipt:
 
 def says_unknown(body: bytes) -> bool:
     """Whether the body of a 404 is theirs: it says that there is no such message, and not no such page."""
-    return _field(load(body), "success") is False
+    return field_of(load(body), "success") is False
 
 
 def load(body: bytes) -> object:
@@ -167,7 +170,7 @@ def load(body: bytes) -> object:
             body.decode("utf-8-sig"),
             parse_float=Decimal,
             parse_constant=_no_number,
-            object_pairs_hook=_object,
+            object_pairs_hook=object_once,
         )
     except (ValueError, RecursionError, ArithmeticError):  # a Decimal may be too large for the machine
         return None
@@ -188,17 +191,6 @@ def _no_number(_word: str) -> object:
     raise ValueError("NaN and Infinity are not JSON")
 
 
-def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    made = dict(pairs)
-    if len(made) != len(pairs):
-        raise ValueError("a key stands twice: which of the two is meant nobody can say")
-    return made
-
-
-def _field(holder: object, name: str) -> object:
-    return holder.get(name) if isinstance(holder, dict) else None
-
-
 def _code(value: object) -> str | None:
     """A code as text: a number or a word, None where it is neither or could be something else."""
     word = str(value) if isinstance(value, int) else value
@@ -212,7 +204,7 @@ def _blamed(errors: object) -> Iterator[str]:
     elif isinstance(errors, list):
         for error in errors:
             # What names no field may be of any.
-            name = _field(error, "field")
+            name = field_of(error, "field")
             yield name if isinstance(name, str) else ""
 
 

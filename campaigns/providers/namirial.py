@@ -50,11 +50,11 @@ from campaigns.domain.provider import (
     Throttled,
     Turn,
 )
+from campaigns.providers.documents import field_of
 from campaigns.providers.namirial_answers import (
     CODES,
     MESSAGE_ID,
     Means,
-    field_of,
     load,
     read_receipt,
     read_refusal,

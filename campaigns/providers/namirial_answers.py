@@ -11,6 +11,7 @@ from enum import Enum
 
 from campaigns.domain.provider import Accepted, Failed, InDoubt, Receipt, Sighting
 from campaigns.domain.states import MessageState
+from campaigns.providers.documents import field_of, object_once
 
 
 class Means(Enum):
@@ -66,22 +67,10 @@ def load(body: bytes) -> object:
             parse_int=str,
             parse_float=str,
             parse_constant=str,
-            object_pairs_hook=_object,
+            object_pairs_hook=object_once,
         )
     except (ValueError, RecursionError):
         return None
-
-
-def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    made = dict(pairs)
-    if len(made) != len(pairs):
-        raise ValueError("a key stands twice: which of the two is meant nobody can say")
-    return made
-
-
-def field_of(holder: object, name: str) -> object:
-    """What stands under `name`, None where `holder` is no object or has none."""
-    return holder.get(name) if isinstance(holder, dict) else None
 
 
 def read_taken(body: bytes) -> Accepted | Failed | InDoubt:

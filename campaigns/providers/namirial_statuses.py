@@ -13,9 +13,9 @@ from urllib.parse import quote
 
 from campaigns.domain.errors import ProviderRefused
 from campaigns.domain.provider import NotOurTurn, Question, Sighting, Turn
+from campaigns.providers.documents import field_of
 from campaigns.providers.namirial_answers import (
     MESSAGE_ID,
-    field_of,
     load,
     newest_first,
     read_list,

@@ -8,7 +8,7 @@ repeated: it may quote the number, and the code says the same. Sources are named
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 
 from campaigns.domain.provider import Accepted, InDoubt, Money, Receipt
 from campaigns.domain.states import MessageState
+from campaigns.providers.documents import field_of, object_once
 
 
 class Means(Enum):
@@ -284,17 +285,10 @@ def load(body: bytes) -> object:
             body.decode("utf-8-sig"),
             parse_int=str,
             parse_float=str,
-            object_pairs_hook=_object,
+            object_pairs_hook=object_once,
         )
     except (ValueError, RecursionError):
         return None
-
-
-def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    made = dict(pairs)
-    if len(made) != len(pairs):
-        raise ValueError("a key stands twice: which of the two is meant nobody can say")
-    return made
 
 
 def top_code(document: object) -> str | None:
@@ -305,11 +299,6 @@ def top_code(document: object) -> str | None:
         return None
     codes = {_code(document.get(name)) for name in ("success", "code", "error_code", "error")} - {None}
     return codes.pop() if len(codes) == 1 else None
-
-
-def field_of(holder: object, name: str) -> object:
-    """What stands under `name`, None where `holder` is no object or has none."""
-    return holder.get(name) if isinstance(holder, Mapping) else None
 
 
 def digits(phone: str) -> str:

@@ -12,11 +12,11 @@ from datetime import UTC, datetime, timedelta
 from campaigns.domain.message_ref import place_of
 from campaigns.domain.provider import Doubtful, Sighting
 from campaigns.domain.states import MessageState
+from campaigns.providers.documents import field_of
 from campaigns.providers.seven_answers import (
     MESSAGE_ID,
     amount_of,
     digits,
-    field_of,
     load,
     moment_of,
     shown,

@@ -5,10 +5,6 @@ from datetime import datetime
 
 from campaigns.store.session import Database
 
-PROBE_FIRST_SECONDS = 30.0
-DOWN_FIRST_SECONDS = 2.0
-"""When a held account is first probed: one at fault, and one whose provider is down."""
-
 
 async def hold(database: Database, account: str, code: str, reason: str, *, probe_in_seconds: float) -> bool:
     """Hold an account. Gives True when it was not on hold before; the first reason stays."""

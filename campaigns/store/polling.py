@@ -6,6 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
+from campaigns.domain.policy import MOST_ATTEMPTS
 from campaigns.domain.states import BatchState, MessageState
 from campaigns.store.batch import Dealt, hold_lease, take_up
 from campaigns.store.session import Database
@@ -101,7 +102,6 @@ _QUEUE_AGAIN = """
         reason = 'the provider does not know it: ' || coalesce(reason, 'in doubt')
     WHERE batch_id = $1 AND position = ANY($2::smallint[]) AND state = 'in_doubt' AND attempt < $3
 """
-_MOST_ATTEMPTS = 5
 
 
 async def merge_polled(
@@ -134,5 +134,5 @@ async def merge_polled(
                 [e.cost for e in evidence],
             )
         if absent:
-            await connection.execute(_QUEUE_AGAIN, work.batch_id, absent, _MOST_ATTEMPTS)
+            await connection.execute(_QUEUE_AGAIN, work.batch_id, absent, MOST_ATTEMPTS)
         return await let_go(connection, [work.batch_id], replace(how, crash_count=0))

@@ -331,7 +331,7 @@ def test_the_readme_names_every_state() -> None:
 # --- what may be committed -----------------------------------------------------------------------------
 
 # Put together here, so that this file does not hold them.
-_MACHINE = ["/work" + "/", "/root" + "/", "tmp" + "/lab", "/" + ".library"]
+_MACHINE = ["/work" + "/", "/root" + "/", "tmp" + "/lab", "/" + "." + "library"]
 _REGISTRIES = [
     "pypi" + ".",
     "pythonhosted" + ".",

@@ -531,7 +531,7 @@ def test_before_it_is_configured_a_logger_is_protected_already(caplog: pytest.Lo
 # --- the law -----------------------------------------------------------------------------------------
 
 Write = Callable[[structlog.stdlib.BoundLogger, Any], object]
-STANDARD = logging.getLogger("some.library")
+STANDARD = logging.getLogger("some.package")
 
 
 def raised(error: BaseException, log: Callable[[], object]) -> None:
