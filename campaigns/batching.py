@@ -8,8 +8,7 @@ task. The database is the queue of record: a task that is lost, repeated or late
 from collections.abc import Sequence
 
 from campaigns.domain.policy import Desk
-from campaigns.store import batch as batches
-from campaigns.store import sweep
+from campaigns.store import dealing, sweep
 from campaigns.store.batch import Dealt
 from campaigns.store.session import Database
 
@@ -21,7 +20,7 @@ async def deal_sending(database: Database, desk: Desk) -> list[Dealt]:
 
     Two dealers at once do no harm. What is dealt and not taken up in time is dealt again by rescue.
     """
-    return await batches.deal_sending(
+    return await dealing.deal_sending(
         database,
         in_flight=desk.policy.in_flight_batches,
         of_account={name: account.in_flight for name, account in desk.accounts.items()},
@@ -31,7 +30,7 @@ async def deal_sending(database: Database, desk: Desk) -> list[Dealt]:
 
 async def deal_polling(database: Database, desk: Desk) -> list[Dealt]:
     """Deal out batches to be polled, likewise, with a bound of its own."""
-    return await batches.deal_polling(
+    return await dealing.deal_polling(
         database,
         in_flight=desk.policy.in_flight_batches,
         of_account={name: account.in_flight for name, account in desk.accounts.items()},

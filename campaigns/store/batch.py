@@ -1,16 +1,16 @@
-"""Batches: dealing them out, leasing, writing down, letting go. Set-based: a constant number of
-statements a batch, whatever its size.
+"""Batches under a lease: taking it up, writing down, giving it back. Set-based: a constant number of
+statements whatever is in a batch, and one round of them for all batches of a process that come together.
 
 The lease. Dealing marks a batch `leased` and raises its fencing number `lease`; the task that carries
 (batch id, lease) takes it up once (`leased_by`), so a repeated, late or lost task is harmless. Every
-write of a task goes through `hold_lease`, which locks the row and checks that the lease is still its own: a
-worker that was frozen past its lease can neither hand over nor overwrite.
+write of a task goes through `hold_leases`, which locks the rows and checks that the leases are still its
+own: a worker that was frozen past its lease can neither hand over nor overwrite.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
 import asyncpg
@@ -22,7 +22,7 @@ from campaigns.store.tally import Release, let_go, recount
 
 @dataclass(frozen=True, slots=True)
 class Dealt:
-    """A lease given out, not yet taken up: all a task carries."""
+    """A lease given out, not yet taken up: all a task carries of a batch."""
 
     batch_id: int
     lease: int
@@ -42,7 +42,6 @@ class Outgoing:
     """A queued message of a batch taken up for sending."""
 
     position: int
-    row: int
     phone: str
     text: str = field(repr=False)
 
@@ -61,9 +60,9 @@ class SendingWork:
     messages: Sequence[Outgoing]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Written:
-    """One message's outcome, as it is written down."""
+    """One message's outcome, as it is written down. (A frozen one takes thrice as long to make.)"""
 
     position: int
     state: MessageState
@@ -75,162 +74,148 @@ class Written:
     spends_attempt: bool = True
 
 
-_DEALERS = 7266484  # any number, not that of store/schema.py
+class Holder(NamedTuple):
+    """Who holds which lease of which batch, or wants to."""
 
-_DEAL = """
-    WITH account AS (SELECT name, most FROM unnest($3::text[], $4::int[]) AS a(name, most)),
-    flight AS (
-        SELECT b.campaign_id, c.account, count(*) AS n
-        FROM batch b JOIN campaign c ON c.id = b.campaign_id
-        WHERE b.state = 'leased' AND b.leased_for = '{kind}' GROUP BY b.campaign_id, c.account
-    ),
-    taken AS (SELECT account, sum(n) AS n FROM flight GROUP BY account),
-    free AS (SELECT greatest($1 - coalesce(sum(n), 0), 0)::int AS n FROM flight),
-    turn AS (
-        SELECT d.id, c.account,
-               row_number() OVER (PARTITION BY c.id ORDER BY d.due_at, d.id) + coalesce(f.n, 0) AS turn,
-               random() AS lot
-        FROM campaign c
-        JOIN account a ON a.name = c.account
-        LEFT JOIN flight f ON f.campaign_id = c.id
-        CROSS JOIN LATERAL (
-            SELECT b.id, b.{clock} AS due_at FROM batch b
-            WHERE b.campaign_id = c.id AND {due}
-            ORDER BY b.{clock}, b.id LIMIT least(a.most, (SELECT n FROM free))
-        ) d
-        WHERE c.finished_at IS NULL AND {open}
-    ),
-    place AS (
-        SELECT id, turn, lot, account, row_number() OVER (PARTITION BY account ORDER BY turn, lot) AS place
-        FROM turn
-    ),
-    chosen AS (
-        SELECT p.id FROM place p
-        JOIN account a ON a.name = p.account
-        LEFT JOIN taken t ON t.account = p.account
-        WHERE p.place + coalesce(t.n, 0) <= a.most
-        ORDER BY p.turn, p.lot LIMIT (SELECT n FROM free)
-    ),
-    locked AS (
-        SELECT b.id FROM batch b WHERE b.id IN (SELECT id FROM chosen) AND {due}
-        ORDER BY b.id FOR NO KEY UPDATE SKIP LOCKED
-    ),
-    dealt AS (
-        UPDATE batch b SET state = 'leased', lease = b.lease + 1, leased_for = '{kind}', leased_by = NULL,
-               leased_until = now() + make_interval(secs => $2)
-        FROM locked WHERE b.id = locked.id
-        RETURNING b.id, b.lease, b.campaign_id
-    ),
-    begun AS (
-        UPDATE campaign SET state = 'running'
-        WHERE state = 'accepted' AND id IN (SELECT campaign_id FROM dealt) AND '{kind}' = 'sending'
-    )
-    SELECT id, lease FROM dealt
-"""
-# Round-robin by in-flight count: a campaign's next batch has its turn after as many turns as it already
-# has in flight, so a campaign of one batch never waits for one of ten thousand to end. Bounded by account
-# too, so that a slow or slowly paced account never holds all the places. Between equals a lot decides: the
-# oldest campaign would otherwise win whenever there are fewer places than campaigns.
-_DEAL_SENDING = _DEAL.format(
-    kind="sending",
-    clock="send_at",
-    due="b.state = 'ready' AND b.send_at <= now()",
-    open="c.state IN ('accepted', 'running')"
-    " AND NOT EXISTS (SELECT 1 FROM account_hold h WHERE h.account = c.account)",
-)
-# What was handed over is polled to its end, also when the campaign is paused, cancelled or on hold.
-_DEAL_POLLING = _DEAL.format(
-    kind="polling",
-    clock="poll_at",
-    due="b.poll_at IS NOT NULL AND b.state IN ('ready', 'tracking') AND b.poll_at <= now()",
-    open="true",
-)
+    batch_id: int
+    lease: int
+    worker: str
 
 
-async def deal_sending(
-    database: Database, *, in_flight: int, of_account: Mapping[str, int], lease_seconds: float
-) -> list[Dealt]:
-    """Lease the batches whose turn it is to be handed over, fairly over campaigns: at most `in_flight`
-    under lease at once, and of each account at most what `of_account` says (an account that is not in
-    it: none). Any number may deal at once: no batch is dealt twice.
-    """
-    return await _deal(database, _DEAL_SENDING, in_flight, of_account, lease_seconds)
-
-
-async def deal_polling(
-    database: Database, *, in_flight: int, of_account: Mapping[str, int], lease_seconds: float
-) -> list[Dealt]:
-    """Lease the batches whose turn it is to be polled; otherwise like `deal_sending`."""
-    return await _deal(database, _DEAL_POLLING, in_flight, of_account, lease_seconds)
-
-
-async def _deal(
-    database: Database, query: str, in_flight: int, of_account: Mapping[str, int], lease_seconds: float
-) -> list[Dealt]:
-    async with database.transaction() as connection:
-        # One dealer at a time: two that count the same places as free would fill them twice. The other
-        # need not wait: whatever is due is being dealt.
-        if not await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", _DEALERS):
-            return []
-        records = await connection.fetch(
-            query, in_flight, lease_seconds, list(of_account), list(of_account.values())
-        )
-    return [Dealt(record["id"], record["lease"]) for record in records]
-
-
+# Locked in order of id, like everywhere, so that two rounds never wait for each other in a ring.
 _TAKE_UP = """
-    UPDATE batch b SET leased_by = $3, leased_until = now() + make_interval(secs => $4)
-    FROM campaign c
-    WHERE b.id = $1 AND b.lease = $2 AND b.state = 'leased' AND b.leased_by IS NULL
-      AND b.leased_for = $5 AND b.leased_until > now() AND c.id = b.campaign_id
-    RETURNING b.campaign_id, b.number, c.account, c.sender_id, c.text, b.retry_count, b.poll_count
+    WITH free AS (
+        SELECT b.id, a.worker, a.lease_seconds FROM batch b
+        JOIN unnest($1::bigint[], $2::int[], $3::text[], $4::float8[]) AS a(id, lease, worker, lease_seconds)
+            ON a.id = b.id AND a.lease = b.lease
+        WHERE b.state = 'leased' AND b.leased_by IS NULL AND b.leased_for = '{kind}'
+          AND b.leased_until > now()
+        ORDER BY b.id FOR NO KEY UPDATE OF b
+    ),
+    taken AS (
+        UPDATE batch b SET leased_by = f.worker, leased_until = now() + make_interval(secs => f.lease_seconds)
+        FROM free f, campaign c
+        WHERE b.id = f.id AND b.leased_by IS NULL AND c.id = b.campaign_id
+        RETURNING b.id, b.lease, b.leased_by, b.campaign_id, b.number, b.retry_count, b.poll_count,
+                  c.account, c.sender_id, c.text
+    )
+    SELECT t.*, m.*, now() AS now FROM taken t CROSS JOIN LATERAL ({messages}) m
 """
 
 
 async def take_up(
-    connection: Connection, dealt: Dealt, worker: str, lease_seconds: float, kind: str
-) -> asyncpg.Record | None:
-    """Make a dealt lease one's own, for `sending` or `polling`. None when it is not (any more) to be had."""
-    return await connection.fetchrow(_TAKE_UP, dealt.batch_id, dealt.lease, worker, lease_seconds, kind)
+    database: Database, asked: Sequence[tuple[Holder, float]], sql: str
+) -> list[asyncpg.Record | None]:
+    """Make dealt leases the asking holder's own, for so many seconds. None where one is not (any more) to be
+    had: a repeated or late task.
+    """
+    async with database.connection() as connection:
+        records = await connection.fetch(
+            sql,
+            [who.batch_id for who, _ in asked],
+            [who.lease for who, _ in asked],
+            [who.worker for who, _ in asked],
+            [lease_seconds for _, lease_seconds in asked],
+        )
+    taken = {(record["id"], record["lease"], record["leased_by"]): record for record in records}
+    # Popped: of two that ask for the same, one has it.
+    return [taken.pop(who, None) for who, _ in asked]
+
+
+def taking_up(kind: str, messages: str) -> str:
+    """The statement that takes leases for `kind` up and brings what `messages` selects for batch `t.id`."""
+    return _TAKE_UP.format(kind=kind, messages=messages)
+
+
+# A column is an array: a hundred values of each come at once, not a hundred rows one by one.
+_TAKE_UP_SENDING = taking_up(
+    "sending",
+    "SELECT array_agg(q.position) AS positions, array_agg(q.phone) AS phones, array_agg(q.text) AS texts"
+    " FROM (SELECT position, phone, text FROM message"
+    " WHERE batch_id = t.id AND state = 'queued' ORDER BY position) q",
+)
 
 
 async def take_up_sending(
     database: Database, dealt: Dealt, *, worker: str, lease_seconds: float
 ) -> SendingWork | None:
     """Make a dealt lease one's own. None when it is not (any more) to be had: a repeated or late task."""
-    async with database.transaction() as connection:
-        record = await take_up(connection, dealt, worker, lease_seconds, "sending")
-        if record is None:
-            return None
-        messages = await connection.fetch(
-            "SELECT position, row, phone, coalesce(text, $2) AS text FROM message"
-            " WHERE batch_id = $1 AND state = 'queued' ORDER BY position",
-            dealt.batch_id,
-            record["text"],
-        )
+    holder = Holder(dealt.batch_id, dealt.lease, worker)
+    return await database.together(_take_up_sending, (holder, lease_seconds))
+
+
+async def _take_up_sending(
+    database: Database, asked: Sequence[tuple[Holder, float]]
+) -> list[SendingWork | None]:
+    records = await take_up(database, asked, _TAKE_UP_SENDING)
+    return [None if record is None else _sending_work(record) for record in records]
+
+
+def _sending_work(record: asyncpg.Record) -> SendingWork:
+    common = record["text"]
     return SendingWork(
-        dealt.batch_id,
-        dealt.lease,
+        record["id"],
+        record["lease"],
         record["campaign_id"],
         record["number"],
         record["account"],
         record["sender_id"],
         record["retry_count"],
-        [Outgoing(m["position"], m["row"], m["phone"], m["text"]) for m in messages],
+        [
+            Outgoing(position, phone, common if own is None else own)
+            for position, phone, own in zip(
+                record["positions"] or (), record["phones"] or (), record["texts"] or (), strict=True
+            )
+        ],
     )
 
 
-async def hold_lease(connection: Connection, batch_id: int, lease: int, worker: str) -> bool:
-    """Lock the batch and say whether the lease is still ours. First statement of every write."""
-    return bool(
-        await connection.fetchval(
-            "SELECT true FROM batch WHERE id = $1 AND lease = $2 AND leased_by = $3"
-            " AND state = 'leased' FOR NO KEY UPDATE",
-            batch_id,
-            lease,
-            worker,
-        )
+async def hold_leases(connection: Connection, holders: Sequence[Holder]) -> list[bool]:
+    """Lock batches and say of each holder whether the lease is still theirs: first in every write."""
+    records = await connection.fetch(
+        "SELECT b.id, b.lease, b.leased_by FROM batch b"
+        " JOIN unnest($1::bigint[], $2::int[], $3::text[]) AS l(id, lease, worker)"
+        " ON l.id = b.id AND l.lease = b.lease AND l.worker = b.leased_by"
+        " WHERE b.state = 'leased' ORDER BY b.id FOR NO KEY UPDATE OF b",
+        [who.batch_id for who in holders],
+        [who.lease for who in holders],
+        [who.worker for who in holders],
     )
+    held = {tuple(record) for record in records}
+    return [who in held for who in holders]
+
+
+# One statement, committed when it returns. The row's lock is taken first; what was changed meanwhile is
+# looked at again by PostgreSQL, row by row. Moved messages are counted over, exactly: they were queued and
+# are sending. Every other change counts anew.
+_BEGIN = """
+    WITH held AS (
+        SELECT b.id, b.lease, a.worker, a.lease_seconds FROM batch b
+        JOIN unnest($1::bigint[], $2::int[], $3::text[], $4::float8[]) AS a(id, lease, worker, lease_seconds)
+            ON a.id = b.id AND a.lease = b.lease AND a.worker = b.leased_by
+        JOIN campaign c ON c.id = b.campaign_id
+        WHERE b.state = 'leased' AND b.leased_until > now() AND b.give_up_at > now()
+          AND c.state IN ('accepted', 'running')
+          AND NOT EXISTS (SELECT 1 FROM account_hold h WHERE h.account = c.account)
+        ORDER BY b.id FOR NO KEY UPDATE OF b
+    ),
+    moved AS (
+        UPDATE message m SET state = 'sending', attempt = m.attempt + 1, updated_at = now()
+        FROM unnest($5::bigint[], $6::int[], $7::text[], $8::smallint[])
+            AS p(batch_id, lease, worker, position)
+        JOIN held ON held.id = p.batch_id AND held.lease = p.lease AND held.worker = p.worker
+        WHERE m.batch_id = p.batch_id AND m.position = p.position AND m.state = 'queued'
+        RETURNING m.batch_id, m.position
+    ),
+    counted AS (
+        SELECT held.id, held.lease_seconds, array_agg(moved.position) AS positions, count(moved.position) AS n
+        FROM held LEFT JOIN moved ON moved.batch_id = held.id GROUP BY held.id, held.lease_seconds
+    )
+    UPDATE batch b SET leased_until = now() + make_interval(secs => n.lease_seconds),
+        queued_count = b.queued_count - n.n, sending_count = b.sending_count + n.n
+    FROM counted n WHERE b.id = n.id
+    RETURNING b.id, b.lease, b.leased_by, n.positions
+"""
 
 
 async def begin_hand_over(
@@ -247,35 +232,38 @@ async def begin_hand_over(
     for one that was in doubt before. None when none may: the lease is not ours any more, the deadline
     passed, the campaign is paused or cancelled, or the account is on hold.
     """
-    async with database.transaction() as connection:
-        held = await connection.fetchval(
-            "UPDATE batch b SET leased_until = now() + make_interval(secs => $4)"
-            " FROM campaign c WHERE b.id = $1 AND b.lease = $2 AND b.leased_by = $3"
-            " AND b.state = 'leased' AND b.leased_until > now() AND b.give_up_at > now()"
-            " AND c.id = b.campaign_id AND c.state IN ('accepted', 'running')"
-            " AND NOT EXISTS (SELECT 1 FROM account_hold h WHERE h.account = c.account)"
-            " RETURNING true",
-            work.batch_id,
-            work.lease,
-            worker,
-            lease_seconds,
+    holder = Holder(work.batch_id, work.lease, worker)
+    return await database.together(_begin_hand_over, (holder, lease_seconds, positions))
+
+
+async def _begin_hand_over(
+    database: Database, asked: Sequence[tuple[Holder, float, Sequence[int]]]
+) -> list[frozenset[int] | None]:
+    places = [(who, position) for who, _, positions in asked for position in positions]
+    async with database.connection() as connection:
+        records = await connection.fetch(
+            _BEGIN,
+            [who.batch_id for who, _, _ in asked],
+            [who.lease for who, _, _ in asked],
+            [who.worker for who, _, _ in asked],
+            [lease_seconds for _, lease_seconds, _ in asked],
+            [who.batch_id for who, _ in places],
+            [who.lease for who, _ in places],
+            [who.worker for who, _ in places],
+            [position for _, position in places],
         )
-        if not held:
-            return None
-        moved = await connection.fetch(
-            "UPDATE message SET state = 'sending', attempt = attempt + 1, updated_at = now()"
-            " WHERE batch_id = $1 AND position = ANY($2::smallint[]) AND state = 'queued' RETURNING position",
-            work.batch_id,
-            positions,
-        )
-        await recount(connection, [work.batch_id])
-    return frozenset(record["position"] for record in moved)
+    begun = {
+        (record["id"], record["lease"], record["leased_by"]): frozenset(record["positions"]) - {None}
+        for record in records
+    }
+    return [begun.pop(who, None) for who, _, _ in asked]
 
 
 # A receipt may have outrun the answer: then the message is already higher, and keeps its state.
 _WRITE_OUTCOMES = """
     UPDATE message m SET
-        state = CASE WHEN m.state = 'sending' THEN w.state ELSE greatest(m.state, w.state) END,
+        state = CASE WHEN m.state = 'sending' THEN w.state::message_state
+                     ELSE greatest(m.state, w.state::message_state) END,
         provider_message_id = coalesce(w.provider_message_id, m.provider_message_id),
         -- The word on an earlier attempt is no word on this one.
         provider_state = CASE WHEN m.state = 'sending' THEN w.provider_state
@@ -285,11 +273,11 @@ _WRITE_OUTCOMES = """
         reason = w.reason,
         attempt = m.attempt - CASE WHEN w.spends_attempt OR m.state <> 'sending' THEN 0 ELSE 1 END,
         updated_at = now()
-    FROM unnest($2::smallint[], $3::message_state[], $4::text[], $5::text[], $6::numeric[],
+    FROM unnest($1::bigint[], $2::smallint[], $3::text[], $4::text[], $5::text[], $6::numeric[],
                 $7::smallint[], $8::text[], $9::bool[])
-         AS w(position, state, provider_message_id, provider_state, cost, segment_count, reason,
+         AS w(batch_id, position, state, provider_message_id, provider_state, cost, segment_count, reason,
               spends_attempt)
-    WHERE m.batch_id = $1 AND m.position = w.position AND m.state >= 'sending'
+    WHERE m.batch_id = w.batch_id AND m.position = w.position AND m.state >= 'sending'
 """
 
 
@@ -304,26 +292,36 @@ async def write_outcomes(
     """Write the answers of one request down, keeping the lease. False: it is not ours any more, and
     nothing was written; the messages stay `sending` until rescue puts them in doubt.
     """
+    holder = Holder(work.batch_id, work.lease, worker)
+    return await database.together(_write_outcomes, (holder, written, give_up_in_seconds))
+
+
+async def _write_outcomes(
+    database: Database, asked: Sequence[tuple[Holder, Sequence[Written], float | None]]
+) -> list[bool]:
     async with database.transaction() as connection:
-        if not await hold_lease(connection, work.batch_id, work.lease, worker):
-            return False
-        await _write(connection, work.batch_id, written)
-        await recount(connection, [work.batch_id], give_up_in_seconds=give_up_in_seconds)
-    return True
+        are_held = await hold_leases(connection, [who for who, _, _ in asked])
+        held = [each for each, is_held in zip(asked, are_held, strict=True) if is_held]
+        await _write(connection, [(who.batch_id, written) for who, written, _ in held])
+        await recount(connection, {who.batch_id: give_up_in for who, _, give_up_in in held})
+    return are_held
 
 
-async def _write(connection: Connection, batch_id: int, written: Sequence[Written]) -> None:
+async def _write(connection: Connection, of_batches: Sequence[tuple[int, Sequence[Written]]]) -> None:
+    rows = [(batch_id, each) for batch_id, written in of_batches for each in written]
+    if not rows:
+        return
     await connection.execute(
         _WRITE_OUTCOMES,
-        batch_id,
-        [w.position for w in written],
-        [w.state for w in written],
-        [w.provider_message_id for w in written],
-        [w.provider_state for w in written],
-        [w.cost for w in written],
-        [w.segment_count for w in written],
-        [w.reason for w in written],
-        [w.spends_attempt for w in written],
+        [batch_id for batch_id, _ in rows],
+        [w.position for _, w in rows],
+        [w.state for _, w in rows],
+        [w.provider_message_id for _, w in rows],
+        [w.provider_state for _, w in rows],
+        [w.cost for _, w in rows],
+        [w.segment_count for _, w in rows],
+        [w.reason for _, w in rows],
+        [w.spends_attempt for _, w in rows],
     )
 
 
@@ -339,9 +337,19 @@ async def release(
 
     Gives the batch's new state, None when the lease is not ours any more (nothing was written).
     """
+    holder = Holder(work.batch_id, work.lease, worker)
+    return await database.together(_release, (holder, written, replace(how, crash_count=0)))
+
+
+async def _release(
+    database: Database, asked: Sequence[tuple[Holder, Sequence[Written], Release]]
+) -> list[BatchState | None]:
     async with database.transaction() as connection:
-        if not await hold_lease(connection, work.batch_id, work.lease, worker):
-            return None
-        if written:
-            await _write(connection, work.batch_id, written)
-        return await let_go(connection, [work.batch_id], replace(how, crash_count=0))
+        are_held = await hold_leases(connection, [who for who, _, _ in asked])
+        held = [each for each, is_held in zip(asked, are_held, strict=True) if is_held]
+        await _write(connection, [(who.batch_id, written) for who, written, _ in held])
+        states = await let_go(connection, {who.batch_id: how for who, _, how in held})
+    return [
+        states[who.batch_id] if is_held else None
+        for (who, _, _), is_held in zip(asked, are_held, strict=True)
+    ]

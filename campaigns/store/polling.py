@@ -6,9 +6,11 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
+import asyncpg
+
 from campaigns.domain.policy import MOST_ATTEMPTS
 from campaigns.domain.states import BatchState, MessageState
-from campaigns.store.batch import Dealt, hold_lease, take_up
+from campaigns.store.batch import Dealt, Holder, hold_leases, take_up, taking_up
 from campaigns.store.session import Database
 from campaigns.store.tally import Release, let_go
 
@@ -49,59 +51,92 @@ class Evidence:
     cost: Decimal | None = None
 
 
+_TAKE_UP = taking_up(
+    "polling",
+    "SELECT array_agg(q.position) FILTER (WHERE NOT q.is_in_doubt) AS positions,"
+    " array_agg(q.provider_message_id) FILTER (WHERE NOT q.is_in_doubt) AS ids,"
+    " array_agg(q.position) FILTER (WHERE q.is_in_doubt) AS doubtful_positions,"
+    " array_agg(q.phone) FILTER (WHERE q.is_in_doubt) AS doubtful_phones,"
+    " array_agg(q.updated_at) FILTER (WHERE q.is_in_doubt) AS in_doubt_since"
+    " FROM (SELECT position, phone, provider_message_id, updated_at, state = 'in_doubt' AS is_in_doubt"
+    " FROM message WHERE batch_id = t.id AND (state = 'in_doubt'"
+    " OR (provider_message_id IS NOT NULL AND state IN ('accepted', 'sent', 'buffered')))"
+    " ORDER BY position) q",
+)
+
+
 async def take_up_polling(
     database: Database, dealt: Dealt, *, worker: str, lease_seconds: float
 ) -> PollingWork | None:
     """Like `take_up_sending`, with what is to be asked instead."""
-    async with database.transaction() as connection:
-        record = await take_up(connection, dealt, worker, lease_seconds, "polling")
-        if record is None:
-            return None
-        messages = await connection.fetch(
-            "SELECT provider_message_id, position, phone, updated_at, state = 'in_doubt' AS is_in_doubt,"
-            " now() AS now FROM message"
-            " WHERE batch_id = $1 AND (state = 'in_doubt'"
-            " OR (provider_message_id IS NOT NULL AND state IN ('accepted', 'sent', 'buffered')))"
-            " ORDER BY position",
-            dealt.batch_id,
-        )
-        now = messages[0]["now"] if messages else await connection.fetchval("SELECT now()")
+    holder = Holder(dealt.batch_id, dealt.lease, worker)
+    return await database.together(_take_up_polling, (holder, lease_seconds))
+
+
+async def _take_up_polling(
+    database: Database, asked: Sequence[tuple[Holder, float]]
+) -> list[PollingWork | None]:
+    records = await take_up(database, asked, _TAKE_UP)
+    return [None if record is None else _polling_work(record) for record in records]
+
+
+def _polling_work(record: asyncpg.Record) -> PollingWork:
     return PollingWork(
-        dealt.batch_id,
-        dealt.lease,
+        record["id"],
+        record["lease"],
         record["campaign_id"],
         record["number"],
         record["account"],
         record["poll_count"],
-        now,
-        {m["provider_message_id"]: m["position"] for m in messages if not m["is_in_doubt"]},
-        [InDoubtMessage(m["position"], m["phone"], m["updated_at"]) for m in messages if m["is_in_doubt"]],
+        record["now"],
+        dict(zip(record["ids"] or (), record["positions"] or (), strict=True)),
+        [
+            InDoubtMessage(position, phone, since)
+            for position, phone, since in zip(
+                record["doubtful_positions"] or (),
+                record["doubtful_phones"] or (),
+                record["in_doubt_since"] or (),
+                strict=True,
+            )
+        ],
     )
 
 
 _MERGE = """
     UPDATE message m SET
-        state = greatest(m.state, e.state),
+        state = greatest(m.state, e.state::message_state),
         provider_state = e.provider_state,
         provider_message_id = coalesce(m.provider_message_id, e.provider_message_id),
         segment_count = coalesce(e.segment_count, m.segment_count),
         cost = coalesce(m.cost, e.cost),
         updated_at = now()
-    FROM unnest($2::smallint[], $3::message_state[], $4::text[], $5::text[], $6::smallint[], $7::numeric[])
-         AS e(position, state, provider_state, provider_message_id, segment_count, cost)
-    WHERE m.batch_id = $1 AND m.position = e.position AND m.state >= 'sending'
-      AND (e.state > m.state OR (coalesce(e.state, m.state) = m.state
-                                 AND m.provider_state IS DISTINCT FROM e.provider_state))
+    FROM unnest($1::bigint[], $2::smallint[], $3::text[], $4::text[], $5::text[], $6::smallint[],
+                $7::numeric[])
+         AS e(batch_id, position, state, provider_state, provider_message_id, segment_count, cost)
+    WHERE m.batch_id = e.batch_id AND m.position = e.position AND m.state >= 'sending'
+      AND (e.state::message_state > m.state
+           OR (coalesce(e.state::message_state, m.state) = m.state
+               AND m.provider_state IS DISTINCT FROM e.provider_state))
 """
 
 # The provider knows no such reference, long enough after: it certainly was not taken. Only what is in doubt
 # still: a receipt may have come while we asked. Not for ever: what is neither taken nor refused so often
 # waits for its deadline.
 _QUEUE_AGAIN = """
-    UPDATE message SET state = 'queued', updated_at = now(),
-        reason = 'the provider does not know it: ' || coalesce(reason, 'in doubt')
-    WHERE batch_id = $1 AND position = ANY($2::smallint[]) AND state = 'in_doubt' AND attempt < $3
+    UPDATE message m SET state = 'queued', updated_at = now(),
+        reason = 'the provider does not know it: ' || coalesce(m.reason, 'in doubt')
+    FROM unnest($1::bigint[], $2::smallint[]) AS a(batch_id, position)
+    WHERE m.batch_id = a.batch_id AND m.position = a.position AND m.state = 'in_doubt' AND m.attempt < $3
 """
+
+
+@dataclass(frozen=True, slots=True)
+class _Learned:
+    """What one poll brought."""
+
+    evidence: Sequence[Evidence]
+    absent: Sequence[int]
+    how: Release
 
 
 async def merge_polled(
@@ -119,20 +154,38 @@ async def merge_polled(
     that says nothing to us is. `absent` are positions in doubt that the provider certainly does not have:
     they are queued again. None: the lease is not ours any more, and nothing was written.
     """
+    holder = Holder(work.batch_id, work.lease, worker)
+    learned = _Learned(evidence, absent, replace(how, crash_count=0))
+    return await database.together(_merge_polled, (holder, learned))
+
+
+async def _merge_polled(
+    database: Database, asked: Sequence[tuple[Holder, _Learned]]
+) -> list[BatchState | None]:
     async with database.transaction() as connection:
-        if not await hold_lease(connection, work.batch_id, work.lease, worker):
-            return None
-        if evidence:
+        are_held = await hold_leases(connection, [who for who, _ in asked])
+        held = [each for each, is_held in zip(asked, are_held, strict=True) if is_held]
+        known = [(who.batch_id, each) for who, learned in held for each in learned.evidence]
+        if known:
             await connection.execute(
                 _MERGE,
-                work.batch_id,
-                [e.position for e in evidence],
-                [e.state for e in evidence],
-                [e.provider_state for e in evidence],
-                [e.provider_message_id for e in evidence],
-                [e.segment_count for e in evidence],
-                [e.cost for e in evidence],
+                [batch_id for batch_id, _ in known],
+                [e.position for _, e in known],
+                [e.state for _, e in known],
+                [e.provider_state for _, e in known],
+                [e.provider_message_id for _, e in known],
+                [e.segment_count for _, e in known],
+                [e.cost for _, e in known],
             )
+        absent = [(who.batch_id, position) for who, learned in held for position in learned.absent]
         if absent:
-            await connection.execute(_QUEUE_AGAIN, work.batch_id, absent, MOST_ATTEMPTS)
-        return await let_go(connection, [work.batch_id], replace(how, crash_count=0))
+            await connection.execute(
+                _QUEUE_AGAIN,
+                [batch_id for batch_id, _ in absent],
+                [position for _, position in absent],
+                MOST_ATTEMPTS,
+            )
+        states = await let_go(connection, {who.batch_id: learned.how for who, learned in held})
+    return [
+        states[who.batch_id] if is_held else None for (who, _), is_held in zip(asked, are_held, strict=True)
+    ]

@@ -145,9 +145,9 @@ async def merge(database: Database, *, limit: int, give_up_seconds: float) -> Me
             leased = [batch["id"] for batch in batches if batch["state"] == "leased"]
             free = [batch["id"] for batch in batches if batch["state"] != "leased"]
             if leased:
-                await recount(connection, leased)
+                await recount(connection, dict.fromkeys(leased))
             if free:
-                await let_go(connection, free, Release())
+                await let_go(connection, dict.fromkeys(free, Release()))
         matched = {record["id"] for record in known}
         await connection.execute("DELETE FROM waiting_receipt WHERE id = ANY($1::bigint[])", list(matched))
         strangers = [each for each in ids if each not in matched]

@@ -68,12 +68,11 @@ async def resolve(
             free = [batch["id"] for batch in batches if batch["state"] != "leased"]
             give_up_in = give_up_seconds if word == "resend" else None
             if leased:
-                await recount(connection, leased, give_up_in_seconds=give_up_in)
+                await recount(connection, dict.fromkeys(leased, give_up_in))
             if free:
                 send_in = 0.0 if word == "resend" else None
-                await let_go(
-                    connection, free, Release(send_in_seconds=send_in, give_up_in_seconds=give_up_in)
-                )
+                how = Release(send_in_seconds=send_in, give_up_in_seconds=give_up_in)
+                await let_go(connection, dict.fromkeys(free, how))
             if moved:
                 await connection.execute(
                     "INSERT INTO resolution (campaign_id, word, operator, message_count)"

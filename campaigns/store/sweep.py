@@ -76,10 +76,10 @@ async def rescue_expired(
         )
         others = sorted(set(ids) - set(aside))
         if others:
-            await let_go(connection, others, Release(trouble="lease ran out"))
+            await let_go(connection, dict.fromkeys(others, Release(trouble="lease ran out")))
         if aside:
             how = Release(poll_in_seconds=_ASIDE_POLL_SECONDS, trouble="set aside: it ended its workers")
-            await let_go(connection, aside, how)
+            await let_go(connection, dict.fromkeys(aside, how))
     return Rescued(
         batch_count=len(ids),
         in_doubt_count=len(doubted),
@@ -102,7 +102,7 @@ async def take_back(database: Database, dealt: Sequence[Dealt]) -> int:
             [each.lease for each in dealt],
         )
         if records:
-            await let_go(connection, [record["id"] for record in records], Release())
+            await let_go(connection, dict.fromkeys((record["id"] for record in records), Release()))
     return len(records)
 
 
@@ -136,7 +136,8 @@ async def resend_doubtful(
             after_seconds,
             most_attempts,
         )
-        await let_go(connection, ids, Release(send_in_seconds=0, give_up_in_seconds=give_up_seconds))
+        how = Release(send_in_seconds=0, give_up_in_seconds=give_up_seconds)
+        await let_go(connection, dict.fromkeys(ids, how))
     return len(queued)
 
 
@@ -161,7 +162,7 @@ async def give_up(database: Database, *, limit: int) -> Rescued:
             """,
             ids,
         )
-        await let_go(connection, ids, Release(trouble="deadline passed"))
+        await let_go(connection, dict.fromkeys(ids, Release(trouble="deadline passed")))
     failed = sum(record["state"] == "failed" for record in records)
     return Rescued(batch_count=len(ids), failed_count=failed, unknown_count=len(records) - failed)
 
@@ -186,7 +187,7 @@ async def cancel_queued(database: Database, *, limit: int, campaign_id: UUID | N
             " WHERE batch_id = ANY($1::bigint[]) AND state = 'queued'",
             ids,
         )
-        await let_go(connection, ids, Release())
+        await let_go(connection, dict.fromkeys(ids, Release()))
     return len(ids)
 
 

@@ -4,7 +4,7 @@ In the same transaction and under the row's lock, from at most a hundred index e
 construction, and constant in the number of statements.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from campaigns.domain.states import SETTLED, BatchState, MessageState
@@ -35,13 +35,14 @@ _COUNTED = f"""
 
 # The deadline moves on only when something was handed over: a provider that is down for ever must not
 # push it away attempt by attempt.
-_GIVE_UP_AT = """give_up_at = CASE WHEN {seconds}::float8 IS NULL THEN b.give_up_at
+_GIVE_UP_AT = """give_up_at = CASE WHEN {seconds} IS NULL THEN b.give_up_at
                        ELSE now() + make_interval(secs => {seconds}) END"""
 
 _RECOUNT = f"""{_COUNTED}
     UPDATE batch b SET {_SET_TALLY}, cost = t.cost, segment_count = t.segment_count,
-        {_GIVE_UP_AT.format(seconds="$2")}
-    FROM t WHERE b.id = t.batch_id
+        {_GIVE_UP_AT.format(seconds="h.give_up_in")}
+    FROM t JOIN unnest($1::bigint[], $2::float8[]) AS h(id, give_up_in) ON h.id = t.batch_id
+    WHERE b.id = t.batch_id
 """
 
 _RELEASE = f"""{_COUNTED}
@@ -50,18 +51,22 @@ _RELEASE = f"""{_COUNTED}
                       WHEN t.open_count > 0 THEN 'tracking'
                       ELSE 'done' END)::batch_state,
         leased_until = NULL, leased_for = NULL, leased_by = NULL,
-        send_at = CASE WHEN $2::float8 IS NULL THEN b.send_at
-                       ELSE now() + make_interval(secs => $2) END,
-        poll_at = CASE WHEN t.pollable_count = 0 AND (t.in_doubt_count = 0 OR NOT $9::bool) THEN NULL
-                       WHEN $3::float8 IS NULL THEN coalesce(b.poll_at, now())
-                       ELSE now() + make_interval(secs => $3) END,
-        retry_count = coalesce($4::smallint, b.retry_count),
-        poll_count = coalesce($5::smallint, b.poll_count),
-        trouble = $6,
-        crash_count = coalesce($8::smallint, b.crash_count),
-        {_GIVE_UP_AT.format(seconds="$7")}
-    FROM t WHERE b.id = t.batch_id
-    RETURNING b.state::text AS state
+        send_at = CASE WHEN h.send_in IS NULL THEN b.send_at
+                       ELSE now() + make_interval(secs => h.send_in) END,
+        poll_at = CASE WHEN t.pollable_count = 0 AND (t.in_doubt_count = 0 OR NOT h.asks_doubt) THEN NULL
+                       WHEN h.poll_in IS NULL THEN coalesce(b.poll_at, now())
+                       ELSE now() + make_interval(secs => h.poll_in) END,
+        retry_count = coalesce(h.retry_count, b.retry_count),
+        poll_count = coalesce(h.poll_count, b.poll_count),
+        trouble = h.trouble,
+        crash_count = coalesce(h.crash_count, b.crash_count),
+        {_GIVE_UP_AT.format(seconds="h.give_up_in")}
+    FROM t JOIN unnest($1::bigint[], $2::float8[], $3::float8[], $4::smallint[], $5::smallint[], $6::text[],
+                       $7::float8[], $8::smallint[], $9::bool[])
+        AS h(id, send_in, poll_in, retry_count, poll_count, trouble, give_up_in, crash_count, asks_doubt)
+        ON h.id = t.batch_id
+    WHERE b.id = t.batch_id
+    RETURNING b.id, b.state::text AS state
 """
 
 
@@ -82,28 +87,31 @@ class Release:
     asks_doubt: bool = True  # False: the provider cannot be asked about what is in doubt
 
 
-async def recount(
-    connection: Connection, batch_ids: Sequence[int], *, give_up_in_seconds: float | None = None
-) -> None:
-    """Count the tallies of locked batches anew. The caller's transaction holds their rows."""
-    await connection.execute(_RECOUNT, batch_ids, give_up_in_seconds)
-
-
-async def let_go(connection: Connection, batch_ids: Sequence[int], how: Release) -> BatchState:
-    """Count anew, give the leases back, and put each batch where its messages say it belongs.
-
-    Gives the new state of one of them (callers with several do not ask).
+async def recount(connection: Connection, give_up_in: Mapping[int, float | None]) -> None:
+    """Count the tallies of locked batches anew, by batch id, with their new deadlines in seconds from now
+    (None: as it was). The caller's transaction holds their rows.
     """
+    if give_up_in:
+        await connection.execute(_RECOUNT, list(give_up_in), list(give_up_in.values()))
+
+
+async def let_go(connection: Connection, hows: Mapping[int, Release]) -> dict[int, BatchState]:
+    """Count locked batches anew, give each lease back as said, and put each where its messages say it
+    belongs. Gives the new states by batch id.
+    """
+    if not hows:
+        return {}
+    ways = list(hows.values())
     records = await connection.fetch(
         _RELEASE,
-        batch_ids,
-        how.send_in_seconds,
-        how.poll_in_seconds,
-        how.retry_count,
-        how.poll_count,
-        how.trouble,
-        how.give_up_in_seconds,
-        how.crash_count,
-        how.asks_doubt,
+        list(hows),
+        [how.send_in_seconds for how in ways],
+        [how.poll_in_seconds for how in ways],
+        [how.retry_count for how in ways],
+        [how.poll_count for how in ways],
+        [how.trouble for how in ways],
+        [how.give_up_in_seconds for how in ways],
+        [how.crash_count for how in ways],
+        [how.asks_doubt for how in ways],
     )
-    return BatchState(records[0]["state"])
+    return {record["id"]: BatchState(record["state"]) for record in records}

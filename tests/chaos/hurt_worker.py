@@ -161,9 +161,10 @@ class _Failpoint:
                 await self.passed("before_request", self._of(work.batch_id, positions))
             return is_ours
 
-        async def in_transaction(connection: Any, batch_id: int, written: Any) -> None:
-            await write(connection, batch_id, written)
-            await self.passed("before_commit", self._of(batch_id, [w.position for w in written]))
+        async def in_transaction(connection: Any, of_batches: Any) -> None:
+            await write(connection, of_batches)
+            for batch_id, written in of_batches:
+                await self.passed("before_commit", self._of(batch_id, [w.position for w in written]))
 
         async def outcomes_written(database: Any, work: Any, written: Any, **named: Any) -> bool:
             is_ours = await write_outcomes(database, work, written, **named)

@@ -20,7 +20,7 @@ from campaigns.domain.provider import NotSent
 from campaigns.domain.states import BatchState, CampaignState
 from campaigns.providers.stub import Stub
 from campaigns.store import account as accounts
-from campaigns.store import batch as batches
+from campaigns.store import dealing
 from campaigns.store.batch import Dealt
 from campaigns.store.session import Database
 from tests.conftest import POLICY, MakeDesk, open_database
@@ -39,7 +39,7 @@ async def campaign_of(database: Database, count: int, **more: Any) -> UUID:
 async def deal(
     database: Database, *, in_flight: int = FREE, of_account: dict[str, int] | None = None
 ) -> list[Dealt]:
-    return await batches.deal_sending(
+    return await dealing.deal_sending(
         database, in_flight=in_flight, of_account=of_account or {"main": FREE}, lease_seconds=60
     )
 
@@ -178,7 +178,7 @@ async def test_polls_too_are_dealt_by_turn_and_by_when_they_are_due(database: Da
     )
 
     async def deal_polls(bound: int) -> list[Dealt]:
-        return await batches.deal_polling(
+        return await dealing.deal_polling(
             database, in_flight=bound, of_account={"main": FREE}, lease_seconds=60
         )
 

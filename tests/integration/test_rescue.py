@@ -15,7 +15,7 @@ from campaigns.domain.states import BatchState, CampaignState, MessageState
 from campaigns.providers.stub import Stub
 from campaigns.rescue import Rescue
 from campaigns.store import batch as batches
-from campaigns.store import polling, sweep
+from campaigns.store import dealing, polling, sweep
 from campaigns.store.batch import SendingWork, Written
 from campaigns.store.session import Database
 from campaigns.store.tally import Release
@@ -40,7 +40,7 @@ QUIET = Rescue(0, 0, 0, 0, 0)
 
 
 async def take_up(database: Database, worker: str = "worker-1") -> SendingWork:
-    (dealt,) = await batches.deal_sending(database, in_flight=1, of_account={"main": 1}, lease_seconds=60)
+    (dealt,) = await dealing.deal_sending(database, in_flight=1, of_account={"main": 1}, lease_seconds=60)
     work = await batches.take_up_sending(database, dealt, worker=worker, lease_seconds=60)
     assert work is not None
     return work
@@ -154,7 +154,7 @@ async def test_a_poll_that_died_is_made_again(database: Database, make_desk: Mak
 async def test_a_lease_that_runs_is_left_alone(database: Database) -> None:
     await submit(database, phones(2), batch_size=1)
     of_account = {"main": 2}
-    one, other = await batches.deal_sending(database, in_flight=2, of_account=of_account, lease_seconds=60)
+    one, other = await dealing.deal_sending(database, in_flight=2, of_account=of_account, lease_seconds=60)
     work = await batches.take_up_sending(database, one, worker="worker-1", lease_seconds=60)
     assert work is not None
     await begin(database, work, 0)
@@ -302,7 +302,7 @@ async def test_many_rescuers_at_once_bring_each_batch_back_once(
 
 async def test_rescue_does_not_wait_for_what_others_hold(database: Database, database_url: str) -> None:
     await submit(database, phones(2), batch_size=1)
-    await batches.deal_sending(database, in_flight=2, of_account={"main": 2}, lease_seconds=60)
+    await dealing.deal_sending(database, in_flight=2, of_account={"main": 2}, lease_seconds=60)
     await run_out(database)
     first, second = await batch_rows(database)
     outside = await asyncpg.connect(database_url)

@@ -26,6 +26,7 @@ from campaigns.domain.states import BatchState, CampaignState, MessageState
 from campaigns.providers.stub import Stub
 from campaigns.store import account as accounts
 from campaigns.store import batch as batches
+from campaigns.store import dealing
 from campaigns.store.batch import SendingWork, Written
 from campaigns.store.session import Database
 from campaigns.store.tally import Release
@@ -391,7 +392,7 @@ async def test_account_trouble_stops_every_campaign_of_the_account_and_no_other(
 
 
 async def take_up(database: Database, worker: str = "worker-1", lease_seconds: float = 60) -> SendingWork:
-    (dealt,) = await batches.deal_sending(
+    (dealt,) = await dealing.deal_sending(
         database, in_flight=1, of_account={"main": 1}, lease_seconds=lease_seconds
     )
     work = await batches.take_up_sending(database, dealt, worker=worker, lease_seconds=lease_seconds)

@@ -1,0 +1,108 @@
+"""Dealing: which batches are worked on next. One statement for many batches, fair over campaigns."""
+
+from collections.abc import Mapping
+
+from campaigns.store.batch import Dealt
+from campaigns.store.session import Database
+
+_DEALERS = 7266484  # any number, not that of store/schema.py
+
+_DEAL = """
+    WITH account AS (SELECT name, most FROM unnest($3::text[], $4::int[]) AS a(name, most)),
+    flight AS (
+        SELECT b.campaign_id, c.account, count(*) AS n
+        FROM batch b JOIN campaign c ON c.id = b.campaign_id
+        WHERE b.state = 'leased' AND b.leased_for = '{kind}' GROUP BY b.campaign_id, c.account
+    ),
+    taken AS (SELECT account, sum(n) AS n FROM flight GROUP BY account),
+    free AS (SELECT greatest($1 - coalesce(sum(n), 0), 0)::int AS n FROM flight),
+    turn AS (
+        SELECT d.id, c.account,
+               row_number() OVER (PARTITION BY c.id ORDER BY d.due_at, d.id) + coalesce(f.n, 0) AS turn,
+               random() AS lot
+        FROM campaign c
+        JOIN account a ON a.name = c.account
+        LEFT JOIN flight f ON f.campaign_id = c.id
+        CROSS JOIN LATERAL (
+            SELECT b.id, b.{clock} AS due_at FROM batch b
+            WHERE b.campaign_id = c.id AND {due}
+            ORDER BY b.{clock}, b.id LIMIT least(a.most, (SELECT n FROM free))
+        ) d
+        WHERE c.finished_at IS NULL AND {open}
+    ),
+    place AS (
+        SELECT id, turn, lot, account, row_number() OVER (PARTITION BY account ORDER BY turn, lot) AS place
+        FROM turn
+    ),
+    chosen AS (
+        SELECT p.id FROM place p
+        JOIN account a ON a.name = p.account
+        LEFT JOIN taken t ON t.account = p.account
+        WHERE p.place + coalesce(t.n, 0) <= a.most
+        ORDER BY p.turn, p.lot LIMIT (SELECT n FROM free)
+    ),
+    locked AS (
+        SELECT b.id FROM batch b WHERE b.id IN (SELECT id FROM chosen) AND {due}
+        ORDER BY b.id FOR NO KEY UPDATE SKIP LOCKED
+    ),
+    dealt AS (
+        UPDATE batch b SET state = 'leased', lease = b.lease + 1, leased_for = '{kind}', leased_by = NULL,
+               leased_until = now() + make_interval(secs => $2)
+        FROM locked WHERE b.id = locked.id
+        RETURNING b.id, b.lease, b.campaign_id
+    ),
+    begun AS (
+        UPDATE campaign SET state = 'running'
+        WHERE state = 'accepted' AND id IN (SELECT campaign_id FROM dealt) AND '{kind}' = 'sending'
+    )
+    SELECT id, lease FROM dealt
+"""
+# Round-robin by in-flight count: a campaign's next batch has its turn after as many turns as it already
+# has in flight, so a campaign of one batch never waits for one of ten thousand to end. Bounded by account
+# too, so that a slow or slowly paced account never holds all the places. Between equals a lot decides: the
+# oldest campaign would otherwise win whenever there are fewer places than campaigns.
+_DEAL_SENDING = _DEAL.format(
+    kind="sending",
+    clock="send_at",
+    due="b.state = 'ready' AND b.send_at <= now()",
+    open="c.state IN ('accepted', 'running')"
+    " AND NOT EXISTS (SELECT 1 FROM account_hold h WHERE h.account = c.account)",
+)
+# What was handed over is polled to its end, also when the campaign is paused, cancelled or on hold.
+_DEAL_POLLING = _DEAL.format(
+    kind="polling",
+    clock="poll_at",
+    due="b.poll_at IS NOT NULL AND b.state IN ('ready', 'tracking') AND b.poll_at <= now()",
+    open="true",
+)
+
+
+async def deal_sending(
+    database: Database, *, in_flight: int, of_account: Mapping[str, int], lease_seconds: float
+) -> list[Dealt]:
+    """Lease the batches whose turn it is to be handed over, fairly over campaigns: at most `in_flight`
+    under lease at once, and of each account at most what `of_account` says (an account that is not in
+    it: none). Any number may deal at once: no batch is dealt twice.
+    """
+    return await _deal(database, _DEAL_SENDING, in_flight, of_account, lease_seconds)
+
+
+async def deal_polling(
+    database: Database, *, in_flight: int, of_account: Mapping[str, int], lease_seconds: float
+) -> list[Dealt]:
+    """Lease the batches whose turn it is to be polled; otherwise like `deal_sending`."""
+    return await _deal(database, _DEAL_POLLING, in_flight, of_account, lease_seconds)
+
+
+async def _deal(
+    database: Database, query: str, in_flight: int, of_account: Mapping[str, int], lease_seconds: float
+) -> list[Dealt]:
+    async with database.transaction() as connection:
+        # One dealer at a time: two that count the same places as free would fill them twice. The other
+        # need not wait: whatever is due is being dealt.
+        if not await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", _DEALERS):
+            return []
+        records = await connection.fetch(
+            query, in_flight, lease_seconds, list(of_account), list(of_account.values())
+        )
+    return [Dealt(record["id"], record["lease"]) for record in records]
