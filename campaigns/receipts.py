@@ -51,6 +51,7 @@ class Polled:
     found_count: int = 0  # in doubt, and the provider has them
     absent_count: int = 0  # in doubt, and the provider certainly has them not: queued again
     trouble: str | None = None
+    due_in_seconds: float | None = None  # when it wants work again
 
 
 async def poll_batch(database: Database, desk: Desk, dealt: Dealt) -> Polled:
@@ -120,6 +121,7 @@ async def poll_batch(database: Database, desk: Desk, dealt: Dealt) -> Polled:
         found_count=sum(each.provider_message_id is not None for each in evidence),
         absent_count=len(absent),
         trouble=how.trouble if state is not None else "lease lost",
+        due_in_seconds=0.0 if how.send_in_seconds is not None else how.poll_in_seconds,
     )
 
 

@@ -60,6 +60,7 @@ class Verdict:
     handed_over_count: int = 0
     trouble: str | None = None
     held_account: str | None = None
+    due_in_seconds: float | None = None  # when it wants work again; None: not that we know
 
 
 async def send_batch(database: Database, desk: Desk, dealt: Dealt) -> Verdict:
@@ -280,7 +281,9 @@ class _HandOver:
                 written=self._landed + unsent,
             )
         )
-        return self._verdict(state, trouble, held_account=self._work.account if self._is_held else None)
+        waits = [wait for wait in (how.send_in_seconds, how.poll_in_seconds) if wait is not None]
+        held = self._work.account if self._is_held else None
+        return self._verdict(state, trouble, held_account=held, due_in_seconds=min(waits, default=None))
 
     async def _note(
         self, account: Account, *, got_through: bool, why: str | None, retry_after_seconds: float = 0.0
@@ -300,7 +303,12 @@ class _HandOver:
         await self._write(partial(hold, probe_in_seconds=probe_in_seconds))
 
     def _verdict(
-        self, state: BatchState | None, trouble: str | None, *, held_account: str | None = None
+        self,
+        state: BatchState | None,
+        trouble: str | None,
+        *,
+        held_account: str | None = None,
+        due_in_seconds: float | None = None,
     ) -> Verdict:
         return Verdict(
             self._work.batch_id,
@@ -309,6 +317,7 @@ class _HandOver:
             self._handed_over_count,
             trouble if state is not None else "lease lost",
             held_account,
+            due_in_seconds,
         )
 
     def _first_poll_in(self, account: Account | None) -> float:

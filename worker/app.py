@@ -62,8 +62,11 @@ def _set_up_logs(**_: Any) -> None:
 
 
 @signals.celeryd_init.connect
-def _check_schema(**_: Any) -> None:
-    """A worker that meets an older or newer schema says so and stops, before it takes a task."""
+def _begin(conf: Any, options: dict[str, Any], **_: Any) -> None:
+    """A worker that meets an older or newer schema says so and stops, before it takes a task. Its
+    concurrency (`-c`) is the number of batches it hands over at once.
+    """
+    runtime.have_places(options.get("concurrency") or conf.worker_concurrency)
     try:
         runtime.run(lambda parts: schema.check(parts.database))
     except CampaignError as error:

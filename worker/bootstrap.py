@@ -1,5 +1,6 @@
 """Builds the parts of a process out of the settings: the one door through which adapters come in."""
 
+import asyncio
 import os
 import random
 import socket
@@ -46,6 +47,10 @@ class Parts:
     database: Database
     redis: Redis
     desk: Desk
+    # Batches this process hands over at once, and polls at once. The first bounds what is in doubt when it
+    # is killed.
+    sending_places: asyncio.Semaphore
+    polling_places: asyncio.Semaphore
 
 
 def _provider(name: str, account: AccountSettings, wire: Wire) -> Provider:
@@ -162,12 +167,12 @@ def worker_name() -> str:
 
 @asynccontextmanager
 async def open_parts(
-    settings: Settings, is_stopping: Callable[[], bool] = lambda: False
+    settings: Settings, is_stopping: Callable[[], bool] = lambda: False, places: int = 1
 ) -> AsyncIterator[Parts]:
     """Open everything one process needs, inside the running loop; close it all at the end.
 
-    Takes settings with both URLs (see `located`), and who knows whether the process was asked to end.
-    Nothing is connected before it is used.
+    Takes settings with both URLs (see `located`), who knows whether the process was asked to end, and how
+    many batches it may hand over at once. Nothing is connected before it is used.
     """
     if settings.database_url is None or settings.redis_url is None:
         raise CampaignError("both CAMPAIGNS_DATABASE_URL and CAMPAIGNS_REDIS_URL must be known here")
@@ -192,4 +197,4 @@ async def open_parts(
             for name, account in settings.accounts.items()
         }
         desk = Desk(accounts, settings.policy(), worker_name(), random.random, is_stopping)
-        yield Parts(settings, database, redis, desk)
+        yield Parts(settings, database, redis, desk, asyncio.Semaphore(places), asyncio.Semaphore(places))

@@ -2,16 +2,16 @@
 
 SUBMIT = "campaigns.submit"
 TICK = "campaigns.tick"
-SEND_BATCH = "campaigns.send_batch"
-POLL_BATCH = "campaigns.poll_batch"
+SEND_BATCHES = "campaigns.send_batches"
+POLL_BATCHES = "campaigns.poll_batches"
 PROBE_ACCOUNT = "campaigns.probe_account"
 MERGE_RECEIPTS = "campaigns.merge_receipts"
 
 QUEUE_OF: dict[str, str] = {
     SUBMIT: "submission",
     TICK: "tick",
-    SEND_BATCH: "sending",
-    POLL_BATCH: "receipts",
+    SEND_BATCHES: "sending",
+    POLL_BATCHES: "receipts",
     PROBE_ACCOUNT: "tick",
     MERGE_RECEIPTS: "receipts",
 }

@@ -24,6 +24,8 @@ class Runtime:
     def __init__(self, settings: Callable[[], Settings]) -> None:
         self._settings = settings
         self._is_stopping = False
+        self._places = 1
+        self._at_close: list[Callable[[], Coroutine[Any, Any, None]]] = []
         self._lock = threading.Lock()
         self._pid: int | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -36,6 +38,14 @@ class Runtime:
         loop, parts = self._ensure()
         return asyncio.run_coroutine_threadsafe(work(parts), loop).result()
 
+    def have_places(self, places: int) -> None:
+        """How many batches this process may hand over at once. Before its first use."""
+        self._places = places
+
+    def at_close(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """What is to be done on the loop before the connections are closed."""
+        self._at_close.append(work)
+
     def begin_stopping(self) -> None:
         """The process was asked to end: what hands over ends with its request. Safe in a signal handler."""
         self._is_stopping = True
@@ -47,6 +57,8 @@ class Runtime:
             self._loop = self._thread = self._context = self._parts = None
             if loop is None or thread is None or self._pid != os.getpid():
                 return
+            for work in self._at_close:
+                asyncio.run_coroutine_threadsafe(work(), loop).result(_CLOSE_SECONDS)
             if context is not None:
                 asyncio.run_coroutine_threadsafe(context.__aexit__(None, None, None), loop).result(
                     _CLOSE_SECONDS
@@ -66,7 +78,7 @@ class Runtime:
                 )
                 self._thread.start()
             if self._parts is None:
-                self._context = open_parts(self._settings(), lambda: self._is_stopping)
+                self._context = open_parts(self._settings(), lambda: self._is_stopping, self._places)
                 self._parts = asyncio.run_coroutine_threadsafe(self._context.__aenter__(), self._loop).result(
                     30
                 )

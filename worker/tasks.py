@@ -1,12 +1,13 @@
 """Celery's tasks: thin. Unpack ids, run one stage, do what its verdict asks for.
 
-A task carries ids alone and may be lost, repeated or late: the lease makes a second run a no-op, and
-the tick brings a lost one back. `throws`: a database that is away is one line in the log, no traceback.
+A task carries ids alone, of a few batches that were dealt together, and may be lost, repeated or late: the
+lease makes a second run a no-op, and the tick brings a lost one back. `throws`: a database that is away is
+one line in the log, no traceback.
 """
 
-import threading
+import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Literal
 
 from celery import Task
@@ -20,13 +21,12 @@ from campaigns.store.batch import Dealt
 from worker import queues
 from worker.app import app, runtime
 from worker.bootstrap import Parts, sender_of
+from worker.dealer import Dealer
 from worker.logs import get_logger
 
 log = get_logger("campaigns")
 
-# After a batch ends, more is dealt at once rather than at the next tick, but not more often than this:
-# a deal is one statement for many batches.
-_DEAL_EVERY_SECONDS = 0.1
+_BATCHES_A_TASK = 8  # at most: a Celery task costs as much processor time as half a batch
 _AWAY_SECONDS = 1.0
 _MERGE_SECONDS = 5.0
 
@@ -44,6 +44,7 @@ def tick() -> None:
             log.info("campaign finished", campaign_id=str(campaign_id))
         resent_count = await rescue.resend(parts.database, parts.desk.policy)
         held_accounts = await holding.deal_probes(parts.database)
+        await _dealer.now(parts)
         return rescued, resent_count, held_accounts, await receipts.are_waiting(parts.database)
 
     rescued, resent_count, held_accounts, receipts_wait = runtime.run(work)
@@ -59,20 +60,27 @@ def tick() -> None:
             cancelled_batch_count=rescued.cancelled_batch_count,
             set_aside_count=rescued.set_aside_count,
         )
-    _deal()
     for account in held_accounts:
         probe_account.apply_async((account,))
     if receipts_wait:
         merge_receipts.apply_async()
 
 
-@app.task(name=queues.SEND_BATCH, throws=(DatabaseUnavailable,))
-def send_batch(batch_id: int, lease: int) -> None:
-    """Hand one dealt batch over."""
-    verdict = runtime.run(
-        lambda parts: sending.send_batch(parts.database, parts.desk, Dealt(batch_id, lease))
-    )
-    _after(verdict.campaign_id, batch_id, verdict.state)
+@app.task(name=queues.SEND_BATCHES, throws=(DatabaseUnavailable,))
+def send_batches(dealt: Sequence[tuple[int, int]]) -> None:
+    """Hand dealt batches over, given as (batch id, lease)."""
+    _work_on(dealt, lambda parts: parts.sending_places, _send)
+
+
+@app.task(name=queues.POLL_BATCHES, throws=(DatabaseUnavailable,))
+def poll_batches(dealt: Sequence[tuple[int, int]]) -> None:
+    """Ask what became of dealt batches, given as (batch id, lease)."""
+    _work_on(dealt, lambda parts: parts.polling_places, _poll)
+
+
+async def _send(parts: Parts, dealt: Dealt) -> None:
+    verdict = await sending.send_batch(parts.database, parts.desk, dealt)
+    await _after(parts, verdict.campaign_id, dealt.batch_id, verdict.state, verdict.due_in_seconds)
     if verdict.held_account:
         log.error(
             "account on hold",
@@ -84,24 +92,20 @@ def send_batch(batch_id: int, lease: int) -> None:
         log.warning(
             "batch held up",
             campaign_id=str(verdict.campaign_id),
-            batch_id=batch_id,
+            batch_id=dealt.batch_id,
             handed_over_count=verdict.handed_over_count,
             trouble=verdict.trouble,
         )
 
 
-@app.task(name=queues.POLL_BATCH, throws=(DatabaseUnavailable,))
-def poll_batch(batch_id: int, lease: int) -> None:
-    """Ask what became of one dealt batch."""
-    polled = runtime.run(
-        lambda parts: receipts.poll_batch(parts.database, parts.desk, Dealt(batch_id, lease))
-    )
-    _after(polled.campaign_id, batch_id, polled.state)
+async def _poll(parts: Parts, dealt: Dealt) -> None:
+    polled = await receipts.poll_batch(parts.database, parts.desk, dealt)
+    await _after(parts, polled.campaign_id, dealt.batch_id, polled.state, polled.due_in_seconds)
     if polled.found_count or polled.absent_count:
         log.info(
             "doubt settled by asking",
             campaign_id=str(polled.campaign_id),
-            batch_id=batch_id,
+            batch_id=dealt.batch_id,
             found_count=polled.found_count,
             absent_count=polled.absent_count,
         )
@@ -109,11 +113,40 @@ def poll_batch(batch_id: int, lease: int) -> None:
         log.warning(
             "poll incomplete",
             campaign_id=str(polled.campaign_id),
-            batch_id=batch_id,
+            batch_id=dealt.batch_id,
             asked_count=polled.asked_count,
             answered_count=polled.answered_count,
             trouble=polled.trouble,
         )
+
+
+def _work_on(
+    pairs: Sequence[tuple[int, int]],
+    places_of: Callable[[Parts], asyncio.Semaphore],
+    work: Callable[[Parts, Dealt], Awaitable[None]],
+) -> None:
+    """Work on all of them at once, as far as there are places. Each goes its own way: none waits for
+    another, and what goes wrong with one is said when all have ended.
+    """
+
+    async def one(parts: Parts, dealt: Dealt) -> Dealt | None:
+        async with places_of(parts):
+            if parts.desk.is_stopping():
+                return dealt
+            await work(parts, dealt)
+        return None
+
+    async def all_of_them(parts: Parts) -> None:
+        ends = await asyncio.gather(
+            *(one(parts, Dealt(batch_id, lease)) for batch_id, lease in pairs), return_exceptions=True
+        )
+        if left := [end for end in ends if isinstance(end, Dealt)]:
+            await batching.take_back(parts.database, left)  # a process that goes on deals them again
+        errors = [end for end in ends if isinstance(end, BaseException)]
+        if errors:  # a mistake of ours before a database that is away
+            raise min(errors, key=lambda error: isinstance(error, DatabaseUnavailable))
+
+    runtime.run(all_of_them)
 
 
 @app.task(name=queues.MERGE_RECEIPTS, throws=(DatabaseUnavailable,))
@@ -182,6 +215,7 @@ def submit(  # noqa: PLR0913, PLR0917  the public contract names them
             recipient_count=taken.recipient_count,
             refused=dict(taken.refused),
         )
+        _dealer.soon(parts)
         return str(taken.id)
 
     try:
@@ -192,65 +226,46 @@ def submit(  # noqa: PLR0913, PLR0917  the public contract names them
     except DatabaseUnavailable as error:
         time.sleep(_AWAY_SECONDS)  # in this thread only; keeps a requeued message from spinning
         raise Reject(str(error), requeue=True) from error
-    _deal_soon()
     return campaign_id
 
 
-def _after(campaign_id: Any, batch_id: int, state: BatchState | None) -> None:
-    if state is BatchState.DONE and runtime.run(
-        lambda parts: aggregation.finish(parts.database, campaign_id)
-    ):
+async def _after(
+    parts: Parts, campaign_id: Any, batch_id: int, state: BatchState | None, due_in_seconds: float | None
+) -> None:
+    """End the campaign if that was its last batch, and have more dealt: a place is free."""
+    if state is BatchState.DONE and await aggregation.finish(parts.database, campaign_id):
         log.info("campaign finished", campaign_id=str(campaign_id), batch_id=batch_id)
-    _deal_soon()
+    if parts.desk.is_stopping():
+        return
+    _dealer.soon(parts)
+    if due_in_seconds is not None and due_in_seconds < parts.settings.tick_seconds:
+        _dealer.soon(parts, due_in_seconds)
 
 
-class _Dealer:
-    """When this process last dealt. One thread deals at a time; the others have better things to do."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._last = 0.0
-
-    def deal_soon(self) -> None:
-        if time.monotonic() - self._last < _DEAL_EVERY_SECONDS or not self._lock.acquire(blocking=False):
-            return
-        try:
-            self._last = time.monotonic()
-            _deal()
-        finally:
-            self._lock.release()
-
-
-_deal_soon = _Dealer().deal_soon
-
-
-def _deal() -> None:
+async def _deal(parts: Parts) -> None:
     """Deal out what is due and make it tasks. What cannot be published is taken back; what the broker loses
     comes back when its lease ends.
     """
-
-    async def work(parts: Parts) -> tuple[list[Dealt], list[Dealt]]:
-        return (
-            await batching.deal_polling(parts.database, parts.desk),
-            await batching.deal_sending(parts.database, parts.desk),
-        )
-
-    to_poll, to_send = runtime.run(work)
-    tasks = [(poll_batch, dealt) for dealt in to_poll] + [(send_batch, dealt) for dealt in to_send]
-    left = _publish(tasks)
-    if left:
-        runtime.run(lambda parts: batching.take_back(parts.database, left))
+    for task, deal in ((poll_batches, batching.deal_polling), (send_batches, batching.deal_sending)):
+        dealt = await deal(parts.database, parts.desk)
+        hands = [dealt[i : i + _BATCHES_A_TASK] for i in range(0, len(dealt), _BATCHES_A_TASK)]
+        if hands and (left := await asyncio.to_thread(_publish, task, hands)):
+            await batching.take_back(parts.database, left)
 
 
-def _publish(tasks: Sequence[tuple[Task[Any, Any], Dealt]]) -> list[Dealt]:
+_dealer = Dealer(_deal)
+runtime.at_close(_dealer.close)
+
+
+def _publish(task: Task[Any, Any], hands: Sequence[Sequence[Dealt]]) -> list[Dealt]:
     """Make dealt batches tasks. Gives those with which that failed; the first of them may be in Redis all the
-    same, where it will find its lease gone.
+    same, where they will find their leases gone.
     """
-    for index, (task, dealt) in enumerate(tasks):
+    for index, hand in enumerate(hands):
         try:
-            task.apply_async((dealt.batch_id, dealt.lease))
+            task.apply_async(([(each.batch_id, each.lease) for each in hand],))
         except OperationalError as error:
-            left = [each for _, each in tasks[index:]]
+            left = [each for hand in hands[index:] for each in hand]
             log.warning("broker away", batch_count=len(left), why=type(error.__cause__ or error).__name__)
             return left
     return []
