@@ -365,7 +365,8 @@ async def test_an_intent_whose_commit_is_not_confirmed_lets_nothing_leave(
     stub = Stub("main")
 
     async def turn() -> None:
-        between.lose_answer_to(b"COMMIT")
+        # The intent is one statement, committed when it answers; the worker's name stands in its values.
+        between.lose_answer_to(b"worker-1")
 
     desk = replace(make_desk(stub), accounts={"main": Account(stub, turn, 10)})
     verdict = await sending.send_batch(shaky, desk, await deal_one(database, desk))
@@ -402,7 +403,7 @@ async def test_what_left_is_never_taken_back_for_unsent(
         nonlocal turns
         turns += 1
         if turns == 2:
-            between.lose_answer_to(b"COMMIT")
+            between.lose_answer_to(b"worker-1")
 
     written: list[Written] = []
     release = batches.release
@@ -542,6 +543,7 @@ async def test_a_worker_stopped_anywhere_sends_nothing_twice_and_forgets_nothing
 
     cut_count = await cut_everywhere(make, after)
 
-    assert cut_count > 20
-    # Each step of the way was met: nothing done, intent, handed over, written down; for both requests.
-    assert left >= {(Q, Q), (S, Q), (S, Q, "a"), (A, Q, "a"), (A, S, "a"), (A, S, "a", "b"), (A, A, "a", "b")}
+    assert cut_count >= 7
+    # Each step of the way was met: nothing done, handed over, written down; for both requests. (A round that
+    # the database works on is not cut with the one who asked for it: that takes a kill, see tests/chaos.)
+    assert left >= {(Q, Q), (S, Q, "a"), (A, Q, "a"), (A, S, "a", "b"), (A, A, "a", "b")}
