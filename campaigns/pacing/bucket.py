@@ -1,6 +1,7 @@
 """The pace of an account: a token bucket in Redis, shared by every worker process."""
 
 import asyncio
+from collections.abc import Sequence
 from importlib.resources import files
 from math import ceil
 
@@ -8,6 +9,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from campaigns.domain.provider import NotOurTurn
+from campaigns.gathering import Gathering
 
 _SCRIPT = files(__package__).joinpath("bucket.lua").read_text(encoding="utf-8")
 
@@ -35,6 +37,8 @@ class Pace:
         self._key = pace_key(account)
         self._interval_microseconds = ceil(1_000_000 / requests_per_second)  # never a hair too fast
         self._burst = burst
+        # Batches that come to their turn together ask Redis once.
+        self._reserved: Gathering[int, Sequence[float]] = Gathering(self._reserve, shared=(NotOurTurn,))
 
     async def __call__(self) -> None:
         """Wait for our turn, at most a moment. Raises NotOurTurn when it would be longer, or when Redis
@@ -47,22 +51,34 @@ class Pace:
 
         Gives for each in how many seconds its request may leave, the first now. Raises NotOurTurn.
         """
+        waits: Sequence[float] = ()
+        while not waits:  # others of the same round had the places: at least one of us has one each time
+            waits = await self._reserved(most)
+        first, *others = waits
+        if first:
+            await asyncio.sleep(first)
+        return [0.0, *(wait - first for wait in others)]
+
+    async def _reserve(self, wanted: Sequence[int]) -> list[list[float]]:
+        """Reserve places for several who want so many each; the first come have them."""
         try:
-            waits = await self._script(
+            is_reserved, *waits = await self._script(
                 keys=[self._key],
                 args=[
                     self._interval_microseconds,
                     self._burst,
                     round(_MOMENT_SECONDS * 1_000_000),
-                    most,
+                    sum(wanted),
                     round(_CLOSELY_SECONDS * 1_000_000),
                 ],
             )
         except (RedisError, OSError) as error:
             raise NotOurTurn(_REDIS_AWAY_SECONDS) from error
-        reserved, first, *others = (wait / 1_000_000 for wait in waits)
-        if not reserved:
-            raise NotOurTurn(first)
-        if first:
-            await asyncio.sleep(first)
-        return [0.0, *(wait - first for wait in others)]
+        places = [wait / 1_000_000 for wait in waits]
+        if not is_reserved:
+            raise NotOurTurn(places[0])
+        given = []
+        for most in wanted:
+            given.append(places[:most])
+            places = places[most:]
+        return given

@@ -1,0 +1,203 @@
+"""Batches that come together share one round of statements, and nothing else: each keeps its own lease, its
+own word, its own fault. And every statement of a round goes by index, whatever statistics say.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from campaigns.domain.states import BatchState, MessageState
+from campaigns.store import batch as batches
+from campaigns.store import dealing, polling, tally
+from campaigns.store.batch import Dealt, SendingWork, Written
+from campaigns.store.polling import Evidence
+from campaigns.store.session import Database
+from campaigns.store.tally import Release
+from tests.integration.rows import query, run_out, states, wrong_tallies
+from tests.river import phones, submit
+
+WORKER = "worker-1"
+Q, S, A = MessageState.QUEUED, MessageState.SENDING, MessageState.ACCEPTED
+
+
+async def deal(database: Database, count: int = 100) -> list[Dealt]:
+    return await dealing.deal_sending(database, in_flight=count, of_account={"main": count}, lease_seconds=60)
+
+
+async def take_up(database: Database, dealt: Sequence[Dealt]) -> list[SendingWork | None]:
+    return await asyncio.gather(
+        *(batches.take_up_sending(database, each, worker=WORKER, lease_seconds=60) for each in dealt)
+    )
+
+
+async def begin(database: Database, *works: SendingWork) -> list[frozenset[int] | None]:
+    return await asyncio.gather(
+        *(
+            batches.begin_hand_over(
+                database, each, [m.position for m in each.messages], worker=WORKER, lease_seconds=60
+            )
+            for each in works
+        )
+    )
+
+
+def accepted(work: SendingWork) -> list[Written]:
+    return [Written(m.position, A, provider_message_id=f"{work.number}-{m.position}") for m in work.messages]
+
+
+async def together(database: Database, batch_count: int, size: int = 3) -> list[SendingWork]:
+    """A campaign whose batches are all taken up."""
+    await submit(database, phones(batch_count * size), batch_size=size)
+    found = await take_up(database, await deal(database))
+    works = [each for each in found if each is not None]
+    assert len(works) == batch_count
+    return works
+
+
+async def test_each_batch_gets_its_own_messages(database: Database) -> None:
+    works = await together(database, 20)
+    expected = [row["phone"] for row in phones(60)]
+    assert [m.phone for each in sorted(works, key=lambda w: w.number) for m in each.messages] == expected
+    assert await begin(database, *works) == [frozenset({0, 1, 2})] * 20
+    ends = await asyncio.gather(
+        *(batches.release(database, each, Release(), worker=WORKER, written=accepted(each)) for each in works)
+    )
+    assert ends == [BatchState.TRACKING] * 20
+    rows = await query(
+        database,
+        "SELECT b.number || '-' || m.position AS told, m.provider_message_id AS written"
+        " FROM message m JOIN batch b ON b.id = m.batch_id",
+    )
+    assert all(row["told"] == row["written"] for row in rows)
+    assert await wrong_tallies(database) == []
+
+
+async def test_of_two_tasks_for_one_lease_one_has_it(database: Database) -> None:
+    await submit(database, phones(2))
+    (dealt,) = await deal(database)
+    found = await take_up(database, [dealt, dealt, Dealt(dealt.batch_id, dealt.lease + 1), dealt])
+    assert [each is not None for each in found] == [True, False, False, False]
+
+
+async def test_an_old_lease_gains_nothing_by_the_company_of_the_new_one(database: Database) -> None:
+    """A worker that was frozen, and the same process that holds the batch now, ask in one round."""
+    (old,) = await together(database, 1)
+    await run_out(database)
+    await query(
+        database,
+        "UPDATE batch SET state = 'ready', leased_until = NULL, leased_by = NULL, leased_for = NULL",
+    )
+    (new,) = await take_up(database, await deal(database))
+    assert new is not None
+
+    one = replace(new, messages=new.messages[:1])
+    first = asyncio.ensure_future(begin(database, old))
+    assert await begin(database, one, old) == [frozenset({0}), None]
+    assert await first == [None]
+    assert await states(database) == [S, Q, Q]
+
+    ends = await asyncio.gather(
+        batches.release(database, old, Release(), worker=WORKER, written=accepted(old)),
+        batches.write_outcomes(database, old, accepted(old), worker=WORKER, give_up_in_seconds=1),
+        batches.write_outcomes(database, one, accepted(one), worker=WORKER, give_up_in_seconds=60),
+        batches.write_outcomes(database, one, [], worker="worker-2", give_up_in_seconds=60),
+    )
+    assert ends == [None, False, True, False]
+    assert await states(database) == [A, Q, Q]
+
+
+async def test_what_cannot_be_written_fails_alone(database: Database) -> None:
+    works = await together(database, 5)
+    await begin(database, *works)
+    bad = [replace_word(each, "\0") for each in accepted(works[2])]  # no text of PostgreSQL's
+    ends = await asyncio.gather(
+        *(
+            batches.release(
+                database, each, Release(), worker=WORKER, written=bad if each is works[2] else accepted(each)
+            )
+            for each in works
+        ),
+        return_exceptions=True,
+    )
+    assert [type(each) for each in ends].count(BatchState) == 4
+    assert isinstance(ends[2], Exception)
+    for each in works:
+        assert await states(database, each.batch_id) == [S if each is works[2] else A] * 3
+
+
+def replace_word(written: Written, word: str) -> Written:
+    return Written(written.position, written.state, reason=word)
+
+
+async def test_each_poll_brings_its_own_word(database: Database) -> None:
+    works = await together(database, 6)
+    await begin(database, *works)
+    for each in works:
+        how = Release(poll_in_seconds=0)
+        await batches.release(database, each, how, worker=WORKER, written=accepted(each))
+    dealt = await dealing.deal_polling(database, in_flight=9, of_account={"main": 9}, lease_seconds=60)
+    taken = await asyncio.gather(
+        *(polling.take_up_polling(database, each, worker=WORKER, lease_seconds=60) for each in dealt)
+    )
+    words = ["delivered", "failed", "sent", "expired", "read", "rejected"]
+    polled = [each for each in taken if each is not None]
+    ends = await asyncio.gather(
+        *(
+            polling.merge_polled(
+                database,
+                each,
+                [Evidence(p, MessageState(words[each.number - 1]), str(each.number)) for p in (0, 1, 2)],
+                Release(poll_in_seconds=1),
+                worker=WORKER,
+            )
+            for each in polled
+        )
+    )
+    assert {each.number: end for each, end in zip(polled, ends, strict=True)} == {
+        number: BatchState.TRACKING if word == "sent" else BatchState.DONE
+        for number, word in enumerate(words, 1)
+    }
+    for each in works:
+        assert await states(database, each.batch_id) == [MessageState(words[each.number - 1])] * 3
+    assert await wrong_tallies(database) == []
+
+
+STATEMENTS = {
+    "take up for sending": batches._TAKE_UP_SENDING,
+    "take up for polling": polling._TAKE_UP,
+    "intent": batches._BEGIN,
+    "outcomes": batches._WRITE_OUTCOMES,
+    "evidence": polling._MERGE,
+    "queued again": polling._QUEUE_AGAIN,
+    "recount": tally._RECOUNT,
+    "release": tally._RELEASE,
+}
+
+
+@pytest.mark.parametrize("statement", STATEMENTS.values(), ids=STATEMENTS)
+async def test_a_round_goes_by_index_whatever_statistics_say(database: Database, statement: str) -> None:
+    """What was taken in a minute ago is known to be queued, all of it: a plan for that reads the whole table
+    for each message of a round.
+    """
+    await submit(database, phones(5_000), batch_size=5)
+    await query(database, "ANALYZE")
+    async with database.connection() as connection:
+        assert await connection.fetchval("SHOW plan_cache_mode") == "force_generic_plan"
+        prepared = await connection.prepare(statement)
+        parameters = [parameter.name for parameter in prepared.get_parameters()]
+        values: list[Any] = ["NULL"] * len(parameters)
+        types = ", ".join(_type(name) for name in parameters)
+        await connection.execute(f"PREPARE looked_at ({types}) AS {statement}")
+        plan = await connection.fetch(f"EXPLAIN EXECUTE looked_at ({', '.join(values)})")
+        await connection.execute("DEALLOCATE looked_at")
+    text = "\n".join(record[0] for record in plan)
+    assert "Index Scan" in text
+    assert "Seq Scan on message" not in text, text
+    assert "Seq Scan on batch" not in text, text
+
+
+def _type(name: str) -> str:
+    return f"{name[1:]}[]" if name.startswith("_") else name.removesuffix("[]") + "[]" * name.endswith("[]")
