@@ -6,7 +6,6 @@ their sentences is ever repeated: they hold numbers, sender names and whatever w
 in `loyalty_lt.py`.
 """
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from typing import Final, TypeGuard
 
 from campaigns.domain.provider import Accepted, CallbackRefused, InDoubt, Receipt, Sighting
 from campaigns.domain.states import MessageState
-from campaigns.providers.documents import field_of, object_once
+from campaigns.providers.documents import Json, field_of
 
 CODES: dict[str, tuple[int, str, str]] = {
     "1001": (401, "the API key or secret is wrong", "LOY send, overview"),
@@ -163,15 +162,17 @@ def says_unknown(body: bytes) -> bool:
     return field_of(load(body), "success") is False
 
 
+def _no_number(_word: str) -> object:
+    raise ValueError("NaN and Infinity are not JSON")
+
+
+_JSON = Json(parse_float=Decimal, parse_constant=_no_number)
+
+
 def load(body: bytes) -> object:
     """Their JSON with every fraction a Decimal; None where it is none."""
     try:
-        return json.loads(
-            body.decode("utf-8-sig"),
-            parse_float=Decimal,
-            parse_constant=_no_number,
-            object_pairs_hook=object_once,
-        )
+        return _JSON.read(body.decode("utf-8-sig"))
     except (ValueError, RecursionError, ArithmeticError):  # a Decimal may be too large for the machine
         return None
 
@@ -185,10 +186,6 @@ def is_message_id(value: object) -> TypeGuard[str]:
         and not value.isspace()
         and value not in (".", "..")  # would name another page
     )
-
-
-def _no_number(_word: str) -> object:
-    raise ValueError("NaN and Infinity are not JSON")
 
 
 def _code(value: object) -> str | None:

@@ -6,7 +6,6 @@ form seen anywhere is read, and what cannot be read is in doubt, never a guess. 
 repeated: it may quote the number, and the code says the same. Sources are named as in `seven.py`.
 """
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from zoneinfo import ZoneInfo
 
 from campaigns.domain.provider import Accepted, InDoubt, Money, Receipt
 from campaigns.domain.states import MessageState
-from campaigns.providers.documents import field_of, object_once
+from campaigns.providers.documents import Json, field_of
 
 
 class Means(Enum):
@@ -97,6 +96,7 @@ _UNREADABLE = InDoubt("the answer cannot be read")
 _CONTRADICTION = InDoubt("the answer contradicts itself")
 
 MESSAGE_ID = re.compile(r"(?!0*$)[0-9A-Za-z._-]{1,64}")
+_JSON = Json(parse_int=str, parse_float=str)
 _CODE = re.compile(r"[1-9][0-9]{1,2}")
 _COUNT = re.compile(r"[0-9]{1,9}")
 _AMOUNT = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,18})?")
@@ -281,12 +281,7 @@ def read_balance(body: bytes) -> Money | str | None:
 def load(body: bytes) -> object:
     """Their JSON; None where it is none. Numbers stay text: an id does not survive being a number."""
     try:
-        return json.loads(
-            body.decode("utf-8-sig"),
-            parse_int=str,
-            parse_float=str,
-            object_pairs_hook=object_once,
-        )
+        return _JSON.read(body.decode("utf-8-sig"))
     except (ValueError, RecursionError):
         return None
 
