@@ -1,7 +1,15 @@
 """JSON as providers write it: what every adapter reads alike. Pure."""
 
+import re
 from collections.abc import Callable
+from decimal import Decimal
+from functools import lru_cache
 from json import JSONDecoder
+
+_AMOUNT = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,18})?")
+_COUNT = re.compile(r"[0-9]{1,9}")
+_LONGEST_NUMBER = 38  # of what these two take
+_LONGEST_WORD = 64
 
 
 class Json:
@@ -36,6 +44,33 @@ def field_of(holder: object, name: str) -> object:
     return holder.get(name) if isinstance(holder, dict) else None
 
 
+def amount_of(value: object) -> Decimal | None:
+    """Money written as text, None where it is not."""
+    return _amount(value) if isinstance(value, str) and len(value) <= _LONGEST_NUMBER else None
+
+
+def count_of(value: object) -> int | None:
+    """A whole number written as text, None where it is not."""
+    return _count(value) if isinstance(value, str) and len(value) <= _LONGEST_NUMBER else None
+
+
+def shown(word: str) -> str:
+    """A word of theirs as it may be kept: printable, at most 64 characters."""
+    readable = word if word.isprintable() else "".join(filter(str.isprintable, word))
+    return readable[:_LONGEST_WORD]
+
+
+# One price and one count stand in an answer a hundred times.
+@lru_cache(maxsize=256)
+def _amount(text: str) -> Decimal | None:
+    return Decimal(text) if _AMOUNT.fullmatch(text) else None
+
+
+@lru_cache(maxsize=256)
+def _count(text: str) -> int | None:
+    return int(text) if _COUNT.fullmatch(text) else None
+
+
 def _holds_keys(document: object, count: int) -> bool:
     """Whether a document holds so many keys; looks no deeper than it must.
 
@@ -45,8 +80,8 @@ def _holds_keys(document: object, count: int) -> bool:
     level = [document] if isinstance(document, dict | list) else []
     while level:
         count -= sum(len(each) for each in level if isinstance(each, dict))
-        if count <= 0:
-            return count == 0
+        if count == 0:
+            return True
         level = [
             inner
             for each in level

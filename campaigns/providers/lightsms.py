@@ -46,12 +46,11 @@ from campaigns.domain.provider import (
     Throttled,
     Turn,
 )
-from campaigns.providers.documents import field_of
+from campaigns.providers.documents import amount_of, field_of
 from campaigns.providers.lightsms_answers import (
     MESSAGE_ID,
     Means,
     Refusal,
-    amount_of,
     common_code,
     load,
     msisdn,

@@ -8,14 +8,12 @@ guess. Sources are named as in `lightsms.py`.
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from enum import Enum
-from functools import lru_cache
 
 from campaigns.domain.errors import ProviderRefused
 from campaigns.domain.provider import Accepted, DayStatistics, InDoubt, Receipt
 from campaigns.domain.states import MessageState
-from campaigns.providers.documents import Json, field_of
+from campaigns.providers.documents import Json, amount_of, count_of, field_of, shown
 
 
 class Means(Enum):
@@ -94,11 +92,8 @@ _OF_THE_WHOLE_REQUEST = frozenset({"1", "2", "6", "7", "14", "24"})
 a refused signature by phone)."""
 
 _JSON = Json(parse_int=str, parse_float=str)
-_DIGITS = re.compile(r"[0-9]{1,9}")
 _CODE = re.compile(r"[0-9]{1,3}")
 MESSAGE_ID = re.compile(r"(?!0*$)[0-9A-Za-z._-]{1,64}")
-_AMOUNT = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,18})?")
-_LONGEST_NUMBER = 38  # that `_AMOUNT` and `_DIGITS` take
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
@@ -171,7 +166,7 @@ def read_statuses(document: object, ids: Sequence[str]) -> list[Receipt]:
         word = field_of(said, "status") if isinstance(said, dict) else said
         if isinstance(word, str):
             known = STATUSES.get(word.strip().lower())
-            receipts.append(Receipt(provider_message_id, known[0] if known else None, _shown(word)))
+            receipts.append(Receipt(provider_message_id, known[0] if known else None, shown(word)))
     return receipts
 
 
@@ -184,12 +179,12 @@ def read_statistics(document: object) -> list[DayStatistics]:
     for line in _lines_of(document):
         match line:
             case (str(day), str(word), {"cost": cost, "parts": parts}) if _DAY.fullmatch(day):
-                amount, count = amount_of(cost), _count(parts)
+                amount, count = amount_of(cost), count_of(parts)
             case _:
                 amount, count = None, None
         if amount is None or count is None:
             raise ProviderRefused("LightSMS's statistics cannot be read")
-        statistics.append(DayStatistics(day, _shown(word), amount, count))
+        statistics.append(DayStatistics(day, shown(word), amount, count))
     return sorted(statistics, key=lambda line: line.date)
 
 
@@ -275,29 +270,4 @@ def _read_entry(entry: Mapping[str, object]) -> Reading:
             return Refusal(code, bool(named))
     if not isinstance(named, str) or not MESSAGE_ID.fullmatch(named):
         return InDoubt("the answer says taken and gives no id")
-    return Accepted(named, amount_of(entry.get("cost")), _count(entry.get("count_sms")))
-
-
-def amount_of(value: object) -> Decimal | None:
-    """Money as they write it, None where it is not."""
-    return _amount(value) if isinstance(value, str) and len(value) <= _LONGEST_NUMBER else None
-
-
-def _count(value: object) -> int | None:
-    return _whole(value) if isinstance(value, str) and len(value) <= _LONGEST_NUMBER else None
-
-
-# One price and one count stand in an answer a hundred times.
-@lru_cache(maxsize=256)
-def _amount(text: str) -> Decimal | None:
-    return Decimal(text) if _AMOUNT.fullmatch(text) else None
-
-
-@lru_cache(maxsize=256)
-def _whole(text: str) -> int | None:
-    return int(text) if _DIGITS.fullmatch(text) else None
-
-
-def _shown(word: str) -> str:
-    readable = word if word.isprintable() else "".join(filter(str.isprintable, word))
-    return readable[:64]
+    return Accepted(named, amount_of(entry.get("cost")), count_of(entry.get("count_sms")))

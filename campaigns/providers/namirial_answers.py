@@ -10,7 +10,7 @@ from enum import Enum
 
 from campaigns.domain.provider import Accepted, Failed, InDoubt, Receipt, Sighting
 from campaigns.domain.states import MessageState
-from campaigns.providers.documents import Json, field_of
+from campaigns.providers.documents import Json, field_of, shown
 
 
 class Means(Enum):
@@ -55,7 +55,6 @@ _CODE = re.compile(r"[0-9]{1,4}")
 _SAID = re.compile(r"\s*([0-9]{1,4})\s*:")  # "0: Accepted for delivery" (SEND)
 _COUNT = re.compile(r"[1-9][0-9]{0,2}")
 _LONGEST_NAME = 128
-_LONGEST_WORD = 64
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
@@ -108,7 +107,7 @@ def read_receipt(said: object) -> Receipt | None:
     A name that cannot be stored (no text, too long, control characters) is None in the receipt.
     """
     told = field_of(said, "status")
-    word = _shown(told) if isinstance(told, str) else ""
+    word = shown(told) if isinstance(told, str) else ""
     if not word.strip():
         return None
     known = STATUSES.get(word.strip().upper())
@@ -169,7 +168,3 @@ def moment(value: object) -> datetime | None:
         return said.replace(tzinfo=UTC) if said.tzinfo is None else said.astimezone(UTC)
     except (ValueError, OverflowError):  # the second: a zone that leads before the year 1
         return None
-
-
-def _shown(word: str) -> str:
-    return "".join(character for character in word if character.isprintable())[:_LONGEST_WORD]
