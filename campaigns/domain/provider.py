@@ -6,15 +6,16 @@ next is decided by the stage that called it. Every adapter passes `tests/contrac
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from decimal import Decimal
 from typing import Literal, Protocol
 
 from campaigns.domain.states import MessageState
+from campaigns.domain.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class OutboundMessage:
     """One text to one number, as an adapter sees it."""
 
@@ -25,7 +26,7 @@ class OutboundMessage:
     callback_url: str | None = field(default=None, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Accepted:
     """The provider took it."""
 
@@ -34,7 +35,7 @@ class Accepted:
     segment_count: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Rejected:
     """The provider refused this message for good: number, text or sender. Not to be tried again."""
 
@@ -42,7 +43,7 @@ class Rejected:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Failed:
     """The provider took it up and could not send it, or says so in words we know no better. Final."""
 
@@ -50,7 +51,7 @@ class Failed:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Throttled:
     """Too fast, or briefly closed: nothing was taken; come back after `retry_after_seconds`."""
 
@@ -58,7 +59,7 @@ class Throttled:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class NotSent:
     """Certain that nothing was taken: refused connection, DNS, TLS, or an answer that says so."""
 
@@ -66,14 +67,14 @@ class NotSent:
     retry_at_once: bool = False  # the adapter mended the cause (clock, batch size): no need to wait
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class InDoubt:
     """The request left and the answer was not seen, or cannot be read. Never to be re-sent blindly."""
 
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AccountTrouble:
     """The account, not the message, is at fault: bad credentials, no money. Nothing was taken."""
 
@@ -85,7 +86,7 @@ Outcome = Accepted | Rejected | Failed | Throttled | NotSent | InDoubt | Account
 """What became of one message at hand-over. Match it exhaustively."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Receipt:
     """A provider's word on one message (DLR), from a callback or a poll.
 
@@ -99,7 +100,7 @@ class Receipt:
     is_coarse: bool = False  # the provider knows it more exactly: worth one question
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Answers:
     """What came of asking for statuses. Ids the provider said nothing of are simply absent."""
 
@@ -108,7 +109,7 @@ class Answers:
     retry_after_seconds: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Doubtful:
     """A message that was handed over and whose answer was not seen."""
 
@@ -118,7 +119,7 @@ class Doubtful:
     handed_over_before: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Sighting:
     """One message as the provider has it now, found by asking."""
 
@@ -133,7 +134,7 @@ class Sighting:
     changed_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Sightings:
     """What came of looking messages in doubt up.
 
@@ -147,7 +148,7 @@ class Sightings:
     retry_after_seconds: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Question:
     """What a person asks the provider: by its id, by number (E.164 with +) or by our reference."""
 
@@ -157,7 +158,7 @@ class Question:
     sent_before: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Callback:
     """One request of a provider to us, as it came. Nothing in it is to be trusted yet."""
 
@@ -177,7 +178,7 @@ class CallbackRefused(Exception):
         self.status = status
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Money:
     """An amount and its currency (ISO 4217), None where the provider does not name one."""
 
@@ -185,7 +186,7 @@ class Money:
     currency: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class DayStatistics:
     """One line of a provider's own monthly statistics."""
 

@@ -1,14 +1,98 @@
 """JSON as providers write it: what every adapter reads alike. Pure."""
 
+import re
+from collections.abc import Callable
+from decimal import Decimal
+from functools import lru_cache
+from json import JSONDecoder
 
-def object_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    """An object whose every key stands once, for `json.loads`. Raises ValueError."""
-    made = dict(pairs)
-    if len(made) != len(pairs):
-        raise ValueError("a key stands twice: which of the two is meant nobody can say")
-    return made
+_AMOUNT = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,18})?")
+_COUNT = re.compile(r"[0-9]{1,9}")
+_LONGEST_NUMBER = 38  # of what these two take
+_LONGEST_WORD = 64
+
+
+class Json:
+    """Reads JSON in which no object holds a key twice.
+
+    Takes what becomes of numbers and of NaN and Infinity, as `json.loads` does.
+    """
+
+    def __init__(
+        self,
+        *,
+        parse_int: Callable[[str], object] | None = None,
+        parse_float: Callable[[str], object] | None = None,
+        parse_constant: Callable[[str], object] | None = None,
+    ) -> None:
+        self._quick = JSONDecoder(parse_int=parse_int, parse_float=parse_float, parse_constant=parse_constant)
+        self._careful = JSONDecoder(
+            parse_int=parse_int,
+            parse_float=parse_float,
+            parse_constant=parse_constant,
+            object_pairs_hook=_object_once,
+        )
+
+    def read(self, text: str) -> object:
+        """The document. Raises ValueError where it is no JSON or a key stands twice, and RecursionError."""
+        document = self._quick.decode(text)
+        return document if _holds_keys(document, text.count(":")) else self._careful.decode(text)
 
 
 def field_of(holder: object, name: str) -> object:
     """What stands under `name`, None where `holder` is no object or has none."""
     return holder.get(name) if isinstance(holder, dict) else None
+
+
+def amount_of(value: object) -> Decimal | None:
+    """Money written as text, None where it is not."""
+    return _amount(value) if isinstance(value, str) and len(value) <= _LONGEST_NUMBER else None
+
+
+def count_of(value: object) -> int | None:
+    """A whole number written as text, None where it is not."""
+    return _count(value) if isinstance(value, str) and len(value) <= _LONGEST_NUMBER else None
+
+
+def shown(word: str) -> str:
+    """A word of theirs as it may be kept: printable, at most 64 characters."""
+    readable = word if word.isprintable() else "".join(filter(str.isprintable, word))
+    return readable[:_LONGEST_WORD]
+
+
+# One price and one count stand in an answer a hundred times.
+@lru_cache(maxsize=256)
+def _amount(text: str) -> Decimal | None:
+    return Decimal(text) if _AMOUNT.fullmatch(text) else None
+
+
+@lru_cache(maxsize=256)
+def _count(text: str) -> int | None:
+    return int(text) if _COUNT.fullmatch(text) else None
+
+
+def _holds_keys(document: object, count: int) -> bool:
+    """Whether a document holds so many keys; looks no deeper than it must.
+
+    Each key has a colon of its own, so one that holds as many as its text has colons lost none on the
+    way. (Fewer says nothing: a colon may stand within a text.)
+    """
+    level = [document] if isinstance(document, dict | list) else []
+    while level:
+        count -= sum(len(each) for each in level if isinstance(each, dict))
+        if count == 0:
+            return True
+        level = [
+            inner
+            for each in level
+            for inner in (each.values() if isinstance(each, dict) else each)
+            if isinstance(inner, dict | list)
+        ]
+    return False
+
+
+def _object_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        raise ValueError("a key stands twice: which of the two is meant nobody can say")
+    return made

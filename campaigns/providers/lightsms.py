@@ -46,12 +46,11 @@ from campaigns.domain.provider import (
     Throttled,
     Turn,
 )
-from campaigns.providers.documents import field_of
+from campaigns.providers.documents import amount_of, field_of
 from campaigns.providers.lightsms_answers import (
     MESSAGE_ID,
     Means,
     Refusal,
-    amount_of,
     common_code,
     load,
     msisdn,
@@ -176,10 +175,10 @@ class LightSms:
         for message in messages:
             alike.setdefault(message.text, []).append(message)
         requests: list[list[OutboundMessage]] = []
+        bare = len(self._url("send.php", self._send_parameters("", "", ""), 10**9))
         for text, group in alike.items():
             # Half of a surrogate pair can be measured; `hand_over` refuses it.
-            measured = (each.encode(errors="replace").decode() for each in ("", text, sender_id))
-            empty = len(self._url("send.php", self._send_parameters(*measured), 10**9))
+            empty = bare + sum(len(_quoted(each, errors="replace")) for each in (text, sender_id))
             length, phones = empty, set[str]()
             for message in group:
                 more = len(message.phone)  # the + we leave out makes room for the comma
@@ -463,6 +462,10 @@ class LightSms:
     def _url(self, script: str, parameters: Mapping[str, str], moment: int) -> str:
         named = {**parameters, "timestamp": str(moment)}
         named["signature"] = signature(named, self._api_key)
-        # A comma may stand as it is, as in their examples: two bytes less for each recipient.
-        query = "&".join(f"{key}={quote(value, safe=',')}" for key, value in named.items())
+        query = "&".join([f"{key}={_quoted(value)}" for key, value in named.items()])
         return f"{self._root}{script}?{query}"
+
+
+def _quoted(value: str, errors: str = "strict") -> str:
+    # A comma may stand as it is, as in their examples: two bytes less for each recipient.
+    return quote(value, safe=",", errors=errors)

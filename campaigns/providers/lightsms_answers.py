@@ -5,17 +5,15 @@ Their documents disagree (errors by number or by text, at the top, under an empt
 guess. Sources are named as in `lightsms.py`.
 """
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from enum import Enum
 
 from campaigns.domain.errors import ProviderRefused
 from campaigns.domain.provider import Accepted, DayStatistics, InDoubt, Receipt
 from campaigns.domain.states import MessageState
-from campaigns.providers.documents import field_of, object_once
+from campaigns.providers.documents import Json, amount_of, count_of, field_of, shown
 
 
 class Means(Enum):
@@ -93,10 +91,9 @@ _OF_THE_WHOLE_REQUEST = frozenset({"1", "2", "6", "7", "14", "24"})
 """Said under one phone these speak of all: one signature, one login, one list (GUIDE error-codes keys
 a refused signature by phone)."""
 
-_DIGITS = re.compile(r"[0-9]{1,9}")
+_JSON = Json(parse_int=str, parse_float=str)
 _CODE = re.compile(r"[0-9]{1,3}")
 MESSAGE_ID = re.compile(r"(?!0*$)[0-9A-Za-z._-]{1,64}")
-_AMOUNT = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,18})?")
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
@@ -130,27 +127,31 @@ def read_answer(body: bytes, phones: Sequence[str]) -> list[Reading]:
     document = load(body)
     if document is None:
         return [InDoubt("the answer cannot be read")] * len(phones)
+    numbers = [msisdn(phone) for phone in phones]
+    asked = frozenset(numbers)
     found: list[Reading] = []
-    of_phone: dict[str, list[Reading]] = {}
+    of_number: dict[str, Reading] = {}
     for key, entry in document.items() if isinstance(document, dict) else ():
         if isinstance(entry, dict) and "error" in entry:
-            found.append(_read_entry(entry))
-            for part in key.split(","):
-                of_phone.setdefault(msisdn(part), []).append(found[-1])
+            reading = _read_entry(entry)
+            found.append(reading)
+            for number in (key,) if key in asked else map(msisdn, key.split(",")):
+                before = of_number.get(number)
+                of_number[number] = reading if before is None else _agreed(before, reading)
     match found:
         case [Refusal(of_message_with_id=False) as first, *more] if first.code in _OF_THE_WHOLE_REQUEST:
             if all(reading == first for reading in more):
                 return [first] * len(phones)
-    readings = [_choose(of_phone.get(msisdn(phone), [])) for phone in phones]
-    if not any(readings):
+    silent: Reading = InDoubt("the answer says nothing of this phone")
+    if asked.isdisjoint(of_number):
         code = top_code(document)
         if len(phones) == 1 and len(found) == 1:
-            readings = [*found]
-        elif code == "0":
-            readings = [InDoubt("the answer says taken and gives no ids")] * len(phones)
+            return found
+        if code == "0":
+            silent = InDoubt("the answer says taken and gives no ids")
         elif code is not None:
-            readings = [Refusal(code)] * len(phones)
-    return [reading or InDoubt("the answer says nothing of this phone") for reading in readings]
+            silent = Refusal(code)
+    return [of_number.get(number, silent) for number in numbers]
 
 
 def read_statuses(document: object, ids: Sequence[str]) -> list[Receipt]:
@@ -159,12 +160,13 @@ def read_statuses(document: object, ids: Sequence[str]) -> list[Receipt]:
     A value is a word, or an object with `status` (INTIS). Ids not asked for are left out.
     """
     receipts: list[Receipt] = []
+    answers = document if isinstance(document, dict) else {}
     for provider_message_id in ids:
-        said = field_of(document, provider_message_id)
+        said = answers.get(provider_message_id)
         word = field_of(said, "status") if isinstance(said, dict) else said
         if isinstance(word, str):
             known = STATUSES.get(word.strip().lower())
-            receipts.append(Receipt(provider_message_id, known[0] if known else None, _shown(word)))
+            receipts.append(Receipt(provider_message_id, known[0] if known else None, shown(word)))
     return receipts
 
 
@@ -177,12 +179,12 @@ def read_statistics(document: object) -> list[DayStatistics]:
     for line in _lines_of(document):
         match line:
             case (str(day), str(word), {"cost": cost, "parts": parts}) if _DAY.fullmatch(day):
-                amount, count = amount_of(cost), _count(parts)
+                amount, count = amount_of(cost), count_of(parts)
             case _:
                 amount, count = None, None
         if amount is None or count is None:
             raise ProviderRefused("LightSMS's statistics cannot be read")
-        statistics.append(DayStatistics(day, _shown(word), amount, count))
+        statistics.append(DayStatistics(day, shown(word), amount, count))
     return sorted(statistics, key=lambda line: line.date)
 
 
@@ -209,9 +211,7 @@ def load(body: bytes) -> object:
     """
     try:
         text = body.decode("utf-8-sig").strip()
-        if _CODE.fullmatch(text):  # 000 is not JSON
-            return text
-        return json.loads(text, parse_int=str, parse_float=str, object_pairs_hook=object_once)
+        return text if _CODE.fullmatch(text) else _JSON.read(text)  # 000 is not JSON
     except (ValueError, RecursionError):
         return None
 
@@ -244,40 +244,30 @@ def top_code(document: object) -> str | None:
 
 def common_code(document: object) -> str | None:
     """The one error said under every id alike, other than 18, which does speak of the id."""
-    entries = list(document.values()) if isinstance(document, dict) else []
-    codes = {_code(field_of(entry, "error")) for entry in entries}
-    return codes.pop() if len(codes) == 1 and "18" not in codes else None
+    common: str | None = None
+    for entry in document.values() if isinstance(document, dict) else ():
+        code = _code(field_of(entry, "error"))
+        if code is None or code == "18" or code != (common or code):
+            return None
+        common = code
+    return common
 
 
-def _choose(readings: Sequence[Reading]) -> Reading | None:
-    """One reading of all that is said of a phone: an accepted one counts, others must agree."""
-    for reading in readings:
-        if isinstance(reading, Accepted):
-            return reading
-    if any(reading != readings[0] for reading in readings):
-        return InDoubt("the answer contradicts itself")
-    return readings[0] if readings else None
+def _agreed(before: Reading, now: Reading) -> Reading:
+    """One reading of two that are said of a phone: an accepted one counts, others must agree."""
+    if before == now or isinstance(before, Accepted):
+        return before
+    return now if isinstance(now, Accepted) else InDoubt("the answer contradicts itself")
 
 
 def _read_entry(entry: Mapping[str, object]) -> Reading:
-    code, named = _code(entry["error"]), entry.get("id_sms")
-    if code is None:
-        return InDoubt("the answer's error code cannot be read")
-    if code != "0":
-        return Refusal(code, bool(named))
+    error, named = entry["error"], entry.get("id_sms")
+    if error != "0":
+        code = _code(error)
+        if code is None:
+            return InDoubt("the answer's error code cannot be read")
+        if code != "0":
+            return Refusal(code, bool(named))
     if not isinstance(named, str) or not MESSAGE_ID.fullmatch(named):
         return InDoubt("the answer says taken and gives no id")
-    return Accepted(named, amount_of(entry.get("cost")), _count(entry.get("count_sms")))
-
-
-def amount_of(value: object) -> Decimal | None:
-    """Money as they write it, None where it is not."""
-    return Decimal(value) if isinstance(value, str) and _AMOUNT.fullmatch(value) else None
-
-
-def _count(value: object) -> int | None:
-    return int(value) if isinstance(value, str) and _DIGITS.fullmatch(value) else None
-
-
-def _shown(word: str) -> str:
-    return "".join(character for character in word if character.isprintable())[:64]
+    return Accepted(named, amount_of(entry.get("cost")), count_of(entry.get("count_sms")))

@@ -6,7 +6,6 @@ their sentences is ever repeated: they hold numbers, sender names and whatever w
 in `loyalty_lt.py`.
 """
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from typing import Final, TypeGuard
 
 from campaigns.domain.provider import Accepted, CallbackRefused, InDoubt, Receipt, Sighting
 from campaigns.domain.states import MessageState
-from campaigns.providers.documents import field_of, object_once
+from campaigns.providers.documents import Json, field_of, shown
 
 CODES: dict[str, tuple[int, str, str]] = {
     "1001": (401, "the API key or secret is wrong", "LOY send, overview"),
@@ -62,7 +61,6 @@ _FIELDS: Final = frozenset({"source", "destination", "message", "receipt", "rece
 _OF_CALLBACK: Final = frozenset({"receipt", "receiptURL"})
 
 _LONGEST_ID = 128
-_LONGEST_WORD = 64
 _UNDOCUMENTED_CODE = re.compile(r"[A-Z][A-Z_]{0,63}|[0-9]{1,5}")  # no place for a number, a key or a text
 _AMOUNT = re.compile(r"[0-9]{1,12}(\.[0-9]{1,18})?")
 _COUNT = re.compile(r"[0-9]{1,4}")
@@ -121,7 +119,7 @@ def read_status(body: bytes, asked: str) -> Sighting | None:
     """
     document = load(body)
     data, word = field_of(document, "data"), field_of(field_of(document, "data"), "status")
-    if not isinstance(word, str) or not _shown(word).strip() or field_of(document, "success") is False:
+    if not isinstance(word, str) or not shown(word).strip() or field_of(document, "success") is False:
         return None
     if field_of(data, "message_id") not in (None, asked):
         return None
@@ -130,7 +128,7 @@ def read_status(body: bytes, asked: str) -> Sighting | None:
     return Sighting(
         asked,
         known[0] if known else None,
-        _shown(word),
+        shown(word),
         phone=_phone(field_of(data, "destination")),
         cost=_amount(field_of(field_of(data, "cost"), "amount")),
         changed_at=max((moment for moment in moments if moment), default=None),
@@ -145,14 +143,14 @@ def read_callback_body(body: bytes) -> Receipt:
     """
     document = load(body)
     word = field_of(document, "status")
-    if not isinstance(word, str) or not _shown(word).strip():
+    if not isinstance(word, str) or not shown(word).strip():
         raise CallbackRefused(400, "a callback of Loyalty.lt is a JSON object with a status")
     known = CALLBACK_STATUSES.get(word.strip().upper())
     named, ours = field_of(document, "message_id"), field_of(document, "externalId")
     return Receipt(
         named if is_message_id(named) else None,
         known[0] if known else None,
-        _shown(word),
+        shown(word),
         message_ref=ours if is_message_id(ours) else None,
         is_coarse=known[1] if known else False,
     )
@@ -163,15 +161,17 @@ def says_unknown(body: bytes) -> bool:
     return field_of(load(body), "success") is False
 
 
+def _no_number(_word: str) -> object:
+    raise ValueError("NaN and Infinity are not JSON")
+
+
+_JSON = Json(parse_float=Decimal, parse_constant=_no_number)
+
+
 def load(body: bytes) -> object:
     """Their JSON with every fraction a Decimal; None where it is none."""
     try:
-        return json.loads(
-            body.decode("utf-8-sig"),
-            parse_float=Decimal,
-            parse_constant=_no_number,
-            object_pairs_hook=object_once,
-        )
+        return _JSON.read(body.decode("utf-8-sig"))
     except (ValueError, RecursionError, ArithmeticError):  # a Decimal may be too large for the machine
         return None
 
@@ -185,10 +185,6 @@ def is_message_id(value: object) -> TypeGuard[str]:
         and not value.isspace()
         and value not in (".", "..")  # would name another page
     )
-
-
-def _no_number(_word: str) -> object:
-    raise ValueError("NaN and Infinity are not JSON")
 
 
 def _code(value: object) -> str | None:
@@ -237,7 +233,3 @@ def _moment(value: object) -> datetime | None:
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, OverflowError):
         return None
-
-
-def _shown(word: str) -> str:
-    return "".join(character for character in word if character.isprintable())[:_LONGEST_WORD]

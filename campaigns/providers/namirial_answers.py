@@ -3,7 +3,6 @@
 What cannot be read is in doubt, never a guess. Sources are named as in `namirial.py`.
 """
 
-import json
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -11,7 +10,7 @@ from enum import Enum
 
 from campaigns.domain.provider import Accepted, Failed, InDoubt, Receipt, Sighting
 from campaigns.domain.states import MessageState
-from campaigns.providers.documents import field_of, object_once
+from campaigns.providers.documents import Json, field_of, shown
 
 
 class Means(Enum):
@@ -50,25 +49,19 @@ STATUSES: dict[str, tuple[MessageState, str]] = {
 MESSAGE_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,127}")
 """A UUID today (STATUS); what may be put into a path and stored, should that change."""
 
+_JSON = Json(parse_int=str, parse_float=str, parse_constant=str)
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _CODE = re.compile(r"[0-9]{1,4}")
 _SAID = re.compile(r"\s*([0-9]{1,4})\s*:")  # "0: Accepted for delivery" (SEND)
 _COUNT = re.compile(r"[1-9][0-9]{0,2}")
 _LONGEST_NAME = 128
-_LONGEST_WORD = 64
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 def load(body: bytes) -> object:
     """Their JSON, None where it is none. Numbers stay text, so that nothing is lost on the way."""
     try:
-        return json.loads(
-            body.decode("utf-8-sig"),
-            parse_int=str,
-            parse_float=str,
-            parse_constant=str,
-            object_pairs_hook=object_once,
-        )
+        return _JSON.read(body.decode("utf-8-sig"))
     except (ValueError, RecursionError):
         return None
 
@@ -114,7 +107,7 @@ def read_receipt(said: object) -> Receipt | None:
     A name that cannot be stored (no text, too long, control characters) is None in the receipt.
     """
     told = field_of(said, "status")
-    word = _shown(told) if isinstance(told, str) else ""
+    word = shown(told) if isinstance(told, str) else ""
     if not word.strip():
         return None
     known = STATUSES.get(word.strip().upper())
@@ -175,7 +168,3 @@ def moment(value: object) -> datetime | None:
         return said.replace(tzinfo=UTC) if said.tzinfo is None else said.astimezone(UTC)
     except (ValueError, OverflowError):  # the second: a zone that leads before the year 1
         return None
-
-
-def _shown(word: str) -> str:
-    return "".join(character for character in word if character.isprintable())[:_LONGEST_WORD]

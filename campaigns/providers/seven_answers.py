@@ -6,19 +6,18 @@ form seen anywhere is read, and what cannot be read is in doubt, never a guess. 
 repeated: it may quote the number, and the code says the same. Sources are named as in `seven.py`.
 """
 
-import json
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal
 from enum import Enum
 from functools import cache
 from zoneinfo import ZoneInfo
 
 from campaigns.domain.provider import Accepted, InDoubt, Money, Receipt
 from campaigns.domain.states import MessageState
-from campaigns.providers.documents import field_of, object_once
+from campaigns.providers.documents import Json, amount_of, count_of, field_of, shown
 
 
 class Means(Enum):
@@ -97,9 +96,8 @@ _UNREADABLE = InDoubt("the answer cannot be read")
 _CONTRADICTION = InDoubt("the answer contradicts itself")
 
 MESSAGE_ID = re.compile(r"(?!0*$)[0-9A-Za-z._-]{1,64}")
+_JSON = Json(parse_int=str, parse_float=str)
 _CODE = re.compile(r"[1-9][0-9]{1,2}")
-_COUNT = re.compile(r"[0-9]{1,9}")
-_AMOUNT = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,18})?")
 MAX_ANSWER_BYTES = 4 * 1024 * 1024
 """Answers repeat the text for each recipient, and JSON may spell it in escapes: a hundred of 1520 characters
 each come to 1.8 MB at most."""
@@ -144,10 +142,10 @@ def read_answer(body: bytes, phones: Sequence[str]) -> list[Reading]:
         if not found and len(messages) == len(phones) and keys[place] not in wanted:
             found = [place]
         readings.append(_choose([_read_entry(messages[at]) for at in found]))
-    given = [reading.provider_message_id for reading in readings if isinstance(reading, Accepted)]
+    given = Counter(reading.provider_message_id for reading in readings if isinstance(reading, Accepted))
     return [
         InDoubt("the answer gives one id to several messages")
-        if isinstance(reading, Accepted) and given.count(reading.provider_message_id) > 1
+        if isinstance(reading, Accepted) and given[reading.provider_message_id] > 1
         else reading
         for reading in readings
     ]
@@ -181,7 +179,7 @@ def _read_entry(entry: object) -> Reading:
         return _UNREADABLE
     if not isinstance(named, str) or not MESSAGE_ID.fullmatch(named):
         return InDoubt("the answer says taken and gives no id")
-    return Accepted(named, amount_of(field_of(entry, "price")), _count(field_of(entry, "parts")))
+    return Accepted(named, amount_of(field_of(entry, "price")), count_of(field_of(entry, "parts")))
 
 
 def _read_refusal(code: str | None, *, has_id: bool) -> Reading:  # noqa: PLR0911  one line for each meaning
@@ -281,12 +279,7 @@ def read_balance(body: bytes) -> Money | str | None:
 def load(body: bytes) -> object:
     """Their JSON; None where it is none. Numbers stay text: an id does not survive being a number."""
     try:
-        return json.loads(
-            body.decode("utf-8-sig"),
-            parse_int=str,
-            parse_float=str,
-            object_pairs_hook=object_once,
-        )
+        return _JSON.read(body.decode("utf-8-sig"))
     except (ValueError, RecursionError):
         return None
 
@@ -333,20 +326,6 @@ def _berlin() -> ZoneInfo | None:
         return None
 
 
-def shown(word: str) -> str:
-    """A word of theirs as it may be kept: printable, at most 64 characters."""
-    return "".join(character for character in word if character.isprintable())[:64]
-
-
 def _code(value: object) -> str | None:
     word = value.strip() if isinstance(value, str) else ""
     return word if _CODE.fullmatch(word) else None
-
-
-def amount_of(value: object) -> Decimal | None:
-    """Money as they write it, None where it is not."""
-    return Decimal(value) if isinstance(value, str) and _AMOUNT.fullmatch(value) else None
-
-
-def _count(value: object) -> int | None:
-    return int(value) if isinstance(value, str) and _COUNT.fullmatch(value) else None

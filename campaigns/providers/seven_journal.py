@@ -12,14 +12,12 @@ from datetime import UTC, datetime, timedelta
 from campaigns.domain.message_ref import place_of
 from campaigns.domain.provider import Doubtful, Sighting
 from campaigns.domain.states import MessageState
-from campaigns.providers.documents import field_of
+from campaigns.providers.documents import amount_of, field_of, shown
 from campaigns.providers.seven_answers import (
     MESSAGE_ID,
-    amount_of,
     digits,
     load,
     moment_of,
-    shown,
     state_of,
     top_code,
 )

@@ -29,6 +29,9 @@ MAX_ANSWER_BYTES = 1024 * 1024
 _KEEP_ALIVE_SECONDS = 2.0  # shorter than any server's own patience, so a question seldom meets a cut
 _LONGEST_WAIT_SECONDS = 3600.0  # a Retry-After beyond this is taken as this: we would rather ask again
 
+# `_send` has a deadline of its own, around all of it.
+_NO_SECOND_CLOCK = aiohttp.ClientTimeout(total=None, sock_connect=None)
+
 
 @dataclass(frozen=True, slots=True)
 class NeverLeft:
@@ -96,7 +99,8 @@ class _Journey:
         if asyncio.get_running_loop().time() >= self.leave_by or self.deadline.expired():
             self.held_back = True
             raise _HeldBack
-        self.deadline.reschedule(self.ends_at)
+        if self.leave_by < self.ends_at:
+            self.deadline.reschedule(self.ends_at)
         self.released = True
 
 
@@ -243,7 +247,7 @@ class Wire:
                     headers=headers,
                     data=data or None,
                     allow_redirects=False,
-                    timeout=aiohttp.ClientTimeout(total=timeout_seconds),
+                    timeout=_NO_SECOND_CLOCK,
                     middlewares=(journey.only_once,) if once else (),
                     trace_request_ctx=journey,
                 ) as response,

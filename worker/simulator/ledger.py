@@ -12,14 +12,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
+from typing import NamedTuple
 
 _BLOCK_LINES = 2000  # lines in one block of a streamed answer
 _DIGEST_BYTES = 32
 _REPEATED_SHOWN = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(NamedTuple):
     """One accepted message."""
 
     phone: int

@@ -246,8 +246,9 @@ class LightSms:
         if not query.get("state"):
             raise Refused("17")
         found: dict[str, tuple[str, bool]] = {}
+        at = self.ledger.clock()
         for message_id in query["state"].split(","):
-            word, as_object = self._word(message_id)
+            word, as_object = self._word(message_id, at)
             if word is not None:
                 found[message_id] = (word, as_object)
         if not found:
@@ -262,8 +263,10 @@ class LightSms:
         now = datetime.now(UTC).astimezone(self._zone).strftime("%Y-%m-%d %H:%M:%S")
         return answers.statuses(found, now, query.get("return", ""))
 
-    def _word(self, message_id: str) -> tuple[str | None, bool]:
-        """The status word of an id now (None: nobody knows), and whether it is served as an object."""
+    def _word(self, message_id: str, at: float) -> tuple[str | None, bool]:
+        """The status word of an id at a moment of the ledger's clock (None: nobody knows), and whether it
+        is served as an object.
+        """
         series, place = message_id[:12], message_id[12:]
         if series != self._series or len(place) != 10 or not (place.isascii() and place.isdigit()):
             return None, False
@@ -271,7 +274,7 @@ class LightSms:
         if taken is None:
             return None, False
         fate = BY_ENDING[taken.phone % 100]
-        word = word_at(fate, self.ledger.clock() - taken.due, self._options.delivery_seconds)
+        word = word_at(fate, at - taken.due, self._options.delivery_seconds)
         return word, fate.object_form
 
     def _poisons(self, query: Mapping[str, str] | Unreadable, fault: Code18Fault) -> bool:
@@ -280,7 +283,8 @@ class LightSms:
         if fault.poison is None:
             return len(ids) > 1
         if fault.poison == "unknown":
-            return any(self._word(message_id)[0] is None for message_id in ids)
+            at = self.ledger.clock()
+            return any(self._word(message_id, at)[0] is None for message_id in ids)
         return fault.poison in ids
 
     # --- statistics, balance, stop list -------------------------------------------------------------
