@@ -33,6 +33,7 @@ from campaigns.providers.lightsms_answers import (
     CODES,
     STATUSES,
     Refusal,
+    common_code,
     read_answer,
     read_statistics,
     read_statuses,
@@ -365,6 +366,8 @@ async def test_one_text_fills_requests_to_the_brim(make: Callable[..., LightSms]
     long = make().requests(messages(100, "č" * 500), SENDER)  # 3,000 bytes of URL for the text alone
     assert all(len(request) > 50 for request in long[:-1])
     assert len(long) == 2
+    # What the sender's name takes of the URL is counted too.
+    assert len(make().requests(messages(100), "č" * 500)) == 2
 
 
 async def test_texts_keep_together_and_in_order(make: Callable[..., LightSms]) -> None:
@@ -647,12 +650,26 @@ def test_what_an_entry_says(entry: object, reading: object) -> None:
 def test_one_phone_twice_in_other_clothes() -> None:
     taken_last = {"+37061234567": {"error": 6}, "37061234567": TAKEN}
     assert read_answer(body_of(taken_last), PHONES[:1]) == [ACCEPTED]
+    taken_first = {
+        "37061234567": TAKEN,
+        "+37061234567": {"error": 6},
+        "0037061234567": TAKEN | {"id_sms": "2"},
+    }
+    assert read_answer(body_of(taken_first), PHONES[:1]) == [ACCEPTED]
     agreed = {"+37061234567": {"error": 16}, "37061234567": {"error": "16"}}
     assert read_answer(body_of(agreed), PHONES[:1]) == [Refusal("16")]
     torn = {"+37061234567": {"error": 6}, "37061234567": {"error": 16}}
     assert read_answer(body_of(torn), PHONES[:1]) == [InDoubt("the answer contradicts itself")]
     same_key = b'{"37061234567":{"error":0,"id_sms":"1"},"37061234567":{"error":6}}'
     assert read_answer(same_key, PHONES[:1]) == [InDoubt("the answer cannot be read")]
+
+
+def test_a_code_is_common_where_every_id_has_it() -> None:
+    assert common_code({"1": {"error": "6"}, "2": {"error": "6"}}) == "6"
+    assert common_code({"1": {"error": "6"}, "2": {"error": "7"}}) is None
+    assert common_code({"1": {"error": "6"}, "2": "delivered"}) is None
+    assert common_code({"1": {"error": "18"}}) is None
+    assert common_code({}) is common_code([]) is None
 
 
 @pytest.mark.parametrize("document", [b"0", {"error": 0}, {"error": "0"}, b'"0"'])
