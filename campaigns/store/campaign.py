@@ -1,7 +1,7 @@
 """Campaigns: read one or many, change their state, follow their totals, export their messages."""
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -109,7 +109,7 @@ _FINISH = """
                     FROM batch b WHERE b.campaign_id = c.id)
                   THEN 'failed'
               ELSE 'finished' END)::campaign_state
-    WHERE c.finished_at IS NULL AND ($1::uuid IS NULL OR c.id = $1)
+    WHERE c.finished_at IS NULL AND ($1::text[] IS NULL OR c.id = ANY($1::text[]::uuid[]))
       AND NOT EXISTS (SELECT 1 FROM batch b WHERE b.campaign_id = c.id AND b.state <> 'done')
     RETURNING c.id
 """
@@ -121,8 +121,19 @@ async def finish_settled(database: Database, campaign_id: UUID | None = None) ->
     To be called after the transaction that settled the last message has committed: of two batches that
     end at the same moment, the later commit then sees both.
     """
+    if campaign_id is not None:
+        return [campaign_id] if await database.together(_finish, campaign_id) else []
     async with database.connection() as connection:
-        return [record["id"] for record in await connection.fetch(_FINISH, campaign_id)]
+        return [record["id"] for record in await connection.fetch(_FINISH, None)]
+
+
+async def _finish(database: Database, campaign_ids: Sequence[UUID]) -> list[bool]:
+    async with database.connection() as connection:
+        records = await connection.fetch(_FINISH, [str(each) for each in set(campaign_ids)])
+    ended = {record["id"] for record in records}
+    # Of several that ask for one campaign, one hears that it ended now.
+    firsts = [each not in campaign_ids[:nth] for nth, each in enumerate(campaign_ids)]
+    return [each in ended and is_first for each, is_first in zip(campaign_ids, firsts, strict=True)]
 
 
 async def recount(database: Database, campaign_id: UUID) -> Mapping[MessageState, tuple[int, int]]:

@@ -10,12 +10,13 @@ import asyncpg
 
 from campaigns.domain.policy import MOST_ATTEMPTS
 from campaigns.domain.states import BatchState, MessageState
+from campaigns.domain.values import value
 from campaigns.store.batch import Dealt, Holder, hold_leases, take_up, taking_up
 from campaigns.store.session import Database
 from campaigns.store.tally import Release, let_go
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class InDoubtMessage:
     """A message whose answer was not seen."""
 
@@ -39,7 +40,7 @@ class PollingWork:
     in_doubt: Sequence[InDoubtMessage]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Evidence:
     """A provider's word on one message of a batch. The fields after it: only where it was in doubt."""
 
