@@ -1,5 +1,6 @@
 """The Celery application: `celery -A worker.app worker`, `celery -A worker.app beat`."""
 
+import gc
 import signal
 import sys
 import threading
@@ -72,6 +73,16 @@ def _begin(conf: Any, options: dict[str, Any], **_: Any) -> None:
     except CampaignError as error:
         sys.stderr.write(f"Error: {error}\n")
         raise SystemExit(1) from error
+
+
+@signals.worker_ready.connect
+def _spare_the_collector(**_: Any) -> None:
+    """What a worker is made of lives as long as it does; what it makes for a batch dies with it. Looking
+    through all of it at every few hundred objects was a fifth of its processor time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
 
 
 @signals.worker_shutting_down.connect

@@ -43,7 +43,16 @@ _WHOLE_TRANSACTION = "SET transaction_timeout = '30s'"
 _WHOLE_TRANSACTION_SINCE = 17
 
 
-async def _bound_transactions(driver: Connection) -> None:
+# The driver asks the server about every kind of array it meets, by a question of several milliseconds. Met
+# all at once, they are one question a connection.
+_ARRAYS = (
+    "SELECT $1::bigint[], $2::int[], $3::smallint[], $4::float8[], $5::bool[], $6::numeric[],"
+    " $7::timestamptz[]"
+)
+
+
+async def _make_ready(driver: Connection) -> None:
+    await driver.prepare(_ARRAYS)
     if driver.get_server_version().major >= _WHOLE_TRANSACTION_SINCE:
         await driver.execute(_WHOLE_TRANSACTION)
 
@@ -139,7 +148,7 @@ class Database:
         event.listen(
             self._engine.sync_engine,
             "connect",
-            lambda connection, _record: connection.run_async(_bound_transactions),
+            lambda connection, _record: connection.run_async(_make_ready),
         )
 
     @property
