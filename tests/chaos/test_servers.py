@@ -22,9 +22,9 @@ from tests.chaos.proxy import Link, Mood, link
 from tests.chaos.storm import RECIPIENTS, Judgement, Storm, storm
 from tests.conftest import open_database
 from tests.waiting import wait_until
-from worker.queues import POLL_BATCH, QUEUE_OF, QUEUES, SEND_BATCH
+from worker.queues import POLL_BATCHES, QUEUE_OF, QUEUES, SEND_BATCHES
 
-SENDING, RECEIPTS = QUEUE_OF[SEND_BATCH], QUEUE_OF[POLL_BATCH]
+SENDING, RECEIPTS = QUEUE_OF[SEND_BATCHES], QUEUE_OF[POLL_BATCHES]
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(400)]
 
@@ -493,7 +493,7 @@ async def lose_a_task(raging: Storm) -> Dealt:
             for dealt in await deal_sending(database, in_flight=5, of_account={"main": 5}, lease_seconds=13):
                 raging.signal_process("worker-0", signal.SIGSTOP)
                 wait_until(lambda: raging.is_stopped("worker-0"), "the worker stands still")
-                dealer.send_task(SEND_BATCH, (dealt.batch_id, dealt.lease), queue=SENDING)
+                dealer.send_task(SEND_BATCHES, (dealt.batch_id, dealt.lease), queue=SENDING)
                 if not redis.exists(SENDING, "unacked"):
                     return dealt
                 raging.signal_process("worker-0", signal.SIGCONT)
