@@ -17,7 +17,7 @@ import asyncpg
 
 from campaigns.domain.states import BatchState, MessageState
 from campaigns.domain.values import value
-from campaigns.store.session import Connection, Database
+from campaigns.store.session import Connection, Database, numbers
 from campaigns.store.tally import Release, let_go, recount
 
 
@@ -87,7 +87,8 @@ class Holder(NamedTuple):
 _TAKE_UP = """
     WITH free AS (
         SELECT b.id, a.worker, a.lease_seconds FROM batch b
-        JOIN unnest($1::bigint[], $2::int[], $3::text[], $4::float8[]) AS a(id, lease, worker, lease_seconds)
+        JOIN unnest($1::text::bigint[], $2::text::int[], $3::text[], $4::text::float8[])
+            AS a(id, lease, worker, lease_seconds)
             ON a.id = b.id AND a.lease = b.lease
         WHERE b.state = 'leased' AND b.leased_by IS NULL AND b.leased_for = '{kind}'
           AND b.leased_until > now()
@@ -113,10 +114,10 @@ async def take_up(
     async with database.connection() as connection:
         records = await connection.fetch(
             sql,
-            [who.batch_id for who, _ in asked],
-            [who.lease for who, _ in asked],
+            numbers(who.batch_id for who, _ in asked),
+            numbers(who.lease for who, _ in asked),
             [who.worker for who, _ in asked],
-            [lease_seconds for _, lease_seconds in asked],
+            numbers(lease_seconds for _, lease_seconds in asked),
         )
     taken = {(record["id"], record["lease"], record["leased_by"]): record for record in records}
     # Popped: of two that ask for the same, one has it.
@@ -128,10 +129,12 @@ def taking_up(kind: str, messages: str) -> str:
     return _TAKE_UP.format(kind=kind, messages=messages)
 
 
-# A column is an array: a hundred values of each come at once, not a hundred rows one by one.
+# A column is an array: a hundred values of each come at once, not a hundred rows one by one. Of text, for
+# which the driver has no question to ask.
 _TAKE_UP_SENDING = taking_up(
     "sending",
-    "SELECT array_agg(q.position) AS positions, array_agg(q.phone) AS phones, array_agg(q.text) AS texts"
+    "SELECT array_agg(q.position::text) AS positions, array_agg(q.phone) AS phones,"
+    " array_agg(q.text) AS texts"
     " FROM (SELECT position, phone, text FROM message"
     " WHERE batch_id = t.id AND state = 'queued' ORDER BY position) q",
 )
@@ -163,7 +166,7 @@ def _sending_work(record: asyncpg.Record) -> SendingWork:
         record["sender_id"],
         record["retry_count"],
         [
-            Outgoing(position, phone, common if own is None else own)
+            Outgoing(int(position), phone, common if own is None else own)
             for position, phone, own in zip(
                 record["positions"] or (), record["phones"] or (), record["texts"] or (), strict=True
             )
@@ -175,11 +178,11 @@ async def hold_leases(connection: Connection, holders: Sequence[Holder]) -> list
     """Lock batches and say of each holder whether the lease is still theirs: first in every write."""
     records = await connection.fetch(
         "SELECT b.id, b.lease, b.leased_by FROM batch b"
-        " JOIN unnest($1::bigint[], $2::int[], $3::text[]) AS l(id, lease, worker)"
+        " JOIN unnest($1::text::bigint[], $2::text::int[], $3::text[]) AS l(id, lease, worker)"
         " ON l.id = b.id AND l.lease = b.lease AND l.worker = b.leased_by"
         " WHERE b.state = 'leased' ORDER BY b.id FOR NO KEY UPDATE OF b",
-        [who.batch_id for who in holders],
-        [who.lease for who in holders],
+        numbers(who.batch_id for who in holders),
+        numbers(who.lease for who in holders),
         [who.worker for who in holders],
     )
     held = {tuple(record) for record in records}
@@ -192,7 +195,8 @@ async def hold_leases(connection: Connection, holders: Sequence[Holder]) -> list
 _BEGIN = """
     WITH held AS (
         SELECT b.id, b.lease, a.worker, a.lease_seconds FROM batch b
-        JOIN unnest($1::bigint[], $2::int[], $3::text[], $4::float8[]) AS a(id, lease, worker, lease_seconds)
+        JOIN unnest($1::text::bigint[], $2::text::int[], $3::text[], $4::text::float8[])
+            AS a(id, lease, worker, lease_seconds)
             ON a.id = b.id AND a.lease = b.lease AND a.worker = b.leased_by
         JOIN campaign c ON c.id = b.campaign_id
         WHERE b.state = 'leased' AND b.leased_until > now() AND b.give_up_at > now()
@@ -202,14 +206,15 @@ _BEGIN = """
     ),
     moved AS (
         UPDATE message m SET state = 'sending', attempt = m.attempt + 1, updated_at = now()
-        FROM unnest($5::bigint[], $6::int[], $7::text[], $8::smallint[])
+        FROM unnest($5::text::bigint[], $6::text::int[], $7::text[], $8::text::smallint[])
             AS p(batch_id, lease, worker, position)
         JOIN held ON held.id = p.batch_id AND held.lease = p.lease AND held.worker = p.worker
         WHERE m.batch_id = p.batch_id AND m.position = p.position AND m.state = 'queued'
         RETURNING m.batch_id, m.position
     ),
     counted AS (
-        SELECT held.id, held.lease_seconds, array_agg(moved.position) AS positions, count(moved.position) AS n
+        SELECT held.id, held.lease_seconds, array_remove(array_agg(moved.position::text), NULL) AS positions,
+               count(moved.position) AS n
         FROM held LEFT JOIN moved ON moved.batch_id = held.id GROUP BY held.id, held.lease_seconds
     )
     UPDATE batch b SET leased_until = now() + make_interval(secs => n.lease_seconds),
@@ -244,17 +249,17 @@ async def _begin_hand_over(
     async with database.connection() as connection:
         records = await connection.fetch(
             _BEGIN,
-            [who.batch_id for who, _, _ in asked],
-            [who.lease for who, _, _ in asked],
+            numbers(who.batch_id for who, _, _ in asked),
+            numbers(who.lease for who, _, _ in asked),
             [who.worker for who, _, _ in asked],
-            [lease_seconds for _, lease_seconds, _ in asked],
-            [who.batch_id for who, _ in places],
-            [who.lease for who, _ in places],
+            numbers(lease_seconds for _, lease_seconds, _ in asked),
+            numbers(who.batch_id for who, _ in places),
+            numbers(who.lease for who, _ in places),
             [who.worker for who, _ in places],
-            [position for _, position in places],
+            numbers(position for _, position in places),
         )
     begun = {
-        (record["id"], record["lease"], record["leased_by"]): frozenset(record["positions"]) - {None}
+        (record["id"], record["lease"], record["leased_by"]): frozenset(map(int, record["positions"]))
         for record in records
     }
     return [begun.pop(who, None) for who, _, _ in asked]
@@ -274,8 +279,8 @@ _WRITE_OUTCOMES = """
         reason = w.reason,
         attempt = m.attempt - CASE WHEN w.spends_attempt OR m.state <> 'sending' THEN 0 ELSE 1 END,
         updated_at = now()
-    FROM unnest($1::bigint[], $2::smallint[], $3::text[], $4::text[], $5::text[], $6::numeric[],
-                $7::smallint[], $8::text[], $9::bool[])
+    FROM unnest($1::text::bigint[], $2::text::smallint[], $3::text[], $4::text[], $5::text[],
+                $6::text::numeric[], $7::text::smallint[], $8::text[], $9::text::bool[])
          AS w(batch_id, position, state, provider_message_id, provider_state, cost, segment_count, reason,
               spends_attempt)
     WHERE m.batch_id = w.batch_id AND m.position = w.position AND m.state >= 'sending'
@@ -314,15 +319,15 @@ async def _write(connection: Connection, of_batches: Sequence[tuple[int, Sequenc
         return
     await connection.execute(
         _WRITE_OUTCOMES,
-        [batch_id for batch_id, _ in rows],
-        [w.position for _, w in rows],
+        numbers(batch_id for batch_id, _ in rows),
+        numbers(w.position for _, w in rows),
         [w.state for _, w in rows],
         [w.provider_message_id for _, w in rows],
         [w.provider_state for _, w in rows],
-        [w.cost for _, w in rows],
-        [w.segment_count for _, w in rows],
+        numbers(w.cost for _, w in rows),
+        numbers(w.segment_count for _, w in rows),
         [w.reason for _, w in rows],
-        [w.spends_attempt for _, w in rows],
+        numbers(w.spends_attempt for _, w in rows),
     )
 
 

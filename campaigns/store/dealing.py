@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 
 from campaigns.store.batch import Dealt
-from campaigns.store.session import Database
+from campaigns.store.session import Database, numbers
 
 _DEALERS = 7266484  # any number, not that of store/schema.py
 
 _DEAL = """
-    WITH account AS (SELECT name, most FROM unnest($3::text[], $4::int[]) AS a(name, most)),
+    WITH account AS (SELECT name, most FROM unnest($3::text[], $4::text::int[]) AS a(name, most)),
     flight AS (
         SELECT b.campaign_id, c.account, count(*) AS n
         FROM batch b JOIN campaign c ON c.id = b.campaign_id
@@ -103,6 +103,6 @@ async def _deal(
         if not await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", _DEALERS):
             return []
         records = await connection.fetch(
-            query, in_flight, lease_seconds, list(of_account), list(of_account.values())
+            query, in_flight, lease_seconds, list(of_account), numbers(of_account.values())
         )
     return [Dealt(record["id"], record["lease"]) for record in records]

@@ -1,5 +1,6 @@
 """Batches taken up for asking: which of their messages, and what was learned of them."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -12,7 +13,7 @@ from campaigns.domain.policy import MOST_ATTEMPTS
 from campaigns.domain.states import BatchState, MessageState
 from campaigns.domain.values import value
 from campaigns.store.batch import Dealt, Holder, hold_leases, take_up, taking_up
-from campaigns.store.session import Database
+from campaigns.store.session import Database, numbers
 from campaigns.store.tally import Release, let_go
 
 
@@ -54,11 +55,10 @@ class Evidence:
 
 _TAKE_UP = taking_up(
     "polling",
-    "SELECT array_agg(q.position) FILTER (WHERE NOT q.is_in_doubt) AS positions,"
+    "SELECT array_agg(q.position::text) FILTER (WHERE NOT q.is_in_doubt) AS positions,"
     " array_agg(q.provider_message_id) FILTER (WHERE NOT q.is_in_doubt) AS ids,"
-    " array_agg(q.position) FILTER (WHERE q.is_in_doubt) AS doubtful_positions,"
-    " array_agg(q.phone) FILTER (WHERE q.is_in_doubt) AS doubtful_phones,"
-    " array_agg(q.updated_at) FILTER (WHERE q.is_in_doubt) AS in_doubt_since"
+    " (json_agg(json_build_array(q.position, q.phone, q.updated_at)) FILTER (WHERE q.is_in_doubt))::text"
+    " AS in_doubt"
     " FROM (SELECT position, phone, provider_message_id, updated_at, state = 'in_doubt' AS is_in_doubt"
     " FROM message WHERE batch_id = t.id AND (state = 'in_doubt'"
     " OR (provider_message_id IS NOT NULL AND state IN ('accepted', 'sent', 'buffered')))"
@@ -90,15 +90,10 @@ def _polling_work(record: asyncpg.Record) -> PollingWork:
         record["account"],
         record["poll_count"],
         record["now"],
-        dict(zip(record["ids"] or (), record["positions"] or (), strict=True)),
+        dict(zip(record["ids"] or (), map(int, record["positions"] or ()), strict=True)),
         [
-            InDoubtMessage(position, phone, since)
-            for position, phone, since in zip(
-                record["doubtful_positions"] or (),
-                record["doubtful_phones"] or (),
-                record["in_doubt_since"] or (),
-                strict=True,
-            )
+            InDoubtMessage(position, phone, datetime.fromisoformat(since))
+            for position, phone, since in json.loads(record["in_doubt"] or "[]")
         ],
     )
 
@@ -111,8 +106,8 @@ _MERGE = """
         segment_count = coalesce(e.segment_count, m.segment_count),
         cost = coalesce(m.cost, e.cost),
         updated_at = now()
-    FROM unnest($1::bigint[], $2::smallint[], $3::text[], $4::text[], $5::text[], $6::smallint[],
-                $7::numeric[])
+    FROM unnest($1::text::bigint[], $2::text::smallint[], $3::text[], $4::text[], $5::text[],
+                $6::text::smallint[], $7::text::numeric[])
          AS e(batch_id, position, state, provider_state, provider_message_id, segment_count, cost)
     WHERE m.batch_id = e.batch_id AND m.position = e.position AND m.state >= 'sending'
       AND (e.state::message_state > m.state
@@ -126,7 +121,7 @@ _MERGE = """
 _QUEUE_AGAIN = """
     UPDATE message m SET state = 'queued', updated_at = now(),
         reason = 'the provider does not know it: ' || coalesce(m.reason, 'in doubt')
-    FROM unnest($1::bigint[], $2::smallint[]) AS a(batch_id, position)
+    FROM unnest($1::text::bigint[], $2::text::smallint[]) AS a(batch_id, position)
     WHERE m.batch_id = a.batch_id AND m.position = a.position AND m.state = 'in_doubt' AND m.attempt < $3
 """
 
@@ -170,20 +165,20 @@ async def _merge_polled(
         if known:
             await connection.execute(
                 _MERGE,
-                [batch_id for batch_id, _ in known],
-                [e.position for _, e in known],
+                numbers(batch_id for batch_id, _ in known),
+                numbers(e.position for _, e in known),
                 [e.state for _, e in known],
                 [e.provider_state for _, e in known],
                 [e.provider_message_id for _, e in known],
-                [e.segment_count for _, e in known],
-                [e.cost for _, e in known],
+                numbers(e.segment_count for _, e in known),
+                numbers(e.cost for _, e in known),
             )
         absent = [(who.batch_id, position) for who, learned in held for position in learned.absent]
         if absent:
             await connection.execute(
                 _QUEUE_AGAIN,
-                [batch_id for batch_id, _ in absent],
-                [position for _, position in absent],
+                numbers(batch_id for batch_id, _ in absent),
+                numbers(position for _, position in absent),
                 MOST_ATTEMPTS,
             )
         states = await let_go(connection, {who.batch_id: learned.how for who, learned in held})

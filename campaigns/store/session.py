@@ -1,8 +1,9 @@
 """Connections to PostgreSQL: one engine a process, made inside the loop that uses it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from decimal import Decimal
 from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
@@ -43,16 +44,7 @@ _WHOLE_TRANSACTION = "SET transaction_timeout = '30s'"
 _WHOLE_TRANSACTION_SINCE = 17
 
 
-# The driver asks the server about every kind of array it meets, by a question of several milliseconds. Met
-# all at once, they are one question a connection.
-_ARRAYS = (
-    "SELECT $1::bigint[], $2::int[], $3::smallint[], $4::float8[], $5::bool[], $6::numeric[],"
-    " $7::timestamptz[]"
-)
-
-
-async def _make_ready(driver: Connection) -> None:
-    await driver.prepare(_ARRAYS)
+async def _bound_transactions(driver: Connection) -> None:
     if driver.get_server_version().major >= _WHOLE_TRANSACTION_SINCE:
         await driver.execute(_WHOLE_TRANSACTION)
 
@@ -106,6 +98,15 @@ def _ends_with_its_transaction(driver: Connection) -> Iterator[None]:
         raise
 
 
+def numbers(values: Iterable[float | Decimal | None]) -> str:
+    """An array of numbers (or booleans) as PostgreSQL writes one, to be cast: `$1::text::bigint[]`.
+
+    Given a list, the driver looks at every element twice, and asks the server on every connection what an
+    array of numbers is, a question of several milliseconds.
+    """
+    return "{" + ",".join(["NULL" if value is None else str(value) for value in values]) + "}"
+
+
 _PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 0.5  # a server that comes and goes is met while it is there
 
@@ -148,7 +149,7 @@ class Database:
         event.listen(
             self._engine.sync_engine,
             "connect",
-            lambda connection, _record: connection.run_async(_make_ready),
+            lambda connection, _record: connection.run_async(_bound_transactions),
         )
 
     @property

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from campaigns.domain.states import SETTLED, BatchState, MessageState
-from campaigns.store.session import Connection
+from campaigns.store.session import Connection, numbers
 from campaigns.store.tables import TALLY_COLUMNS
 
 _OPEN = ",".join(state for state in MessageState if state not in SETTLED)
@@ -29,7 +29,7 @@ _COUNTED = f"""
                coalesce(sum(cost) FILTER (WHERE provider_message_id IS NOT NULL), 0) AS cost,
                coalesce(sum(segment_count) FILTER (WHERE provider_message_id IS NOT NULL), 0)
                    AS segment_count
-        FROM message WHERE batch_id = ANY($1::bigint[]) GROUP BY batch_id
+        FROM message WHERE batch_id = ANY($1::text::bigint[]) GROUP BY batch_id
     )
 """
 
@@ -41,7 +41,7 @@ _GIVE_UP_AT = """give_up_at = CASE WHEN {seconds} IS NULL THEN b.give_up_at
 _RECOUNT = f"""{_COUNTED}
     UPDATE batch b SET {_SET_TALLY}, cost = t.cost, segment_count = t.segment_count,
         {_GIVE_UP_AT.format(seconds="h.give_up_in")}
-    FROM t JOIN unnest($1::bigint[], $2::float8[]) AS h(id, give_up_in) ON h.id = t.batch_id
+    FROM t JOIN unnest($1::text::bigint[], $2::text::float8[]) AS h(id, give_up_in) ON h.id = t.batch_id
     WHERE b.id = t.batch_id
 """
 
@@ -61,8 +61,9 @@ _RELEASE = f"""{_COUNTED}
         trouble = h.trouble,
         crash_count = coalesce(h.crash_count, b.crash_count),
         {_GIVE_UP_AT.format(seconds="h.give_up_in")}
-    FROM t JOIN unnest($1::bigint[], $2::float8[], $3::float8[], $4::smallint[], $5::smallint[], $6::text[],
-                       $7::float8[], $8::smallint[], $9::bool[])
+    FROM t JOIN unnest($1::text::bigint[], $2::text::float8[], $3::text::float8[], $4::text::smallint[],
+                       $5::text::smallint[], $6::text[],
+                       $7::text::float8[], $8::text::smallint[], $9::text::bool[])
         AS h(id, send_in, poll_in, retry_count, poll_count, trouble, give_up_in, crash_count, asks_doubt)
         ON h.id = t.batch_id
     WHERE b.id = t.batch_id
@@ -92,7 +93,7 @@ async def recount(connection: Connection, give_up_in: Mapping[int, float | None]
     (None: as it was). The caller's transaction holds their rows.
     """
     if give_up_in:
-        await connection.execute(_RECOUNT, list(give_up_in), list(give_up_in.values()))
+        await connection.execute(_RECOUNT, numbers(give_up_in), numbers(give_up_in.values()))
 
 
 async def let_go(connection: Connection, hows: Mapping[int, Release]) -> dict[int, BatchState]:
@@ -104,14 +105,14 @@ async def let_go(connection: Connection, hows: Mapping[int, Release]) -> dict[in
     ways = list(hows.values())
     records = await connection.fetch(
         _RELEASE,
-        list(hows),
-        [how.send_in_seconds for how in ways],
-        [how.poll_in_seconds for how in ways],
-        [how.retry_count for how in ways],
-        [how.poll_count for how in ways],
+        numbers(hows),
+        numbers(how.send_in_seconds for how in ways),
+        numbers(how.poll_in_seconds for how in ways),
+        numbers(how.retry_count for how in ways),
+        numbers(how.poll_count for how in ways),
         [how.trouble for how in ways],
-        [how.give_up_in_seconds for how in ways],
-        [how.crash_count for how in ways],
-        [how.asks_doubt for how in ways],
+        numbers(how.give_up_in_seconds for how in ways),
+        numbers(how.crash_count for how in ways),
+        numbers(how.asks_doubt for how in ways),
     )
     return {record["id"]: BatchState(record["state"]) for record in records}

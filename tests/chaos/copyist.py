@@ -22,7 +22,7 @@ _LOOK_SECONDS = 0.02
 
 
 class Copyist:
-    """A thread that publishes a copy or two of every `send_batches` and `poll_batches`. Use it as a context."""
+    """A thread that publishes a copy or two of every task of batches. Use it as a context."""
 
     def __init__(self, redis: Redis, seed: int) -> None:
         self._redis = redis

@@ -493,7 +493,7 @@ async def lose_a_task(raging: Storm) -> Dealt:
             for dealt in await deal_sending(database, in_flight=5, of_account={"main": 5}, lease_seconds=13):
                 raging.signal_process("worker-0", signal.SIGSTOP)
                 wait_until(lambda: raging.is_stopped("worker-0"), "the worker stands still")
-                dealer.send_task(SEND_BATCHES, (dealt.batch_id, dealt.lease), queue=SENDING)
+                dealer.send_task(SEND_BATCHES, ([(dealt.batch_id, dealt.lease)],), queue=SENDING)
                 if not redis.exists(SENDING, "unacked"):
                     return dealt
                 raging.signal_process("worker-0", signal.SIGCONT)
