@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
-from itertools import chain
 from typing import Any, Literal, get_args
 from uuid import uuid4
 
@@ -38,6 +37,7 @@ _PORTION_ROWS = 5_000
 _PORTION_CHARACTERS = 8_000_000
 
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")  # NUL and halves of surrogate pairs: no database keeps them
+_as_json = json.JSONEncoder(ensure_ascii=False).encode
 _LONGEST_LIST_OF_COLUMNS = 10
 _LONGEST_LIST_CHARACTERS = 150  # what a line in a terminal still shows, with the sentence around it
 _MOST_BITS = 1024  # of a whole number: more is nobody's, and past 4300 digits Python writes none out
@@ -298,9 +298,12 @@ class _Cleaner:
                 ]
             ).encode()
         )
-        self._segments = lru_cache(maxsize=10_000)(lambda text: count_segments(text).count)
+        self._cached_count = lru_cache(maxsize=10_000)(lambda text: count_segments(text).count)
+        self._plain_segment_count = self._count(self.plain_text) if self.is_plain else 0
         self._bound_for: tuple[str, ...] | None = None
         self._phone_key = ""
+        self._own_columns: tuple[str, ...] = ()
+        self._own_format = ""
         self._bound = self._template
 
     def content_hash(self) -> str:
@@ -320,7 +323,8 @@ class _Cleaner:
                     self.first_refusal = (row, cleaned)
             else:
                 recipients.append(cleaned)
-                held_characters += len(cleaned.text or "") + len(cleaned.fields or "")
+                _, _, text, own_json, _ = cleaned
+                held_characters += len(text or "") + len(own_json or "")
             if len(recipients) + len(refusals) >= _PORTION_ROWS or held_characters >= _PORTION_CHARACTERS:
                 yield _Portion(recipients, refusals)
                 recipients, refusals = [], []
@@ -340,6 +344,10 @@ class _Cleaner:
                 f"row {row}: {error} (there is: {_listed(columns)}); mend the text or the file"
             ) from error
         self._phone_key = phone_key
+        self._own_columns = tuple(name for name in columns if name != phone_key)
+        # The JSON object of a row's own columns, but for the values: their names are written out once.
+        names = (_as_json(name).replace("%", "%%") for name in self._own_columns)
+        self._own_format = "{" + ", ".join(f"{name}: %s" for name in names) + "}"
         self._bound_for = columns
 
     def _find_phone_column(self, row: int, columns: tuple[str, ...]) -> str:
@@ -361,8 +369,9 @@ class _Cleaner:
         if columns != self._bound_for:
             self._bind(row, columns)
         raw_phone = fields[self._phone_key]
-        own = {name: value for name, value in fields.items() if name != self._phone_key}
-        own_json = json.dumps(own, ensure_ascii=False) if own else None
+        own_json = None
+        if self._own_columns:
+            own_json = self._own_format % tuple([_as_json(fields[name]) for name in self._own_columns])
         # With its length, for a cell may hold any character: no two submissions read as the same content.
         content = f"\x1e{len(raw_phone)}:{raw_phone}\x1f{own_json or ''}"
         try:
@@ -375,17 +384,23 @@ class _Cleaner:
         except InvalidPhone as error:
             return error.reason
         # The escape is looked for first: it is rare, and may be six characters that somebody typed.
-        if (
-            own_json is not None
-            and "\\u0000" in own_json
-            and any(map(_UNSTORABLE.search, chain(*own.items())))
-        ):
+        if own_json is not None and "\\u0000" in own_json and _has_unstorable(fields, self._own_columns):
             return "nul_character"
-        text = self.plain_text if self.is_plain else self._bound.render(fields)
-        if not text.strip():
-            return "empty_text"
-        # What is too long anyhow is not counted: the cache must not keep huge texts.
-        segment_count = self._segments(text) if len(text) <= _MOST_CHARACTERS else MAX_SEGMENT_COUNT + 1
+        text = None
+        segment_count = self._plain_segment_count
+        if not self.is_plain:
+            text = self._bound.render(fields)
+            if not text.strip():
+                return "empty_text"
+            segment_count = self._count(text)
         if segment_count > MAX_SEGMENT_COUNT:
             return "text_too_long"
-        return StagedRecipient(row, phone, None if self.is_plain else text, own_json, segment_count)
+        return row, phone, text, own_json, segment_count
+
+    def _count(self, text: str) -> int:
+        # What is too long anyhow is not counted: the cache must not keep huge texts.
+        return self._cached_count(text) if len(text) <= _MOST_CHARACTERS else MAX_SEGMENT_COUNT + 1
+
+
+def _has_unstorable(fields: Mapping[str, str], columns: Iterable[str]) -> bool:
+    return any(_UNSTORABLE.search(name) or _UNSTORABLE.search(fields[name]) for name in columns)

@@ -657,6 +657,18 @@ def test_other_rows_are_other_content(one: list[dict[str, str]], other: list[dic
     assert (content_hash(one) == content_hash(other)) == (said(one) == said(other))
 
 
+def test_the_hash_of_a_content_is_that_of_every_version() -> None:
+    """A key that an earlier version stored is still known by the same content."""
+    rows = [
+        {"phone": ONE},
+        {"phone": "0 600 00002", "name": "Žydrė", "note": 'a "quote", a \\ and 100%'},
+        {"note": "line\r\nend\t\x7f\u2028", "%s{name}": "😀", "phone": TWO},
+        {"phone": "", "na\x00me": "\x00", "": ""},
+        {"phone": "+3706\ud800", "\udfff": "\ud83d \udc00"},
+    ]
+    assert content_hash(rows) == "782ced18c4a2e8e02ab4fdaf38f12ed54272028e64e8447d83593f6aee12614b"
+
+
 def test_a_cell_cannot_pretend_to_be_two_rows() -> None:
     two = [{"phone": ONE}, {"phone": TWO}]
     pretended = [{"phone": f"{ONE}\x1f\x1e{TWO}"}, {"phone": f"{ONE}\x1f\x1e{len(TWO)}:{TWO}"}]
