@@ -61,12 +61,15 @@ class NobodyToSendTo(Exception):
 
 _RECIPIENT_COLUMNS = ("row", "phone", "text", "fields", "segment_count")
 
-# With jsonb the server reads the fields while the submitter cleans the next portion. Memory is bounded: a
-# million rows go through files beside it.
+# Two of the same key: the second waits for the first however long a million rows take, for if the first
+# then fails, the second is all there is. Sorting 100,000 rows stays in memory, which is bounded: a million
+# goes through files. Plans need to know how many rows there are, and a full ANALYZE costs as much as
+# finding the duplicates. Fields are read as JSON while the next rows are cleaned, not while all wait.
 _OPEN = """
     SET lock_timeout = 0;
     SET work_mem = '32MB';
     SET temp_buffers = '32MB';
+    SET default_statistics_target = 1;
     CREATE TEMPORARY TABLE staged (row int NOT NULL, phone text NOT NULL, text text, fields jsonb,
                                    segment_count smallint NOT NULL);
     CREATE TEMPORARY TABLE refused (row int NOT NULL, reason text NOT NULL)
@@ -144,6 +147,7 @@ class Intake:
             known = await self._known(campaign)
             if known is not None:
                 return known
+            await self._connection.execute("ANALYZE staged")
             duplicate_count = await self._connection.fetchval(_REFUSE_DUPLICATES)
             if duplicate_count:
                 await self._connection.execute(
@@ -209,8 +213,6 @@ async def intake(database: Database) -> AsyncIterator[Intake]:
     """Open an intake on a connection of its own, whose temporary tables end with it."""
     try:
         async with database.own_connection() as connection:
-            # Two of the same key: the second waits for the first however long a million rows take, for
-            # if the first then fails, the second is all there is.
             await connection.execute(_OPEN)
             yield Intake(connection)
     except asyncpg.InternalClientError as error:
