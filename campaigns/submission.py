@@ -99,38 +99,39 @@ async def submit(
     portion = await asyncio.to_thread(_next, portions)
     if portion is None:
         raise SubmissionError("there are no recipients in it; give at least one row")
-    async with intake.intake(database) as door:
-        while portion is not None:
-            # The next one is cleaned while this one is stored: never more than two are held.
-            cleaning = asyncio.create_task(asyncio.to_thread(_next, portions))
-            try:
+    # The next one is cleaned while this one is stored: never more than two are held.
+    cleaning = asyncio.create_task(asyncio.to_thread(_next, portions))
+    try:
+        async with intake.intake(database) as door:
+            while portion is not None:
                 await door.add(portion.recipients, portion.refusals)
-            except Exception:
-                # Once this has raised nobody reads the rows any more: the caller may close their file.
-                await asyncio.gather(cleaning, return_exceptions=True)
-                raise
-            except BaseException:
-                cleaning.cancel()
-                raise
-            if progress is not None:
-                progress(portion.row_count)
-            portion = await cleaning
-        campaign = NewCampaign(
-            id=uuid4(),
-            name=submission.name,
-            account=submission.account,
-            sender_id=submission.sender_id or "",
-            text=submission.text if not cleaner.is_plain else cleaner.plain_text,
-            submission_key=submission.submission_key,
-            content_hash=cleaner.content_hash(),
-            currency=submission.currency,
-            give_up_seconds=policy.give_up_seconds,
-            on_doubt=submission.on_doubt,
-        )
-        try:
+                if progress is not None:
+                    progress(portion.row_count)
+                portion = await cleaning
+                if portion is not None:
+                    cleaning = asyncio.create_task(asyncio.to_thread(_next, portions))
+            campaign = NewCampaign(
+                id=uuid4(),
+                name=submission.name,
+                account=submission.account,
+                sender_id=submission.sender_id or "",
+                text=submission.text if not cleaner.is_plain else cleaner.plain_text,
+                submission_key=submission.submission_key,
+                content_hash=cleaner.content_hash(),
+                currency=submission.currency,
+                give_up_seconds=policy.give_up_seconds,
+                on_doubt=submission.on_doubt,
+            )
             return await door.accept(campaign, batch_size=batch_size)
-        except NobodyToSendTo as nobody:
-            raise SubmissionError(_nobody(cleaner, nobody.refused)) from nobody
+    except NobodyToSendTo as nobody:
+        raise SubmissionError(_nobody(cleaner, nobody.refused)) from nobody
+    except Exception:
+        # Once this has raised nobody reads the rows any more: the caller may close their file.
+        await asyncio.gather(cleaning, return_exceptions=True)
+        raise
+    except BaseException:
+        cleaning.cancel()
+        raise
 
 
 def _next(portions: Iterator["_Portion"]) -> "_Portion | None":
