@@ -23,7 +23,7 @@ from campaigns.domain.errors import DatabaseUnavailable, SubmissionError, Submis
 from campaigns.domain.segments import Segments, count_segments
 from campaigns.domain.states import CampaignState, MessageState
 from campaigns.providers.stub import Stub
-from campaigns.store import session
+from campaigns.store import intake, session
 from campaigns.store.intake import Intake, TakenIn
 from campaigns.store.session import Database
 from tests.conftest import POLICY, MakeDesk, open_database
@@ -996,10 +996,19 @@ async def test_nobody_reads_rows_any_more_once_storing_has_failed(
     reading, has_failed = threading.Event(), threading.Event()
     read = 0
 
+    real = intake.intake
+
     async def fail(*_: object) -> None:
         await until(is_reading, "the second portion is read")
-        asyncio.get_running_loop().call_soon(has_failed.set)
         raise DatabaseUnavailable("gone")
+
+    @asynccontextmanager
+    async def opened(database: Database) -> AsyncIterator[Intake]:
+        try:
+            async with real(database) as door:
+                yield door
+        finally:  # the connection is closed; who does not wait raises before this is heard
+            asyncio.get_running_loop().call_soon(has_failed.set)
 
     async def is_reading() -> bool:
         return reading.is_set()
@@ -1014,6 +1023,7 @@ async def test_nobody_reads_rows_any_more_once_storing_has_failed(
             yield row
 
     monkeypatch.setattr(Intake, "add", fail)
+    monkeypatch.setattr(intake, "intake", opened)
     with pytest.raises(DatabaseUnavailable):
         await take_in(database, rows())
     assert read == 20
