@@ -14,11 +14,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
-from itertools import chain
 from typing import Any, Literal, get_args
 from uuid import uuid4
 
-from campaigns.domain.errors import SubmissionError, is_harmless
+from campaigns.domain.errors import SubmissionError, is_harmless, listed_columns, shown_column
 from campaigns.domain.phone import PHONE_REASONS, InvalidPhone, is_region, normalise
 from campaigns.domain.policy import Policy
 from campaigns.domain.segments import count_segments
@@ -33,13 +32,13 @@ MAX_SEGMENT_COUNT = 10
 
 _MOST_CHARACTERS = MAX_SEGMENT_COUNT * 153  # more of them need more segments in any encoding
 
-# Rows are held in portions bounded by both: wide rows must not cost more memory than many.
-_PORTION_ROWS = 5_000
-_PORTION_CHARACTERS = 8_000_000
+# Rows are held in portions bounded by both: wide rows must not cost more memory than many. Many rows, for
+# storing a portion waits three times until the thread that cleans the next lets go of the interpreter.
+_PORTION_ROWS = 10_000
+_PORTION_CHARACTERS = 4_000_000
 
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")  # NUL and halves of surrogate pairs: no database keeps them
-_LONGEST_LIST_OF_COLUMNS = 10
-_LONGEST_LIST_CHARACTERS = 150  # what a line in a terminal still shows, with the sentence around it
+_as_json = json.JSONEncoder(ensure_ascii=False).encode
 _MOST_BITS = 1024  # of a whole number: more is nobody's, and past 4300 digits Python writes none out
 
 REASONS: dict[str, str] = {
@@ -100,28 +99,39 @@ async def submit(
     portion = await asyncio.to_thread(_next, portions)
     if portion is None:
         raise SubmissionError("there are no recipients in it; give at least one row")
-    async with intake.intake(database) as door:
-        while portion is not None:
-            await door.add(portion.recipients, portion.refusals)
-            if progress is not None:
-                progress(cleaner.row_count)
-            portion = await asyncio.to_thread(_next, portions)
-        campaign = NewCampaign(
-            id=uuid4(),
-            name=submission.name,
-            account=submission.account,
-            sender_id=submission.sender_id or "",
-            text=submission.text if not cleaner.is_plain else cleaner.plain_text,
-            submission_key=submission.submission_key,
-            content_hash=cleaner.content_hash(),
-            currency=submission.currency,
-            give_up_seconds=policy.give_up_seconds,
-            on_doubt=submission.on_doubt,
-        )
-        try:
+    # The next one is cleaned while this one is stored: never more than two are held.
+    cleaning = asyncio.create_task(asyncio.to_thread(_next, portions))
+    try:
+        async with intake.intake(database) as door:
+            while portion is not None:
+                await door.add(portion.recipients, portion.refusals)
+                if progress is not None:
+                    progress(portion.row_count)
+                portion = await cleaning
+                if portion is not None:
+                    cleaning = asyncio.create_task(asyncio.to_thread(_next, portions))
+            campaign = NewCampaign(
+                id=uuid4(),
+                name=submission.name,
+                account=submission.account,
+                sender_id=submission.sender_id or "",
+                text=submission.text if not cleaner.is_plain else cleaner.plain_text,
+                submission_key=submission.submission_key,
+                content_hash=cleaner.content_hash(),
+                currency=submission.currency,
+                give_up_seconds=policy.give_up_seconds,
+                on_doubt=submission.on_doubt,
+            )
             return await door.accept(campaign, batch_size=batch_size)
-        except NobodyToSendTo as nobody:
-            raise SubmissionError(_nobody(cleaner, nobody.refused)) from nobody
+    except NobodyToSendTo as nobody:
+        raise SubmissionError(_nobody(cleaner, nobody.refused)) from nobody
+    except Exception:
+        # Once this has raised nobody reads the rows any more: the caller may close their file.
+        await asyncio.gather(cleaning, return_exceptions=True)
+        raise
+    except BaseException:
+        cleaning.cancel()
+        raise
 
 
 def _next(portions: Iterator["_Portion"]) -> "_Portion | None":
@@ -147,7 +157,7 @@ def rows_of(recipients: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, Mapp
                 raise SubmissionError(f"recipient {row}: the name of field {place} is no text; give text")
             if not _is_plain(value):
                 raise SubmissionError(
-                    f"recipient {row}: the field {_shown(name, place)} holds no plain value; "
+                    f"recipient {row}: the field {shown_column(name, place)} holds no plain value; "
                     "give text or a number"
                 )
         yield row, {name: _as_text(value) for name, value in recipient.items()}
@@ -243,22 +253,6 @@ def _check_storable(name: str, value: str) -> None:
         )
 
 
-def _shown(column: str, place: int) -> str:
-    """A column's name for a message, its place where the name could be a number or a text: the first row
-    of a file without a header is somebody's data.
-    """
-    return repr(column) if is_harmless(column) else f"number {place}"
-
-
-def _listed(columns: Sequence[str]) -> str:
-    listed = [_shown(column, place) for place, column in enumerate(columns[:_LONGEST_LIST_OF_COLUMNS], 1)]
-    while sum(map(len, listed)) > _LONGEST_LIST_CHARACTERS:
-        listed.pop()
-    if len(columns) > len(listed):
-        listed.append(f"{len(columns) - len(listed)} more")
-    return ", ".join(listed)
-
-
 def _nobody(cleaner: "_Cleaner", refused: Mapping[str, int]) -> str:
     reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(refused.items()))
     row, reason = cleaner.first_refusal or (0, "duplicate")
@@ -272,6 +266,7 @@ def _nobody(cleaner: "_Cleaner", refused: Mapping[str, int]) -> str:
 class _Portion:
     recipients: Sequence[StagedRecipient]
     refusals: Sequence[tuple[int, str]]
+    row_count: int  # read up to its end
 
 
 class _Cleaner:
@@ -298,9 +293,11 @@ class _Cleaner:
                 ]
             ).encode()
         )
-        self._segments = lru_cache(maxsize=10_000)(lambda text: count_segments(text).count)
+        self._cached_count = lru_cache(maxsize=10_000)(lambda text: count_segments(text).count)
+        self._plain_segment_count = self._count(self.plain_text) if self.is_plain else 0
         self._bound_for: tuple[str, ...] | None = None
         self._phone_key = ""
+        self._own_columns: list[tuple[str, str]] = []
         self._bound = self._template
 
     def content_hash(self) -> str:
@@ -320,13 +317,14 @@ class _Cleaner:
                     self.first_refusal = (row, cleaned)
             else:
                 recipients.append(cleaned)
-                held_characters += len(cleaned.text or "") + len(cleaned.fields or "")
+                _, _, text, own_json, _ = cleaned
+                held_characters += len(text or "") + len(own_json or "")
             if len(recipients) + len(refusals) >= _PORTION_ROWS or held_characters >= _PORTION_CHARACTERS:
-                yield _Portion(recipients, refusals)
+                yield _Portion(recipients, refusals, self.row_count)
                 recipients, refusals = [], []
                 held_characters = 0
         if recipients or refusals:
-            yield _Portion(recipients, refusals)
+            yield _Portion(recipients, refusals, self.row_count)
 
     def _bind(self, row: int, columns: tuple[str, ...]) -> None:
         """Find the columns once for all rows that have the same ones."""
@@ -337,9 +335,12 @@ class _Cleaner:
             raise SubmissionError(f"the text cannot be used: {error}") from error
         except MissingColumn as error:
             raise SubmissionError(
-                f"row {row}: {error} (there is: {_listed(columns)}); mend the text or the file"
+                f"row {row}: {error} (there is: {listed_columns(columns)}); mend the text or the file"
             ) from error
         self._phone_key = phone_key
+        own = (name for name in columns if name != phone_key)
+        # What stands in JSON before the value of each column: written out once, not for every row.
+        self._own_columns = [(f"{', ' if n else '{'}{_as_json(name)}: ", name) for n, name in enumerate(own)]
         self._bound_for = columns
 
     def _find_phone_column(self, row: int, columns: tuple[str, ...]) -> str:
@@ -353,7 +354,7 @@ class _Cleaner:
         named = repr(self._phone_column) if is_harmless(self._phone_column) else "of the given name"
         raise SubmissionError(
             f"row {row} {trouble} {named} for the phone number "
-            f"(there is: {_listed(columns)}); name the right one with --phone-column"
+            f"(there is: {listed_columns(columns)}); name the right one with --phone-column"
         )
 
     def _clean(self, row: int, fields: Mapping[str, str]) -> StagedRecipient | str:
@@ -361,10 +362,13 @@ class _Cleaner:
         if columns != self._bound_for:
             self._bind(row, columns)
         raw_phone = fields[self._phone_key]
-        own = {name: value for name, value in fields.items() if name != self._phone_key}
-        own_json = json.dumps(own, ensure_ascii=False) if own else None
+        own_json = ""
+        for before, name in self._own_columns:
+            own_json += before + _as_json(fields[name])
+        if own_json:
+            own_json += "}"
         # With its length, for a cell may hold any character: no two submissions read as the same content.
-        content = f"\x1e{len(raw_phone)}:{raw_phone}\x1f{own_json or ''}"
+        content = f"\x1e{len(raw_phone)}:{raw_phone}\x1f{own_json}"
         try:
             self._hash.update(content.encode())
         except UnicodeEncodeError:
@@ -375,17 +379,20 @@ class _Cleaner:
         except InvalidPhone as error:
             return error.reason
         # The escape is looked for first: it is rare, and may be six characters that somebody typed.
-        if (
-            own_json is not None
-            and "\\u0000" in own_json
-            and any(map(_UNSTORABLE.search, chain(*own.items())))
-        ):
+        own_columns = self._own_columns
+        if "\\u0000" in own_json and any("\0" in name or "\0" in fields[name] for _, name in own_columns):
             return "nul_character"
-        text = self.plain_text if self.is_plain else self._bound.render(fields)
-        if not text.strip():
-            return "empty_text"
-        # What is too long anyhow is not counted: the cache must not keep huge texts.
-        segment_count = self._segments(text) if len(text) <= _MOST_CHARACTERS else MAX_SEGMENT_COUNT + 1
+        text = None
+        segment_count = self._plain_segment_count
+        if not self.is_plain:
+            text = self._bound.render(fields)
+            if not text.strip():
+                return "empty_text"
+            segment_count = self._count(text)
         if segment_count > MAX_SEGMENT_COUNT:
             return "text_too_long"
-        return StagedRecipient(row, phone, None if self.is_plain else text, own_json, segment_count)
+        return row, phone, text, own_json or None, segment_count
+
+    def _count(self, text: str) -> int:
+        # What is too long anyhow is not counted: the cache must not keep huge texts.
+        return self._cached_count(text) if len(text) <= _MOST_CHARACTERS else MAX_SEGMENT_COUNT + 1

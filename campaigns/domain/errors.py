@@ -12,7 +12,11 @@
 Outcomes of handing over are values (`provider.Outcome`), not errors.
 """
 
+from collections.abc import Sequence
+
 _LONGEST_SHOWN = 40
+_LONGEST_LIST_OF_COLUMNS = 10
+_LONGEST_LIST_CHARACTERS = 150  # what a line in a terminal still shows, with the sentence around it
 
 
 class CampaignError(Exception):
@@ -52,3 +56,22 @@ def is_harmless(word: str) -> bool:
     short, stays on its line, and cannot be a number. People put numbers, keys and texts into the wrong place.
     """
     return len(word) <= _LONGEST_SHOWN and word.isprintable() and sum(map(str.isdigit, word)) < 4
+
+
+def shown_column(column: str, place: int) -> str:
+    """A column's name for a message, its place (from 1) where the name could be a number or a text: the
+    first row of a file without a header is somebody's data.
+    """
+    return repr(column) if is_harmless(column) else f"number {place}"
+
+
+def listed_columns(columns: Sequence[str]) -> str:
+    """The columns there are, for a message: as many as one line holds."""
+    listed = [
+        shown_column(column, place) for place, column in enumerate(columns[:_LONGEST_LIST_OF_COLUMNS], 1)
+    ]
+    while sum(map(len, listed)) > _LONGEST_LIST_CHARACTERS:
+        listed.pop()
+    if len(columns) > len(listed):
+        listed.append(f"{len(columns) - len(listed)} more")
+    return ", ".join(listed)

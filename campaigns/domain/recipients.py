@@ -135,21 +135,25 @@ class RecipientReader:
     def _read_csv(self, columns: tuple[str, ...]) -> Iterator[Recipient]:
         width = len(columns)
         lines = self._lines
+        row = self._row
         found = False
-        for cells in self._cells:
-            if lines.fetched:  # only then can the row have outgrown a slice
-                lines.fetched = 0
-                if any(len(cell) > MAX_CELL_CHARACTERS for cell in cells):
-                    raise _Unreadable(_CELL_TOO_LONG)
-            if len(cells) != width or not cells[0].strip():
-                if not any(cell.strip() for cell in cells):
-                    self._row += 1
-                    continue
-                if len(cells) != width:
-                    raise _Unreadable(_wrong_width(len(cells), width))
-            found = True
-            yield self._row, dict(zip(columns, cells, strict=True))
-            self._row += 1
+        try:
+            for cells in self._cells:
+                if lines.fetched:  # only then can the row have outgrown a slice
+                    lines.fetched = 0
+                    if any(len(cell) > MAX_CELL_CHARACTERS for cell in cells):
+                        raise _Unreadable(_CELL_TOO_LONG)
+                if len(cells) != width or not cells[0].strip():
+                    if not any(cell.strip() for cell in cells):
+                        row += 1
+                        continue
+                    if len(cells) != width:
+                        raise _Unreadable(_wrong_width(len(cells), width))
+                found = True
+                yield row, dict(zip(columns, cells))  # noqa: B905  they are as many; asking twice costs a third
+                row += 1
+        finally:
+            self._row = row
         if not found:
             raise SubmissionError(f"{self._name} has a header but no recipients; add a row for each")
 

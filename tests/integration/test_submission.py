@@ -23,8 +23,8 @@ from campaigns.domain.errors import DatabaseUnavailable, SubmissionError, Submis
 from campaigns.domain.segments import Segments, count_segments
 from campaigns.domain.states import CampaignState, MessageState
 from campaigns.providers.stub import Stub
-from campaigns.store import session
-from campaigns.store.intake import TakenIn
+from campaigns.store import intake, session
+from campaigns.store.intake import Intake, TakenIn
 from campaigns.store.session import Database
 from tests.conftest import POLICY, MakeDesk, open_database
 from tests.integration.rows import cut_everywhere, query
@@ -307,7 +307,7 @@ async def test_ten_segments_are_taken_and_one_character_more_is_not(database: Da
 
 # --- what makes the whole submission doubtful ----------------------------------------------------------
 
-LATE = 5_500  # in the second portion: the first is staged already
+LATE = 10_500  # in the second portion: the first is being staged already
 
 
 DOUBTFUL: list[tuple[str, list[dict[str, str]], dict[str, Any]]] = [
@@ -657,6 +657,18 @@ def test_other_rows_are_other_content(one: list[dict[str, str]], other: list[dic
     assert (content_hash(one) == content_hash(other)) == (said(one) == said(other))
 
 
+def test_the_hash_of_a_content_is_that_of_every_version() -> None:
+    """A key that an earlier version stored is still known by the same content."""
+    rows = [
+        {"phone": ONE},
+        {"phone": "0 600 00002", "name": "Žydrė", "note": 'a "quote", a \\ and 100%'},
+        {"note": "line\r\nend\t\x7f\u2028", "%s{name}": "😀", "phone": TWO},
+        {"phone": "", "na\x00me": "\x00", "": ""},
+        {"phone": "+3706\ud800", "\udfff": "\ud83d \udc00"},
+    ]
+    assert content_hash(rows) == "782ced18c4a2e8e02ab4fdaf38f12ed54272028e64e8447d83593f6aee12614b"
+
+
 def test_a_cell_cannot_pretend_to_be_two_rows() -> None:
     two = [{"phone": ONE}, {"phone": TWO}]
     pretended = [{"phone": f"{ONE}\x1f\x1e{TWO}"}, {"phone": f"{ONE}\x1f\x1e{len(TWO)}:{TWO}"}]
@@ -820,7 +832,7 @@ async def test_rows_that_break_off_leave_nothing(
     """And say so: a file that cannot be read is not a database that is away."""
 
     def rows() -> Iterator[tuple[int, Mapping[str, str]]]:
-        yield from enumerate(phones(7_000), 2)
+        yield from enumerate(phones(LATE), 2)
         raise trouble
 
     with pytest.raises(raised, match=r"Input/output error|x"):
@@ -831,16 +843,20 @@ async def test_rows_that_break_off_leave_nothing(
 
 
 async def test_a_connection_cut_between_two_portions_leaves_nothing(
-    database: Database, make_desk: MakeDesk
+    database: Database, make_desk: MakeDesk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(submission, "_PORTION_ROWS", 5_000)
     loop = asyncio.get_running_loop()
 
     async def cut() -> None:
-        (row,) = await query(
+        (row,) = await until(copying, "the first portion is staged")
+        await kill(database, row["pid"])
+
+    async def copying() -> list[dict[str, Any]]:
+        return await query(
             database,
             "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'COPY%'",
         )
-        await kill(database, row["pid"])
 
     def rows() -> Iterator[tuple[int, Mapping[str, str]]]:
         for row in enumerate(phones(12_000), 2):
@@ -939,6 +955,78 @@ async def test_the_loop_goes_on_while_rows_are_read(database: Database) -> None:
 
     assert taken.recipient_count == 20
     assert heard == [20]
+
+
+async def test_the_next_rows_are_read_while_these_are_stored_and_no_more_of_them(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(submission, "_PORTION_ROWS", 10)
+    read = 0
+    read_while_stored: list[int] = []
+    add = Intake.add
+
+    async def wait_and_add(self: Intake, *portion: Any) -> None:
+        last = min(10 * (len(read_while_stored) + 2), 45)
+        await until(has_read(last), f"{last} rows are read")
+        await add(self, *portion)
+        read_while_stored.append(read)
+
+    def has_read(count: int) -> Callable[[], Awaitable[bool]]:
+        async def look() -> bool:
+            return read >= count
+
+        return look
+
+    def rows() -> Iterator[tuple[int, Mapping[str, str]]]:
+        nonlocal read
+        for row in enumerate(phones(45), 2):
+            read += 1
+            yield row
+
+    monkeypatch.setattr(Intake, "add", wait_and_add)
+    assert (await take_in(database, rows())).recipient_count == 45
+    assert read_while_stored == [20, 30, 40, 45, 45]
+
+
+async def test_nobody_reads_rows_any_more_once_storing_has_failed(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who called may close the file then."""
+    monkeypatch.setattr(submission, "_PORTION_ROWS", 10)
+    reading, has_failed = threading.Event(), threading.Event()
+    read = 0
+
+    real = intake.intake
+
+    async def fail(*_: object) -> None:
+        await until(is_reading, "the second portion is read")
+        raise DatabaseUnavailable("gone")
+
+    @asynccontextmanager
+    async def opened(database: Database) -> AsyncIterator[Intake]:
+        try:
+            async with real(database) as door:
+                yield door
+        finally:  # the connection is closed; who does not wait raises before this is heard
+            asyncio.get_running_loop().call_soon(has_failed.set)
+
+    async def is_reading() -> bool:
+        return reading.is_set()
+
+    def rows() -> Iterator[tuple[int, Mapping[str, str]]]:
+        nonlocal read
+        for row in enumerate(phones(20), 2):
+            if row[0] == 15:
+                reading.set()
+                assert has_failed.wait(DEADLINE_SECONDS / 2)
+            read += 1
+            yield row
+
+    monkeypatch.setattr(Intake, "add", fail)
+    monkeypatch.setattr(intake, "intake", opened)
+    with pytest.raises(DatabaseUnavailable):
+        await take_in(database, rows())
+    assert read == 20
 
 
 async def test_progress_is_heard_after_each_portion(
