@@ -19,8 +19,9 @@ from campaigns.domain.errors import CampaignError, NotFound
 from campaigns.domain.recipients import read_recipients
 from campaigns.domain.states import CampaignState
 from campaigns.store.intake import TakenIn
+from campaigns.store.session import Database
 from worker import account_commands, display, message_command, run_commands, suppression_commands
-from worker.bootstrap import Parts, sender_of
+from worker.bootstrap import sender_of
 from worker.settings import SettingsError, load_settings
 from worker.terminal import AsJson, Region, do, err, out, print_json
 
@@ -107,24 +108,24 @@ def submit(  # noqa: PLR0913, PLR0917  the public contract names them
         on_doubt=on_doubt,
     )
 
-    async def work(parts: Parts) -> None:
+    async def work(database: Database) -> None:
         with _opened(file) as stream:
             reader = read_recipients(iter(lambda: stream.read(_SLICE_BYTES), b""), format=None, name=file)
             with err.status("reading …") as status:
                 taken = await submission.submit(
-                    parts.database,
-                    parts.desk.policy,
+                    database,
+                    settings.policy(),
                     wanted,
                     reader,
                     batch_size=batching.BATCH_SIZE,
                     progress=lambda count: status.update(f"reading … {count} rows"),
                 )
         if not as_json:
-            await _tell(parts, taken)
+            await _tell(database, taken)
         if watch:
-            await _watch(parts, taken.id, err if as_json else out)
+            await _watch(database, taken.id, err if as_json else out)
         if as_json:
-            print_json(aggregation.as_json(await aggregation.status(parts.database, taken.id)))
+            print_json(aggregation.as_json(await aggregation.status(database, taken.id)))
 
     do(work, settings)
 
@@ -142,7 +143,7 @@ def _opened(file: str) -> Iterator[BinaryIO]:
         yield stream
 
 
-async def _tell(parts: Parts, taken: TakenIn) -> None:
+async def _tell(database: Database, taken: TakenIn) -> None:
     if not taken.created:
         out.print(f"this submission key is known: campaign {taken.id}, nothing was stored again")
         return
@@ -151,16 +152,16 @@ async def _tell(parts: Parts, taken: TakenIn) -> None:
         out.print(
             f"  {count} not taken in: {reason} ({submission.REASONS.get(reason, reason)})", markup=False
         )
-    rows = await aggregation.refusals(parts.database, taken.id, limit=10)
+    rows = await aggregation.refusals(database, taken.id, limit=10)
     if rows:
         more = " …" if sum(taken.refused.values()) > len(rows) else ""
         out.print("  rows: " + ", ".join(f"{row} {reason}" for row, reason in rows) + more, markup=False)
 
 
-async def _watch(parts: Parts, campaign_id: UUID, console: Console) -> None:
+async def _watch(database: Database, campaign_id: UUID, console: Console) -> None:
     await display.watch(
         console,
-        lambda: aggregation.status(parts.database, campaign_id),
+        lambda: aggregation.status(database, campaign_id),
         lambda: asyncio.sleep(_LOOK_SECONDS),
     )
 
@@ -169,11 +170,11 @@ async def _watch(parts: Parts, campaign_id: UUID, console: Console) -> None:
 def status(campaign_id: CampaignId, watch: Watch = False, as_json: AsJson = False) -> None:
     """How a campaign stands: totals by state, cost, segments."""
 
-    async def work(parts: Parts) -> None:
+    async def work(database: Database) -> None:
         wanted = _id(campaign_id)
         if watch:
-            await _watch(parts, wanted, err if as_json else out)
-        overview = await aggregation.status(parts.database, wanted)
+            await _watch(database, wanted, err if as_json else out)
+        overview = await aggregation.status(database, wanted)
         if as_json:
             print_json(aggregation.as_json(overview))
         elif not watch:
@@ -187,7 +188,7 @@ def list_campaigns(
     limit: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 100, as_json: AsJson = False
 ) -> None:
     """The newest campaigns."""
-    overviews = do(lambda parts: aggregation.newest(parts.database, limit=limit))
+    overviews = do(lambda database: aggregation.newest(database, limit=limit))
     if as_json:
         print_json([aggregation.as_json(overview) for overview in overviews])
     elif overviews:
@@ -204,13 +205,13 @@ def export(
 ) -> None:
     """Every recipient and what became of the message, a row each, streamed to standard output."""
 
-    async def work(parts: Parts) -> None:
+    async def work(database: Database) -> None:
         wanted = _id(campaign_id)
-        await aggregation.status(parts.database, wanted)  # raises NotFound before anything is printed
+        await aggregation.status(database, wanted)  # raises NotFound before anything is printed
         if refused:
-            columns, lines = await aggregation.export_refused(parts.database, wanted)
+            columns, lines = await aggregation.export_refused(database, wanted)
         else:
-            columns, lines = await aggregation.export(parts.database, wanted)
+            columns, lines = await aggregation.export(database, wanted)
         await _write(columns, lines, file_format)
 
     do(work)
@@ -228,9 +229,9 @@ async def _write(columns: list[str], lines: AsyncIterator[dict[str, Any]], file_
 
 
 def _change(campaign_id: str, target: CampaignState, done: str) -> None:
-    async def work(parts: Parts) -> None:
-        changed = await aggregation.change_state(parts.database, _id(campaign_id), target)
-        overview = await aggregation.status(parts.database, _id(campaign_id))
+    async def work(database: Database) -> None:
+        changed = await aggregation.change_state(database, _id(campaign_id), target)
+        overview = await aggregation.status(database, _id(campaign_id))
         waiting = display.unsettled_states(overview)
         rest = ", ".join(f"{count} {state}" for state, count in waiting.items())
         out.print(done if changed else f"it was {overview.state} already" + (f"; {rest}" if rest else ""))
@@ -270,11 +271,12 @@ def resolve(
     """Your word on messages in doubt, recorded with who and when."""
     if resend == assume_sent:
         raise typer.BadParameter("say one of --resend and --assume-sent")
+    settings = load_settings()
 
-    async def work(parts: Parts) -> None:
+    async def work(database: Database) -> None:
         count = await rescue.resolve(
-            parts.database,
-            parts.desk.policy,
+            database,
+            settings.policy(),
             _id(campaign_id),
             "resend" if resend else "assume_sent",
             raw_phone=phone,
@@ -284,7 +286,7 @@ def resolve(
         done = "queued again" if resend else "settled as unknown"
         out.print(f"{count} in doubt, now {done}" if count else "nothing of it is in doubt")
 
-    do(work)
+    do(work, settings)
 
 
 # --- single messages, and running it -------------------------------------------------------------------

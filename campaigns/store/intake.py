@@ -14,7 +14,7 @@ import asyncpg
 
 from campaigns.domain.errors import DatabaseUnavailable, SubmissionKeyConflict
 from campaigns.store.session import Connection, Database
-from campaigns.store.tables import TALLY_COLUMNS
+from campaigns.store.tally import TALLY_COLUMNS
 
 
 @dataclass(frozen=True, slots=True)

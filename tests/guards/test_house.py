@@ -102,6 +102,22 @@ def test_imports_run_one_way() -> None:
     assert int(kept[1]) == (ROOT / "pyproject.toml").read_text().count("[[tool.importlinter.contracts]]") > 0
 
 
+def test_a_command_loads_nothing_that_only_others_need() -> None:
+    """Whoever types `campaigns status` must not wait for HTTP, Celery, migrations and simulators."""
+    asked = subprocess.run(
+        [sys.executable, "-c", "import json, sys, worker.cli; print(json.dumps(sorted(sys.modules)))"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert asked.returncode == 0, asked.stderr
+    loaded = set(json.loads(asked.stdout))
+    assert {"asyncpg", "worker.terminal"} <= loaded
+    others = {"aiohttp", "alembic", "celery", "redis", "sqlmodel", "structlog", "worker.simulator.server"}
+    assert loaded & others == set()
+
+
 # --- sizes and stubs -------------------------------------------------------------------------------------
 
 
