@@ -6,6 +6,7 @@ import itertools
 import os
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -20,6 +21,7 @@ from campaigns.providers.stub import Stub
 from campaigns.store import schema
 from campaigns.store.session import Database
 from worker.addresses import database_url_for_sqlalchemy
+from worker.embedded import postgres
 from worker.embedded.stack import ServerUrls
 from worker.embedded.stack import servers as embedded_servers
 
@@ -36,13 +38,19 @@ def _no_settings_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def servers() -> Iterator[ServerUrls]:
-    """A PostgreSQL and a Redis for the whole run."""
+    """A PostgreSQL and a Redis for the whole run.
+
+    What is committed need not outlive a power cut here: hundreds of databases are made and dropped, each
+    of which would wait for the disk. All else is as always; `tests/integration/embedded` and the storms
+    have servers of their own, with nothing taken off.
+    """
     # Not under pytest's own folder: every other pytest that starts on this machine makes that private
     # again, and PostgreSQL, which does not run as root, could no longer pass.
-    with (
-        tempfile.TemporaryDirectory(prefix="campaigns-tests-") as folder,
-        embedded_servers(Path(folder)) as urls,
-    ):
+    with ExitStack() as resources:
+        folder = resources.enter_context(tempfile.TemporaryDirectory(prefix="campaigns-tests-"))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(postgres._SETTINGS, "fsync", "off")
+            urls = resources.enter_context(embedded_servers(Path(folder)))
         yield urls
 
 
