@@ -105,7 +105,7 @@ def test_imports_run_one_way() -> None:
 def test_a_command_loads_nothing_that_only_others_need() -> None:
     """Whoever types `campaigns status` must not wait for HTTP, Celery, migrations and simulators."""
     asked = subprocess.run(
-        [sys.executable, "-c", "import json, sys, worker.cli; print(json.dumps(sorted(sys.modules)))"],
+        [sys.executable, "-c", "import json, sys, worker.commands; print(json.dumps(sorted(sys.modules)))"],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -303,7 +303,7 @@ def _text(name: str) -> str:
 
 
 def test_compose_runs_commands_that_exist_and_serves_every_queue() -> None:
-    from worker.cli import app as commands
+    from worker.commands import app as commands
 
     ours = {
         command.name or (command.callback.__name__ if command.callback else "")
