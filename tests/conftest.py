@@ -28,6 +28,13 @@ from worker.embedded.stack import servers as embedded_servers
 _numbers = itertools.count(1)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Real processes first, else in the random order they are in: they mostly wait, and where tests run side
+    by side, all others are done meanwhile. One of them as the last would be waited for alone.
+    """
+    items.sort(key=lambda item: item.get_closest_marker("acceptance") is None)
+
+
 @pytest.fixture(autouse=True)
 def _no_settings_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """A test must not change with the machine it runs on, nor ever reach a real account."""
