@@ -23,8 +23,9 @@ setup: $(VENV)/.stamp  ## make .venv with the pinned dependencies and this proje
 demo: setup  ## run the main job once, on embedded servers and a simulated PROVIDER (lightsms)
 	@$(BIN)/campaigns demo --provider $(PROVIDER)
 
+# Three at a time, also on two cores: those with real processes mostly wait. Each has servers of its own.
 test: setup  ## run the tests on real PostgreSQL and Redis, with a short storm
-	CHAOS_RECIPIENTS=1000 CHAOS_GARBAGE=1000 $(BIN)/python -m pytest -m "not chaos or short"
+	CHAOS_RECIPIENTS=1000 CHAOS_GARBAGE=1000 $(BIN)/python -m pytest -n 3 --maxschedchunk 1 -m "not chaos or short"
 
 chaos: setup  ## break everything on purpose: every scenario with 5,000 recipients
 	$(BIN)/python -m pytest tests/chaos -m chaos -s

@@ -4,8 +4,10 @@ sockets; a database of its own for each test, copied from one that was migrated 
 
 import itertools
 import os
+import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -20,10 +22,18 @@ from campaigns.providers.stub import Stub
 from campaigns.store import schema
 from campaigns.store.session import Database
 from worker.addresses import database_url_for_sqlalchemy
+from worker.embedded import postgres
 from worker.embedded.stack import ServerUrls
 from worker.embedded.stack import servers as embedded_servers
 
 _numbers = itertools.count(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Real processes first, else in the random order they are in: they mostly wait, and where tests run side
+    by side, all others are done meanwhile. One of them as the last would be waited for alone.
+    """
+    items.sort(key=lambda item: item.get_closest_marker("acceptance") is None)
 
 
 @pytest.fixture(autouse=True)
@@ -36,13 +46,23 @@ def _no_settings_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def servers() -> Iterator[ServerUrls]:
-    """A PostgreSQL and a Redis for the whole run."""
+    """A PostgreSQL and a Redis for the whole run.
+
+    In memory where there is room, and what is committed need not outlive a power cut: hundreds of databases
+    are made and dropped here, three hundred files each. All else is as always; `tests/integration/embedded`
+    and the storms have servers of their own, with nothing taken off.
+    """
     # Not under pytest's own folder: every other pytest that starts on this machine makes that private
     # again, and PostgreSQL, which does not run as root, could no longer pass.
-    with (
-        tempfile.TemporaryDirectory(prefix="campaigns-tests-") as folder,
-        embedded_servers(Path(folder)) as urls,
-    ):
+    with ExitStack() as resources:
+        memory = Path("/dev/shm")  # noqa: S108  an own directory is made in it
+        is_roomy = memory.is_dir() and shutil.disk_usage(memory).free > 4 * 2**30
+        folder = resources.enter_context(
+            tempfile.TemporaryDirectory(prefix="campaigns-tests-", dir=memory if is_roomy else None)
+        )
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(postgres._SETTINGS, "fsync", "off")
+            urls = resources.enter_context(embedded_servers(Path(folder)))
         yield urls
 
 

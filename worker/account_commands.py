@@ -9,7 +9,7 @@ from campaigns import aggregation, holding
 from campaigns.domain.errors import CampaignError
 from worker.bootstrap import callback_urls
 from worker.settings import PREFIX, load_settings
-from worker.terminal import AsJson, do, out, print_json
+from worker.terminal import AsJson, ask, do, out, print_json
 
 app = typer.Typer(no_args_is_help=True, help="Ask about one account, or let it go on.")
 
@@ -25,7 +25,7 @@ def balance(context: typer.Context, as_json: AsJson = False) -> None:
     """What is left on it, says the provider."""
     settings = load_settings()
     settings.account(context.obj)
-    money = do(lambda parts: parts.desk.accounts[context.obj].provider.balance(), settings)
+    money = ask(lambda parts: parts.desk.accounts[context.obj].provider.balance(), settings)
     amount = aggregation.amount_text(money.amount)
     if as_json:
         print_json({"account": context.obj, "amount": amount, "currency": money.currency})
@@ -42,7 +42,7 @@ def stats(
     """The provider's own statistics of a month, by day."""
     settings = load_settings()
     settings.account(context.obj)
-    days = do(lambda parts: parts.desk.accounts[context.obj].provider.statistics(month), settings)
+    days = ask(lambda parts: parts.desk.accounts[context.obj].provider.statistics(month), settings)
     if as_json:
         print_json(
             [
@@ -78,5 +78,5 @@ def callback_url(context: typer.Context) -> None:
 @app.command("resume")
 def resume_account(context: typer.Context) -> None:
     """Lift the hold on it, now that its trouble is mended."""
-    lifted = do(lambda parts: holding.resume_account(parts.database, context.obj))
+    lifted = do(lambda database: holding.resume_account(database, context.obj))
     out.print("it may send again" if lifted else "it was not on hold")

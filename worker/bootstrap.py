@@ -1,4 +1,4 @@
-"""Builds the parts of a process out of the settings: the one door through which adapters come in."""
+"""Builds the parts of a process out of the settings."""
 
 import asyncio
 import os
@@ -6,37 +6,22 @@ import random
 import socket
 import uuid
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from math import ceil
-
-from redis.asyncio import Redis
+from functools import partial
+from typing import TYPE_CHECKING
 
 from campaigns.domain.callbacks import CallbackUrls
 from campaigns.domain.errors import CampaignError, SubmissionError
-from campaigns.domain.policy import Account, Desk
-from campaigns.domain.provider import Provider
-from campaigns.pacing.bucket import Pace
-from campaigns.providers.lightsms import LightSms
-from campaigns.providers.loyalty_lt import LoyaltyLt
-from campaigns.providers.namirial import Namirial
-from campaigns.providers.seven import Seven
-from campaigns.providers.wire import Wire
+from campaigns.domain.policy import Desk
 from campaigns.store.session import Database
-from worker.account_settings import (
-    AccountSettings,
-    LightSMSAccount,
-    LoyaltyLtAccount,
-    NamirialAccount,
-    SevenAccount,
-)
-from worker.addresses import database_url_for_asyncpg, database_url_for_sqlalchemy, redis_client_url
+from worker.addresses import database_url_for_asyncpg, database_url_for_sqlalchemy
 from worker.embedded import stack as embedded
 from worker.embedded.stack import ServerUrls
 from worker.settings import Settings
 
-# Batches of an account in flight: what its pace can use in so many seconds, slow answers included.
-_PACE_SECONDS_IN_FLIGHT = 4
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,64 +30,12 @@ class Parts:
 
     settings: Settings
     database: Database
-    redis: Redis
+    redis: "Redis"
     desk: Desk
     # Batches this process hands over at once, and polls at once. The first bounds what is in doubt when it
     # is killed.
     sending_places: asyncio.Semaphore
     polling_places: asyncio.Semaphore
-
-
-def _provider(name: str, account: AccountSettings, wire: Wire) -> Provider:
-    match account:
-        case LightSMSAccount():
-            return LightSms(
-                name=name,
-                login=account.login,
-                api_key=account.api_key.get_secret_value(),
-                base_url=account.base_url,
-                timeout_seconds=account.timeout_seconds,
-                max_recipients_per_request=account.max_recipients_per_request,
-                currency=account.currency,
-                wire=wire,
-            )
-        case LoyaltyLtAccount():
-            return LoyaltyLt(
-                name=name,
-                api_key=account.api_key.get_secret_value(),
-                api_secret=account.api_secret.get_secret_value(),
-                locale=account.locale,
-                base_url=account.base_url,
-                timeout_seconds=account.timeout_seconds,
-                concurrency=account.concurrency,
-                wire=wire,
-            )
-        case SevenAccount():
-            signing_key = account.signing_key
-            return Seven(
-                name=name,
-                api_key=account.api_key.get_secret_value(),
-                signing_key=None if signing_key is None else signing_key.get_secret_value(),
-                base_url=account.base_url,
-                timeout_seconds=account.timeout_seconds,
-                max_recipients_per_request=account.max_recipients_per_request,
-                concurrency=account.concurrency,
-                wire=wire,
-            )
-        case NamirialAccount():
-            return Namirial(
-                name=name,
-                username=account.username,
-                password=account.password.get_secret_value(),
-                api_key=account.api_key.get_secret_value(),
-                send_url=account.send_url,
-                status_url=account.status_url,
-                reference_service=account.reference_service,
-                reference_action=account.reference_action,
-                timeout_seconds=account.timeout_seconds,
-                concurrency=account.concurrency,
-                wire=wire,
-            )
 
 
 def callback_urls(settings: Settings, name: str) -> CallbackUrls | None:
@@ -113,17 +46,6 @@ def callback_urls(settings: Settings, name: str) -> CallbackUrls | None:
     if settings.public_url is None or settings.callback_secret is None or not account.calls_back:
         return None
     return CallbackUrls(name, settings.public_url, settings.callback_secret.get_secret_value())
-
-
-def _account(settings: Settings, name: str, account: AccountSettings, redis: Redis, wire: Wire) -> Account:
-    pace = Pace(redis, name, requests_per_second=account.requests_per_second, burst=account.burst)
-    return Account(
-        _provider(name, account, wire),
-        pace,
-        in_flight=ceil(account.requests_per_second * _PACE_SECONDS_IN_FLIGHT) + account.burst,
-        callbacks=callback_urls(settings, name),
-        several=pace.several,
-    )
 
 
 def located(settings: Settings) -> Settings:
@@ -166,6 +88,24 @@ def worker_name() -> str:
 
 
 @asynccontextmanager
+async def open_database(settings: Settings) -> AsyncIterator[Database]:
+    """The database of settings with its URL, inside the running loop; closed at the end.
+
+    Nothing is connected before it is used.
+    """
+    if settings.database_url is None:
+        raise CampaignError("CAMPAIGNS_DATABASE_URL must be known here")
+    database = Database(
+        database_url_for_sqlalchemy(settings.database_url),
+        database_url_for_asyncpg(settings.database_url),
+    )
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+@asynccontextmanager
 async def open_parts(
     settings: Settings, is_stopping: Callable[[], bool] = lambda: False, places: int = 1
 ) -> AsyncIterator[Parts]:
@@ -174,27 +114,13 @@ async def open_parts(
     Takes settings with both URLs (see `located`), who knows whether the process was asked to end, and how
     many batches it may hand over at once. Nothing is connected before it is used.
     """
+    from worker.accounts import open_accounts  # noqa: PLC0415  most commands ask no provider: no HTTP for them
+
     if settings.database_url is None or settings.redis_url is None:
         raise CampaignError("both CAMPAIGNS_DATABASE_URL and CAMPAIGNS_REDIS_URL must be known here")
-    async with AsyncExitStack() as stack:
-        database = Database(
-            database_url_for_sqlalchemy(settings.database_url),
-            database_url_for_asyncpg(settings.database_url),
-        )
-        stack.push_async_callback(database.close)
-        # Without retries: a repeated script would take two places in the pace.
-        redis = Redis.from_url(
-            redis_client_url(settings.redis_url),
-            socket_timeout=5,
-            socket_connect_timeout=5,
-            health_check_interval=10,
-        )
-        stack.push_async_callback(redis.aclose)
-        wire = Wire()
-        stack.push_async_callback(wire.close)
-        accounts = {
-            name: _account(settings, name, account, redis, wire)
-            for name, account in settings.accounts.items()
-        }
+    async with (
+        open_database(settings) as database,
+        open_accounts(settings, settings.redis_url, partial(callback_urls, settings)) as (redis, accounts),
+    ):
         desk = Desk(accounts, settings.policy(), worker_name(), random.random, is_stopping)
         yield Parts(settings, database, redis, desk, asyncio.Semaphore(places), asyncio.Semaphore(places))

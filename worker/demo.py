@@ -17,9 +17,9 @@ from campaigns.domain.errors import CampaignError
 from campaigns.domain.recipients import read_recipients
 from campaigns.store import schema
 from campaigns.store.intake import TakenIn
+from campaigns.store.session import Database
 from worker import display, stack
-from worker.bootstrap import Parts, sender_of
-from worker.runtime import run_once
+from worker.bootstrap import sender_of
 from worker.settings import PREFIX, Settings, load_settings
 from worker.simulator.options import ProviderName
 
@@ -77,7 +77,7 @@ def run(settings: Settings, provider: ProviderName, recipients: Path, console: C
         resources.enter_context(stack.stopping_on_signals())
         console.print("starting PostgreSQL and Redis …")
         located = resources.enter_context(stack.located_servers(settings))
-        run_once(located, lambda parts: schema.migrate(parts.database))
+        stack.use_database(located, schema.migrate)
         logs = (located.data_dir / "demo").resolve()
         logs.mkdir(parents=True, exist_ok=True)
         family = resources.enter_context(stack.children())
@@ -97,10 +97,11 @@ def run(settings: Settings, provider: ProviderName, recipients: Path, console: C
             f"simulator of {provider} at {url}, celery worker and celery beat are running; "
             f"submitting {recipients}"
         )
-        return run_once(
-            load_settings(environment, env_file=None),
-            lambda parts: _main_job(
-                parts, recipients, console, logs, lambda: family.look_after(console.print)
+        own = load_settings(environment, env_file=None)
+        return stack.use_database(
+            own,
+            lambda database: _main_job(
+                database, own, recipients, console, logs, lambda: family.look_after(console.print)
             ),
         )
 
@@ -149,26 +150,31 @@ def _listening(process: "Popen[bytes]", log: Path, begin: int) -> str:
 
 
 async def _main_job(
-    parts: Parts, recipients: Path, console: Console, logs: Path, look_after: Callable[[], None]
+    database: Database,
+    settings: Settings,
+    recipients: Path,
+    console: Console,
+    logs: Path,
+    look_after: Callable[[], None],
 ) -> int:
-    taken = await _submit(parts, recipients)
+    taken = await _submit(database, settings, recipients)
     console.print(f"campaign {taken.id}: {taken.recipient_count} recipients taken in", highlight=False)
-    for row, reason in await aggregation.refusals(parts.database, taken.id, limit=3):
+    for row, reason in await aggregation.refusals(database, taken.id, limit=3):
         console.print(f"  not row {row}: {submission.REASONS[reason]}", highlight=False)
 
     async def pause() -> None:
         look_after()
         await asyncio.sleep(0.25)
 
-    overview = await display.watch(console, lambda: aggregation.status(parts.database, taken.id), pause)
+    overview = await display.watch(console, lambda: aggregation.status(database, taken.id), pause)
     if not console.is_terminal:
         console.print(display.campaign(overview))
-    differing = await aggregation.verify(parts.database, taken.id)
+    differing = await aggregation.verify(database, taken.id)
     console.print(
         "the totals agree with a recount of the messages" if not differing else f"DIFFER: {differing}"
     )
     console.print(
-        f"kept in {parts.settings.data_dir.resolve()} (logs in {logs}); look again with:\n"
+        f"kept in {settings.data_dir.resolve()} (logs in {logs}); look again with:\n"
         f"  campaigns status {taken.id}\n  campaigns export {taken.id}",
         highlight=False,
         soft_wrap=True,
@@ -176,19 +182,19 @@ async def _main_job(
     return 1 if differing else 0
 
 
-async def _submit(parts: Parts, recipients: Path) -> TakenIn:
+async def _submit(database: Database, settings: Settings, recipients: Path) -> TakenIn:
     with recipients.open("rb") as file:
         reader = read_recipients(iter(lambda: file.read(65_536), b""), format=None, name=recipients.name)
         return await submission.submit(
-            parts.database,
-            parts.desk.policy,
+            database,
+            settings.policy(),
             submission.Submission(
                 account=_ACCOUNT,
                 text=TEXT,
-                sender_id=sender_of(parts.settings, _ACCOUNT, None),
+                sender_id=sender_of(settings, _ACCOUNT, None),
                 name="Spring sale",
                 region="US",
-                currency=parts.settings.account(_ACCOUNT).currency,
+                currency=settings.account(_ACCOUNT).currency,
             ),
             reader,
             batch_size=batching.BATCH_SIZE,

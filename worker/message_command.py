@@ -10,10 +10,11 @@ from campaigns import aggregation
 from campaigns.domain.errors import CampaignError
 from campaigns.domain.provider import NotOurTurn, Question, Sighting
 from campaigns.store.message import MessageRow
+from campaigns.store.session import Database
 from worker import display
 from worker.bootstrap import Parts
 from worker.settings import load_settings
-from worker.terminal import AsJson, Region, do, out, print_json
+from worker.terminal import AsJson, Region, ask, do, out, print_json
 
 _PATIENCE_SECONDS = 10.0  # for our turn: campaigns of the account may be using its pace up
 
@@ -44,12 +45,12 @@ def message(  # noqa: PLR0913, PLR0917  one option each
     if live and name is not None:
         settings.account(name)  # raises NotFound before anything is looked for
 
-    async def work(parts: Parts) -> bool:
-        rows = await aggregation.messages(parts.database, by=by, value=value, account=name, limit=limit)
+    async def work(database: Database, parts: Parts | None) -> bool:
+        rows = await aggregation.messages(database, by=by, value=value, account=name, limit=limit)
         asked: str | None = None
         seen: list[Sighting] | None = None
         trouble: CampaignError | None = None
-        if live:
+        if parts is not None:
             try:
                 asked = name or _account_of(rows)
                 settings.account(asked)
@@ -72,7 +73,11 @@ def message(  # noqa: PLR0913, PLR0917  one option each
             raise trouble
         return bool(rows or seen)
 
-    raise typer.Exit(0 if do(work, settings) else 1)
+    if live:
+        found = ask(lambda parts: work(parts.database, parts), settings)
+    else:
+        found = do(lambda database: work(database, None), settings)
+    raise typer.Exit(0 if found else 1)
 
 
 def _account_of(rows: Sequence[MessageRow]) -> str:

@@ -1,4 +1,7 @@
-"""`campaigns up`, `web`, `demo`, `migrate`, `simulator`, `doctor`: what runs, and whether it can."""
+"""`campaigns up`, `web`, `demo`, `migrate`, `simulator`, `doctor`: what runs, and whether it can.
+
+Each loads what it runs, inside: no other command waits for HTTP servers, simulators and the like.
+"""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,17 +10,11 @@ import typer
 
 from campaigns.domain.errors import CampaignError
 from campaigns.store import schema
-from worker import demo as demonstration
 from worker import stack
 from worker.bootstrap import located
-from worker.doctor import examine
-from worker.logs import configure_logs
-from worker.runtime import run_once
 from worker.settings import PREFIX, load_settings
-from worker.simulator import server as simulator_server
 from worker.simulator.options import Options, ProviderName
 from worker.terminal import err, out
-from worker.web import server as web_server
 
 WebHost = Annotated[str, typer.Option(help="Where callbacks are taken.")]
 WebPort = Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")]
@@ -42,6 +39,10 @@ def web(
     port: WebPort = 8026,
 ) -> None:
     """Take the providers' callbacks, and answer /health."""
+    from worker.logs import configure_logs
+    from worker.runtime import run_once
+    from worker.web import server as web_server
+
     settings = located(load_settings())
     configure_logs(settings.log_format, settings.log_level, secrets=settings.secrets())
 
@@ -60,6 +61,8 @@ def demo(
     provider: Annotated[ProviderName, typer.Option(help="Which one is simulated.")] = "lightsms",
 ) -> None:
     """Run the main job once, on a simulated provider."""
+    from worker import demo as demonstration
+
     settings = load_settings()
     try:
         code = demonstration.run(settings, provider, recipients or demonstration.default_recipients(), out)
@@ -72,7 +75,7 @@ def demo(
 def migrate() -> None:
     """Bring the database schema to head."""
     with stack.located_servers(load_settings()) as servers:
-        revision = run_once(servers, lambda parts: schema.migrate(parts.database))
+        revision = stack.use_database(servers, schema.migrate)
     out.print(f"the schema is at {revision}")
 
 
@@ -90,6 +93,8 @@ def simulator(  # noqa: PLR0913, PLR0917  one option each
     ] = None,
 ) -> None:
     """Serve a provider's wire over HTTP, with faults on request: no SMS leaves it."""
+    from worker.simulator import server as simulator_server
+
     try:
         options = Options(
             provider=provider,
@@ -107,6 +112,8 @@ def simulator(  # noqa: PLR0913, PLR0917  one option each
 
 def doctor() -> None:
     """Check settings, database, Redis, schema, accounts and the web; one line each."""
+    from worker.doctor import examine
+
     healthy = True
     for name, ok, sentence in examine():
         healthy = healthy and ok

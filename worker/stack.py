@@ -4,26 +4,29 @@ Children run in sessions of their own, so that Ctrl-C reaches only us and we sto
 then workers (which end what they hold), then the servers.
 """
 
+import asyncio
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from campaigns.domain.errors import CampaignError
 from campaigns.store import schema
-from worker.bootstrap import with_servers
+from campaigns.store.session import Database
+from worker.bootstrap import open_database, with_servers
 from worker.embedded import stack as embedded
 from worker.embedded.interrupts import Interrupts
-from worker.runtime import run_once
 from worker.settings import PREFIX, Settings
+
+_T = TypeVar("_T")
 
 _STOP_SECONDS = 45.0  # longer than the longest request a worker may have to see to its end
 _RESTART_SECONDS = 1.0
@@ -41,8 +44,22 @@ def located_servers(settings: Settings) -> Iterator[Settings]:
         return
     with embedded.servers(settings.data_dir) as urls:
         located = with_servers(settings, urls)
-        run_once(located, lambda parts: schema.migrate(parts.database))
+        use_database(located, schema.migrate)
         yield located
+
+
+def use_database(settings: Settings, work: Callable[[Database], Awaitable[_T]]) -> _T:
+    """Run one piece of work that asks no provider, on a loop of its own. Ctrl-C cancels it.
+
+    Takes settings with the database's URL. Raises what the work raises.
+    """
+
+    async def whole() -> _T:
+        async with open_database(settings) as database:
+            return await work(database)
+
+    with asyncio.Runner() as runner:
+        return runner.run(whole())
 
 
 @dataclass
@@ -216,7 +233,7 @@ def up(settings: Settings, *, workers: int, web_place: tuple[str, int], say: Cal
         stack.enter_context(stopping_on_signals())
         located = stack.enter_context(located_servers(settings))
         if settings.database_url is not None:
-            run_once(located, lambda parts: schema.migrate(parts.database))
+            use_database(located, schema.migrate)
         family = stack.enter_context(children())
         environment = environment_for(located, {})
         for number in range(1, workers + 1):

@@ -18,7 +18,7 @@ def suppress(
     region: Region = None,
 ) -> None:
     """Never send to these numbers: later submissions leave them out."""
-    count = do(lambda parts: submission.suppress(parts.database, phones, region, reason))
+    count = do(lambda database: submission.suppress(database, phones, region, reason))
     out.print(f"{count} added")
 
 
@@ -28,7 +28,7 @@ def unsuppress(
     region: Region = None,
 ) -> None:
     """Take numbers off the list."""
-    count = do(lambda parts: submission.unsuppress(parts.database, phones, region))
+    count = do(lambda database: submission.unsuppress(database, phones, region))
     out.print(f"{count} removed")
 
 
@@ -37,5 +37,5 @@ def suppressed(
     full: Annotated[bool, typer.Option(help="Show whole numbers.")] = False,
 ) -> None:
     """The list, oldest first."""
-    for phone, reason, created_at in do(lambda parts: submission.suppressed(parts.database)):
+    for phone, reason, created_at in do(submission.suppressed):
         out.print(f"{phone if full else mask(phone)}\t{created_at:%Y-%m-%d}\t{reason}", markup=False)

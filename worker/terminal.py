@@ -9,9 +9,9 @@ import typer
 from rich.console import Console
 
 from campaigns.store import schema
+from campaigns.store.session import Database
 from worker import stack
 from worker.bootstrap import Parts
-from worker.runtime import run_once
 from worker.settings import Settings, load_settings
 
 _T = TypeVar("_T")
@@ -23,17 +23,29 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for other progr
 Region = Annotated[str | None, typer.Option(help="Where national numbers are at home, e.g. LT.")]
 
 
-def do(work: Callable[[Parts], Awaitable[_T]], settings: Settings | None = None) -> _T:
-    """Run one piece of work with the servers there are (or embedded ones for its own time).
+def do(work: Callable[[Database], Awaitable[_T]], settings: Settings | None = None) -> _T:
+    """Run one piece of work with the database there is (or an embedded one for its own time).
 
     Raises SchemaMismatch before the work begins, and what the work raises.
     """
+
+    async def checked(database: Database) -> _T:
+        await schema.check(database)
+        return await work(database)
+
     with stack.located_servers(settings or load_settings()) as located:
+        return stack.use_database(located, checked)
 
-        async def checked(parts: Parts) -> _T:
-            await schema.check(parts.database)
-            return await work(parts)
 
+def ask(work: Callable[[Parts], Awaitable[_T]], settings: Settings) -> _T:
+    """The same for work that speaks to a provider too."""
+    from worker.runtime import run_once  # noqa: PLC0415  comes with what only this needs
+
+    async def checked(parts: Parts) -> _T:
+        await schema.check(parts.database)
+        return await work(parts)
+
+    with stack.located_servers(settings) as located:
         return run_once(located, checked)
 
 

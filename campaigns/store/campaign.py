@@ -11,7 +11,7 @@ from uuid import UUID
 from campaigns.domain.errors import NotAllowed, NotFound
 from campaigns.domain.states import CAMPAIGN_MOVES, CampaignState, MessageState
 from campaigns.store.session import Database
-from campaigns.store.tables import TALLY_COLUMNS
+from campaigns.store.tally import TALLY_COLUMNS
 
 
 @dataclass(frozen=True, slots=True)

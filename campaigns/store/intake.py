@@ -16,7 +16,7 @@ import asyncpg
 
 from campaigns.domain.errors import DatabaseUnavailable, SubmissionKeyConflict
 from campaigns.store.session import Connection, Database
-from campaigns.store.tables import TALLY_COLUMNS
+from campaigns.store.tally import TALLY_COLUMNS
 
 StagedRecipient: TypeAlias = tuple[int, str, str | None, str | None, int]
 """A recipient that may be sent to, before duplicates and suppressions are known: its row, its phone, its

@@ -1,36 +1,37 @@
 """Brings the database to the schema this code was written for, and says when it is not there."""
 
 from pathlib import Path
-
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
+from typing import TYPE_CHECKING
 
 from campaigns.domain.errors import SchemaMismatch
-from campaigns.store.session import Database
+from campaigns.store.session import Connection, Database
+
+if TYPE_CHECKING:
+    import sqlalchemy
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _LOCK = 7266483  # any number; two migrations at once would otherwise race
 
 
-def _configuration() -> Config:
-    configuration = Config()
-    configuration.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-    return configuration
+def _known() -> list[str]:
+    """The revisions there are, oldest first: a migration's file is called by its own."""
+    return sorted(path.name.partition("_")[0] for path in (_MIGRATIONS / "versions").glob("[0-9]*.py"))
 
 
 def head() -> str:
-    """The revision this code was written for."""
-    revision = ScriptDirectory.from_config(_configuration()).get_current_head()
-    if revision is None:
+    """The revision this code was written for. Raises SchemaMismatch where there is none."""
+    known = _known()
+    if not known:
         raise SchemaMismatch("this installation holds no migrations; install it again")
+    return known[-1]
+
+
+async def _current(connection: Connection) -> str | None:
+    exists = await connection.fetchval("SELECT to_regclass('alembic_version') IS NOT NULL")
+    revision: str | None = (
+        await connection.fetchval("SELECT version_num FROM alembic_version") if exists else None
+    )
     return revision
-
-
-def _current(connection: Connection) -> str | None:
-    return MigrationContext.configure(connection).get_current_revision()
 
 
 async def migrate(database: Database) -> str:
@@ -39,24 +40,30 @@ async def migrate(database: Database) -> str:
     Raises SchemaMismatch for a database made by a newer version (going back would lose data), and
     DatabaseUnavailable.
     """
-
-    def upgrade(connection: Connection) -> None:
-        current = _current(connection)
-        known = {script.revision for script in ScriptDirectory.from_config(_configuration()).walk_revisions()}
-        if current is not None and current not in known:
-            raise SchemaMismatch(_newer(current))
-        configuration = _configuration()
-        configuration.attributes["connection"] = connection
-        command.upgrade(configuration, "head")
-
     # Locked on a connection of its own: the second waits as long as the first's migration takes, while
     # the migration itself keeps its bounds on statements and locks.
     async with database.own_connection() as turn:
+        if await _current(turn) == head():
+            return head()
         await turn.execute("SET lock_timeout = 0")
         await turn.execute(f"SELECT pg_advisory_lock({_LOCK})")
+        current = await _current(turn)
+        if current is not None and current not in _known():
+            raise SchemaMismatch(_newer(current))
         async with database.engine.begin() as connection:
-            await connection.run_sync(upgrade)
+            await connection.run_sync(_upgrade)
     return head()
+
+
+def _upgrade(connection: "sqlalchemy.Connection") -> None:
+    # Every command looks at the schema, few change it: what changes it costs a tenth of a second to load.
+    from alembic import command  # noqa: PLC0415  the line above
+    from alembic.config import Config  # noqa: PLC0415  the line above
+
+    configuration = Config()
+    configuration.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    configuration.attributes["connection"] = connection
+    command.upgrade(configuration, "head")
 
 
 def _newer(current: str) -> str:
@@ -71,16 +78,12 @@ async def check(database: Database) -> str:
     DatabaseUnavailable when there is nobody to ask.
     """
     async with database.connection() as connection:
-        exists = await connection.fetchval("SELECT to_regclass('alembic_version') IS NOT NULL")
-        current: str | None = (
-            await connection.fetchval("SELECT version_num FROM alembic_version") if exists else None
-        )
+        current = await _current(connection)
     if current == head():
         return current
     if current is None:
         raise SchemaMismatch("the database holds no campaigns schema yet; run: campaigns migrate")
-    known = {script.revision for script in ScriptDirectory.from_config(_configuration()).walk_revisions()}
-    if current in known:
+    if current in _known():
         raise SchemaMismatch(
             f"the database schema ({current}) is older than this code ({head()}); run: campaigns migrate"
         )

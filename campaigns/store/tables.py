@@ -32,6 +32,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
 from campaigns.domain.states import BatchState, CampaignState, MessageState
+from campaigns.store.tally import TALLY_COLUMNS
 
 
 def _enumeration(states: type[CampaignState | BatchState | MessageState], name: str) -> Enum:
@@ -41,10 +42,6 @@ def _enumeration(states: type[CampaignState | BatchState | MessageState], name: 
 
 def _moment(*, nullable: bool = False, default: bool = False) -> Column[datetime]:
     return Column(DateTime(timezone=True), nullable=nullable, server_default=func.now() if default else None)
-
-
-TALLY_COLUMNS: tuple[str, ...] = tuple(f"{state}_count" for state in MessageState)
-"""The columns of a batch's tally, one for every message state, in order of rank."""
 
 
 class Campaign(SQLModel, table=True):

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 
 from campaigns.domain.states import SETTLED, BatchState, MessageState
 from campaigns.store.session import Connection, numbers
-from campaigns.store.tables import TALLY_COLUMNS
+
+TALLY_COLUMNS: tuple[str, ...] = tuple(f"{state}_count" for state in MessageState)
+"""The columns of a batch's tally, one for every message state, in order of rank."""
 
 _OPEN = ",".join(state for state in MessageState if state not in SETTLED)
 

@@ -92,18 +92,22 @@ class Stack:
         return self.start(name, "celery", "-A", "worker.app", "beat")
 
     def run(
-        self, *arguments: str, stdin: bytes | None = None, check: bool = True
+        self, *arguments: str, stdin: bytes | None = None, check: bool = True, seconds: float = 100.0
     ) -> subprocess.CompletedProcess[bytes]:
-        """Run a `campaigns` command to its end."""
-        done = subprocess.run(
-            [str(BIN / "campaigns"), *arguments],
-            env=environment(self.settings),
-            cwd=self.directory,
-            input=stdin,
-            capture_output=True,
-            timeout=100,
-            check=False,
-        )
+        """Run a `campaigns` command to its end. AssertionError at the deadline."""
+        try:
+            done = subprocess.run(
+                [str(BIN / "campaigns"), *arguments],
+                env=environment(self.settings),
+                cwd=self.directory,
+                input=stdin,
+                capture_output=True,
+                timeout=seconds,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as late:
+            said = (late.stderr or b"").decode()
+            raise AssertionError(f"not within {seconds:g} s: {' '.join(arguments)}: {said}") from late
         if check and done.returncode != 0:
             raise AssertionError(f"{arguments[0]} gave {done.returncode}: {done.stderr.decode()}")
         return done
@@ -113,13 +117,11 @@ class Stack:
         return json.loads(self.run(*arguments, "--json", stdin=stdin).stdout)
 
     def finished(self, campaign_id: str, *, seconds: float = 90.0) -> dict[str, Any]:
-        """The campaign's status once it is over."""
-
-        def look() -> dict[str, Any] | None:
-            status = self.json("status", campaign_id)
-            return status if status["finished_at"] else None
-
-        return wait_until(look, f"campaign {campaign_id} is over", seconds=seconds, every=0.5)
+        """The campaign's status once it is over, by one command that looks again and again."""
+        done = self.run("status", campaign_id, "--watch", "--json", seconds=seconds)
+        status: dict[str, Any] = json.loads(done.stdout)
+        assert status["finished_at"], f"watched to no end: {status}"
+        return status
 
     def export(self, campaign_id: str) -> list[dict[str, Any]]:
         """Every line of the export."""

@@ -119,6 +119,7 @@ def test_an_answer_that_never_comes_leaves_doubt_and_no_second_text(stack: Stack
     rows = [{"phone": f"+3706{n // 80:05d}{n % 80:02d}"} for n in range(500)]
     url = stack.simulator("--delivery-seconds", "0")
     post_fault(url, {"endpoint": "send", "kind": "cut_after", "times": 2})
+    stack.settings["POLL__GIVE_UP_SECONDS"] = "20"  # how long doubt lasts
     stack.worker()
     stack.beat()
     campaign_id = stack.json("submit", "-", "--account", "main", "--text", "Hi", stdin=csv_of(rows))["id"]

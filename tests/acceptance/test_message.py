@@ -46,6 +46,7 @@ def test_before_it_is_handed_over(stack: Stack) -> None:
 def test_after_it_was_sent_its_provider_can_be_asked(stack: Stack) -> None:
     """Both stand side by side: ours, and the provider's word of now."""
     stack.simulator("--delivery-seconds", "0")
+    stack.settings["POLL__GIVE_UP_SECONDS"] = "20"  # of the number that never ends
     stack.worker()
     stack.beat()
     campaign_id = _submitted(stack)

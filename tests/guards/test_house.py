@@ -102,6 +102,22 @@ def test_imports_run_one_way() -> None:
     assert int(kept[1]) == (ROOT / "pyproject.toml").read_text().count("[[tool.importlinter.contracts]]") > 0
 
 
+def test_a_command_loads_nothing_that_only_others_need() -> None:
+    """Whoever types `campaigns status` must not wait for HTTP, Celery, migrations and simulators."""
+    asked = subprocess.run(
+        [sys.executable, "-c", "import json, sys, worker.commands; print(json.dumps(sorted(sys.modules)))"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert asked.returncode == 0, asked.stderr
+    loaded = set(json.loads(asked.stdout))
+    assert {"asyncpg", "worker.terminal"} <= loaded
+    others = {"aiohttp", "alembic", "celery", "redis", "sqlmodel", "structlog", "worker.simulator.server"}
+    assert loaded & others == set()
+
+
 # --- sizes and stubs -------------------------------------------------------------------------------------
 
 
@@ -287,7 +303,7 @@ def _text(name: str) -> str:
 
 
 def test_compose_runs_commands_that_exist_and_serves_every_queue() -> None:
-    from worker.cli import app as commands
+    from worker.commands import app as commands
 
     ours = {
         command.name or (command.callback.__name__ if command.callback else "")

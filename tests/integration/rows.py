@@ -9,7 +9,7 @@ from uuid import UUID
 
 from campaigns.domain.states import MessageState
 from campaigns.store.session import Database
-from campaigns.store.tables import TALLY_COLUMNS
+from campaigns.store.tally import TALLY_COLUMNS
 
 Row = dict[str, Any]
 T = TypeVar("T")

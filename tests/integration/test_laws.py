@@ -51,7 +51,7 @@ from campaigns.store import account as accounts
 from campaigns.store.batch import Dealt
 from campaigns.store.resolution import Word
 from campaigns.store.session import Database
-from campaigns.store.tables import TALLY_COLUMNS
+from campaigns.store.tally import TALLY_COLUMNS
 from tests.conftest import POLICY, always_our_turn, open_database
 from tests.integration.puppets import LOST_UNSEEN, TAKEN, TAKEN_UNSEEN, Fate, Puppet, Worker
 from tests.integration.rows import pass_deadlines, query, run_out

@@ -9,7 +9,9 @@ from typing import Any
 import asyncpg
 import pytest
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 from sqlmodel import SQLModel
 
@@ -17,6 +19,7 @@ from campaigns.domain.errors import DatabaseUnavailable, SchemaMismatch
 from campaigns.domain.states import BatchState, CampaignState, MessageState
 from campaigns.store import schema, session, tables
 from campaigns.store.session import Database
+from campaigns.store.tally import TALLY_COLUMNS
 from tests.conftest import open_database
 from tests.integration.rows import Row, query
 from tests.river import phones, submit
@@ -128,8 +131,8 @@ async def test_states_are_the_laws_words_in_the_laws_order(database: Database) -
 
 async def test_a_tally_has_a_column_for_every_message_state() -> None:
     columns = SQLModel.metadata.tables["batch"].columns.keys()
-    assert [f"{state}_count" for state in MessageState] == list(tables.TALLY_COLUMNS)
-    assert set(tables.TALLY_COLUMNS) <= set(columns)
+    assert [f"{state}_count" for state in MessageState] == list(TALLY_COLUMNS)
+    assert set(TALLY_COLUMNS) <= set(columns)
 
 
 async def test_messages_and_batches_are_rewritten_in_place(database: Database) -> None:
@@ -170,6 +173,17 @@ async def test_messages_and_batches_are_rewritten_in_place(database: Database) -
 
 
 # --- migrating and checking ------------------------------------------------------------------------------
+
+
+def test_the_migrations_are_called_by_their_revisions_in_their_order() -> None:
+    """What `campaigns status` reads from the files' names is what alembic finds in the files."""
+    configuration = Config()
+    configuration.set_main_option("script_location", str(schema._MIGRATIONS).replace("%", "%%"))
+    directory = ScriptDirectory.from_config(configuration)
+    chain = [script.revision for script in directory.walk_revisions()]
+
+    assert directory.get_heads() == [schema.head()]
+    assert schema._known() == chain[::-1] != []
 
 
 async def test_an_empty_database_is_told_to_migrate_and_then_is_well(empty: Database) -> None:

@@ -1,0 +1,122 @@
+"""Builds accounts out of the settings: the one door through which adapters come in."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from math import ceil
+
+from redis.asyncio import Redis
+
+from campaigns.domain.callbacks import CallbackUrls
+from campaigns.domain.policy import Account
+from campaigns.domain.provider import Provider
+from campaigns.pacing.bucket import Pace
+from campaigns.providers.lightsms import LightSms
+from campaigns.providers.loyalty_lt import LoyaltyLt
+from campaigns.providers.namirial import Namirial
+from campaigns.providers.seven import Seven
+from campaigns.providers.wire import Wire
+from worker.account_settings import (
+    AccountSettings,
+    LightSMSAccount,
+    LoyaltyLtAccount,
+    NamirialAccount,
+    SevenAccount,
+)
+from worker.addresses import redis_client_url
+from worker.settings import Settings
+
+# Batches of an account in flight: what its pace can use in so many seconds, slow answers included.
+_PACE_SECONDS_IN_FLIGHT = 4
+
+
+def _provider(name: str, account: AccountSettings, wire: Wire) -> Provider:
+    match account:
+        case LightSMSAccount():
+            return LightSms(
+                name=name,
+                login=account.login,
+                api_key=account.api_key.get_secret_value(),
+                base_url=account.base_url,
+                timeout_seconds=account.timeout_seconds,
+                max_recipients_per_request=account.max_recipients_per_request,
+                currency=account.currency,
+                wire=wire,
+            )
+        case LoyaltyLtAccount():
+            return LoyaltyLt(
+                name=name,
+                api_key=account.api_key.get_secret_value(),
+                api_secret=account.api_secret.get_secret_value(),
+                locale=account.locale,
+                base_url=account.base_url,
+                timeout_seconds=account.timeout_seconds,
+                concurrency=account.concurrency,
+                wire=wire,
+            )
+        case SevenAccount():
+            signing_key = account.signing_key
+            return Seven(
+                name=name,
+                api_key=account.api_key.get_secret_value(),
+                signing_key=None if signing_key is None else signing_key.get_secret_value(),
+                base_url=account.base_url,
+                timeout_seconds=account.timeout_seconds,
+                max_recipients_per_request=account.max_recipients_per_request,
+                concurrency=account.concurrency,
+                wire=wire,
+            )
+        case NamirialAccount():
+            return Namirial(
+                name=name,
+                username=account.username,
+                password=account.password.get_secret_value(),
+                api_key=account.api_key.get_secret_value(),
+                send_url=account.send_url,
+                status_url=account.status_url,
+                reference_service=account.reference_service,
+                reference_action=account.reference_action,
+                timeout_seconds=account.timeout_seconds,
+                concurrency=account.concurrency,
+                wire=wire,
+            )
+
+
+def _account(
+    settings: AccountSettings, name: str, redis: Redis, wire: Wire, callbacks: CallbackUrls | None
+) -> Account:
+    pace = Pace(redis, name, requests_per_second=settings.requests_per_second, burst=settings.burst)
+    return Account(
+        _provider(name, settings, wire),
+        pace,
+        in_flight=ceil(settings.requests_per_second * _PACE_SECONDS_IN_FLIGHT) + settings.burst,
+        callbacks=callbacks,
+        several=pace.several,
+    )
+
+
+@asynccontextmanager
+async def open_accounts(
+    settings: Settings, redis_url: str, callbacks_of: Callable[[str], CallbackUrls | None]
+) -> AsyncIterator[tuple[Redis, dict[str, Account]]]:
+    """Every account by its name, and the Redis that holds their paces; all is closed at the end.
+
+    Takes who says where an account's provider may call us. Nothing is connected before it is used.
+    """
+    async with AsyncExitStack() as stack:
+        # Without retries: a repeated script would take two places in the pace.
+        redis = Redis.from_url(
+            redis_client_url(redis_url),
+            socket_timeout=5,
+            socket_connect_timeout=5,
+            health_check_interval=10,
+        )
+        stack.push_async_callback(redis.aclose)
+        wire = Wire()
+        stack.push_async_callback(wire.close)
+        yield (
+            redis,
+            {
+                name: _account(account, name, redis, wire, callbacks_of(name))
+                for name, account in settings.accounts.items()
+            },
+        )
