@@ -5,10 +5,10 @@ Recipients are cut into batches when the campaign is stored (equal texts side by
 task. The database is the queue of record: a task that is lost, repeated or late does no harm.
 """
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
 from campaigns.domain.policy import Desk
-from campaigns.store import dealing, sweep
+from campaigns.store import dealing, intake, sweep
 from campaigns.store.batch import Dealt
 from campaigns.store.session import Database
 
@@ -44,3 +44,10 @@ async def take_back(database: Database, dealt: Sequence[Dealt]) -> int:
     Gives how many leases. Safe also where a task was made after all: it then finds its lease gone.
     """
     return await sweep.take_back(database, dealt)
+
+
+def taken_in(database: Database) -> AsyncIterator[None]:
+    """Says each time that there may be batches of a new campaign to be dealt. Raises DatabaseUnavailable when
+    it cannot hear any more; what it misses is dealt by the tick.
+    """
+    return intake.taken_in(database)

@@ -25,6 +25,7 @@ class Runtime:
         self._settings = settings
         self._is_stopping = False
         self._places = 1
+        self._begun: list[asyncio.Task[None]] = []
         self._at_close: list[Callable[[], Coroutine[Any, Any, None]]] = []
         self._lock = threading.Lock()
         self._pid: int | None = None
@@ -42,6 +43,14 @@ class Runtime:
         """How many batches this process may hand over at once. Before its first use."""
         self._places = places
 
+    def begin(self, work: Callable[[Parts], Coroutine[Any, Any, None]]) -> None:
+        """Begin `work` on the loop and do not wait for it. It is cancelled when this closes."""
+
+        async def begin(parts: Parts) -> None:
+            self._begun.append(asyncio.create_task(work(parts)))
+
+        self.run(begin)
+
     def at_close(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """What is to be done on the loop before the connections are closed."""
         self._at_close.append(work)
@@ -57,6 +66,7 @@ class Runtime:
             self._loop = self._thread = self._context = self._parts = None
             if loop is None or thread is None or self._pid != os.getpid():
                 return
+            asyncio.run_coroutine_threadsafe(self._end(), loop).result(_CLOSE_SECONDS)
             for work in self._at_close:
                 asyncio.run_coroutine_threadsafe(work(), loop).result(_CLOSE_SECONDS)
             if context is not None:
@@ -65,6 +75,12 @@ class Runtime:
                 )
             loop.call_soon_threadsafe(loop.stop)
             thread.join(_CLOSE_SECONDS)
+
+    async def _end(self) -> None:
+        for task in self._begun:
+            task.cancel()
+        await asyncio.gather(*self._begun, return_exceptions=True)
+        self._begun.clear()
 
     def _ensure(self) -> tuple[asyncio.AbstractEventLoop, Parts]:
         with self._lock:

@@ -8,9 +8,10 @@ one line in the log, no traceback.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Any, Literal
 
-from celery import Task
+from celery import Task, signals
 from celery.exceptions import Reject
 from kombu.exceptions import OperationalError
 
@@ -255,6 +256,20 @@ async def _deal(parts: Parts) -> None:
 
 _dealer = Dealer(_deal)
 runtime.at_close(_dealer.close)
+
+
+@signals.worker_ready.connect
+def _listen(**_: Any) -> None:
+    """A new campaign is dealt when it is there, not at the next tick."""
+
+    async def listen(parts: Parts) -> None:
+        while True:
+            with suppress(DatabaseUnavailable):  # the tick deals meanwhile, and says that it is away
+                async for _ in batching.taken_in(parts.database):
+                    _dealer.soon(parts)
+            await asyncio.sleep(_AWAY_SECONDS)
+
+    runtime.begin(listen)
 
 
 def _publish(task: Task[Any, Any], hands: Sequence[Sequence[Dealt]]) -> list[Dealt]:

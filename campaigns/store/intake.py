@@ -4,6 +4,7 @@ Until that transaction commits nothing is visible to anybody; if the submitter d
 table dies with its connection.
 """
 
+import asyncio
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -58,6 +59,8 @@ class NobodyToSendTo(Exception):
         super().__init__("nobody to send to")
         self.refused = refused
 
+
+_CHANNEL = "campaign_taken_in"
 
 _RECIPIENT_COLUMNS = ("row", "phone", "text", "fields", "segment_count")
 
@@ -187,6 +190,7 @@ class Intake:
                     campaign.id,
                 )
             await self._connection.execute(_MAKE_BATCHES, campaign.id, batch_size, campaign.give_up_seconds)
+            await self._connection.execute(f"NOTIFY {_CHANNEL}")  # heard when this commits
         return TakenIn(campaign.id, True, self._recipient_count, refused)
 
     async def _known(self, campaign: NewCampaign) -> TakenIn | None:
@@ -218,3 +222,25 @@ async def intake(database: Database) -> AsyncIterator[Intake]:
     except asyncpg.InternalClientError as error:
         # The server has said goodbye and not hung up yet; the driver has no better word for it.
         raise DatabaseUnavailable("PostgreSQL is closing the connection") from error
+
+
+async def taken_in(database: Database) -> AsyncIterator[None]:
+    """Says each time that campaigns were taken in, by whomever; and once at first, for those of before.
+
+    Takes a connection of its own. What it misses is not lost, only seen later: by the tick. Raises
+    DatabaseUnavailable when the connection ends.
+    """
+    async with database.own_connection() as connection:
+        heard = asyncio.Event()
+        heard.set()
+
+        def hear(*_: object) -> None:
+            heard.set()
+
+        connection.add_termination_listener(hear)
+        await connection.add_listener(_CHANNEL, hear)
+        while not connection.is_closed():
+            await heard.wait()
+            heard.clear()
+            yield
+    raise DatabaseUnavailable("PostgreSQL closed the connection that listens for campaigns")
