@@ -109,7 +109,8 @@ async def web_of(database: Database, redis: Redis) -> AsyncIterator[Web]:
         "main": Account(stub, always_our_turn, 1, callbacks=URLS),
         "silent": Account(Stub("silent"), always_our_turn, 1),
     }
-    parts = Parts(Settings(), database, redis, Desk(accounts, POLICY, "web", lambda: 0.5))
+    desk = Desk(accounts, POLICY, "web", lambda: 0.5)
+    parts = Parts(Settings(), database, redis, desk, asyncio.Semaphore(), asyncio.Semaphore())
     ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     server = asyncio.create_task(serve(parts, "127.0.0.1", 0, ready.set_result, write=book.write))
     done, _ = await asyncio.wait({server, ready}, return_when=asyncio.FIRST_COMPLETED, timeout=20)
