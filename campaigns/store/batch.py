@@ -3,8 +3,8 @@ statements whatever is in a batch, and one round of them for all batches of a pr
 
 The lease. Dealing marks a batch `leased` and raises its fencing number `lease`; the task that carries
 (batch id, lease) takes it up once (`leased_by`), so a repeated, late or lost task is harmless. Every
-write of a task goes through `hold_leases`, which locks the rows and checks that the leases are still its
-own: a worker that was frozen past its lease can neither hand over nor overwrite.
+write of a task locks the rows first and looks whether the leases are still its own: a worker that was
+frozen past its lease can neither hand over nor overwrite.
 """
 
 from collections.abc import Sequence
@@ -17,8 +17,8 @@ import asyncpg
 
 from campaigns.domain.states import BatchState, MessageState
 from campaigns.domain.values import value
-from campaigns.store.session import Connection, Database, numbers
-from campaigns.store.tally import Release, let_go, recount
+from campaigns.store.session import Connection, Database, arrays, numbers
+from campaigns.store.tally import HOW_TYPES, Release, how_values
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,12 @@ class Written:
     segment_count: int | None = None
     reason: str | None = None
     spends_attempt: bool = True
+
+
+class TwoHolders(Exception):
+    """Two say in one round that they hold one batch, so the round is done for each by itself: a word of the
+    one must not be taken for the other's.
+    """
 
 
 class Holder(NamedTuple):
@@ -174,19 +180,19 @@ def _sending_work(record: asyncpg.Record) -> SendingWork:
     )
 
 
-async def hold_leases(connection: Connection, holders: Sequence[Holder]) -> list[bool]:
-    """Lock batches and say of each holder whether the lease is still theirs: first in every write."""
-    records = await connection.fetch(
-        "SELECT b.id, b.lease, b.leased_by FROM batch b"
-        " JOIN unnest($1::text::bigint[], $2::text::int[], $3::text[]) AS l(id, lease, worker)"
-        " ON l.id = b.id AND l.lease = b.lease AND l.worker = b.leased_by"
-        " WHERE b.state = 'leased' ORDER BY b.id FOR NO KEY UPDATE OF b",
+HOLDER_TYPES = ("bigint", "int", "text")
+"""What `holder_values` gives, as the database's functions take it."""
+
+
+def holder_values(holders: Sequence[Holder]) -> list[str | list[str]]:
+    """Who holds which leases: one array for each of `HOLDER_TYPES`. Raises TwoHolders."""
+    if len({who.batch_id for who in holders}) < len(holders):
+        raise TwoHolders
+    return [
         numbers(who.batch_id for who in holders),
         numbers(who.lease for who in holders),
         [who.worker for who in holders],
-    )
-    held = {tuple(record) for record in records}
-    return [who in held for who in holders]
+    ]
 
 
 # One statement, committed when it returns. The row's lock is taken first; what was changed meanwhile is
@@ -265,26 +271,14 @@ async def _begin_hand_over(
     return [begun.pop(who, None) for who, _, _ in asked]
 
 
-# A receipt may have outrun the answer: then the message is already higher, and keeps its state.
-_WRITE_OUTCOMES = """
-    UPDATE message m SET
-        state = CASE WHEN m.state = 'sending' THEN w.state::message_state
-                     ELSE greatest(m.state, w.state::message_state) END,
-        provider_message_id = coalesce(w.provider_message_id, m.provider_message_id),
-        -- The word on an earlier attempt is no word on this one.
-        provider_state = CASE WHEN m.state = 'sending' THEN w.provider_state
-                              ELSE coalesce(m.provider_state, w.provider_state) END,
-        cost = coalesce(w.cost, m.cost),
-        segment_count = coalesce(w.segment_count, m.segment_count),
-        reason = w.reason,
-        attempt = m.attempt - CASE WHEN w.spends_attempt OR m.state <> 'sending' THEN 0 ELSE 1 END,
-        updated_at = now()
-    FROM unnest($1::text::bigint[], $2::text::smallint[], $3::text[], $4::text[], $5::text[],
-                $6::text::numeric[], $7::text::smallint[], $8::text[], $9::text::bool[])
-         AS w(batch_id, position, state, provider_message_id, provider_state, cost, segment_count, reason,
-              spends_attempt)
-    WHERE m.batch_id = w.batch_id AND m.position = w.position AND m.state >= 'sending'
-"""
+# The database's functions lock the rows, look whose the leases still are, and write for those alone. A whole
+# round is one call, so that no transaction stands open while our event loop is busy with others.
+_WRITTEN_TYPES = (
+    *("bigint", "smallint", "text", "text", "text"),
+    *("numeric", "smallint", "text", "bool"),
+)
+_WRITE_OUTCOMES = f"SELECT write_outcomes({arrays((*HOLDER_TYPES, *_WRITTEN_TYPES, 'float8'))})::text[]"
+_RELEASE = f"SELECT * FROM release_batches({arrays((*HOLDER_TYPES, *_WRITTEN_TYPES, *HOW_TYPES))})"
 
 
 async def write_outcomes(
@@ -305,20 +299,19 @@ async def write_outcomes(
 async def _write_outcomes(
     database: Database, asked: Sequence[tuple[Holder, Sequence[Written], float | None]]
 ) -> list[bool]:
-    async with database.transaction() as connection:
-        are_held = await hold_leases(connection, [who for who, _, _ in asked])
-        held = [each for each, is_held in zip(asked, are_held, strict=True) if is_held]
-        await _write(connection, [(who.batch_id, written) for who, written, _ in held])
-        await recount(connection, {who.batch_id: give_up_in for who, _, give_up_in in held})
-    return are_held
+    async with database.connection() as connection:
+        held = await connection.fetchval(
+            _WRITE_OUTCOMES,
+            *holder_values([who for who, _, _ in asked]),
+            *_written_values([(who.batch_id, written) for who, written, _ in asked]),
+            numbers(give_up_in for _, _, give_up_in in asked),
+        )
+    return [str(who.batch_id) in held for who, _, _ in asked]
 
 
-async def _write(connection: Connection, of_batches: Sequence[tuple[int, Sequence[Written]]]) -> None:
+def _written_values(of_batches: Sequence[tuple[int, Sequence[Written]]]) -> list[str | list[str | None]]:
     rows = [(batch_id, each) for batch_id, written in of_batches for each in written]
-    if not rows:
-        return
-    await connection.execute(
-        _WRITE_OUTCOMES,
+    return [
         numbers(batch_id for batch_id, _ in rows),
         numbers(w.position for _, w in rows),
         [w.state for _, w in rows],
@@ -328,7 +321,7 @@ async def _write(connection: Connection, of_batches: Sequence[tuple[int, Sequenc
         numbers(w.segment_count for _, w in rows),
         [w.reason for _, w in rows],
         numbers(w.spends_attempt for _, w in rows),
-    )
+    ]
 
 
 async def release(
@@ -350,12 +343,24 @@ async def release(
 async def _release(
     database: Database, asked: Sequence[tuple[Holder, Sequence[Written], Release]]
 ) -> list[BatchState | None]:
-    async with database.transaction() as connection:
-        are_held = await hold_leases(connection, [who for who, _, _ in asked])
-        held = [each for each, is_held in zip(asked, are_held, strict=True) if is_held]
-        await _write(connection, [(who.batch_id, written) for who, written, _ in held])
-        states = await let_go(connection, {who.batch_id: how for who, _, how in held})
-    return [
-        states[who.batch_id] if is_held else None
-        for (who, _, _), is_held in zip(asked, are_held, strict=True)
-    ]
+    async with database.connection() as connection:
+        return await write_and_let_go(connection, asked)
+
+
+async def write_and_let_go(
+    connection: Connection, asked: Sequence[tuple[Holder, Sequence[Written], Release]]
+) -> list[BatchState | None]:
+    """One call for a round. Gives each batch's new state, None where the lease is not the holder's."""
+    records = await connection.fetch(
+        _RELEASE,
+        *holder_values([who for who, _, _ in asked]),
+        *_written_values([(who.batch_id, written) for who, written, _ in asked]),
+        *how_values({who.batch_id: how for who, _, how in asked}),
+    )
+    return states_of([who for who, _, _ in asked], records)
+
+
+def states_of(holders: Sequence[Holder], records: Sequence[asyncpg.Record]) -> list[BatchState | None]:
+    """The new states of batches as the database's functions give them."""
+    states = {record["batch_id"]: BatchState(record["batch_state"]) for record in records}
+    return [states.get(who.batch_id) for who in holders]

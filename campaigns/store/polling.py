@@ -12,9 +12,9 @@ import asyncpg
 from campaigns.domain.policy import MOST_ATTEMPTS
 from campaigns.domain.states import BatchState, MessageState
 from campaigns.domain.values import value
-from campaigns.store.batch import Dealt, Holder, hold_leases, take_up, taking_up
-from campaigns.store.session import Database, numbers
-from campaigns.store.tally import Release, let_go
+from campaigns.store.batch import HOLDER_TYPES, Dealt, Holder, holder_values, states_of, take_up, taking_up
+from campaigns.store.session import Database, arrays, numbers
+from campaigns.store.tally import HOW_TYPES, Release, how_values
 
 
 @value
@@ -98,32 +98,13 @@ def _polling_work(record: asyncpg.Record) -> PollingWork:
     )
 
 
-_MERGE = """
-    UPDATE message m SET
-        state = greatest(m.state, e.state::message_state),
-        provider_state = e.provider_state,
-        provider_message_id = coalesce(m.provider_message_id, e.provider_message_id),
-        segment_count = coalesce(e.segment_count, m.segment_count),
-        cost = coalesce(m.cost, e.cost),
-        updated_at = now()
-    FROM unnest($1::text::bigint[], $2::text::smallint[], $3::text[], $4::text[], $5::text[],
-                $6::text::smallint[], $7::text::numeric[])
-         AS e(batch_id, position, state, provider_state, provider_message_id, segment_count, cost)
-    WHERE m.batch_id = e.batch_id AND m.position = e.position AND m.state >= 'sending'
-      AND (e.state::message_state > m.state
-           OR (coalesce(e.state::message_state, m.state) = m.state
-               AND m.provider_state IS DISTINCT FROM e.provider_state))
-"""
-
-# The provider knows no such reference, long enough after: it certainly was not taken. Only what is in doubt
-# still: a receipt may have come while we asked. Not for ever: what is neither taken nor refused so often
-# waits for its deadline.
-_QUEUE_AGAIN = """
-    UPDATE message m SET state = 'queued', updated_at = now(),
-        reason = 'the provider does not know it: ' || coalesce(m.reason, 'in doubt')
-    FROM unnest($1::text::bigint[], $2::text::smallint[]) AS a(batch_id, position)
-    WHERE m.batch_id = a.batch_id AND m.position = a.position AND m.state = 'in_doubt' AND m.attempt < $3
-"""
+_EVIDENCE_TYPES = ("bigint", "smallint", "text", "text", "text", "smallint", "numeric")
+_ABSENT_TYPES = ("bigint", "smallint")
+_BEFORE = (*HOLDER_TYPES, *_EVIDENCE_TYPES, *_ABSENT_TYPES)
+_MERGE = (
+    f"SELECT * FROM merge_polled({arrays(_BEFORE)}, {MOST_ATTEMPTS},"
+    f" {arrays(HOW_TYPES, first=len(_BEFORE) + 1)})"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,30 +139,21 @@ async def merge_polled(
 async def _merge_polled(
     database: Database, asked: Sequence[tuple[Holder, _Learned]]
 ) -> list[BatchState | None]:
-    async with database.transaction() as connection:
-        are_held = await hold_leases(connection, [who for who, _ in asked])
-        held = [each for each, is_held in zip(asked, are_held, strict=True) if is_held]
-        known = [(who.batch_id, each) for who, learned in held for each in learned.evidence]
-        if known:
-            await connection.execute(
-                _MERGE,
-                numbers(batch_id for batch_id, _ in known),
-                numbers(e.position for _, e in known),
-                [e.state for _, e in known],
-                [e.provider_state for _, e in known],
-                [e.provider_message_id for _, e in known],
-                numbers(e.segment_count for _, e in known),
-                numbers(e.cost for _, e in known),
-            )
-        absent = [(who.batch_id, position) for who, learned in held for position in learned.absent]
-        if absent:
-            await connection.execute(
-                _QUEUE_AGAIN,
-                numbers(batch_id for batch_id, _ in absent),
-                numbers(position for _, position in absent),
-                MOST_ATTEMPTS,
-            )
-        states = await let_go(connection, {who.batch_id: learned.how for who, learned in held})
-    return [
-        states[who.batch_id] if is_held else None for (who, _), is_held in zip(asked, are_held, strict=True)
-    ]
+    known = [(who.batch_id, each) for who, learned in asked for each in learned.evidence]
+    absent = [(who.batch_id, position) for who, learned in asked for position in learned.absent]
+    async with database.connection() as connection:
+        records = await connection.fetch(
+            _MERGE,
+            *holder_values([who for who, _ in asked]),
+            numbers(batch_id for batch_id, _ in known),
+            numbers(e.position for _, e in known),
+            [e.state for _, e in known],
+            [e.provider_state for _, e in known],
+            [e.provider_message_id for _, e in known],
+            numbers(e.segment_count for _, e in known),
+            numbers(e.cost for _, e in known),
+            numbers(batch_id for batch_id, _ in absent),
+            numbers(position for _, position in absent),
+            *how_values({who.batch_id: learned.how for who, learned in asked}),
+        )
+    return states_of([who for who, _ in asked], records)

@@ -107,6 +107,16 @@ def numbers(values: Iterable[float | Decimal | None]) -> str:
     return "{" + ",".join(["NULL" if value is None else str(value) for value in values]) + "}"
 
 
+def arrays(types: Sequence[str], *, first: int = 1) -> str:
+    """The parameters of a call that takes arrays of these types, from `$first` on: texts as they are, numbers
+    as `numbers` writes them.
+    """
+    return ", ".join(
+        f"${place}::text[]" if kind == "text" else f"${place}::text::{kind}[]"
+        for place, kind in enumerate(types, first)
+    )
+
+
 _PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 0.5  # a server that comes and goes is met while it is there
 

@@ -145,7 +145,7 @@ class _Failpoint:
         mock.patch.object(wire._Journey, "release", released).start()
 
     def _wrap_batches(self) -> None:
-        take_up, begin, write = batches.take_up_sending, batches.begin_hand_over, batches._write
+        take_up, begin, write = batches.take_up_sending, batches.begin_hand_over, batches.write_and_let_go
         write_outcomes, release = batches.write_outcomes, batches.release
 
         async def taken_up(database: Any, dealt: Any, **named: Any) -> Any:
@@ -161,10 +161,14 @@ class _Failpoint:
                 await self.passed("before_request", self._of(work.batch_id, positions))
             return is_ours
 
-        async def in_transaction(connection: Any, of_batches: Any) -> None:
-            await write(connection, of_batches)
-            for batch_id, written in of_batches:
-                await self.passed("before_commit", self._of(batch_id, [w.position for w in written]))
+        async def in_transaction(connection: Any, asked: Any) -> Any:
+            async with connection.transaction():  # one of its own, to stand still before its end
+                states = await write(connection, asked)
+                for holder, written, _ in asked:
+                    await self.passed(
+                        "before_commit", self._of(holder.batch_id, [w.position for w in written])
+                    )
+            return states
 
         async def outcomes_written(database: Any, work: Any, written: Any, **named: Any) -> bool:
             is_ours = await write_outcomes(database, work, written, **named)
@@ -181,7 +185,7 @@ class _Failpoint:
 
         mock.patch.object(batches, "take_up_sending", taken_up).start()
         mock.patch.object(batches, "begin_hand_over", begun).start()
-        mock.patch.object(batches, "_write", in_transaction).start()
+        mock.patch.object(batches, "write_and_let_go", in_transaction).start()
         mock.patch.object(batches, "write_outcomes", outcomes_written).start()
         mock.patch.object(batches, "release", released).start()
 
