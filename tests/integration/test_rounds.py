@@ -166,27 +166,36 @@ async def test_a_round_goes_by_index_whatever_statistics_say(database: Database)
     """What was taken in a minute ago is known to be queued, all of it: a plan for that reads the whole table
     for each message of a round.
     """
-    await submit(database, phones(5_000), batch_size=50)
+    await submit(database, phones(12_000), batch_size=100)
     await query(database, "ANALYZE")
     before = await scans(database)
 
-    found = await take_up(database, await deal(database, 20))
+    found = await take_up(database, await deal(database, 40))
     works = [each for each in found if each is not None]
     await begin(database, *works)
-    for each in works:  # one by one: each connection plans by itself, and plans anew after some calls
-        await batches.write_outcomes(database, each, accepted(each), worker=WORKER, give_up_in_seconds=60)
-        await batches.release(
-            database, each, Release(poll_in_seconds=0), worker=WORKER, written=accepted(each)
-        )
-    dealt = await dealing.deal_polling(database, in_flight=20, of_account={"main": 20}, lease_seconds=60)
-    for each in dealt:
-        work = await polling.take_up_polling(database, each, worker=WORKER, lease_seconds=60)
-        assert work is not None
-        evidence = [Evidence(position, A, "again") for position in work.ids.values()]
-        await polling.merge_polled(database, work, evidence, Release(), worker=WORKER, absent=[1])
+    for write in (keep, give_back):
+        await asyncio.gather(*(write(database, each) for each in works))
+    dealt = await dealing.deal_polling(database, in_flight=40, of_account={"main": 40}, lease_seconds=60)
+    await asyncio.gather(*(learn(database, each) for each in dealt))
 
-    assert len(works) == len(dealt) == 20
+    assert len(works) == len(dealt) == 40
     assert await scans(database) == before
+
+
+async def keep(database: Database, work: SendingWork) -> None:
+    await batches.write_outcomes(database, work, accepted(work), worker=WORKER, give_up_in_seconds=60)
+
+
+async def give_back(database: Database, work: SendingWork) -> None:
+    how = Release(poll_in_seconds=0)
+    await batches.release(database, work, how, worker=WORKER, written=accepted(work))
+
+
+async def learn(database: Database, dealt: Dealt) -> None:
+    work = await polling.take_up_polling(database, dealt, worker=WORKER, lease_seconds=60)
+    assert work is not None
+    evidence = [Evidence(position, A, "again") for position in work.ids.values()]
+    await polling.merge_polled(database, work, evidence, Release(), worker=WORKER, absent=[1])
 
 
 async def scans(database: Database) -> int:
