@@ -200,9 +200,9 @@ def holder_values(holders: Sequence[Holder]) -> list[str | list[str]]:
 # are sending. Every other change counts anew.
 _BEGIN = """
     WITH held AS (
-        SELECT b.id, b.lease, a.worker, a.lease_seconds FROM batch b
-        JOIN unnest($1::text::bigint[], $2::text::int[], $3::text[], $4::text::float8[])
-            AS a(id, lease, worker, lease_seconds)
+        SELECT b.id, a.lease_seconds, a.positions::smallint[] AS positions FROM batch b
+        JOIN unnest($1::text::bigint[], $2::text::int[], $3::text[], $4::text::float8[], $5::text[])
+            AS a(id, lease, worker, lease_seconds, positions)
             ON a.id = b.id AND a.lease = b.lease AND a.worker = b.leased_by
         JOIN campaign c ON c.id = b.campaign_id
         WHERE b.state = 'leased' AND b.leased_until > now() AND b.give_up_at > now()
@@ -212,10 +212,8 @@ _BEGIN = """
     ),
     moved AS (
         UPDATE message m SET state = 'sending', attempt = m.attempt + 1, updated_at = now()
-        FROM unnest($5::text::bigint[], $6::text::int[], $7::text[], $8::text::smallint[])
-            AS p(batch_id, lease, worker, position)
-        JOIN held ON held.id = p.batch_id AND held.lease = p.lease AND held.worker = p.worker
-        WHERE m.batch_id = p.batch_id AND m.position = p.position AND m.state = 'queued'
+        FROM held
+        WHERE m.batch_id = held.id AND m.position = ANY (held.positions) AND m.state = 'queued'
         RETURNING m.batch_id, m.position
     ),
     counted AS (
@@ -251,7 +249,6 @@ async def begin_hand_over(
 async def _begin_hand_over(
     database: Database, asked: Sequence[tuple[Holder, float, Sequence[int]]]
 ) -> list[frozenset[int] | None]:
-    places = [(who, position) for who, _, positions in asked for position in positions]
     async with database.connection() as connection:
         records = await connection.fetch(
             _BEGIN,
@@ -259,10 +256,7 @@ async def _begin_hand_over(
             numbers(who.lease for who, _, _ in asked),
             [who.worker for who, _, _ in asked],
             numbers(lease_seconds for _, lease_seconds, _ in asked),
-            numbers(who.batch_id for who, _ in places),
-            numbers(who.lease for who, _ in places),
-            [who.worker for who, _ in places],
-            numbers(position for _, position in places),
+            [numbers(positions) for _, _, positions in asked],
         )
     begun = {
         (record["id"], record["lease"], record["leased_by"]): frozenset(map(int, record["positions"]))

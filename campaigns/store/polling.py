@@ -98,7 +98,8 @@ def _polling_work(record: asyncpg.Record) -> PollingWork:
     )
 
 
-_EVIDENCE_TYPES = ("bigint", "smallint", "text", "text", "text", "smallint", "numeric")
+_Word = tuple[MessageState | None, str, str | None, int | None, Decimal | None]
+_EVIDENCE_TYPES = ("bigint", "text", "text", "text", "text", "smallint", "numeric")
 _ABSENT_TYPES = ("bigint", "smallint")
 _BEFORE = (*HOLDER_TYPES, *_EVIDENCE_TYPES, *_ABSENT_TYPES)
 _MERGE = (
@@ -139,19 +140,24 @@ async def merge_polled(
 async def _merge_polled(
     database: Database, asked: Sequence[tuple[Holder, _Learned]]
 ) -> list[BatchState | None]:
-    known = [(who.batch_id, each) for who, learned in asked for each in learned.evidence]
+    # What is told alike goes together: of a hundred messages a poll mostly says one and the same.
+    alike: dict[tuple[int, _Word], list[int]] = {}
+    for who, learned in asked:
+        for e in learned.evidence:
+            word = (e.state, e.provider_state, e.provider_message_id, e.segment_count, e.cost)
+            alike.setdefault((who.batch_id, word), []).append(e.position)
     absent = [(who.batch_id, position) for who, learned in asked for position in learned.absent]
     async with database.connection() as connection:
         records = await connection.fetch(
             _MERGE,
             *holder_values([who for who, _ in asked]),
-            numbers(batch_id for batch_id, _ in known),
-            numbers(e.position for _, e in known),
-            [e.state for _, e in known],
-            [e.provider_state for _, e in known],
-            [e.provider_message_id for _, e in known],
-            numbers(e.segment_count for _, e in known),
-            numbers(e.cost for _, e in known),
+            numbers(batch_id for batch_id, _ in alike),
+            [numbers(positions) for positions in alike.values()],
+            [state for _, (state, _, _, _, _) in alike],
+            [provider_state for _, (_, provider_state, _, _, _) in alike],
+            [provider_message_id for _, (_, _, provider_message_id, _, _) in alike],
+            numbers(segment_count for _, (_, _, _, segment_count, _) in alike),
+            numbers(cost for _, (_, _, _, _, cost) in alike),
             numbers(batch_id for batch_id, _ in absent),
             numbers(position for _, position in absent),
             *how_values({who.batch_id: learned.how for who, learned in asked}),

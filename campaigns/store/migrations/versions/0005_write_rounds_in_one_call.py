@@ -136,9 +136,10 @@ BEGIN
     PERFORM write_messages(v_held, {_WRITTEN_VALUES});
     RETURN QUERY SELECT * FROM let_go_batches(v_held, {_HOW_VALUES});
 """,
-    # What polls brought, merged by rank, and the leases back. What is in doubt and the provider certainly
+    # What polls brought, merged by rank, and the leases back: a row for all positions of a batch that were
+    # told the same. What is in doubt and the provider certainly
     # does not have is queued again, but not for ever: at most so many attempts.
-    f"merge_polled({_HOLDERS}, p_batch_ids bigint[], p_positions smallint[], p_states text[], p_words text[],"
+    f"merge_polled({_HOLDERS}, p_batch_ids bigint[], p_positions text[], p_states text[], p_words text[],"
     " p_message_ids text[], p_segment_counts smallint[], p_costs numeric[], p_absent_ids bigint[],"
     f" p_absent_positions smallint[], p_most_attempts int, {_HOW})"
     " RETURNS TABLE (batch_id bigint, batch_state text)": f"""
@@ -152,8 +153,8 @@ BEGIN
         cost = coalesce(m.cost, e.cost),
         updated_at = now()
     FROM unnest(p_batch_ids, p_positions, p_states, p_words, p_message_ids, p_segment_counts, p_costs)
-         AS e(batch_id, position, state, provider_state, provider_message_id, segment_count, cost)
-    WHERE m.batch_id = e.batch_id AND m.position = e.position AND m.state >= 'sending'
+         AS e(batch_id, positions, state, provider_state, provider_message_id, segment_count, cost)
+    WHERE m.batch_id = e.batch_id AND m.position = ANY (e.positions::smallint[]) AND m.state >= 'sending'
       AND (e.state::message_state > m.state
            OR (coalesce(e.state::message_state, m.state) = m.state
                AND m.provider_state IS DISTINCT FROM e.provider_state))
