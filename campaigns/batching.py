@@ -1,8 +1,8 @@
 """Batches: how large, and whose turn it is.
 
 Recipients are cut into batches when the campaign is stored (equal texts side by side, at most
-`BATCH_SIZE` a batch); from then on dealing decides which batch is worked on next. One batch is one
-task. The database is the queue of record: a task that is lost, repeated or late does no harm.
+`BATCH_SIZE` a batch); from then on dealing decides which batch is worked on next. The database is the
+queue of record: a task that is lost, repeated or late does no harm.
 """
 
 from collections.abc import AsyncIterator, Sequence
