@@ -29,11 +29,10 @@ from campaigns.domain.provider import (
     Rejected,
     Throttled,
 )
-from campaigns.domain.segments import believed_segment_count
 from campaigns.domain.states import BatchState, MessageState
 from campaigns.store import account as accounts
 from campaigns.store import batch as batches
-from campaigns.store.batch import Dealt, SendingWork, Written
+from campaigns.store.batch import Dealt, SendingWork, Written, written_of
 from campaigns.store.session import Database, insist
 from campaigns.store.tally import Release
 
@@ -207,7 +206,7 @@ class _HandOver:
             await asyncio.wait(self._flying, timeout=_TOGETHER_SECONDS)
         for task in [task for task in self._flying if task.done()]:
             positions, outcomes = self._flying.pop(task), task.result()
-            self._landed += [_written(p, o) for p, o in zip(positions, outcomes, strict=True)]
+            self._landed += [written_of(p, o) for p, o in zip(positions, outcomes, strict=True)]
             left_count = sum(isinstance(outcome, Accepted | InDoubt) for outcome in outcomes)
             self._left_count += left_count
             self._handed_over_count += left_count
@@ -357,36 +356,6 @@ async def _outcomes(
     if len(outcomes) != len(request):
         return [InDoubt("the adapter gave another number of outcomes than messages")] * len(request)
     return outcomes
-
-
-def _written(position: int, outcome: Outcome) -> Written:
-    match outcome:
-        case Accepted():
-            return Written(
-                position,
-                MessageState.ACCEPTED,
-                provider_message_id=outcome.provider_message_id,
-                cost=outcome.cost,
-                segment_count=believed_segment_count(outcome.segment_count),
-            )
-        case Rejected():
-            return Written(
-                position, MessageState.REJECTED, provider_state=outcome.code, reason=outcome.reason
-            )
-        case Failed():
-            return Written(position, MessageState.FAILED, provider_state=outcome.code, reason=outcome.reason)
-        case Throttled() | NotSent():
-            return Written(position, MessageState.QUEUED, reason=outcome.why)
-        case AccountTrouble():
-            return Written(
-                position,
-                MessageState.QUEUED,
-                provider_state=outcome.code,
-                reason=outcome.reason,
-                spends_attempt=False,
-            )
-        case InDoubt():
-            return Written(position, MessageState.IN_DOUBT, reason=outcome.why)
 
 
 def _at_once(outcome: Outcome) -> bool:

@@ -15,6 +15,17 @@ from uuid import UUID
 
 import asyncpg
 
+from campaigns.domain.provider import (
+    Accepted,
+    AccountTrouble,
+    Failed,
+    InDoubt,
+    NotSent,
+    Outcome,
+    Rejected,
+    Throttled,
+)
+from campaigns.domain.segments import believed_segment_count
 from campaigns.domain.states import BatchState, MessageState
 from campaigns.domain.values import value
 from campaigns.store.session import Connection, Database, arrays, numbers
@@ -73,6 +84,37 @@ class Written:
     segment_count: int | None = None
     reason: str | None = None
     spends_attempt: bool = True
+
+
+def written_of(position: int, outcome: Outcome) -> Written:
+    """How the outcome of the message at `position` is written down."""
+    match outcome:
+        case Accepted():
+            return Written(
+                position,
+                MessageState.ACCEPTED,
+                provider_message_id=outcome.provider_message_id,
+                cost=outcome.cost,
+                segment_count=believed_segment_count(outcome.segment_count),
+            )
+        case Rejected():
+            return Written(
+                position, MessageState.REJECTED, provider_state=outcome.code, reason=outcome.reason
+            )
+        case Failed():
+            return Written(position, MessageState.FAILED, provider_state=outcome.code, reason=outcome.reason)
+        case Throttled() | NotSent():
+            return Written(position, MessageState.QUEUED, reason=outcome.why)
+        case AccountTrouble():
+            return Written(
+                position,
+                MessageState.QUEUED,
+                provider_state=outcome.code,
+                reason=outcome.reason,
+                spends_attempt=False,
+            )
+        case InDoubt():
+            return Written(position, MessageState.IN_DOUBT, reason=outcome.why)
 
 
 class TwoHolders(Exception):
@@ -267,10 +309,7 @@ async def _begin_hand_over(
 
 # The database's functions lock the rows, look whose the leases still are, and write for those alone. A whole
 # round is one call, so that no transaction stands open while our event loop is busy with others.
-_WRITTEN_TYPES = (
-    *("bigint", "smallint", "text", "text", "text"),
-    *("numeric", "smallint", "text", "bool"),
-)
+_WRITTEN_TYPES = ("bigint", "smallint", "text", "text", "text", "numeric", "smallint", "text", "bool")
 _WRITE_OUTCOMES = f"SELECT write_outcomes({arrays((*HOLDER_TYPES, *_WRITTEN_TYPES, 'float8'))})::text[]"
 _RELEASE = f"SELECT * FROM release_batches({arrays((*HOLDER_TYPES, *_WRITTEN_TYPES, *HOW_TYPES))})"
 

@@ -344,7 +344,7 @@ async def test_a_commit_whose_answer_is_lost_is_not_counted_twice(
     stub = OneText(
         "main",
         outcomes={numbers[1]: [trouble]},
-        before_answer=_async(lambda: between.lose_answer_to(b"COMMIT")),
+        before_answer=_async(lambda: between.lose_answer_to(b"worker-1")),
     )
     desk = make_desk(stub)
 
