@@ -27,7 +27,10 @@ from worker.logs import get_logger
 
 log = get_logger("campaigns")
 
-_BATCHES_A_TASK = 8  # at most: a Celery task costs as much processor time as half a batch
+# A Celery task costs as much processor time as half a batch, so many that are dealt together share one; few are
+# spread, for other processes have places too.
+_MOST_A_TASK = 8
+_LEAST_TASKS = 4
 _AWAY_SECONDS = 1.0
 _MERGE_SECONDS = 5.0
 
@@ -249,7 +252,8 @@ async def _deal(parts: Parts) -> None:
     """
     for task, deal in ((poll_batches, batching.deal_polling), (send_batches, batching.deal_sending)):
         dealt = await deal(parts.database, parts.desk)
-        hands = [dealt[i : i + _BATCHES_A_TASK] for i in range(0, len(dealt), _BATCHES_A_TASK)]
+        size = max(1, min(_MOST_A_TASK, len(dealt) // _LEAST_TASKS))
+        hands = [dealt[i : i + size] for i in range(0, len(dealt), size)]
         if hands and (left := await asyncio.to_thread(_publish, task, hands)):
             await batching.take_back(parts.database, left)
 
