@@ -27,8 +27,8 @@ from worker.logs import get_logger
 
 log = get_logger("campaigns")
 
-# A Celery task costs as much processor time as half a batch, so many that are dealt together share one; few are
-# spread, for other processes have places too.
+# A Celery task costs as much processor time as half a batch, so many that are dealt together share one; few
+# are spread, for other processes have places too.
 _MOST_A_TASK = 8
 _LEAST_TASKS = 4
 _AWAY_SECONDS = 1.0
