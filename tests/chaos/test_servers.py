@@ -467,7 +467,7 @@ async def test_20_task_popped_by_a_frozen_worker(folder: Path) -> None:
         wait_until(lambda: raging.logs_hold("ready."), "the worker waits for tasks")
         raging.signal_process("worker-0", signal.SIGSTOP)  # it would hear of the campaign, and deal
         wait_until(lambda: raging.is_stopped("worker-0"), "the worker stands still")
-        campaign_id = raging.submit()
+        campaign_id = raging.submit(500)  # five batches, all of them dealt by us
         dealt = await lose_a_task(raging)
         begin = time.monotonic()
         raging.kill("worker-0")
