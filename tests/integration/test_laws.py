@@ -75,8 +75,9 @@ OF_RECEIPT: Moves = frozenset(
 OF_ANSWER: Moves = frozenset((S, to) for to in (A, State.REJECTED, State.FAILED, D, Q)) | frozenset(
     move for move in OF_RECEIPT if move[1] in {A, State.REJECTED, State.FAILED}
 )
+# What was asked for may have been raised by a callback before the answer comes.
 OF_POLL: Moves = frozenset(
-    (before, word) for before in ASKED for word in EVIDENCE if RANK[word] > RANK[before]
+    (before, word) for before in {*ASKED, *EVIDENCE} for word in EVIDENCE if RANK[word] > RANK[before]
 )
 OF_LOOK_UP: Moves = OF_POLL | {(D, word) for word in EVIDENCE} | {(D, Q)}
 OF_RESCUE: Moves = frozenset(
