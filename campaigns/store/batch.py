@@ -131,6 +131,21 @@ class Holder(NamedTuple):
     worker: str
 
 
+HOLDER_TYPES = ("bigint", "int", "text")
+"""What `holder_values` gives, as the database's functions take it."""
+
+
+def holder_values(holders: Sequence[Holder]) -> list[str | list[str]]:
+    """Who holds which leases: one array for each of `HOLDER_TYPES`. Raises TwoHolders."""
+    if len({who.batch_id for who in holders}) < len(holders):
+        raise TwoHolders
+    return [
+        numbers(who.batch_id for who in holders),
+        numbers(who.lease for who in holders),
+        [who.worker for who in holders],
+    ]
+
+
 # Locked in order of id, like everywhere, so that two rounds never wait for each other in a ring.
 _TAKE_UP = """
     WITH free AS (
@@ -146,7 +161,7 @@ _TAKE_UP = """
         UPDATE batch b SET leased_by = f.worker, leased_until = now() + make_interval(secs => f.lease_seconds)
         FROM free f, campaign c
         WHERE b.id = f.id AND b.leased_by IS NULL AND c.id = b.campaign_id
-        RETURNING b.id, b.lease, b.leased_by, b.campaign_id, b.number, b.retry_count, b.poll_count,
+        RETURNING b.id, b.lease, b.campaign_id, b.number, b.retry_count, b.poll_count,
                   c.account, c.sender_id, c.text
     )
     SELECT t.*, m.*, now() AS now FROM taken t CROSS JOIN LATERAL ({messages}) m
@@ -162,14 +177,11 @@ async def take_up(
     async with database.connection() as connection:
         records = await connection.fetch(
             sql,
-            numbers(who.batch_id for who, _ in asked),
-            numbers(who.lease for who, _ in asked),
-            [who.worker for who, _ in asked],
+            *holder_values([who for who, _ in asked]),
             numbers(lease_seconds for _, lease_seconds in asked),
         )
-    taken = {(record["id"], record["lease"], record["leased_by"]): record for record in records}
-    # Popped: of two that ask for the same, one has it.
-    return [taken.pop(who, None) for who, _ in asked]
+    taken = {record["id"]: record for record in records}
+    return [taken.get(who.batch_id) for who, _ in asked]
 
 
 def taking_up(kind: str, messages: str) -> str:
@@ -222,21 +234,6 @@ def _sending_work(record: asyncpg.Record) -> SendingWork:
     )
 
 
-HOLDER_TYPES = ("bigint", "int", "text")
-"""What `holder_values` gives, as the database's functions take it."""
-
-
-def holder_values(holders: Sequence[Holder]) -> list[str | list[str]]:
-    """Who holds which leases: one array for each of `HOLDER_TYPES`. Raises TwoHolders."""
-    if len({who.batch_id for who in holders}) < len(holders):
-        raise TwoHolders
-    return [
-        numbers(who.batch_id for who in holders),
-        numbers(who.lease for who in holders),
-        [who.worker for who in holders],
-    ]
-
-
 # One statement, committed when it returns. The row's lock is taken first; what was changed meanwhile is
 # looked at again by PostgreSQL, row by row. Moved messages are counted over, exactly: they were queued and
 # are sending. Every other change counts anew.
@@ -266,7 +263,7 @@ _BEGIN = """
     UPDATE batch b SET leased_until = now() + make_interval(secs => n.lease_seconds),
         queued_count = b.queued_count - n.n, sending_count = b.sending_count + n.n
     FROM counted n WHERE b.id = n.id
-    RETURNING b.id, b.lease, b.leased_by, n.positions
+    RETURNING b.id, n.positions
 """
 
 
@@ -294,17 +291,12 @@ async def _begin_hand_over(
     async with database.connection() as connection:
         records = await connection.fetch(
             _BEGIN,
-            numbers(who.batch_id for who, _, _ in asked),
-            numbers(who.lease for who, _, _ in asked),
-            [who.worker for who, _, _ in asked],
+            *holder_values([who for who, _, _ in asked]),
             numbers(lease_seconds for _, lease_seconds, _ in asked),
             [numbers(positions) for _, _, positions in asked],
         )
-    begun = {
-        (record["id"], record["lease"], record["leased_by"]): frozenset(map(int, record["positions"]))
-        for record in records
-    }
-    return [begun.pop(who, None) for who, _, _ in asked]
+    begun = {record["id"]: frozenset(map(int, record["positions"])) for record in records}
+    return [begun.get(who.batch_id) for who, _, _ in asked]
 
 
 # The database's functions lock the rows, look whose the leases still are, and write for those alone. A whole

@@ -130,10 +130,9 @@ async def finish_settled(database: Database, campaign_id: UUID | None = None) ->
 async def _finish(database: Database, campaign_ids: Sequence[UUID]) -> list[bool]:
     async with database.connection() as connection:
         records = await connection.fetch(_FINISH, [str(each) for each in set(campaign_ids)])
-    ended = {record["id"] for record in records}
-    # Of several that ask for one campaign, one hears that it ended now.
-    firsts = [each not in campaign_ids[:nth] for nth, each in enumerate(campaign_ids)]
-    return [each in ended and is_first for each, is_first in zip(campaign_ids, firsts, strict=True)]
+    ended = {record["id"]: True for record in records}
+    # Popped: of several that ask for one campaign, one hears that it ended now.
+    return [ended.pop(each, False) for each in campaign_ids]
 
 
 async def recount(database: Database, campaign_id: UUID) -> Mapping[MessageState, tuple[int, int]]:
