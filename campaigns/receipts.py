@@ -105,7 +105,15 @@ async def poll_batch(database: Database, desk: Desk, dealt: Dealt) -> Polled:
         asks_doubt=asks_doubt,
     )
     try:
-        state = await polling.merge_polled(database, work, evidence, how, worker=desk.worker, absent=absent)
+        state = await polling.merge_polled(
+            database,
+            work,
+            evidence,
+            how,
+            worker=desk.worker,
+            absent=absent,
+            by_id=account is not None and account.provider.calls_back_by_id,
+        )
     except DatabaseUnavailable as away:
         # What was learned can be learned again. Left to its lease, the batch would look as if a worker had
         # ended on it.

@@ -14,7 +14,7 @@ from typing import TypeVar
 from uuid import UUID
 
 from campaigns.domain.errors import DatabaseUnavailable, ProviderRefused
-from campaigns.domain.message_ref import message_ref
+from campaigns.domain.message_ref import message_refs
 from campaigns.domain.policy import DOWN_FIRST_SECONDS, PROBE_FIRST_SECONDS, Account, Desk
 from campaigns.domain.provider import (
     Accepted,
@@ -32,15 +32,20 @@ from campaigns.domain.provider import (
 from campaigns.domain.states import BatchState, MessageState
 from campaigns.store import account as accounts
 from campaigns.store import batch as batches
-from campaigns.store.batch import Dealt, SendingWork, Written, written_of
+from campaigns.store.batch import Dealt, SendingWork
 from campaigns.store.session import Database, insist
 from campaigns.store.tally import Release
+from campaigns.store.written import Written, written_of
 
 _WRITE_DOWN_SECONDS = 5.0  # what a lease must hold beyond the provider's timeout when a request leaves
 _NO_SUCH_ACCOUNT_SECONDS = 60.0
 _DATABASE_AWAY_SECONDS = 2.0
 _TOGETHER_SECONDS = 0.02  # requests that come back within it are written down together
 _MOST_COUNTED = 1000  # beyond it the backoff is long at its longest
+
+_LEFT = (Accepted, InDoubt)  # the provider has them or may have them
+_TROUBLED = (AccountTrouble, Throttled, NotSent)  # the batch must not go on just now
+_IN_VAIN = (Throttled, NotSent, InDoubt)
 
 _T = TypeVar("_T")
 
@@ -97,6 +102,7 @@ class _HandOver:
         self._work = work
         self._handed_over_count = 0
         self._flying: dict[asyncio.Task[list[Outcome]], Sequence[int]] = {}  # with their positions
+        self._position_of: dict[str, int] = {}  # by message_ref
         self._begun: set[int] = set()  # positions that were let go
         self._landed: list[Written] = []  # not yet written down
         self._left_count = 0  # of `landed`, what the provider has or may have
@@ -131,16 +137,14 @@ class _HandOver:
 
     async def _hand_over(self, account: Account) -> Verdict:
         work = self._work
-        by_ref = {message_ref(work.campaign_id, work.number, m.position): m for m in work.messages}
         urls = account.callbacks
+        refs = message_refs(work.campaign_id, work.number, [m.position for m in work.messages])
+        self._position_of = {ref: m.position for ref, m in zip(refs, work.messages, strict=True)}
         outbound = [
             OutboundMessage(ref, m.phone, m.text, urls.url_of_message(ref) if urls else None)
-            for ref, m in by_ref.items()
+            for ref, m in zip(refs, work.messages, strict=True)
         ]
-        waiting = deque(
-            [(message, by_ref[message.message_ref].position) for message in request]
-            for request in account.provider.requests(outbound, work.sender_id)
-        )
+        waiting = deque(account.provider.requests(outbound, work.sender_id))
         lanes = account.provider.concurrency
         while True:
             if waiting and not self._must_wait() and len(self._flying) < lanes:
@@ -155,9 +159,7 @@ class _HandOver:
     def _must_wait(self) -> bool:
         return self._stop is not None or self._is_held or bool(self._troubled)
 
-    async def _launch(
-        self, account: Account, waiting: deque[list[tuple[OutboundMessage, int]]], most: int
-    ) -> None:
+    async def _launch(self, account: Account, waiting: deque[list[OutboundMessage]], most: int) -> None:
         """Wait for our turn, write the intent down, let requests leave; or note why they must not."""
         if self._desk.is_stopping():  # a hundred requests a batch outlast any patience with an ending process
             self._stop = _Stop(0)
@@ -168,7 +170,7 @@ class _HandOver:
             self._stop = _Stop(later.wait_seconds)
             return
         requests = [waiting.popleft() for _ in waits]
-        positions = [position for request in requests for _, position in request]
+        positions = [self._position_of[message.message_ref] for request in requests for message in request]
         # The lease is renewed by the intent; its end is counted from before that, on our own clock.
         now = asyncio.get_running_loop().time()
         self._lease_ends_at = now + self._desk.policy.lease_seconds
@@ -192,12 +194,11 @@ class _HandOver:
         leave_by = self._lease_ends_at - account.provider.timeout_seconds - _WRITE_DOWN_SECONDS
         for request, wait in zip(requests, waits, strict=True):
             # What a receipt settled meanwhile (it had been sent before, after all) stays at home.
-            leaving = [(message, position) for message, position in request if position in begun]
+            leaving = [message for message in request if self._position_of[message.message_ref] in begun]
             if leaving:
-                messages = [message for message, _ in leaving]
-                flight = _outcomes(account.provider, messages, self._work.sender_id, now + wait, leave_by)
+                flight = _outcomes(account.provider, leaving, self._work.sender_id, now + wait, leave_by)
                 task = asyncio.get_running_loop().create_task(flight)
-                self._flying[task] = [position for _, position in leaving]
+                self._flying[task] = [self._position_of[message.message_ref] for message in leaving]
 
     async def _land(self, account: Account) -> None:
         """Wait for the next request to come back, and take those along that come with it."""
@@ -206,11 +207,11 @@ class _HandOver:
             await asyncio.wait(self._flying, timeout=_TOGETHER_SECONDS)
         for task in [task for task in self._flying if task.done()]:
             positions, outcomes = self._flying.pop(task), task.result()
-            self._landed += [written_of(p, o) for p, o in zip(positions, outcomes, strict=True)]
-            left_count = sum(isinstance(outcome, Accepted | InDoubt) for outcome in outcomes)
+            self._landed += written_of(positions, outcomes, by_id=account.provider.calls_back_by_id)
+            left_count = sum(isinstance(outcome, _LEFT) for outcome in outcomes)
             self._left_count += left_count
             self._handed_over_count += left_count
-            self._troubled += [o for o in outcomes if isinstance(o, AccountTrouble | Throttled | NotSent)]
+            self._troubled += [outcome for outcome in outcomes if isinstance(outcome, _TROUBLED)]
             # Before the lease is given back: else the batch would be dealt again at once.
             self._is_held |= await self._judge(account, outcomes)
 
@@ -238,7 +239,7 @@ class _HandOver:
         if held is not None:
             await self._hold_account(held.code, held.reason, probe_in_seconds=PROBE_FIRST_SECONDS)
             return True
-        in_vain = [o for o in outcomes if isinstance(o, Throttled | NotSent | InDoubt) and not _at_once(o)]
+        in_vain = [o for o in outcomes if isinstance(o, _IN_VAIN) and not _at_once(o)]
         waits = [o.retry_after_seconds or 0.0 for o in in_vain if isinstance(o, Throttled)]
         return await self._note(
             account,
@@ -269,7 +270,7 @@ class _HandOver:
             give_up_in_seconds=self._give_up_in(),
             trouble=trouble,
         )
-        unsent = [Written(p, MessageState.QUEUED, reason=trouble, spends_attempt=False) for p in stop.unsent]
+        unsent = Written(list(stop.unsent), MessageState.QUEUED, reason=trouble, spends_attempt=False)
         state = await self._write(
             partial(
                 batches.release,
@@ -277,7 +278,7 @@ class _HandOver:
                 self._work,
                 how,
                 worker=self._desk.worker,
-                written=self._landed + unsent,
+                written=[*self._landed, unsent] if stop.unsent else self._landed,
             )
         )
         waits = [wait for wait in (how.send_in_seconds, how.poll_in_seconds) if wait is not None]

@@ -1,6 +1,7 @@
 """Our reference of a message: what providers repeat, and what callbacks are matched by."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -22,7 +23,13 @@ def message_ref(campaign_id: UUID, number: int, position: int) -> str:
     It says where the message stands, so that a callback finds it by key. Letters, digits and - alone,
     at most 45 characters: what every provider takes.
     """
-    return f"{campaign_id.hex}-{number}-{position}"
+    return message_refs(campaign_id, number, [position])[0]
+
+
+def message_refs(campaign_id: UUID, number: int, positions: Iterable[int]) -> list[str]:
+    """Those of several messages of one batch, in order."""
+    of_batch = f"{campaign_id.hex}-{number}-"
+    return [f"{of_batch}{position}" for position in positions]
 
 
 def place_of(ref: str) -> Place | None:

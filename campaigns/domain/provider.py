@@ -241,6 +241,11 @@ class Provider(Protocol):
         """Between two questions about the same message, whatever the settings say; 0: as we like."""
         ...
 
+    @property
+    def calls_back_by_id(self) -> bool:
+        """Whether its callbacks may name a message by the provider's id alone, without our reference."""
+        ...
+
     def requests(self, messages: Sequence[OutboundMessage], sender_id: str) -> list[list[OutboundMessage]]:
         """Cut `messages` into what goes out together, in order: a partition, no list empty.
 

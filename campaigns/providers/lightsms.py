@@ -169,6 +169,11 @@ class LightSms:
         """None is documented."""
         return 0.0
 
+    @property
+    def calls_back_by_id(self) -> bool:
+        """It does not call back."""
+        return False
+
     def requests(self, messages: Sequence[OutboundMessage], sender_id: str) -> list[list[OutboundMessage]]:
         """Cut `messages` by text, then by recipients (fewer after a code 14) and length of the URL."""
         alike: dict[str, list[OutboundMessage]] = {}

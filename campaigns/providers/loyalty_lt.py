@@ -156,6 +156,11 @@ class LoyaltyLt:
         """Five, as the page on status says."""
         return _AGAIN_SECONDS
 
+    @property
+    def calls_back_by_id(self) -> bool:
+        """Each message has an address of its own to be called back at."""
+        return False
+
     def requests(self, messages: Sequence[OutboundMessage], sender_id: str) -> list[list[OutboundMessage]]:
         """One message each."""
         return [[message] for message in messages]

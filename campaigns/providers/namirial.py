@@ -159,6 +159,11 @@ class Namirial:
         """None is documented."""
         return 0.0
 
+    @property
+    def calls_back_by_id(self) -> bool:
+        """It repeats our reference, but no document says that it always does."""
+        return True
+
     def requests(self, messages: Sequence[OutboundMessage], sender_id: str) -> list[list[OutboundMessage]]:
         """One message to a request. `sender_id` cannot be said to Namirial."""
         return [[message] for message in messages]

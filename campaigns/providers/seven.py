@@ -125,6 +125,11 @@ class Seven:
         """None is documented."""
         return 0.0
 
+    @property
+    def calls_back_by_id(self) -> bool:
+        """Its callbacks hold its id and nothing of ours."""
+        return True
+
     def requests(self, messages: Sequence[OutboundMessage], sender_id: str) -> list[list[OutboundMessage]]:
         """Cut `messages` by text and batch, then by recipients: one by one after a whole request was
         refused for one of its numbers. Their answer is read by phone, so no request holds one twice.

@@ -110,6 +110,11 @@ class Stub:
         """None."""
         return 0.0
 
+    @property
+    def calls_back_by_id(self) -> bool:
+        """Its callbacks hold its id, and ours only where it was told."""
+        return True
+
     def requests(self, messages: Sequence[OutboundMessage], sender_id: str) -> list[list[OutboundMessage]]:
         """Cut `messages` into runs of at most `max_recipients_per_request`."""
         size = self._max_recipients

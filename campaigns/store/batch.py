@@ -9,27 +9,16 @@ frozen past its lease can neither hand over nor overwrite.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from decimal import Decimal
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
 import asyncpg
 
-from campaigns.domain.provider import (
-    Accepted,
-    AccountTrouble,
-    Failed,
-    InDoubt,
-    NotSent,
-    Outcome,
-    Rejected,
-    Throttled,
-)
-from campaigns.domain.segments import believed_segment_count
-from campaigns.domain.states import BatchState, MessageState
+from campaigns.domain.states import BatchState
 from campaigns.domain.values import value
 from campaigns.store.session import Connection, Database, arrays, numbers
 from campaigns.store.tally import HOW_TYPES, Release, how_values
+from campaigns.store.written import WRITTEN_TYPES, Written, written_values
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,51 +59,6 @@ class SendingWork:
     sender_id: str
     retry_count: int
     messages: Sequence[Outgoing]
-
-
-@value
-class Written:
-    """One message's outcome, as it is written down."""
-
-    position: int
-    state: MessageState
-    provider_message_id: str | None = None
-    provider_state: str | None = None
-    cost: Decimal | None = None
-    segment_count: int | None = None
-    reason: str | None = None
-    spends_attempt: bool = True
-
-
-def written_of(position: int, outcome: Outcome) -> Written:
-    """How the outcome of the message at `position` is written down."""
-    match outcome:
-        case Accepted():
-            return Written(
-                position,
-                MessageState.ACCEPTED,
-                provider_message_id=outcome.provider_message_id,
-                cost=outcome.cost,
-                segment_count=believed_segment_count(outcome.segment_count),
-            )
-        case Rejected():
-            return Written(
-                position, MessageState.REJECTED, provider_state=outcome.code, reason=outcome.reason
-            )
-        case Failed():
-            return Written(position, MessageState.FAILED, provider_state=outcome.code, reason=outcome.reason)
-        case Throttled() | NotSent():
-            return Written(position, MessageState.QUEUED, reason=outcome.why)
-        case AccountTrouble():
-            return Written(
-                position,
-                MessageState.QUEUED,
-                provider_state=outcome.code,
-                reason=outcome.reason,
-                spends_attempt=False,
-            )
-        case InDoubt():
-            return Written(position, MessageState.IN_DOUBT, reason=outcome.why)
 
 
 class TwoHolders(Exception):
@@ -301,9 +245,8 @@ async def _begin_hand_over(
 
 # The database's functions lock the rows, look whose the leases still are, and write for those alone. A whole
 # round is one call, so that no transaction stands open while our event loop is busy with others.
-_WRITTEN_TYPES = ("bigint", "smallint", "text", "text", "text", "numeric", "smallint", "text", "bool")
-_WRITE_OUTCOMES = f"SELECT write_outcomes({arrays((*HOLDER_TYPES, *_WRITTEN_TYPES, 'float8'))})::text[]"
-_RELEASE = f"SELECT * FROM release_batches({arrays((*HOLDER_TYPES, *_WRITTEN_TYPES, *HOW_TYPES))})"
+_WRITE_OUTCOMES = f"SELECT write_outcomes({arrays((*HOLDER_TYPES, *WRITTEN_TYPES, 'float8'))})::text[]"
+_RELEASE = f"SELECT * FROM release_batches({arrays((*HOLDER_TYPES, *WRITTEN_TYPES, *HOW_TYPES))})"
 
 
 async def write_outcomes(
@@ -328,25 +271,10 @@ async def _write_outcomes(
         held = await connection.fetchval(
             _WRITE_OUTCOMES,
             *holder_values([who for who, _, _ in asked]),
-            *_written_values([(who.batch_id, written) for who, written, _ in asked]),
+            *written_values([(who.batch_id, written) for who, written, _ in asked]),
             numbers(give_up_in for _, _, give_up_in in asked),
         )
     return [str(who.batch_id) in held for who, _, _ in asked]
-
-
-def _written_values(of_batches: Sequence[tuple[int, Sequence[Written]]]) -> list[str | list[str | None]]:
-    rows = [(batch_id, each) for batch_id, written in of_batches for each in written]
-    return [
-        numbers(batch_id for batch_id, _ in rows),
-        numbers(w.position for _, w in rows),
-        [w.state for _, w in rows],
-        [w.provider_message_id for _, w in rows],
-        [w.provider_state for _, w in rows],
-        numbers(w.cost for _, w in rows),
-        numbers(w.segment_count for _, w in rows),
-        [w.reason for _, w in rows],
-        numbers(w.spends_attempt for _, w in rows),
-    ]
 
 
 async def release(
@@ -379,7 +307,7 @@ async def write_and_let_go(
     records = await connection.fetch(
         _RELEASE,
         *holder_values([who for who, _, _ in asked]),
-        *_written_values([(who.batch_id, written) for who, written, _ in asked]),
+        *written_values([(who.batch_id, written) for who, written, _ in asked]),
         *how_values({who.batch_id: how for who, _, how in asked}),
     )
     return states_of([who for who, _, _ in asked], records)

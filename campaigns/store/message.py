@@ -32,7 +32,8 @@ class MessageRow:
     reference: str  # ours, which the provider may know it by
 
 
-# Each by an index: message_provider_message_id, message_phone, batch_number and the primary key.
+# Our reference is found by key. The provider's id and the number are looked for in all messages: a person
+# asks seldom, and an index on either would be paid for with every message.
 _SELECT = """
     SELECT b.campaign_id, b.number, m.position, m.row, m.phone, c.account, m.state::text AS state,
            m.provider_message_id, m.provider_state, m.attempt, m.cost, c.currency, m.segment_count, m.reason,
@@ -66,7 +67,8 @@ async def by_place(database: Database, place: Place, *, account: str | None) -> 
 async def _fetch(
     database: Database, sql: str, account: str | None, limit: int, *wanted: object
 ) -> list[MessageRow]:
-    async with database.connection() as connection:
+    # Without a statement timeout: tens of millions of messages are read for a while, and then it is known.
+    async with database.own_connection() as connection:
         return [_row(record) for record in await connection.fetch(sql, account, limit, *wanted)]
 
 

@@ -99,7 +99,7 @@ def _polling_work(record: asyncpg.Record) -> PollingWork:
 
 
 _Word = tuple[MessageState | None, str, str | None, int | None, Decimal | None]
-_EVIDENCE_TYPES = ("bigint", "text", "text", "text", "text", "smallint", "numeric")
+_EVIDENCE_TYPES = ("bigint", "text", "text", "text", "text", "smallint", "numeric", "bool")
 _ABSENT_TYPES = ("bigint", "smallint")
 _BEFORE = (*HOLDER_TYPES, *_EVIDENCE_TYPES, *_ABSENT_TYPES)
 _MERGE = (
@@ -115,6 +115,7 @@ class _Learned:
     evidence: Sequence[Evidence]
     absent: Sequence[int]
     how: Release
+    by_id: bool
 
 
 async def merge_polled(
@@ -125,15 +126,17 @@ async def merge_polled(
     *,
     worker: str,
     absent: Sequence[int] = (),
+    by_id: bool = False,
 ) -> BatchState | None:
     """Merge what a poll brought by rank and give the lease back. Only rows that change are written.
 
     The provider's word beside a state is the word for it: a lower one comes late and is not kept, one
     that says nothing to us is. `absent` are positions in doubt that the provider certainly does not have:
-    they are queued again. None: the lease is not ours any more, and nothing was written.
+    they are queued again. `by_id`: callbacks name messages by the provider's ids alone, also those that were
+    found just now. None: the lease is not ours any more, and nothing was written.
     """
     holder = Holder(work.batch_id, work.lease, worker)
-    learned = _Learned(evidence, absent, replace(how, crash_count=0))
+    learned = _Learned(evidence, absent, replace(how, crash_count=0), by_id)
     return await database.together(_merge_polled, (holder, learned))
 
 
@@ -147,6 +150,7 @@ async def _merge_polled(
             word = (e.state, e.provider_state, e.provider_message_id, e.segment_count, e.cost)
             alike.setdefault((who.batch_id, word), []).append(e.position)
     absent = [(who.batch_id, position) for who, learned in asked for position in learned.absent]
+    by_id = {who.batch_id for who, learned in asked if learned.by_id}
     async with database.connection() as connection:
         records = await connection.fetch(
             _MERGE,
@@ -158,6 +162,7 @@ async def _merge_polled(
             [provider_message_id for _, (_, _, provider_message_id, _, _) in alike],
             numbers(segment_count for _, (_, _, _, segment_count, _) in alike),
             numbers(cost for _, (_, _, _, _, cost) in alike),
+            numbers(batch_id in by_id for batch_id, _ in alike),
             numbers(batch_id for batch_id, _ in absent),
             numbers(position for _, position in absent),
             *how_values({who.batch_id: learned.how for who, learned in asked}),

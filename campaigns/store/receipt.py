@@ -82,7 +82,9 @@ _MATCH = """
         UNION ALL
         SELECT r.id, m.batch_id, m.position
         FROM waiting_receipt r
-        JOIN message m ON m.provider_message_id = r.provider_message_id
+        JOIN message_by_provider_id i ON i.provider_message_id = r.provider_message_id
+        JOIN message m ON m.batch_id = i.batch_id AND m.position = i.position
+            AND m.provider_message_id = i.provider_message_id  -- it may have been sent again since
         JOIN batch b ON b.id = m.batch_id
         JOIN campaign c ON c.id = b.campaign_id AND c.account = r.account
         WHERE r.id = ANY($1::bigint[]) AND r.campaign_id IS NULL

@@ -107,6 +107,17 @@ def numbers(values: Iterable[float | Decimal | None]) -> str:
     return "{" + ",".join(["NULL" if value is None else str(value) for value in values]) + "}"
 
 
+def texts(values: Sequence[str | None]) -> str:
+    """An array of texts as PostgreSQL writes one, to be cast: `x::text[]`. For an array within an array."""
+    return "{" + ",".join(["NULL" if each is None else _quoted(each) for each in values]) + "}"
+
+
+def _quoted(text: str) -> str:
+    if '"' in text or "\\" in text:
+        text = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{text}"'
+
+
 def arrays(types: Sequence[str], *, first: int = 1) -> str:
     """The parameters of a call that takes arrays of these types, from `$first` on: texts as they are, numbers
     as `numbers` writes them.

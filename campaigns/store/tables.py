@@ -176,12 +176,6 @@ class Message(SQLModel, table=True):
         CheckConstraint(
             "state < 'sending' OR attempt >= 1 OR state = 'failed'", name="message_attempt_check"
         ),
-        # A callback may name a message by the provider's id alone. Written once, when the id is.
-        Index(
-            "message_provider_message_id",
-            "provider_message_id",
-            postgresql_where=text("provider_message_id IS NOT NULL"),
-        ),
     )
 
     batch_id: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
@@ -199,6 +193,18 @@ class Message(SQLModel, table=True):
     provider_message_id: str | None = Field(default=None, sa_column=Column(Text))
     provider_state: str | None = Field(default=None, sa_column=Column(Text))
     reason: str | None = Field(default=None, sa_column=Column(Text))
+
+
+class MessageByProviderId(SQLModel, table=True):
+    """Where a message stands that callbacks name by the provider's id alone: written with that id, where the
+    provider calls back so.
+    """
+
+    __tablename__ = "message_by_provider_id"
+
+    provider_message_id: str = Field(sa_column=Column(Text, primary_key=True))
+    batch_id: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    position: int = Field(sa_column=Column(SmallInteger, primary_key=True, autoincrement=False))
 
 
 class WaitingReceipt(SQLModel, table=True):

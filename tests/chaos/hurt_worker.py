@@ -166,21 +166,25 @@ class _Failpoint:
                 states = await write(connection, asked)
                 for holder, written, _ in asked:
                     await self.passed(
-                        "before_commit", self._of(holder.batch_id, [w.position for w in written])
+                        "before_commit", self._of(holder.batch_id, [p for w in written for p in w.positions])
                     )
             return states
 
         async def outcomes_written(database: Any, work: Any, written: Any, **named: Any) -> bool:
             is_ours = await write_outcomes(database, work, written, **named)
             if is_ours:
-                await self.passed("after_commit", self._of(work.batch_id, [w.position for w in written]))
+                await self.passed(
+                    "after_commit", self._of(work.batch_id, [p for w in written for p in w.positions])
+                )
             return is_ours
 
         async def released(database: Any, work: Any, how: Any, **named: Any) -> Any:
             state = await release(database, work, how, **named)
             written = named.get("written", ())
             if state is not None and written:
-                await self.passed("after_commit", self._of(work.batch_id, [w.position for w in written]))
+                await self.passed(
+                    "after_commit", self._of(work.batch_id, [p for w in written for p in w.positions])
+                )
             return state
 
         mock.patch.object(batches, "take_up_sending", taken_up).start()

@@ -55,6 +55,7 @@ class Puppet:
     timeout_seconds = 600.0
     concurrency = 1
     least_pause_seconds = 0.0
+    calls_back_by_id = True
 
     def __init__(self, taken: Counter[str], *, most_recipients: int = 2, can_be_asked: bool = False) -> None:
         self.settles_doubt_after_seconds = 0.0 if can_be_asked else None

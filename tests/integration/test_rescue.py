@@ -16,9 +16,10 @@ from campaigns.providers.stub import Stub
 from campaigns.rescue import Rescue
 from campaigns.store import batch as batches
 from campaigns.store import dealing, polling, sweep
-from campaigns.store.batch import SendingWork, Written
+from campaigns.store.batch import SendingWork
 from campaigns.store.session import Database
 from campaigns.store.tally import Release
+from campaigns.store.written import Written
 from tests.conftest import MakeDesk
 from tests.integration.hands import OneText, deal_one, send_one, sent, submit_texts
 from tests.integration.rows import (
@@ -52,7 +53,7 @@ async def begin(database: Database, work: SendingWork, *positions: int) -> bool:
 
 
 def accepted(position: int) -> Written:
-    return Written(position, A, provider_message_id=f"id-{position}")
+    return Written([position], A, [f"id-{position}"])
 
 
 # --- leases that ran out ---

@@ -6,13 +6,18 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
+import asyncpg
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
 from campaigns.domain.states import BatchState, MessageState
 from campaigns.store import batch as batches
 from campaigns.store import dealing, polling
-from campaigns.store.batch import Dealt, SendingWork, Written
+from campaigns.store.batch import Dealt, SendingWork
 from campaigns.store.polling import Evidence
-from campaigns.store.session import Database
+from campaigns.store.session import Database, texts
 from campaigns.store.tally import Release
+from campaigns.store.written import Written
 from tests.integration.rows import query, run_out, states, wrong_tallies
 from tests.river import phones, submit
 
@@ -42,7 +47,8 @@ async def begin(database: Database, *works: SendingWork) -> list[frozenset[int] 
 
 
 def accepted(work: SendingWork) -> list[Written]:
-    return [Written(m.position, A, provider_message_id=f"{work.number}-{m.position}") for m in work.messages]
+    positions = [m.position for m in work.messages]
+    return [Written(positions, A, [f"{work.number}-{position}" for position in positions])]
 
 
 async def together(database: Database, batch_count: int, size: int = 3) -> list[SendingWork]:
@@ -126,7 +132,40 @@ async def test_what_cannot_be_written_fails_alone(database: Database) -> None:
 
 
 def replace_word(written: Written, word: str) -> Written:
-    return Written(written.position, written.state, reason=word)
+    return Written(written.positions, written.state, reason=word)
+
+
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    values=st.lists(st.none() | st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])))
+)
+@example(values=["", "NULL", "null", '"', "\\", '\\"', "{a,b}", " a ", "a\nb", '","'])
+def test_texts_come_as_they_are(database_url: str, values: list[str | None]) -> None:
+    async def there_and_back() -> object:
+        connection = await asyncpg.connect(database_url)
+        try:
+            return await connection.fetchval("SELECT $1::text::text[]", texts(values))
+        finally:
+            await connection.close()
+
+    with asyncio.Runner() as runner:
+        assert runner.run(there_and_back()) == values
+
+
+async def test_an_id_is_written_down_beside_only_where_callbacks_name_it(database: Database) -> None:
+    plain, named = await together(database, 2)
+    await begin(database, plain, named)
+    by_id = [replace(each, by_id=True) for each in accepted(named)]
+    await asyncio.gather(
+        *(
+            batches.release(database, work, Release(), worker=WORKER, written=written)
+            for work, written in ((plain, accepted(plain)), (named, by_id))
+        )
+    )
+    rows = await query(database, "SELECT * FROM message_by_provider_id ORDER BY position")
+    assert [(row["provider_message_id"], row["batch_id"], row["position"]) for row in rows] == [
+        (f"{named.number}-{position}", named.batch_id, position) for position in range(3)
+    ]
 
 
 async def test_each_poll_brings_its_own_word(database: Database) -> None:

@@ -136,16 +136,13 @@ async def test_a_tally_has_a_column_for_every_message_state() -> None:
 
 
 async def test_messages_and_batches_are_rewritten_in_place(database: Database) -> None:
-    """What changes on a message is not indexed, but for the provider's id, which is written once; and its
-    pages keep room: its updates stay HOT.
+    """Nothing that changes on a message is indexed, and its pages keep room: its updates stay HOT, all three
+    of an ordinary life.
     """
     (indexed,) = await query(
         database, "SELECT array_agg(indexdef) AS all FROM pg_indexes WHERE tablename = 'message'"
     )
-    assert sorted(each.partition(" USING btree ")[2] for each in indexed["all"]) == [
-        '(batch_id, "position")',
-        "(provider_message_id) WHERE (provider_message_id IS NOT NULL)",
-    ]
+    assert [each.partition(" USING btree ")[2] for each in indexed["all"]] == ['(batch_id, "position")']
     options = {
         row["relname"]: set(row["reloptions"])
         for row in await query(
@@ -161,15 +158,20 @@ async def test_messages_and_batches_are_rewritten_in_place(database: Database) -
     assert options == {"message": {"fillfactor=45"} | vacuum, "batch": {"fillfactor=50"} | vacuum}
 
     await submit(database, phones(100))
-    await query(database, "UPDATE message SET state = 'sending', attempt = 1, updated_at = now()")
+    for changed in (
+        "state = 'sending', attempt = 1",
+        "state = 'accepted', provider_message_id = 'id-' || position, cost = 0.045",
+        "state = 'delivered', provider_state = 'DELIVERED'",
+    ):
+        await query(database, f"UPDATE message SET {changed}, updated_at = now()")  # noqa: S608  words from above
     await query(database, "SELECT pg_stat_force_next_flush()")
     (updated,) = await query(
         database,
         "SELECT pg_stat_get_tuples_updated(oid) AS n, pg_stat_get_tuples_hot_updated(oid) AS hot"
         " FROM pg_class WHERE relname = 'message'",
     )
-    assert updated["n"] == 100
-    assert updated["hot"] == 100, updated
+    assert updated["n"] == 300
+    assert updated["hot"] > 280, updated  # where a page has no room just then, the row moves
 
 
 # --- migrating and checking ------------------------------------------------------------------------------

@@ -26,8 +26,8 @@ from campaigns.domain.provider import (
 from campaigns.domain.states import BatchState, MessageState
 from campaigns.providers.stub import Stub
 from campaigns.store import batch as batches
-from campaigns.store.batch import Written
 from campaigns.store.session import Database
+from campaigns.store.written import Written
 from tests.conftest import POLICY, MakeDesk, open_database
 from tests.integration.hands import SLOW, OneText, about, deal_one, send_one, sent, submit_texts, until
 from tests.integration.proxy import Link, link
@@ -417,7 +417,9 @@ async def test_what_left_is_never_taken_back_for_unsent(
     verdict = await sending.send_batch(shaky, desk, await deal_one(database, desk))
 
     assert (verdict.handed_over_count, len(stub.ledger), between.lost_count) == (1, 1, 1)
-    assert [each.state for each in written] == [A]  # two words on one message: either could win
+    assert [(each.positions, each.state) for each in written] == [
+        ([0], A)
+    ]  # two words on one message: either could win
     (row,) = await message_rows(database)
     assert (row["state"], row["attempt"]) == ("accepted", 1)
 

@@ -1,0 +1,117 @@
+"""What is written down of requests, in the form the database's functions take it."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+from campaigns.domain.provider import (
+    Accepted,
+    AccountTrouble,
+    Failed,
+    InDoubt,
+    NotSent,
+    Outcome,
+    Rejected,
+    Throttled,
+)
+from campaigns.domain.segments import believed_segment_count
+from campaigns.domain.states import MessageState
+from campaigns.domain.values import value
+from campaigns.store.session import numbers, texts
+
+
+@value
+class Written:
+    """What is written down alike for some messages of a batch.
+
+    `provider_message_ids`: one for each of `positions`, in that order; None where they got none. `by_id`:
+    callbacks will name them by those ids alone.
+    """
+
+    positions: list[int]
+    state: MessageState
+    provider_message_ids: list[str] | None = None
+    provider_state: str | None = None
+    cost: Decimal | None = None
+    segment_count: int | None = None
+    reason: str | None = None
+    spends_attempt: bool = True
+    by_id: bool = False
+
+
+def written_of(
+    positions: Sequence[int], outcomes: Sequence[Outcome], *, by_id: bool = False
+) -> list[Written]:
+    """How the outcomes of the messages at `positions` are written down; neighbours told alike go together."""
+    found: list[Written] = []
+    last: tuple[object, ...] = ()
+    positions_so_far: list[int] = []
+    ids_so_far: list[str] = []
+    for position, outcome in zip(positions, outcomes, strict=True):
+        if isinstance(outcome, Accepted):
+            told = (Accepted, outcome.cost, outcome.segment_count)
+            if told != last:
+                last, positions_so_far, ids_so_far = told, [], []
+                found.append(
+                    Written(
+                        positions_so_far,
+                        MessageState.ACCEPTED,
+                        ids_so_far,
+                        cost=outcome.cost,
+                        segment_count=believed_segment_count(outcome.segment_count),
+                        by_id=by_id,
+                    )
+                )
+            ids_so_far.append(outcome.provider_message_id)
+        elif (outcome,) != last:
+            last, positions_so_far = (outcome,), []
+            found.append(_without_id(positions_so_far, outcome))
+        positions_so_far.append(position)
+    return found
+
+
+def _without_id(
+    positions: list[int], outcome: Rejected | Failed | Throttled | NotSent | AccountTrouble | InDoubt
+) -> Written:
+    match outcome:
+        case Rejected(code, reason):
+            return Written(positions, MessageState.REJECTED, provider_state=code, reason=reason)
+        case Failed(code, reason):
+            return Written(positions, MessageState.FAILED, provider_state=code, reason=reason)
+        case Throttled() | NotSent():
+            return Written(positions, MessageState.QUEUED, reason=outcome.why)
+        case AccountTrouble(code, reason):
+            return Written(
+                positions, MessageState.QUEUED, provider_state=code, reason=reason, spends_attempt=False
+            )
+        case InDoubt(why):
+            return Written(positions, MessageState.IN_DOUBT, reason=why)
+
+
+WRITTEN_TYPES = ("bigint", "text", "text", "text", "text", "numeric", "smallint", "text", "bool", "bool")
+"""What `written_values` gives, as the database's functions take it."""
+
+
+def written_values(of_batches: Sequence[tuple[int, Sequence[Written]]]) -> list[str | list[str | None]]:
+    """What is written down for batches, by batch id: one array for each of `WRITTEN_TYPES`."""
+    rows = [(batch_id, each) for batch_id, written in of_batches for each in written]
+    return [
+        numbers(batch_id for batch_id, _ in rows),
+        [numbers(w.positions) for _, w in rows],
+        [_ids_by_position(w) for _, w in rows],
+        [w.state for _, w in rows],
+        [w.provider_state for _, w in rows],
+        numbers(w.cost for _, w in rows),
+        numbers(w.segment_count for _, w in rows),
+        [w.reason for _, w in rows],
+        numbers(w.spends_attempt for _, w in rows),
+        numbers(w.by_id for _, w in rows),
+    ]
+
+
+def _ids_by_position(written: Written) -> str | None:
+    if written.provider_message_ids is None:
+        return None
+    ids: list[str | None] = [None] * (max(written.positions) + 1)
+    for position, provider_message_id in zip(written.positions, written.provider_message_ids, strict=True):
+        ids[position] = provider_message_id
+    return texts(ids)
