@@ -19,6 +19,7 @@ from campaigns.domain.policy import Account, Desk
 from campaigns.domain.provider import Answers, Doubtful, Receipt, Sightings
 from campaigns.domain.segments import believed_segment_count
 from campaigns.domain.states import BatchState, MessageState, is_settled
+from campaigns.places import ALONE, PLACE_SHARE_OF_LEASE, Way
 from campaigns.store import batch as batches
 from campaigns.store import polling
 from campaigns.store import receipt as rows
@@ -54,14 +55,14 @@ class Polled:
     due_in_seconds: float | None = None  # when it wants work again
 
 
-async def poll_batch(database: Database, desk: Desk, dealt: Dealt) -> Polled:
+async def poll_batch(database: Database, desk: Desk, dealt: Dealt, way: Way = ALONE) -> Polled:
     """Ask for the unsettled messages of a dealt batch, merge the answers, say when to ask again. What is in
     doubt is looked up by our reference, where the provider can be asked: what it knows is accepted, what it
     clearly does not know, long enough after, is queued again.
 
-    Safe to run late, repeatedly and by anybody: only the first to take the lease up asks, and asking
-    costs nothing. What is settled is never asked again. Raises DatabaseUnavailable and nothing else by
-    design.
+    Takes its way through the places of this process, at whose first part it is. Safe to run late, repeatedly
+    and by anybody: only the first to take the lease up asks, and asking costs nothing. What is settled is
+    never asked again. Raises DatabaseUnavailable and nothing else by design.
     """
     lease_ends_at = asyncio.get_running_loop().time() + desk.policy.lease_seconds
     work = await polling.take_up_polling(
@@ -76,8 +77,7 @@ async def poll_batch(database: Database, desk: Desk, dealt: Dealt) -> Polled:
         answers = Answers([], f"this worker's settings know no account {work.account!r}")
         again_in = _NO_SUCH_ACCOUNT_SECONDS
     else:
-        within = desk.policy.lease_seconds * _SHARE_OF_LEASE
-        answers, sightings = await _asked(account, work, desk.policy.lease_seconds, within)
+        answers, sightings = await _asked(account, work, desk.policy.lease_seconds, lease_ends_at, way)
         again_in = desk.policy.poll.delay_seconds(work.poll_count + 1, desk.random())
         settles_after = account.provider.settles_doubt_after_seconds
         asks_doubt = settles_after is not None
@@ -140,7 +140,7 @@ def _ripe_in(work: PollingWork, message: InDoubtMessage, settles_after: float) -
 
 
 async def _asked(
-    account: Account, work: PollingWork, lease_seconds: float, within_seconds: float
+    account: Account, work: PollingWork, lease_seconds: float, lease_ends_at: float, way: Way
 ) -> tuple[Answers, Sightings]:
     answers, sightings = Answers([]), Sightings()
     provider = account.provider
@@ -152,13 +152,19 @@ async def _asked(
         if settles_after is not None and _ripe_in(work, m, settles_after) == math.inf
     ]
     try:
-        async with asyncio.timeout(within_seconds):
+        async with asyncio.timeout(lease_seconds * PLACE_SHARE_OF_LEASE):
+            await way.go_on()
+    except TimeoutError:  # the provider is slow: whoever has a place takes it up anew
+        return Answers([], retry_after_seconds=0.0), sightings
+    try:
+        async with asyncio.timeout_at(lease_ends_at - lease_seconds * (1 - _SHARE_OF_LEASE)):
             if work.ids:
                 answers = await provider.ask(list(work.ids), account.turn)
             if ripe and answers.trouble is None and answers.retry_after_seconds is None:
                 sightings = await provider.look_up(ripe, account.turn)
     except Exception as error:  # an adapter's bug: asked again by backoff, not each time a lease runs out
-        return answers, Sightings(trouble=f"the adapter broke down: {type(error).__name__}")
+        sightings = Sightings(trouble=f"the adapter broke down: {type(error).__name__}")
+    await way.go_on()
     return answers, sightings
 
 

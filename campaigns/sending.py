@@ -30,6 +30,7 @@ from campaigns.domain.provider import (
     Throttled,
 )
 from campaigns.domain.states import BatchState, MessageState
+from campaigns.places import ALONE, PLACE_SHARE_OF_LEASE, Way
 from campaigns.store import account as accounts
 from campaigns.store import batch as batches
 from campaigns.store.batch import Dealt, SendingWork
@@ -67,18 +68,19 @@ class Verdict:
     due_in_seconds: float | None = None  # when it wants work again; None: not that we know
 
 
-async def send_batch(database: Database, desk: Desk, dealt: Dealt) -> Verdict:
+async def send_batch(database: Database, desk: Desk, dealt: Dealt, way: Way = ALONE) -> Verdict:
     """Hand over what is queued in a dealt batch and write down each answer.
 
-    Safe to run late, repeatedly and by anybody: only the first to take the lease up does anything.
-    Raises DatabaseUnavailable (the lease then runs out and rescue decides) and nothing else by design.
+    Takes its way through the places of this process, at whose first part it is. Safe to run late, repeatedly
+    and by anybody: only the first to take the lease up does anything. Raises DatabaseUnavailable (the lease
+    then runs out and rescue decides) and nothing else by design.
     """
     work = await batches.take_up_sending(
         database, dealt, worker=desk.worker, lease_seconds=desk.policy.lease_seconds
     )
     if work is None:
         return Verdict(dealt.batch_id)
-    return await _HandOver(database, desk, work).run()
+    return await _HandOver(database, desk, work, way).run()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +98,11 @@ class _HandOver:
     intent and one writing down for those that go and come together.
     """
 
-    def __init__(self, database: Database, desk: Desk, work: SendingWork) -> None:
+    def __init__(self, database: Database, desk: Desk, work: SendingWork, way: Way) -> None:
         self._database = database
         self._desk = desk
         self._work = work
+        self._way = way
         self._handed_over_count = 0
         self._flying: dict[asyncio.Task[list[Outcome]], Sequence[int]] = {}  # with their positions
         self._position_of: dict[str, int] = {}  # by message_ref
@@ -119,6 +122,12 @@ class _HandOver:
             why = f"this worker's settings know no account {work.account!r}"
             self._stop = _Stop(_NO_SUCH_ACCOUNT_SECONDS, why)
             return await self._conclude(None)
+        try:
+            async with asyncio.timeout(self._desk.policy.lease_seconds * PLACE_SHARE_OF_LEASE):
+                await self._way.go_on()
+        except TimeoutError:  # the provider is slow: whoever has a place takes it up anew
+            self._stop = _Stop(0)
+            return await self._conclude(account)
         try:
             async with asyncio.timeout(self._desk.policy.lease_seconds / 2):
                 await account.provider.prepare()
@@ -154,6 +163,7 @@ class _HandOver:
                 if (self._flying or (waiting and not self._must_wait())) and not await self._write_down():
                     return self._verdict(None, None)
             else:
+                await self._way.go_on()
                 return await self._conclude(account)
 
     def _must_wait(self) -> bool:

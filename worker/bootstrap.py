@@ -1,6 +1,5 @@
 """Builds the parts of a process out of the settings."""
 
-import asyncio
 import os
 import random
 import socket
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 from campaigns.domain.callbacks import CallbackUrls
 from campaigns.domain.errors import CampaignError, SubmissionError
 from campaigns.domain.policy import Desk
+from campaigns.places import Places
 from campaigns.store.session import Database
 from worker.addresses import database_url_for_asyncpg, database_url_for_sqlalchemy
 from worker.embedded import stack as embedded
@@ -32,10 +32,9 @@ class Parts:
     database: Database
     redis: "Redis"
     desk: Desk
-    # Batches this process hands over at once, and polls at once. The first bounds what is in doubt when it
-    # is killed.
-    sending_places: asyncio.Semaphore
-    polling_places: asyncio.Semaphore
+    # Batches this process has with providers at once to be handed over, and to be polled.
+    sending_places: Places
+    polling_places: Places
 
 
 def callback_urls(settings: Settings, name: str) -> CallbackUrls | None:
@@ -123,4 +122,4 @@ async def open_parts(
         open_accounts(settings, settings.redis_url, partial(callback_urls, settings)) as (redis, accounts),
     ):
         desk = Desk(accounts, settings.policy(), worker_name(), random.random, is_stopping)
-        yield Parts(settings, database, redis, desk, asyncio.Semaphore(places), asyncio.Semaphore(places))
+        yield Parts(settings, database, redis, desk, Places(places), Places(places))

@@ -18,6 +18,7 @@ from kombu.exceptions import OperationalError
 from campaigns import aggregation, batching, holding, receipts, rescue, sending, submission
 from campaigns.domain.errors import DatabaseUnavailable, SubmissionError
 from campaigns.domain.states import BatchState
+from campaigns.places import Places, Way
 from campaigns.store.batch import Dealt
 from worker import queues
 from worker.app import app, runtime
@@ -81,8 +82,8 @@ def poll_batches(dealt: Sequence[tuple[int, int]]) -> None:
     _work_on(dealt, lambda parts: parts.polling_places, _poll)
 
 
-async def _send(parts: Parts, dealt: Dealt) -> None:
-    verdict = await sending.send_batch(parts.database, parts.desk, dealt)
+async def _send(parts: Parts, dealt: Dealt, way: Way) -> None:
+    verdict = await sending.send_batch(parts.database, parts.desk, dealt, way)
     await _after(parts, verdict.campaign_id, dealt.batch_id, verdict.state, verdict.due_in_seconds)
     if verdict.held_account:
         log.error(
@@ -101,8 +102,8 @@ async def _send(parts: Parts, dealt: Dealt) -> None:
         )
 
 
-async def _poll(parts: Parts, dealt: Dealt) -> None:
-    polled = await receipts.poll_batch(parts.database, parts.desk, dealt)
+async def _poll(parts: Parts, dealt: Dealt, way: Way) -> None:
+    polled = await receipts.poll_batch(parts.database, parts.desk, dealt, way)
     await _after(parts, polled.campaign_id, dealt.batch_id, polled.state, polled.due_in_seconds)
     if polled.found_count or polled.absent_count:
         log.info(
@@ -125,18 +126,18 @@ async def _poll(parts: Parts, dealt: Dealt) -> None:
 
 def _work_on(
     pairs: Sequence[tuple[int, int]],
-    places_of: Callable[[Parts], asyncio.Semaphore],
-    work: Callable[[Parts, Dealt], Awaitable[None]],
+    places_of: Callable[[Parts], Places],
+    work: Callable[[Parts, Dealt, Way], Awaitable[None]],
 ) -> None:
     """Work on all of them at once, as far as there are places. Each goes its own way: none waits for
     another, and what goes wrong with one is said when all have ended.
     """
 
     async def one(parts: Parts, dealt: Dealt) -> Dealt | None:
-        async with places_of(parts):
+        async with places_of(parts).taken() as way:
             if parts.desk.is_stopping():
                 return dealt
-            await work(parts, dealt)
+            await work(parts, dealt, way)
         return None
 
     async def all_of_them(parts: Parts) -> None:
