@@ -82,20 +82,10 @@ def _translated() -> Iterator[None]:
         raise DatabaseUnavailable(f"PostgreSQL cannot be used: {type(error).__name__}") from error
 
 
-# After these a session is not used again: a statement given up may yet arrive; one that is saying goodbye
-# or was demoted to a standby answers no better the next time, a new one may reach the server that does.
+# After these a session is not used again. A statement given up by its time limit may yet arrive: were it a
+# BEGIN, what comes after would stand in a transaction that nobody commits. And one that says goodbye, or
+# belongs to a standby now, answers no better the next time: a new one may reach the server that does.
 _SPOILING = (TimeoutError, asyncpg.InternalClientError, asyncpg.ReadOnlySQLTransactionError)
-
-
-async def _steer(driver: Connection, word: str) -> None:
-    # A BEGIN that was given up by its time limit may yet arrive: what comes after would stand in a
-    # transaction that nobody commits.
-    try:
-        await driver.execute(word)
-    except BaseException:
-        with suppress(asyncpg.InterfaceError):  # hung up on: the pool has it back
-            driver.terminate()
-        raise
 
 
 async def _left_as_it_was(_driver: Connection) -> None:
@@ -200,13 +190,13 @@ class Database:
     async def transaction(self) -> AsyncIterator[Connection]:
         """A connection inside one transaction: committed at the end, rolled back by an exception."""
         async with self.connection() as driver:
-            await _steer(driver, "BEGIN")
+            await driver.execute("BEGIN")
             try:
                 yield driver
             except BaseException:
-                await _steer(driver, "ROLLBACK")
+                await driver.execute("ROLLBACK")
                 raise
-            await _steer(driver, "COMMIT")
+            await driver.execute("COMMIT")
 
     async def together(
         self, work: Callable[["Database", Sequence[_A]], Awaitable[Sequence[_R]]], asked: _A

@@ -116,8 +116,9 @@ async def test_a_place_is_waited_for_and_not_for_ever(
         given_up.cancel()
         with monkeypatch.context() as patience:
             patience.setattr(session, "_PLACE_SECONDS", 0.01)
-            with pytest.raises(DatabaseUnavailable, match="TimeoutError"):
-                await backend(single)
+            async with asyncio.timeout(10):
+                with pytest.raises(DatabaseUnavailable, match="TimeoutError"):
+                    await backend(single)
         assert not waiting.done()
         used = connection.get_server_pid()
 
@@ -132,7 +133,8 @@ async def test_closing_does_not_wait_for_ever_for_who_holds_one(
     monkeypatch.setattr(session, "_CLOSE_SECONDS", 0.01)
 
     async with single.connection() as connection:
-        await single.close()
+        async with asyncio.timeout(10):
+            await single.close()
         with pytest.raises(asyncpg.InterfaceError):
             await connection.execute("SELECT")
 
