@@ -148,17 +148,24 @@ class Database:
 
     def __init__(self, url: str, *, pool_size: int = 20) -> None:
         self._url = url
-        self._pool = asyncpg.create_pool(
-            url,
-            min_size=0,
-            max_size=pool_size,
-            init=_bound_transactions,
-            reset=_left_as_it_was,
-            timeout=_CONNECT_SECONDS,
-            command_timeout=_COMMAND_SECONDS,
-            server_settings=_SERVER_SETTINGS,
-        )
+        self._pool_size = pool_size
+        self._pool: asyncpg.Pool | None = None
         self._gatherings: dict[Any, Gathering[Any, Any]] = {}
+
+    async def _opened(self) -> asyncpg.Pool:
+        if self._pool is None:
+            self._pool = asyncpg.create_pool(
+                self._url,
+                min_size=0,
+                max_size=self._pool_size,
+                init=_bound_transactions,
+                reset=_left_as_it_was,
+                timeout=_CONNECT_SECONDS,
+                command_timeout=_COMMAND_SECONDS,
+                server_settings=_SERVER_SETTINGS,
+            )
+            await self._pool  # without connections to begin with, it only makes their places: no wait
+        return self._pool
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
@@ -168,8 +175,8 @@ class Database:
         server closed while nobody used it is replaced without a word: its restart costs no failed task.
         """
         with _translated():
-            await self._pool  # makes its places at first use, and never waits
-            async with self._pool.acquire(timeout=_PLACE_SECONDS) as driver:
+            pool = await self._opened()
+            async with pool.acquire(timeout=_PLACE_SECONDS) as driver:
                 is_sound = False
                 try:
                     yield driver
@@ -233,7 +240,9 @@ class Database:
 
     async def close(self) -> None:
         """Close all connections, also those that are still in use some seconds later. Idempotent."""
-        await self._pool
+        pool, self._pool = self._pool, None
+        if pool is None:
+            return
         with suppress(OSError):  # time has run out, or the server is gone: the pool has cut them all
             async with asyncio.timeout(_CLOSE_SECONDS):
-                await self._pool.close()
+                await pool.close()
