@@ -21,7 +21,6 @@ from campaigns.pacing.bucket import Pace
 from campaigns.providers.stub import Stub
 from campaigns.store import schema
 from campaigns.store.session import Database
-from worker.addresses import database_url_for_sqlalchemy
 from worker.embedded import postgres
 from worker.embedded.stack import ServerUrls
 from worker.embedded.stack import servers as embedded_servers
@@ -82,7 +81,7 @@ async def template(servers: ServerUrls) -> str:
 
 def open_database(url: str, pool_size: int = 10) -> Database:
     """A Database on any URL."""
-    return Database(database_url_for_sqlalchemy(url), url, pool_size=pool_size)
+    return Database(url, pool_size=pool_size)
 
 
 @pytest.fixture

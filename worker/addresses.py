@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
-_BOTH_DRIVERS_KNOW = {"host", "port", "sslmode", "target_session_attrs", "passfile", "krbsrvname"}
+_POSTGRES_OPTIONS = {"host", "port", "sslmode", "target_session_attrs", "passfile", "krbsrvname"}
 _TLS_OPTIONS = {"ssl_cert_reqs", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_check_hostname"}
-_SHOWN_IN_URLS = _BOTH_DRIVERS_KNOW | _TLS_OPTIONS | {"db", "virtual_host", "ssl"}
+_SHOWN_IN_URLS = _POSTGRES_OPTIONS | _TLS_OPTIONS | {"db", "virtual_host", "ssl"}
 _ENCODE = "cannot be read: in a user or password write / as %2F, ? as %3F, # as %23 and @ as %40"
 
 
@@ -54,18 +54,17 @@ class Postgres:
         if parts.scheme not in {"postgres", "postgresql", "postgresql+asyncpg"}:
             raise ValueError("must begin with postgresql://")
         instead = " (for a certificate authority set PGSSLROOTCERT)"
-        options = _options(parts, _BOTH_DRIVERS_KNOW | {"ssl"}, instead)
+        options = _options(parts, _POSTGRES_OPTIONS | {"ssl"}, instead)
         if "ssl" in options:  # SQLAlchemy's name for it
             options["sslmode"] = options.pop("ssl")
         host = parts.netloc.rpartition("@")[2]
         if "," in f"{host}{options.get('host')}" or "%" in host or (host and "host" in options):
-            # Of two hosts one driver takes the one before the ?, the other the one after it.
+            # Of two hosts some clients take the one before the ?, others the one after it.
             raise ValueError("must name one host, or a socket's directory as ?host=/directory")
         return cls(f"{_user(parts)}{host}{parts.path}", options)
 
-    def url(self, scheme: str, sslmode: str) -> str:
-        options = {sslmode if name == "sslmode" else name: value for name, value in self.options.items()}
-        return f"{scheme}://{self.place}{_query(options)}"
+    def url(self) -> str:
+        return f"postgresql://{self.place}{_query(self.options)}"
 
 
 def database_url_for_asyncpg(url: str) -> str:
@@ -73,16 +72,7 @@ def database_url_for_asyncpg(url: str) -> str:
 
     Raises ValueError for another, which does not show it.
     """
-    return Postgres.read(url).url("postgresql", "sslmode")
-
-
-def database_url_for_sqlalchemy(url: str) -> str:
-    """`url` as SQLAlchemy wants it: postgresql+asyncpg://, TLS as ssl (sslmode it would hand on as an
-    argument that asyncpg does not have). Takes any form DATABASE_URL may have.
-
-    Raises ValueError for another, which does not show it.
-    """
-    return Postgres.read(url).url("postgresql+asyncpg", "ssl")
+    return Postgres.read(url).url()
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from campaigns.domain.errors import CampaignError, SubmissionError
 from campaigns.domain.policy import Desk
 from campaigns.places import Places
 from campaigns.store.session import Database
-from worker.addresses import database_url_for_asyncpg, database_url_for_sqlalchemy
+from worker.addresses import database_url_for_asyncpg
 from worker.embedded import stack as embedded
 from worker.embedded.stack import ServerUrls
 from worker.settings import Settings
@@ -94,10 +94,7 @@ async def open_database(settings: Settings) -> AsyncIterator[Database]:
     """
     if settings.database_url is None:
         raise CampaignError("CAMPAIGNS_DATABASE_URL must be known here")
-    database = Database(
-        database_url_for_sqlalchemy(settings.database_url),
-        database_url_for_asyncpg(settings.database_url),
-    )
+    database = Database(database_url_for_asyncpg(settings.database_url))
     try:
         yield database
     finally:

@@ -1,5 +1,7 @@
 """Brings the database to the schema this code was written for, and says when it is not there."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,6 +10,7 @@ from campaigns.store.session import Connection, Database
 
 if TYPE_CHECKING:
     import sqlalchemy
+    from sqlalchemy.ext.asyncio import AsyncConnection
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _LOCK = 7266483  # any number; two migrations at once would otherwise race
@@ -50,9 +53,34 @@ async def migrate(database: Database) -> str:
         current = await _current(turn)
         if current is not None and current not in _known():
             raise SchemaMismatch(_newer(current))
-        async with database.engine.begin() as connection:
+        async with in_sqlalchemy(database) as connection:
             await connection.run_sync(_upgrade)
     return head()
+
+
+@asynccontextmanager
+async def in_sqlalchemy(database: Database) -> AsyncIterator["AsyncConnection"]:
+    """A connection as SQLModel and alembic want one, in one transaction; closed at the end.
+
+    Raises what the driver says, not what SQLAlchemy makes of it, and DatabaseUnavailable.
+    """
+    # As with alembic below: loaded for the one command that changes the schema.
+    from sqlalchemy.exc import DBAPIError  # noqa: PLC0415  the line above
+    from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415  the line above
+    from sqlalchemy.pool import NullPool  # noqa: PLC0415  the line above
+
+    async with database.connection() as driver:
+
+        async def given() -> Connection:
+            return driver
+
+        engine = create_async_engine("postgresql+asyncpg://", poolclass=NullPool, async_creator=given)
+        try:
+            async with engine.begin() as connection:
+                yield connection
+        except DBAPIError as error:
+            cause = error.orig.__cause__ if error.orig is not None else None
+            raise cause or error from error
 
 
 def _upgrade(connection: "sqlalchemy.Connection") -> None:

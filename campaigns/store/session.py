@@ -1,26 +1,28 @@
-"""Connections to PostgreSQL: one engine a process, made inside the loop that uses it."""
+"""Connections to PostgreSQL: one pool a process, made inside the loop that uses it."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from decimal import Decimal
 from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
 import asyncpg
-from sqlalchemy import event
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from asyncpg.pool import PoolConnectionProxy
 
 from campaigns.domain.errors import DatabaseUnavailable
 from campaigns.gathering import Gathering
 
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
 
 _T = TypeVar("_T")
 _A = TypeVar("_A")
 _R = TypeVar("_R")
+
+_CONNECT_SECONDS = 5
+_COMMAND_SECONDS = 40  # more than a statement may take: whoever has not answered by then is not there
+_PLACE_SECONDS = 30  # for a place in the pool and, where it has none yet, its connection
+_CLOSE_SECONDS = 5
 
 _ROUNDS = 2  # of one kind at once: while one waits for the disk, another is made ready
 
@@ -54,7 +56,6 @@ async def _bound_transactions(driver: Connection) -> None:
 _AWAY = (
     OSError,
     TimeoutError,
-    PoolTimeoutError,
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,  # the server has said goodbye and not hung up yet: the driver's word for it
     asyncpg.PostgresConnectionError,
@@ -79,23 +80,21 @@ def _translated() -> Iterator[None]:
         yield
     except _AWAY as error:
         raise DatabaseUnavailable(f"PostgreSQL cannot be used: {type(error).__name__}") from error
-    except DBAPIError as error:
-        # SQLAlchemy wraps what the server answers while connecting: starting up, shutting down, full.
-        cause = error.orig.__cause__ if error.orig is not None else None
-        if isinstance(cause, _AWAY) or error.connection_invalidated:
-            raise DatabaseUnavailable(f"PostgreSQL cannot be used: {type(cause).__name__}") from error
-        raise
 
 
-@contextmanager
-def _ends_with_its_transaction(driver: Connection) -> Iterator[None]:
-    # A BEGIN that was given up by its time limit may yet arrive, and the driver counts it as begun: what
-    # comes after would be a savepoint in a transaction that nobody commits.
-    try:
-        yield
-    except BaseException:
-        driver.terminate()
-        raise
+# After these a session is not used again. A statement given up by its time limit may yet arrive: were it a
+# BEGIN, what comes after would stand in a transaction that nobody commits. And one that says goodbye, or
+# belongs to a standby now, answers no better the next time: a new one may reach the server that does.
+_SPOILING = (TimeoutError, asyncpg.InternalClientError, asyncpg.ReadOnlySQLTransactionError)
+
+
+async def _left_as_it_was(_driver: Connection) -> None:
+    """What the pool does to a session that is given back: nothing.
+
+    It would ask the server, every time, to drop locks, cursors, listeners and settings. There are none:
+    locks are a transaction's, and a session that is still in one is closed; whoever listens or sets
+    something has a connection of their own.
+    """
 
 
 def numbers(values: Iterable[float | Decimal | None]) -> str:
@@ -151,83 +150,71 @@ async def insist(write: Callable[[], Awaitable[_T]], *, until: float) -> _T:
 
 
 class Database:
-    """The pool of one process. Opens nothing before first use.
+    """The pool of one process, made inside the loop that uses it. Opens nothing before first use.
 
-    Takes the same address twice, as SQLAlchemy (`postgresql+asyncpg://`) and as asyncpg want it.
+    Takes an address as asyncpg wants it, and how many connections there may be at most. The one given back
+    last is taken first: what it costs to make one ready (compiled functions, plans) is paid for as many as
+    are used at once. One that is not used for minutes is closed, one that was used very often is replaced.
     """
 
-    def __init__(self, engine_url: str, driver_url: str, *, pool_size: int = 20) -> None:
-        self._driver_url = driver_url
-        self._engine = create_async_engine(
-            engine_url,
-            pool_size=pool_size,
-            max_overflow=0,
-            pool_timeout=30,
-            pool_recycle=1800,
-            connect_args={"server_settings": _SERVER_SETTINGS, "timeout": 5, "command_timeout": 40},
-        )
+    def __init__(self, url: str, *, pool_size: int = 20) -> None:
+        self._url = url
+        self._pool_size = pool_size
+        self._pool: asyncpg.Pool | None = None
         self._gatherings: dict[Any, Gathering[Any, Any]] = {}
-        event.listen(
-            self._engine.sync_engine,
-            "connect",
-            lambda connection, _record: connection.run_async(_bound_transactions),
-        )
 
-    @property
-    def engine(self) -> AsyncEngine:
-        """For SQLModel reads and for alembic."""
-        return self._engine
+    async def _opened(self) -> asyncpg.Pool:
+        if self._pool is None:
+            self._pool = asyncpg.create_pool(
+                self._url,
+                min_size=0,
+                max_size=self._pool_size,
+                init=_bound_transactions,
+                reset=_left_as_it_was,
+                timeout=_CONNECT_SECONDS,
+                command_timeout=_COMMAND_SECONDS,
+                server_settings=_SERVER_SETTINGS,
+            )
+            await self._pool  # without connections to begin with, it only makes their places: no wait
+        return self._pool
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
         """The driver's own connection, in autocommit. Never to be held while a provider thinks.
 
-        Raises DatabaseUnavailable when the server cannot be reached or goes away meanwhile.
+        Raises DatabaseUnavailable when the server cannot be reached or goes away meanwhile. One that the
+        server closed while nobody used it is replaced without a word: its restart costs no failed task.
         """
         with _translated():
-            while True:
-                async with self._engine.connect() as pooled:
-                    driver = (await pooled.get_raw_connection()).driver_connection
-                    assert isinstance(driver, asyncpg.Connection)  # noqa: S101  narrows the type for mypy
-                    if driver.is_closed():
-                        # The server went away while it lay in the pool. The driver knows without
-                        # asking: a restart of PostgreSQL costs no failed task, a check-out no ping.
-                        await pooled.invalidate()
-                        continue
-                    try:
-                        yield driver
-                    except asyncpg.ReadOnlySQLTransactionError:
-                        # This session will not write again. A new one may reach the server that does.
-                        driver.terminate()
-                        raise
-                    except Exception:
-                        raise
-                    except BaseException:
-                        # Cancelled in the middle of a statement: what it did is not known, and BEGIN may
-                        # yet arrive. Closed, it is thrown away at the next check-out.
-                        driver.terminate()
-                        raise
-                    finally:
-                        if not driver.is_closed() and driver.is_in_transaction():
-                            # The next user would write into a transaction that nobody commits.
+            pool = await self._opened()
+            async with pool.acquire(timeout=_PLACE_SECONDS) as driver:
+                is_sound = False
+                try:
+                    yield driver
+                    is_sound = True
+                except _SPOILING:
+                    raise
+                except Exception:
+                    is_sound = True
+                    raise
+                finally:
+                    # Whoever was cancelled in the middle of a statement does not know what arrived either.
+                    # And in a transaction left open the next user would write what nobody commits.
+                    with suppress(asyncpg.InterfaceError):  # thrown away, or hung up on: the pool has it back
+                        if not is_sound or driver.is_in_transaction():
                             driver.terminate()
-                    return
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
         """A connection inside one transaction: committed at the end, rolled back by an exception."""
         async with self.connection() as driver:
-            transaction = driver.transaction()
-            with _ends_with_its_transaction(driver):
-                await transaction.start()
+            await driver.execute("BEGIN")
             try:
                 yield driver
             except BaseException:
-                with _ends_with_its_transaction(driver):
-                    await transaction.rollback()
+                await driver.execute("ROLLBACK")
                 raise
-            with _ends_with_its_transaction(driver):
-                await transaction.commit()
+            await driver.execute("COMMIT")
 
     async def together(
         self, work: Callable[["Database", Sequence[_A]], Awaitable[Sequence[_R]]], asked: _A
@@ -252,16 +239,21 @@ class Database:
         Without a statement timeout: a million rows take their time.
         """
         with _translated():
-            driver: Connection = await asyncpg.connect(
-                self._driver_url,
-                timeout=5,
+            driver = await asyncpg.connect(
+                self._url,
+                timeout=_CONNECT_SECONDS,
                 server_settings=_SERVER_SETTINGS | {"statement_timeout": "0", "plan_cache_mode": "auto"},
             )
             try:
                 yield driver
             finally:
-                await driver.close(timeout=5)
+                await driver.close(timeout=_CLOSE_SECONDS)
 
     async def close(self) -> None:
-        """Give all connections back. Idempotent."""
-        await self._engine.dispose()
+        """Close all connections, also those that are still in use some seconds later. Idempotent."""
+        pool, self._pool = self._pool, None
+        if pool is None:
+            return
+        with suppress(OSError):  # time has run out, or the server is gone: the pool has cut them all
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await pool.close()

@@ -108,6 +108,13 @@ def cut_at(nth: int, work: Coroutine[Any, Any, T]) -> Generator[Any, Any, T]:
             error = thrown
 
 
+def checked_out(database: Database) -> int:
+    """How many places of its pool are taken: by who uses a connection, opens one or never gave one back."""
+    pool: Any = database._pool  # its queue of free places is not in the stubs
+    taken: int = pool.get_max_size() - pool._queue.qsize() if pool else 0
+    return taken
+
+
 async def cut_everywhere(
     make: Callable[[], Awaitable[Coroutine[Any, Any, object]]],
     after: Callable[[bool], Awaitable[None]],

@@ -26,6 +26,7 @@ from tests.conftest import POLICY, MakeDesk
 from tests.integration.hands import SLOW, OneText, about, send_one, submit_texts
 from tests.integration.rows import (
     batch_rows,
+    checked_out,
     cut_everywhere,
     make_due,
     message_rows,
@@ -429,7 +430,7 @@ async def test_no_session_is_held_while_a_provider_thinks(database: Database, ma
     seen = []
 
     async def look() -> Answers:
-        seen.append(database.engine.pool.checkedout())  # type: ignore[attr-defined]  # a QueuePool
+        seen.append(checked_out(database))
         return said()
 
     desk = make_desk(Answering(look))
@@ -458,7 +459,7 @@ async def test_a_poll_stopped_anywhere_leaves_all_or_nothing(database: Database,
         return receipts.poll_batch(database, desk, dealt)
 
     async def after(was_cut: bool) -> None:
-        assert database.engine.pool.checkedout() == 0  # type: ignore[attr-defined]  # a QueuePool
+        assert checked_out(database) == 0
         assert await wrong_tallies(database) == []
         await run_out(database)
         await rescue.rescue(database)

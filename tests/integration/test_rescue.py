@@ -24,6 +24,7 @@ from tests.conftest import MakeDesk
 from tests.integration.hands import OneText, deal_one, send_one, sent, submit_texts
 from tests.integration.rows import (
     batch_rows,
+    checked_out,
     cut_everywhere,
     make_due,
     message_rows,
@@ -329,7 +330,7 @@ async def test_a_rescuer_stopped_anywhere_leaves_all_or_nothing(database: Databa
         return rescue.rescue(database)
 
     async def after(was_cut: bool) -> None:
-        assert database.engine.pool.checkedout() == 0  # type: ignore[attr-defined]  # a QueuePool
+        assert checked_out(database) == 0
         assert await wrong_tallies(database) == []
         left.add((*await states(database), (await batch_rows(database))[0]["state"]))
         await rescue.rescue(database)

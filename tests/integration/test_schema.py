@@ -80,7 +80,7 @@ def one_more_migration(tmp_path: Path) -> Path:
 
 async def test_the_migrations_make_what_the_tables_say(database: Database, empty: Database) -> None:
     """One database by the migrations, one straight from the tables: nothing differs."""
-    async with empty.engine.begin() as connection:
+    async with schema.in_sqlalchemy(empty) as connection:
         await connection.run_sync(SQLModel.metadata.create_all)
 
     migrated, declared = await catalogue(database), await catalogue(empty)
@@ -100,7 +100,7 @@ async def test_alembic_finds_nothing_to_add(database: Database) -> None:
         )
         return list(compare_metadata(context, SQLModel.metadata))
 
-    async with database.engine.connect() as connection:
+    async with schema.in_sqlalchemy(database) as connection:
         assert await connection.run_sync(differences) == []
     assert set(SQLModel.metadata.tables) == {
         table.__tablename__

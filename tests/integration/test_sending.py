@@ -35,6 +35,7 @@ from tests.conftest import MakeDesk
 from tests.integration.hands import SLOW, OneText, about, send_one, sent, submit_texts, until
 from tests.integration.rows import (
     batch_rows,
+    checked_out,
     message_rows,
     pass_deadlines,
     query,
@@ -68,7 +69,7 @@ async def test_the_intent_is_committed_before_the_request_leaves(
             )
         finally:
             await outside.close()
-        seen["checked out"] = database.engine.pool.checkedout()  # type: ignore[attr-defined]  # a QueuePool
+        seen["checked out"] = checked_out(database)
 
     await submit(database, phones(3))
     await send_one(database, make_desk(Stub("main", before_answer=look)))

@@ -12,7 +12,6 @@ from typing import Any
 
 import asyncpg
 import pytest
-from sqlalchemy import event
 
 from campaigns import batching, rescue, sending
 from campaigns.domain.errors import DatabaseUnavailable, ProviderRefused
@@ -26,6 +25,7 @@ from campaigns.domain.provider import (
 from campaigns.domain.states import BatchState, MessageState
 from campaigns.providers.stub import Stub
 from campaigns.store import batch as batches
+from campaigns.store import session
 from campaigns.store.session import Database
 from campaigns.store.written import Written
 from tests.conftest import POLICY, MakeDesk, open_database
@@ -33,6 +33,7 @@ from tests.integration.hands import SLOW, OneText, about, deal_one, send_one, se
 from tests.integration.proxy import Link, link
 from tests.integration.rows import (
     batch_rows,
+    checked_out,
     cut_everywhere,
     message_rows,
     query,
@@ -424,17 +425,13 @@ async def test_what_left_is_never_taken_back_for_unsent(
     assert (row["state"], row["attempt"]) == ("accepted", 1)
 
 
-async def test_what_is_said_to_be_committed_is(database_url: str) -> None:
+async def test_what_is_said_to_be_committed_is(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection whose BEGIN was given up by its time limit may be inside that transaction all the same.
     Used again, it would take what follows for a part of it, which nobody ever commits: an intent that is
     believed and not there is a message sent twice.
     """
+    monkeypatch.setattr(session, "_COMMAND_SECONDS", 1)
     database = open_database(database_url, pool_size=1)
-
-    @event.listens_for(database.engine.sync_engine, "do_connect")
-    def impatient(_dialect: Any, _record: Any, _arguments: Any, named: dict[str, Any]) -> None:
-        named["command_timeout"] = 1
-
     await submit(database, phones(1))
     async with database.connection() as connection:
         server = connection.get_server_pid()
@@ -527,7 +524,7 @@ async def test_a_worker_stopped_anywhere_sends_nothing_twice_and_forgets_nothing
         return sending.send_batch(database, desk, await deal_one(database, desk))
 
     async def after(was_cut: bool) -> None:
-        assert database.engine.pool.checkedout() == 0  # type: ignore[attr-defined]  # a QueuePool
+        assert checked_out(database) == 0
         assert await wrong_tallies(database) == []
         found = await states(database)
         left.add((*found, *sent(stub)))

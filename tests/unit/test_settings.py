@@ -20,7 +20,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kombu import Connection
 from pydantic import SecretStr, ValidationError
-from sqlalchemy import make_url
 
 from campaigns.domain.errors import CampaignError
 from campaigns.domain.policy import Backoff
@@ -34,7 +33,6 @@ from worker.account_settings import (
 from worker.addresses import (
     broker_url,
     database_url_for_asyncpg,
-    database_url_for_sqlalchemy,
     redis_client_url,
     safe_url,
 )
@@ -842,58 +840,36 @@ def asyncpg_reads(url: str) -> tuple[Any, Any, Any, Any, Any]:
     return host, port, parameters.user, parameters.password, parameters.database
 
 
-def sqlalchemy_reads(url: str) -> dict[str, Any]:
-    """The arguments SQLAlchemy hands to asyncpg.connect for a URL."""
-    parsed = make_url(database_url_for_sqlalchemy(url))
-    assert parsed.drivername == "postgresql+asyncpg"
-    _, arguments = parsed.get_dialect()().create_connect_args(parsed)
-    assert set(arguments) <= set(asyncpg.connect.__code__.co_varnames)
-    return dict(arguments)
-
-
 @settings(deadline=None)
 @given(
     scheme=st.sampled_from(["postgres", "postgresql", "postgresql+asyncpg"]),
     password=st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=12),
 )
-def test_both_drivers_read_the_same_from_every_form(scheme: str, password: str) -> None:
+def test_the_driver_reads_the_same_from_every_form(scheme: str, password: str) -> None:
     encoded = "".join(f"%{ord(letter):02X}" if letter in "/?#@%[]" else letter for letter in password)
     url = f"{scheme}://shop:{encoded}@db.test:5433/campaigns"
     assert asyncpg_reads(url) == ("db.test", 5433, "shop", password, "campaigns")
-    assert sqlalchemy_reads(url) == {
-        "host": "db.test",
-        "port": 5433,
-        "user": "shop",
-        "password": password,
-        "database": "campaigns",
-    }
 
 
-def test_a_socket_s_directory_survives_in_both() -> None:
+def test_a_socket_s_directory_survives() -> None:
     url = "postgresql://shop:@/campaigns?host=/var/run/a%20b&port=6000"
     assert asyncpg_reads(url)[0] == "/var/run/a b"
-    assert sqlalchemy_reads(url)["host"] == "/var/run/a b"
-    assert sqlalchemy_reads(url)["port"] == 6000
     assert database_url_for_asyncpg(url) == "postgresql://shop:@/campaigns?host=/var/run/a%20b&port=6000"
 
 
-def test_tls_goes_by_each_one_s_own_name() -> None:
+def test_tls_goes_by_either_name() -> None:
     for name in ("sslmode", "ssl"):
         url = f"postgresql+asyncpg://u@db/x?{name}=require&target_session_attrs=read-write"
         assert database_url_for_asyncpg(url).endswith(
             "x?sslmode=require&target_session_attrs=read-write"
         ) or (database_url_for_asyncpg(url).endswith("x?target_session_attrs=read-write&sslmode=require"))
         assert asyncpg_reads(url)[0] == "db"
-        assert sqlalchemy_reads(url)["ssl"] == "require"
-        assert sqlalchemy_reads(url)["target_session_attrs"] == "read-write"
 
 
-async def test_asyncpg_takes_the_arguments_sqlalchemy_makes() -> None:
-    # Refused by the network and not by Python: every argument exists. TypeError would mean sslmode.
+async def test_asyncpg_takes_every_option() -> None:
+    # Refused by the network and not by the server: no option of the URL is taken for a setting.
     url = "postgresql://u:p@127.0.0.1:1/x?sslmode=disable&target_session_attrs=any"
     async with asyncio.timeout(10):
-        with pytest.raises(OSError, match=r"refused|Connect call failed"):
-            await asyncpg.connect(**sqlalchemy_reads(url))
         with pytest.raises(OSError, match=r"refused|Connect call failed"):
             await asyncpg.connect(database_url_for_asyncpg(url))
 
@@ -919,10 +895,9 @@ async def test_asyncpg_takes_the_arguments_sqlalchemy_makes() -> None:
     ],
 )
 def test_an_address_that_would_be_read_in_two_ways_is_refused(url: str) -> None:
-    for function in (database_url_for_asyncpg, database_url_for_sqlalchemy):
-        with pytest.raises(ValueError, match=r"^(must|may|cannot)") as caught:
-            function(url)
-        assert "w@" not in str(caught.value)
+    with pytest.raises(ValueError, match=r"^(must|may|cannot)") as caught:
+        database_url_for_asyncpg(url)
+    assert "w@" not in str(caught.value)
     assert problems({"CAMPAIGNS_DATABASE_URL": url, "CAMPAIGNS_REDIS_URL": "redis://cache"})
 
 

@@ -33,7 +33,7 @@ _START_SECONDS = 1800.0  # longer than any start or stop of another command may 
 class ServerUrls:
     """Where the servers of one data directory listen, in the form each client takes."""
 
-    database_url: str  # asyncpg; SQLAlchemy with +asyncpg
+    database_url: str  # asyncpg
     redis_url: str  # kombu and Celery
     redis_client_url: str  # redis-py
 
