@@ -13,8 +13,8 @@ _MOST = 64  # asked for in one round
 class Gathering(Generic[_A, _R]):
     """What is asked for while a round is under way goes into the next one.
 
-    Takes `work`, which gives one result for each of what was asked, in order, and how many rounds may be
-    under way at once. A call that finds nothing under way begins a round of its own and waits for nobody.
+    Takes `work`, which gives one result for each of what was asked, in order; how many rounds may be under
+    way at once; and how long a round waits for company before it begins (0: for nobody).
 
     A round that fails is done again, each ask by itself, so that one that cannot be done fails alone:
     `work` must have had no effect then, or one that may be had twice. Not so for `shared` errors, which say
@@ -26,10 +26,12 @@ class Gathering(Generic[_A, _R]):
         work: Callable[[Sequence[_A]], Awaitable[Sequence[_R]]],
         *,
         rounds: int = 1,
+        company_seconds: float = 0.0,
         shared: tuple[type[Exception], ...] = (),
     ) -> None:
         self._work = work
         self._free = rounds
+        self._company_seconds = company_seconds
         self._shared = shared
         self._waiting: list[tuple[_A, asyncio.Future[_R]]] = []
         self._under_way: set[asyncio.Task[None]] = set()
@@ -49,6 +51,8 @@ class Gathering(Generic[_A, _R]):
     async def _go_round(self) -> None:
         try:
             while self._waiting:
+                if self._company_seconds and len(self._waiting) < _MOST:
+                    await asyncio.sleep(self._company_seconds)
                 together, self._waiting = self._waiting[:_MOST], self._waiting[_MOST:]
                 await self._do([(asked, result) for asked, result in together if not result.done()])
         finally:

@@ -18,17 +18,15 @@ class Way(Protocol):
 
 
 class Places:
-    """Bounds what a process has with providers at once to `count` batches (>= 1), and to half as many what
-    waits there for such a place, and what has its answer and is being written down.
+    """Bounds to `count` batches (>= 1) each: what was taken up and waits to go out, what is with providers,
+    and what came back and is being written down.
 
-    So a request in flight has a place to itself, and none stands empty while the database is spoken to.
-    What is in doubt when the process is killed is in the last two parts: one and a half times `count`
-    batches at most. Lives on one event loop.
+    So no place with a provider stands empty while the database is spoken to. What is in doubt when the
+    process is killed is in the last two parts. Lives on one event loop.
     """
 
     def __init__(self, count: int) -> None:
-        beside = (count + 1) // 2
-        self._parts = [asyncio.Semaphore(n) for n in (beside, count, beside)]
+        self._parts = [asyncio.Semaphore(count) for _ in range(3)]
 
     @asynccontextmanager
     async def taken(self) -> AsyncIterator[Way]:

@@ -61,6 +61,9 @@ class SendingWork:
     messages: Sequence[Outgoing]
 
 
+_INTENT_COMPANY_SECONDS = 0.004
+
+
 class TwoHolders(Exception):
     """Two say in one round that they hold one batch, so the round is done for each by itself: a word of the
     one must not be taken for the other's.
@@ -226,7 +229,10 @@ async def begin_hand_over(
     passed, the campaign is paused or cancelled, or the account is on hold.
     """
     holder = Holder(work.batch_id, work.lease, worker)
-    return await database.together(_begin_hand_over, (holder, lease_seconds, positions))
+    # A place with the provider stands empty meanwhile.
+    return await database.together(
+        _begin_hand_over, (holder, lease_seconds, positions), company_seconds=_INTENT_COMPANY_SECONDS
+    )
 
 
 async def _begin_hand_over(
