@@ -55,6 +55,10 @@ class Gathering(Generic[_A, _R]):
                     await asyncio.sleep(self._company_seconds)
                 together, self._waiting = self._waiting[:_MOST], self._waiting[_MOST:]
                 await self._do([(asked, result) for asked, result in together if not result.done()])
+        except BaseException:  # the loop is being closed
+            for _, result in self._waiting:
+                result.cancel()
+            raise
         finally:
             self._free += 1
 

@@ -62,6 +62,19 @@ def sent(stub: Stub) -> list[str]:
     return [line.message.text for line in stub.ledger]
 
 
+class Full:
+    """The way of a batch that gets no place with the provider."""
+
+    async def go_on(self) -> None:
+        """Wait for ever."""
+        await asyncio.Event().wait()
+
+
+def hurried(desk: Desk) -> Desk:
+    """The same with a short lease, of which a batch may wait for a place a quarter."""
+    return replace(desk, policy=replace(desk.policy, lease_seconds=2.0))
+
+
 async def until(condition: Callable[[], bool]) -> None:
     """Let others run until the condition holds."""
     async with asyncio.timeout(20):

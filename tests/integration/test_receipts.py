@@ -23,7 +23,7 @@ from campaigns.store.polling import Evidence, PollingWork
 from campaigns.store.session import Database
 from campaigns.store.tally import Release
 from tests.conftest import POLICY, MakeDesk
-from tests.integration.hands import SLOW, OneText, about, send_one, submit_texts
+from tests.integration.hands import SLOW, Full, OneText, about, hurried, send_one, submit_texts
 from tests.integration.rows import (
     batch_rows,
     checked_out,
@@ -365,6 +365,41 @@ async def test_trouble_changes_no_message_and_is_asked_again(
     assert await message_rows(database) == before
     (batch,) = await batch_rows(database)
     assert (batch["poll_in"], batch["poll_count"], batch["trouble"]) == (about(2_000), 1, why)
+
+
+async def test_a_place_with_the_provider_is_held_while_it_is_asked(
+    database: Database, make_desk: MakeDesk
+) -> None:
+    way: list[str] = []
+
+    class Seen:
+        async def go_on(self) -> None:
+            way.append("on")
+
+    class Asked(Stub):
+        async def ask(self, provider_message_ids: Sequence[str], turn: Turn) -> Answers:
+            way.append("asked")
+            return await super().ask(provider_message_ids, turn)
+
+    desk = make_desk(Asked("main"))
+    await handed_over(database, desk)
+    (dealt,) = await batching.deal_polling(database, desk)
+    await receipts.poll_batch(database, desk, dealt, Seen())
+    assert way == ["on", "asked", "on"]
+
+
+async def test_who_waits_too_long_for_a_place_asks_nothing_and_is_dealt_again(
+    database: Database, make_desk: MakeDesk
+) -> None:
+    desk = make_desk()
+    await handed_over(database, desk, 2)
+    (dealt,) = await batching.deal_polling(database, desk)
+    polled = await receipts.poll_batch(database, hurried(desk), dealt, Full())
+
+    assert (polled.state, polled.answered_count, polled.trouble) == (BatchState.TRACKING, 0, None)
+    (batch,) = await batch_rows(database)
+    assert (batch["poll_in"], batch["poll_count"], batch["crash_count"]) == (about(0), 0, 0)
+    assert (await poll_one(database, desk)).answered_count == 2
 
 
 async def test_an_account_this_worker_does_not_know_is_left_to_others(

@@ -32,7 +32,18 @@ from campaigns.store.session import Database
 from campaigns.store.tally import Release
 from campaigns.store.written import Written
 from tests.conftest import MakeDesk
-from tests.integration.hands import SLOW, OneText, about, send_one, sent, submit_texts, until
+from tests.integration.hands import (
+    SLOW,
+    Full,
+    OneText,
+    about,
+    deal_one,
+    hurried,
+    send_one,
+    sent,
+    submit_texts,
+    until,
+)
 from tests.integration.rows import (
     batch_rows,
     checked_out,
@@ -486,6 +497,38 @@ async def test_a_task_that_may_not_hand_over_any_more_gives_its_batch_back(
     else:
         assert (verdict.state, verdict.trouble) == (BatchState.READY, None)
     assert verdict.handed_over_count == 1
+
+
+async def test_a_place_with_the_provider_is_held_from_before_the_intent_until_the_answer(
+    database: Database, make_desk: MakeDesk
+) -> None:
+    seen: list[list[MessageState]] = []
+
+    class Seen:
+        async def go_on(self) -> None:
+            seen.append(await states(database))
+
+    stub = Stub("main")
+    desk = make_desk(stub)
+    await submit(database, phones(1))
+    await sending.send_batch(database, desk, await deal_one(database, desk), Seen())
+    assert (seen, await states(database)) == ([[Q], [S]], [A])
+
+
+async def test_who_waits_too_long_for_a_place_gives_the_batch_back(
+    database: Database, make_desk: MakeDesk
+) -> None:
+    """Before its lease ends: else it would look as if a worker had ended on it."""
+    stub = Stub("main")
+    desk = make_desk(stub)
+    await submit(database, phones(2))
+    verdict = await sending.send_batch(database, hurried(desk), await deal_one(database, desk), Full())
+
+    assert (verdict.state, verdict.handed_over_count, verdict.due_in_seconds) == (BatchState.READY, 0, 0)
+    assert (stub.ledger, await states(database)) == ([], [Q, Q])
+    (batch,) = await batch_rows(database)
+    assert (batch["retry_count"], batch["crash_count"], batch["trouble"]) == (0, 0, None)
+    assert (await send_one(database, desk)).handed_over_count == 2
 
 
 async def test_only_the_one_who_took_it_up_may_write(database: Database) -> None:

@@ -50,6 +50,28 @@ async def test_a_call_alone_waits_for_nobody() -> None:
     assert work.rounds == [[4]]
 
 
+async def test_a_round_waits_a_moment_for_company() -> None:
+    work = Doubling()
+    work.may_go.set()
+    gathering = Gathering(work, company_seconds=0.05)
+    first = asyncio.ensure_future(gathering(1))
+    await turns()
+    assert work.rounds == []
+    assert await asyncio.gather(first, gathering(2), gathering(3)) == [2, 4, 6]
+    assert work.rounds == [[1, 2, 3]]
+
+
+async def test_who_waits_for_company_when_the_loop_is_closed_is_cancelled() -> None:
+    gathering = Gathering(Doubling(), company_seconds=3600)
+    asked = asyncio.ensure_future(gathering(1))
+    await turns()
+    for round_ in gathering._under_way:
+        round_.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        async with asyncio.timeout(5):
+            await asked
+
+
 async def test_what_comes_during_a_round_goes_into_the_next() -> None:
     work = Doubling()
     gathering = Gathering(work)
