@@ -53,8 +53,9 @@ broker_transport_options = {
 task_publish_retry = False
 
 # --- the pool --------------------------------------------------------------------------------------------
-# Threads, each waiting on the process's one event loop: 16 requests in flight for 55 MB. Concurrency is
-# what a killed process can leave in doubt, so it stays small; scale by processes.
+# Threads, each waiting on the process's one event loop: 16 batches with providers for 55 MB. Those, and as
+# many that are being written down, are what a killed process can leave in doubt, so it stays small; scale
+# by processes.
 worker_pool = "threads"
 worker_concurrency = 16
 worker_prefetch_multiplier = 1  # a worker takes what it can do now; the rest is for the others

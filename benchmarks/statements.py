@@ -16,14 +16,17 @@ from typing import Any
 from benchmarks import ours
 from benchmarks.calls import Job, report
 from benchmarks.ground import Ground, say
-from benchmarks.rivals import OURS, session
+from benchmarks.rivals import OURS, Process, session
 from benchmarks.table import Row, Spread, at_most
 from worker.bootstrap import Parts
 
 _FEW, _MANY = 20, 120  # batches
 _SMALL_BATCH = 10  # recipients
 _SHOWN = 12
-_CONSTANT = at_most(1.1)  # ten times the recipients, the same statements, but for a tick more or less
+_CONSTANT = at_most(1.1)  # ten times the recipients, the same statements
+# In every statement of a batch's own: whose the leases are. Ticks and deals go by time, not by batch.
+_HOLDERS = "$1::text::bigint[], $2::text::int[], $3::text[]"
+_ALONE = Process("worker", (*OURS.processes[0].command, "-c", "1"), OURS.processes[0].ready)
 _CONTROL = ("BEGIN", "COMMIT", "ROLLBACK")
 _LINE = re.compile(
     r"^\S+ \S+ \S+ \[(?P<pid>\d+)\] LOG:  duration: (?P<milliseconds>[0-9.]+) ms"
@@ -49,6 +52,11 @@ class Statements:
     def control_count(self) -> int:
         """How many only began or ended a transaction."""
         return sum(n for query, n in self.calls.items() if query.upper().startswith(_CONTROL))
+
+    @property
+    def of_batches_count(self) -> int:
+        """How many a batch asks for itself, or shares with others."""
+        return sum(n for query, n in self.calls.items() if _HOLDERS in query)
 
     @property
     def count(self) -> int:
@@ -85,12 +93,32 @@ class _Counted:
 
 
 def measure(ground: Ground, *, limit_seconds: float) -> list[Row]:
-    """Statements and tasks a batch, for small batches and for full ones, which should cost as many."""
+    """Statements a batch asks for when it shares them with no other, small or full: as many. Then all of
+    them, tasks and Redis commands a batch, as workers are.
+    """
     rows: list[Row] = []
     of_small: Spread | None = None
     for size in (_SMALL_BATCH, 100):
-        few = _count(ground, size, _FEW, limit_seconds)
-        many = _count(ground, size, _MANY, limit_seconds)
+        few, many = (_count(ground, _ALONE, size, batches, limit_seconds) for batches in (_FEW, _MANY))
+        figure = Spread.of(
+            [(many.statements.of_batches_count - few.statements.of_batches_count) / (_MANY - _FEW)]
+        )
+        rows.append(
+            Row(
+                "ours: SQL statements of a batch by itself (`-c 1`), submission to finished",
+                f"batches of {size}",
+                figure,
+                "statements",
+                "" if of_small is None else f"batches of {_SMALL_BATCH}",
+                None if of_small is None else figure.over(of_small),
+                None if of_small is None else _CONSTANT,
+            )
+        )
+        of_small = figure
+    for size in (_SMALL_BATCH, 100):
+        few, many = (
+            _count(ground, OURS.processes[0], size, batches, limit_seconds) for batches in (_FEW, _MANY)
+        )
         batches = _MANY - _FEW
         sql = (many.statements.count - few.statements.count) / batches
         control = (many.statements.control_count - few.statements.control_count) / batches
@@ -101,7 +129,6 @@ def measure(ground: Ground, *, limit_seconds: float) -> list[Row]:
         }
         tasks = ((many.redis["lpush"] - many.ticks) - (few.redis["lpush"] - few.ticks)) / batches
         where = f"batches of {size}"
-        figure = Spread.of([sql])
         top = _top(many.statements, _MANY)
         say(f"[statements] {where}: {sql:.1f} statements a batch, {tasks:.2f} tasks a batch")
         for line in top[:_SHOWN]:
@@ -110,12 +137,9 @@ def measure(ground: Ground, *, limit_seconds: float) -> list[Row]:
             Row(
                 "ours: SQL statements a batch, submission to finished",
                 f"{where}; {control:.2g} of them BEGIN or COMMIT",
-                figure,
+                Spread.of([sql]),
                 "statements",
-                "" if of_small is None else f"batches of {_SMALL_BATCH}",
-                None if of_small is None else figure.over(of_small),
-                None if of_small is None else _CONSTANT,
-                {"by_statement": top},
+                raw={"by_statement": top},
             ),
             Row("ours: tasks a batch", where, Spread.of([tasks]), "tasks"),
             Row(
@@ -126,7 +150,6 @@ def measure(ground: Ground, *, limit_seconds: float) -> list[Row]:
                 raw={"by_command": redis},
             ),
         ]
-        of_small = figure
     return rows
 
 
@@ -149,12 +172,12 @@ def logged(ground: Ground, database_url: str) -> Iterator[Statements]:
         found.milliseconds.update(read.milliseconds)
 
 
-def _count(ground: Ground, size: int, batches: int, limit_seconds: float) -> _Counted:
+def _count(ground: Ground, worker: Process, size: int, batches: int, limit_seconds: float) -> _Counted:
     recipients = size * batches
     recipients_file = ground.recipients(recipients)
     with session(ground, OURS, processes=(), limit_seconds=limit_seconds) as racing:
         with logged(ground, racing.database_url) as statements:
-            racing.start(*OURS.processes)
+            racing.start(worker, *OURS.processes[1:])
             ground.redis().config_resetstat()
             racing.drive(recipients_file, sys.executable, "-m", "benchmarks.statements", str(size))
             redis = {

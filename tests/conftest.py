@@ -80,8 +80,8 @@ async def template(servers: ServerUrls) -> str:
 
 
 def open_database(url: str, pool_size: int = 10) -> Database:
-    """A Database on any URL."""
-    return Database(url, pool_size=pool_size)
+    """A Database on any URL, in which nobody waits for company: most are alone in a test."""
+    return Database(url, pool_size=pool_size, company_seconds=0)
 
 
 @pytest.fixture

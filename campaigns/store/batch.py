@@ -61,9 +61,6 @@ class SendingWork:
     messages: Sequence[Outgoing]
 
 
-_INTENT_COMPANY_SECONDS = 0.004
-
-
 class TwoHolders(Exception):
     """Two say in one round that they hold one batch, so the round is done for each by itself: a word of the
     one must not be taken for the other's.
@@ -230,9 +227,7 @@ async def begin_hand_over(
     """
     holder = Holder(work.batch_id, work.lease, worker)
     # A place with the provider stands empty meanwhile.
-    return await database.together(
-        _begin_hand_over, (holder, lease_seconds, positions), company_seconds=_INTENT_COMPANY_SECONDS
-    )
+    return await database.together(_begin_hand_over, (holder, lease_seconds, positions), in_haste=True)
 
 
 async def _begin_hand_over(

@@ -94,8 +94,17 @@ _MATCH = """
 
 # Of several words for one message the highest counts, as the law of evidence has it. A queued message that
 # was handed over before (the provider had said it knew no such thing) takes its receipt too: else it would
-# be sent again.
+# be sent again. One that learns its id here may be named by it alone the next time.
 _MERGE = """
+    WITH named AS (
+        INSERT INTO message_by_provider_id (provider_message_id, batch_id, position)
+        SELECT r.provider_message_id, k.batch_id, k.position
+        FROM unnest($1::bigint[], $2::bigint[], $3::smallint[]) AS k(id, batch_id, position)
+        JOIN waiting_receipt r ON r.id = k.id AND r.provider_message_id IS NOT NULL
+        JOIN message m ON m.batch_id = k.batch_id AND m.position = k.position
+            AND m.provider_message_id IS NULL
+        ON CONFLICT DO NOTHING
+    )
     UPDATE message m SET
         state = greatest(m.state, e.evidence),
         provider_state = e.provider_state,

@@ -27,6 +27,7 @@ _CLOSE_SECONDS = 5
 _ROUNDS = 2  # of one kind at once: while one waits for the disk, another is made ready
 # Twice as many share a round for it: a fifth of the worker's processor time and a third of PostgreSQL's.
 _COMPANY_SECONDS = 0.01
+_SHARE_IN_HASTE = 0.4
 
 # Bounds on what a stuck statement or a forgotten transaction may hold up.
 _SERVER_SETTINGS = {
@@ -154,13 +155,15 @@ async def insist(write: Callable[[], Awaitable[_T]], *, until: float) -> _T:
 class Database:
     """The pool of one process, made inside the loop that uses it. Opens nothing before first use.
 
-    Takes an address as asyncpg wants it, and how many connections there may be at most. The one given back
+    Takes an address as asyncpg wants it, how many connections there may be at most, and how long a round of
+    statements waits for company (see `together`). The connection given back
     last is taken first: what it costs to make one ready (compiled functions, plans) is paid for as many as
     are used at once. One that is not used for minutes is closed, one that was used very often is replaced.
     """
 
-    def __init__(self, url: str, *, pool_size: int = 20) -> None:
+    def __init__(self, url: str, *, pool_size: int = 20, company_seconds: float = _COMPANY_SECONDS) -> None:
         self._url = url
+        self._company_seconds = company_seconds
         self._pool_size = pool_size
         self._pool: asyncpg.Pool | None = None
         self._gatherings: dict[Any, Gathering[Any, Any]] = {}
@@ -223,21 +226,21 @@ class Database:
         work: Callable[["Database", Sequence[_A]], Awaitable[Sequence[_R]]],
         asked: _A,
         *,
-        company_seconds: float = _COMPANY_SECONDS,
+        in_haste: bool = False,
     ) -> _R:
         """Do `work` for `asked`, in one transaction with whatever is asked of the same `work` meanwhile.
 
         Takes a function of this database and what is asked, which gives one result for each, in order, and
-        has no effect when it raises. Sixteen batches that end at once cost one commit. `company_seconds`: how
-        long a round waits for others; what the first call of a `work` says holds for all. Raises
-        DatabaseUnavailable, and what `work` raises for `asked` alone.
+        has no effect when it raises. Sixteen batches that end at once cost one commit. `in_haste` (always or
+        never, for one `work`): rounds wait less long for company. Raises DatabaseUnavailable, and what `work`
+        raises for `asked` alone.
         """
         gathering = self._gatherings.get(work)
         if gathering is None:
             gathering = Gathering(
                 partial(work, self),
                 rounds=_ROUNDS,
-                company_seconds=company_seconds,
+                company_seconds=self._company_seconds * (_SHARE_IN_HASTE if in_haste else 1),
                 shared=(DatabaseUnavailable,),
             )
             self._gatherings[work] = gathering

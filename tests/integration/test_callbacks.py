@@ -132,6 +132,11 @@ async def test_a_callback_by_our_reference_settles_doubt(database: Database, mak
     assert ids == [None, "theirs-2", None]
     assert await wrong_tallies(database) == []
 
+    # What learned its id from a callback is found by it from then on.
+    await receipts.take_in_many(database, [by_id("theirs-2", DELIVERED)])
+    await merge_all(database, desk)
+    assert await states(database) == [SENT, DELIVERED, D]
+
 
 @pytest.mark.parametrize(
     "stranger",
