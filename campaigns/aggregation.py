@@ -22,6 +22,7 @@ from campaigns.store.message import MessageRow
 from campaigns.store.session import Database
 
 _BATCHES_A_ROUND = 200
+_SUMMED_UP_A_ROUND = 10
 _LONGEST_ID = 128
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # PostgreSQL's text takes neither
 
@@ -79,6 +80,14 @@ async def finish(database: Database, campaign_id: UUID | None = None) -> list[UU
     Idempotent. To be called after a batch is done, and on every tick for what a crash left open.
     """
     return await campaign_rows.finish_settled(database, campaign_id)
+
+
+async def sum_up(database: Database) -> None:
+    """Keep the totals of campaigns that are over: `status` of a million then costs what it costs of a few.
+
+    Idempotent; for every tick. What changes late all the same is summed anew.
+    """
+    await campaign_rows.sum_up(database, limit=_SUMMED_UP_A_ROUND)
 
 
 async def change_state(database: Database, campaign_id: UUID, target: CampaignState) -> bool:

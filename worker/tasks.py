@@ -46,6 +46,7 @@ def tick() -> None:
         rescued = await rescue.rescue(parts.database, apart_seconds=parts.desk.policy.lease_seconds)
         for campaign_id in await aggregation.finish(parts.database):
             log.info("campaign finished", campaign_id=str(campaign_id))
+        await aggregation.sum_up(parts.database)
         resent_count = await rescue.resend(parts.database, parts.desk.policy)
         held_accounts = await holding.deal_probes(parts.database)
         await _dealer.now(parts)

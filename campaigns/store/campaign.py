@@ -8,6 +8,8 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+import asyncpg
+
 from campaigns.domain.errors import NotAllowed, NotFound
 from campaigns.domain.states import CAMPAIGN_MOVES, CampaignState, MessageState
 from campaigns.store.session import Database
@@ -34,19 +36,25 @@ class Overview:
     trouble: str | None  # what its batches last ran into, None when nothing
 
 
-_SUMS = ", ".join(f"sum({column})::int AS {column}" for column in TALLY_COLUMNS)
+_SUMS = ", ".join(
+    (
+        *(f"sum({column})::int AS {column}" for column in TALLY_COLUMNS),
+        "sum(segment_count)::int AS segment_count",
+        "sum(cost)::text AS cost",  # as text: JSON's numbers keep no trailing zero
+        "max(trouble) AS trouble",
+    )
+)
 
-# The totals are the sum over the batches' tallies: a hundred times fewer rows than messages.
+# The totals are the sum over the batches' tallies: a hundred times fewer rows than messages. Of what is over
+# they are kept.
+_TOTALS = f"""
+    coalesce(c.totals, (SELECT to_jsonb(t) FROM (SELECT {_SUMS} FROM batch b WHERE b.campaign_id = c.id) t))
+"""
 _OVERVIEW = f"""
     SELECT c.id, c.name, c.account, c.state::text AS state, c.recipient_count, c.currency, c.created_at,
-           c.finished_at, c.refused::text AS refused, t.*, h.reason AS held
+           c.finished_at, c.refused::text AS refused, ({_TOTALS})::text AS totals, h.reason AS held
     FROM (SELECT * FROM campaign WHERE $1::uuid IS NULL OR id = $1
           ORDER BY created_at DESC, id DESC LIMIT $2) c
-    CROSS JOIN LATERAL (
-        SELECT {_SUMS}, sum(segment_count)::int AS segment_count, sum(cost) AS cost,
-               max(trouble) AS trouble
-        FROM batch b WHERE b.campaign_id = c.id
-    ) t
     LEFT JOIN account_hold h ON h.account = c.account AND c.finished_at IS NULL
     ORDER BY c.created_at DESC, c.id DESC
 """
@@ -58,25 +66,26 @@ async def overviews(
     """The newest campaigns with their totals, newest first; or the one asked for (or none)."""
     async with database.connection() as connection:
         records = await connection.fetch(_OVERVIEW, campaign_id, limit)
-    return [
-        Overview(
-            id=record["id"],
-            name=record["name"],
-            account=record["account"],
-            state=CampaignState(record["state"]),
-            recipient_count=record["recipient_count"],
-            totals={state: record[column] for state, column in zip(MessageState, TALLY_COLUMNS, strict=True)},
-            segment_count=record["segment_count"],
-            cost=record["cost"],
-            currency=record["currency"],
-            created_at=record["created_at"],
-            finished_at=record["finished_at"],
-            refused=json.loads(record["refused"]),
-            held=record["held"],
-            trouble=record["trouble"],
-        )
-        for record in records
-    ]
+    return [_overview(record, json.loads(record["totals"])) for record in records]
+
+
+def _overview(record: asyncpg.Record, totals: Mapping[str, Any]) -> Overview:
+    return Overview(
+        id=record["id"],
+        name=record["name"],
+        account=record["account"],
+        state=CampaignState(record["state"]),
+        recipient_count=record["recipient_count"],
+        totals={state: totals[column] for state, column in zip(MessageState, TALLY_COLUMNS, strict=True)},
+        segment_count=totals["segment_count"],
+        cost=Decimal(totals["cost"]),
+        currency=record["currency"],
+        created_at=record["created_at"],
+        finished_at=record["finished_at"],
+        refused=json.loads(record["refused"]),
+        held=record["held"],
+        trouble=totals["trouble"],
+    )
 
 
 async def change_state(
@@ -135,6 +144,32 @@ async def _finish(database: Database, campaign_ids: Sequence[UUID]) -> list[bool
     return [ended.pop(each, False) for each in campaign_ids]
 
 
+# A batch that is being changed is waited for, and summed as it is then; one that is changed later makes the
+# sums forgotten (migration 0007).
+_SUM_UP = f"""
+    WITH over AS (
+        SELECT c.id FROM campaign c WHERE c.finished_at IS NOT NULL AND c.totals IS NULL
+          AND NOT EXISTS (SELECT 1 FROM batch b WHERE b.campaign_id = c.id AND b.state <> 'done')
+        ORDER BY c.id LIMIT $1
+    ),
+    held AS (
+        SELECT b.* FROM batch b WHERE b.campaign_id IN (SELECT id FROM over) ORDER BY b.id FOR SHARE
+    ),
+    sums AS (
+        SELECT b.campaign_id, {_SUMS} FROM held b GROUP BY b.campaign_id HAVING bool_and(b.state = 'done')
+    )
+    UPDATE campaign c SET totals = to_jsonb(sums) - 'campaign_id'
+    FROM sums WHERE c.id = sums.campaign_id
+    RETURNING c.id
+"""
+
+
+async def sum_up(database: Database, *, limit: int) -> int:
+    """Keep the totals of campaigns that are over and have none kept. Gives of how many."""
+    async with database.connection() as connection:
+        return len(await connection.fetch(_SUM_UP, limit))
+
+
 async def recount(database: Database, campaign_id: UUID) -> Mapping[MessageState, tuple[int, int]]:
     """By state (what the tallies say, what counting the messages gives): the two must agree.
 
@@ -144,16 +179,17 @@ async def recount(database: Database, campaign_id: UUID) -> Mapping[MessageState
         database.connection() as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),
     ):
-        tallies = await connection.fetchrow(
-            f"SELECT {_SUMS} FROM batch WHERE campaign_id = $1 GROUP BY campaign_id", campaign_id
+        said = await connection.fetchval(
+            f"SELECT ({_TOTALS})::text FROM campaign c WHERE id = $1", campaign_id
         )
         records = await connection.fetch(
             "SELECT m.state::text AS state, count(*) AS n FROM message m JOIN batch b ON b.id = m.batch_id"
             " WHERE b.campaign_id = $1 GROUP BY m.state",
             campaign_id,
         )
-    if tallies is None:
+    if said is None:
         raise NotFound(f"there is no campaign {campaign_id}; see: campaigns list")
+    tallies = json.loads(said)
     counted = {record["state"]: record["n"] for record in records}
     return {
         state: (tallies[column], counted.get(state, 0))

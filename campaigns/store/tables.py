@@ -57,6 +57,11 @@ class Campaign(SQLModel, table=True):
         ),
         # What the tick looks at: campaigns in which something may still happen.
         Index("campaign_open", "id", postgresql_where=text("finished_at IS NULL")),
+        Index(
+            "campaign_to_sum_up",
+            "id",
+            postgresql_where=text("finished_at IS NOT NULL AND totals IS NULL"),
+        ),
     )
 
     id: UUID = Field(sa_column=Column(Uuid, primary_key=True))
@@ -74,6 +79,9 @@ class Campaign(SQLModel, table=True):
     content_hash: str = Field(sa_column=Column(Text, nullable=False))
     currency: str | None = Field(default=None, sa_column=Column(Text))
     refused: dict[str, int] = Field(sa_column=Column(JSONB, nullable=False))
+    # The sums over its batches once it is over, NULL where they are to be summed: a trigger forgets them when
+    # a batch that was done changes all the same.
+    totals: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB))
     # What becomes of a message in doubt: `hold` waits for evidence, a person or the deadline; `resend`
     # sends it again after a while, for people who prefer a second text to none.
     on_doubt: str = Field(sa_column=Column(Text, nullable=False, server_default="hold"))

@@ -83,9 +83,20 @@ _WRONG_TALLIES = (  # of our own column names and states
 )
 
 
-async def wrong_tallies(database: Database) -> list[int]:
-    """The batches whose tally a recount of their messages does not confirm: none, at any moment."""
-    return [row["id"] for row in await query(database, _WRONG_TALLIES)]
+_SAID = ", ".join(f"(c.totals->>'{column}')::int" for column in TALLY_COLUMNS)
+_SUMMED = ", ".join(f"sum(b.{column})::int" for column in TALLY_COLUMNS)
+_WRONG_TOTALS = (
+    f"SELECT c.id FROM campaign c JOIN batch b ON b.campaign_id = c.id WHERE c.totals IS NOT NULL"  # noqa: S608
+    f" GROUP BY c.id HAVING ROW({_SAID}, (c.totals->>'segment_count')::int, (c.totals->>'cost')::numeric)"
+    f" IS DISTINCT FROM ROW({_SUMMED}, sum(b.segment_count)::int, sum(b.cost))"
+)
+
+
+async def wrong_tallies(database: Database) -> list[Any]:
+    """The batches whose tally a recount of their messages does not confirm, and the campaigns whose kept
+    totals the sum over their batches does not: none, at any moment.
+    """
+    return [row["id"] for sql in (_WRONG_TALLIES, _WRONG_TOTALS) for row in await query(database, sql)]
 
 
 @types.coroutine

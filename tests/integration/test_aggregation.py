@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from campaigns import aggregation, batching, receipts, rescue, sending, submission
 from campaigns.domain.errors import NotAllowed, NotFound
 from campaigns.domain.policy import Desk
-from campaigns.domain.provider import Accepted, Failed, Outcome, Rejected
+from campaigns.domain.provider import Accepted, Failed, Outcome, Receipt, Rejected
 from campaigns.domain.states import SETTLED, CampaignState, MessageState
 from campaigns.providers.stub import Stub
 from campaigns.store import account as accounts
@@ -114,6 +114,59 @@ async def test_totals_follow_each_step_and_always_sum(database: Database, make_d
         )
 
     assert seen == [{"accepted": 150}, {"sent": 150}, {"delivered": 150}]
+
+
+async def test_totals_of_what_is_over_are_kept_until_a_late_word_changes_them(
+    database: Database, make_desk: MakeDesk
+) -> None:
+    taken = await submit(database, phones(150))
+    await aggregation.sum_up(database)
+    assert await kept(database) == 0  # it is not over
+    over = await flow(database, make_desk(), taken.id)
+    assert over.totals[MessageState.DELIVERED] == 150
+    for _ in range(2):
+        await aggregation.sum_up(database)
+        assert await kept(database) == 1
+        assert await aggregation.status(database, taken.id) == over
+        assert await aggregation.verify(database, taken.id) == {}
+
+    named = (await message_rows(database))[0]["provider_message_id"]
+    await receipts.take_in_many(database, [("main", Receipt(named, MessageState.READ, "READ"))])
+    await receipts.merge_waiting(database, make_desk())
+    assert await kept(database) == 0
+    for _ in range(2):
+        changed = await aggregation.status(database, taken.id)
+        assert (changed.totals[MessageState.DELIVERED], changed.totals[MessageState.READ]) == (149, 1)
+        assert await aggregation.verify(database, taken.id) == {}
+        await aggregation.sum_up(database)
+
+
+async def test_summing_up_waits_for_a_late_word_that_is_being_written(
+    database: Database, make_desk: MakeDesk
+) -> None:
+    """Else the sums of before it would be kept after it."""
+    taken = await submit(database, phones(8), batch_size=4)
+    await flow(database, make_desk(), taken.id)
+    async with database.transaction() as connection:
+        await connection.execute(
+            "UPDATE batch SET delivered_count = delivered_count - 1, read_count = read_count + 1"
+            " WHERE number = 2"
+        )
+        summing = asyncio.ensure_future(aggregation.sum_up(database))
+        async with asyncio.timeout(20):
+            while not (  # noqa: ASYNC110  the server sets no event
+                summing.done() or await query(database, "SELECT FROM pg_locks WHERE NOT granted")
+            ):
+                await asyncio.sleep(0.01)
+    await summing
+    assert await kept(database) == 1
+    overview = await aggregation.status(database, taken.id)
+    assert (overview.totals[MessageState.DELIVERED], overview.totals[MessageState.READ]) == (7, 1)
+
+
+async def kept(database: Database) -> int:
+    """Of how many campaigns the totals are kept."""
+    return len(await query(database, "SELECT FROM campaign WHERE totals IS NOT NULL"))
 
 
 async def test_costs_add_up_to_the_last_decimal(database: Database, make_desk: MakeDesk) -> None:

@@ -653,6 +653,7 @@ class Laws(RuleBasedStateMachine):
     def finish(self) -> None:
         with self.changing(NO_MOVES):
             ended = self.run(aggregation.finish(self.database))
+            self.run(aggregation.sum_up(self.database))
         self.took("campaign ended", len(ended))
 
     # --- the laws ---

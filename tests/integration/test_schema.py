@@ -41,7 +41,6 @@ CATALOGUE = {
     "others": """
         SELECT relname, relkind::text FROM pg_class
         WHERE relnamespace = 'public'::regnamespace AND relkind NOT IN ('i', 't')""",
-    "triggers": "SELECT tgname FROM pg_trigger WHERE NOT tgisinternal",
 }
 
 
