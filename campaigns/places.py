@@ -26,6 +26,7 @@ class Places:
     """
 
     def __init__(self, count: int) -> None:
+        self.count = count
         self._parts = [asyncio.Semaphore(count) for _ in range(3)]
 
     @asynccontextmanager

@@ -28,9 +28,6 @@ from worker.logs import get_logger
 
 log = get_logger("campaigns")
 
-# A Celery task costs as much processor time as half a batch, so those that are dealt together share one: as
-# many as a process has places for.
-_MOST_A_TASK = 16
 _AWAY_SECONDS = 1.0
 _MERGE_SECONDS = 5.0
 
@@ -253,7 +250,10 @@ async def _deal(parts: Parts) -> None:
     """
     for task, deal in ((poll_batches, batching.deal_polling), (send_batches, batching.deal_sending)):
         dealt = await deal(parts.database, parts.desk)
-        hands = [dealt[i : i + _MOST_A_TASK] for i in range(0, len(dealt), _MOST_A_TASK)]
+        # A Celery task costs as much processor time as half a batch, so those that are dealt together share
+        # one: as many as a process has places for.
+        size = parts.sending_places.count
+        hands = [dealt[i : i + size] for i in range(0, len(dealt), size)]
         if hands and (left := await asyncio.to_thread(_publish, task, hands)):
             await batching.take_back(parts.database, left)
 

@@ -165,6 +165,8 @@ class _Failpoint:
             async with connection.transaction():  # one of its own, to stand still before its end
                 states = await write(connection, asked)
                 for holder, written, _ in asked:
+                    if not written:  # given back untouched: nothing to be lost
+                        continue
                     await self.passed(
                         "before_commit", self._of(holder.batch_id, [p for w in written for p in w.positions])
                     )
