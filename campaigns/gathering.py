@@ -13,8 +13,8 @@ _MOST = 64  # asked for in one round
 class Gathering(Generic[_A, _R]):
     """What is asked for while a round is under way goes into the next one.
 
-    Takes `work`, which gives one result for each of what was asked, in order; how many rounds may be under
-    way at once; and how long a round waits for company before it begins (0: for nobody).
+    Takes `work`, which gives one result for each of what was asked, in order, and how many rounds may be
+    under way at once.
 
     A round that fails is done again, each ask by itself, so that one that cannot be done fails alone:
     `work` must have had no effect then, or one that may be had twice. Not so for `shared` errors, which say
@@ -26,19 +26,22 @@ class Gathering(Generic[_A, _R]):
         work: Callable[[Sequence[_A]], Awaitable[Sequence[_R]]],
         *,
         rounds: int = 1,
-        company_seconds: float = 0.0,
         shared: tuple[type[Exception], ...] = (),
     ) -> None:
         self._work = work
         self._free = rounds
-        self._company_seconds = company_seconds
+        self._company_seconds = 0.0
         self._shared = shared
         self._waiting: list[tuple[_A, asyncio.Future[_R]]] = []
         self._under_way: set[asyncio.Task[None]] = set()
 
-    async def __call__(self, asked: _A) -> _R:
-        """The result for `asked`. A caller that is cancelled before its round began asked for nothing."""
+    async def __call__(self, asked: _A, company_seconds: float = 0.0) -> _R:
+        """The result for `asked`. A caller that is cancelled before its round began asked for nothing.
+
+        Takes how long a round that begins now should wait for company (0: for nobody).
+        """
         loop = asyncio.get_running_loop()
+        self._company_seconds = company_seconds
         result: asyncio.Future[_R] = loop.create_future()
         self._waiting.append((asked, result))
         if self._free:

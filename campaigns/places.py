@@ -12,6 +12,11 @@ PLACE_SHARE_OF_LEASE = 0.25
 class Way(Protocol):
     """One batch's way through a process: taken up, with the provider, written down."""
 
+    @property
+    def is_wanted(self) -> bool:
+        """Whether another waits for the place this one has."""
+        ...
+
     async def go_on(self) -> None:
         """Wait for a place at the next part of the way, and give the last one back."""
         ...
@@ -27,7 +32,7 @@ class Places:
 
     def __init__(self, count: int) -> None:
         self.count = count
-        self._parts = [asyncio.Semaphore(count) for _ in range(3)]
+        self._parts = [_Part(count) for _ in range(3)]
 
     @asynccontextmanager
     async def taken(self) -> AsyncIterator[Way]:
@@ -40,10 +45,30 @@ class Places:
             way.end()
 
 
+class _Part:
+    def __init__(self, count: int) -> None:
+        self._places = asyncio.Semaphore(count)
+        self.waiting_count = 0
+
+    async def acquire(self) -> None:
+        self.waiting_count += 1
+        try:
+            await self._places.acquire()
+        finally:
+            self.waiting_count -= 1
+
+    def release(self) -> None:
+        self._places.release()
+
+
 class _Way:
-    def __init__(self, parts: list[asyncio.Semaphore]) -> None:
+    def __init__(self, parts: list[_Part]) -> None:
         self._ahead = list(parts)
-        self._here: asyncio.Semaphore | None = None
+        self._here: _Part | None = None
+
+    @property
+    def is_wanted(self) -> bool:
+        return self._here is not None and self._here.waiting_count > 0
 
     async def go_on(self) -> None:
         if not self._ahead:
@@ -60,6 +85,8 @@ class _Way:
 
 class Alone:
     """The way of a batch that is bounded by nothing: for one who has a single batch in hand."""
+
+    is_wanted = False
 
     async def go_on(self) -> None:
         """No need to wait."""

@@ -218,6 +218,7 @@ async def begin_hand_over(
     *,
     worker: str,
     lease_seconds: float,
+    in_haste: bool = False,
 ) -> frozenset[int] | None:
     """Write the intent down: these messages are `sending`, committed before the request leaves.
 
@@ -226,8 +227,7 @@ async def begin_hand_over(
     passed, the campaign is paused or cancelled, or the account is on hold.
     """
     holder = Holder(work.batch_id, work.lease, worker)
-    # A place with the provider stands empty meanwhile.
-    return await database.together(_begin_hand_over, (holder, lease_seconds, positions), in_haste=True)
+    return await database.together(_begin_hand_over, (holder, lease_seconds, positions), in_haste=in_haste)
 
 
 async def _begin_hand_over(

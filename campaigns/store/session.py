@@ -27,7 +27,6 @@ _CLOSE_SECONDS = 5
 _ROUNDS = 2  # of one kind at once: while one waits for the disk, another is made ready
 # Twice as many share a round for it: a fifth of the worker's processor time and a third of PostgreSQL's.
 _COMPANY_SECONDS = 0.01
-_SHARE_IN_HASTE = 0.4
 
 # Bounds on what a stuck statement or a forgotten transaction may hold up.
 _SERVER_SETTINGS = {
@@ -231,20 +230,15 @@ class Database:
         """Do `work` for `asked`, in one transaction with whatever is asked of the same `work` meanwhile.
 
         Takes a function of this database and what is asked, which gives one result for each, in order, and
-        has no effect when it raises. Sixteen batches that end at once cost one commit. `in_haste` (always or
-        never, for one `work`): rounds wait less long for company. Raises DatabaseUnavailable, and what `work`
-        raises for `asked` alone.
+        has no effect when it raises. Sixteen batches that end at once cost one commit. `in_haste`: a round
+        that begins now waits for no company. Raises DatabaseUnavailable, and what `work` raises for `asked`
+        alone.
         """
         gathering = self._gatherings.get(work)
         if gathering is None:
-            gathering = Gathering(
-                partial(work, self),
-                rounds=_ROUNDS,
-                company_seconds=self._company_seconds * (_SHARE_IN_HASTE if in_haste else 1),
-                shared=(DatabaseUnavailable,),
-            )
+            gathering = Gathering(partial(work, self), rounds=_ROUNDS, shared=(DatabaseUnavailable,))
             self._gatherings[work] = gathering
-        result: _R = await gathering(asked)
+        result: _R = await gathering(asked, 0.0 if in_haste else self._company_seconds)
         return result
 
     @asynccontextmanager

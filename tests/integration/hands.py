@@ -65,6 +65,8 @@ def sent(stub: Stub) -> list[str]:
 class Full:
     """The way of a batch that gets no place with the provider."""
 
+    is_wanted = False
+
     async def go_on(self) -> None:
         """Wait for ever."""
         await asyncio.Event().wait()

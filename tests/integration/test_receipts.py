@@ -373,6 +373,8 @@ async def test_a_place_with_the_provider_is_held_while_it_is_asked(
     way: list[str] = []
 
     class Seen:
+        is_wanted = False
+
         async def go_on(self) -> None:
             way.append("on")
 

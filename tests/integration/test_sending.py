@@ -505,6 +505,8 @@ async def test_a_place_with_the_provider_is_held_from_before_the_intent_until_th
     seen: list[list[MessageState]] = []
 
     class Seen:
+        is_wanted = False
+
         async def go_on(self) -> None:
             seen.append(await states(database))
 

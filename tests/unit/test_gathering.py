@@ -53,8 +53,8 @@ async def test_a_call_alone_waits_for_nobody() -> None:
 async def test_a_round_waits_a_moment_for_company() -> None:
     work = Doubling()
     work.may_go.set()
-    gathering = Gathering(work, company_seconds=0.05)
-    first = asyncio.ensure_future(gathering(1))
+    gathering = Gathering(work)
+    first = asyncio.ensure_future(gathering(1, 0.05))
     await turns()
     assert work.rounds == []
     assert await asyncio.gather(first, gathering(2), gathering(3)) == [2, 4, 6]
@@ -62,8 +62,8 @@ async def test_a_round_waits_a_moment_for_company() -> None:
 
 
 async def test_who_waits_for_company_when_the_loop_is_closed_is_cancelled() -> None:
-    gathering = Gathering(Doubling(), company_seconds=3600)
-    asked = asyncio.ensure_future(gathering(1))
+    gathering = Gathering(Doubling())
+    asked = asyncio.ensure_future(gathering(1, 3600))
     await turns()
     for round_ in gathering._under_way:
         round_.cancel()

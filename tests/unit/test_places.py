@@ -11,12 +11,14 @@ class Walker:
     """One batch on its way; goes on when it is told to."""
 
     def __init__(self, places: Places) -> None:
+        self.way: Way | None = None
         self.part = 0  # 0: waits to be taken up; 1, 2, 3: the parts of the way
         self._next = asyncio.Semaphore(0)
         self.task = asyncio.ensure_future(self._walk(places))
 
     async def _walk(self, places: Places) -> None:
         async with places.taken() as way:
+            self.way = way
             for part in (1, 2, 3):
                 if part > 1:
                     await way.go_on()
@@ -43,9 +45,11 @@ async def test_each_part_holds_so_many_and_frees_the_one_before() -> None:
         each.go_on()
     await turns()
     assert [each.part for each in walkers] == [2, 2, 1, 1, 0]  # the third waits: two are with the provider
+    assert [each.way.is_wanted for each in walkers[:4] if each.way] == [True, True, True, True]
     first.go_on()
     await turns()
     assert [each.part for each in walkers] == [3, 2, 2, 1, 1]
+    assert [each.way.is_wanted for each in walkers[:3] if each.way] == [False, False, False]
     for each in walkers:
         for _ in range(3):
             each.go_on()
