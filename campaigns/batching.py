@@ -8,7 +8,7 @@ queue of record: a task that is lost, repeated or late does no harm.
 from collections.abc import AsyncIterator, Sequence
 
 from campaigns.domain.policy import Desk
-from campaigns.store import dealing, intake, sweep
+from campaigns.store import dealing, intake, sweep, warming
 from campaigns.store.batch import Dealt
 from campaigns.store.session import Database
 
@@ -44,6 +44,14 @@ async def take_back(database: Database, dealt: Sequence[Dealt]) -> int:
     Gives how many leases. Safe also where a task was made after all: it then finds its lease gone.
     """
     return await sweep.take_back(database, dealt)
+
+
+async def make_ready(database: Database) -> None:
+    """Have the database ready for batches before the first comes. Changes nothing.
+
+    Raises DatabaseUnavailable.
+    """
+    await warming.warm(database)
 
 
 def taken_in(database: Database) -> AsyncIterator[None]:

@@ -264,9 +264,11 @@ runtime.at_close(_dealer.close)
 
 @signals.worker_ready.connect
 def _listen(**_: Any) -> None:
-    """A new campaign is dealt when it is there, not at the next tick."""
+    """A new campaign is dealt when it is there, not at the next tick, and finds the database ready."""
 
     async def listen(parts: Parts) -> None:
+        with suppress(DatabaseUnavailable):
+            await batching.make_ready(parts.database)
         while True:
             with suppress(DatabaseUnavailable):  # the tick deals meanwhile, and says that it is away
                 async for _ in batching.taken_in(parts.database):

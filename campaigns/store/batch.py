@@ -7,9 +7,9 @@ write of a task locks the rows first and looks whether the leases are still its 
 frozen past its lease can neither hand over nor overwrite.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 import asyncpg
@@ -318,3 +318,12 @@ def states_of(holders: Sequence[Holder], records: Sequence[asyncpg.Record]) -> l
     """The new states of batches as the database's functions give them."""
     states = {record["batch_id"]: BatchState(record["batch_state"]) for record in records}
     return [states.get(who.batch_id) for who in holders]
+
+
+ROUNDS: tuple[Callable[[Database, Sequence[Any]], Awaitable[Sequence[object]]], ...] = (
+    _take_up_sending,
+    _begin_hand_over,
+    _write_outcomes,
+    _release,
+)
+"""What is asked of the database together with others here."""

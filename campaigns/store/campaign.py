@@ -1,7 +1,7 @@
 """Campaigns: read one or many, change their state, follow their totals, export their messages."""
 
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -257,3 +257,7 @@ async def refusals(
             "SELECT row, reason FROM refusal WHERE campaign_id = $1 ORDER BY row LIMIT $2", campaign_id, limit
         )
     return [(record["row"], record["reason"]) for record in records]
+
+
+ROUNDS: tuple[Callable[[Database, Sequence[Any]], Awaitable[Sequence[object]]], ...] = (_finish,)
+"""What is asked of the database together with others here."""

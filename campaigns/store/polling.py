@@ -1,10 +1,11 @@
 """Batches taken up for asking: which of their messages, and what was learned of them."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -168,3 +169,10 @@ async def _merge_polled(
             *how_values({who.batch_id: learned.how for who, learned in asked}),
         )
     return states_of([who for who, _ in asked], records)
+
+
+ROUNDS: tuple[Callable[[Database, Sequence[Any]], Awaitable[Sequence[object]]], ...] = (
+    _take_up_polling,
+    _merge_polled,
+)
+"""What is asked of the database together with others here."""

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from campaigns.domain.states import BatchState, MessageState
 from campaigns.store import batch as batches
-from campaigns.store import dealing, polling
+from campaigns.store import dealing, polling, warming
 from campaigns.store.batch import Dealt, SendingWork
 from campaigns.store.polling import Evidence
 from campaigns.store.session import Database, texts
@@ -244,3 +244,16 @@ async def scans(database: Database) -> int:
     await database.close()  # every connection tells what it did at its end
     (found,) = await query(database, "SELECT seq_scan FROM pg_stat_user_tables WHERE relname = 'message'")
     return int(found["seq_scan"])
+
+
+async def test_making_ready_changes_nothing_and_opens_as_many_as_are_used_at_once(database: Database) -> None:
+    await submit(database, phones(2))
+    before = await query(database, "SELECT * FROM batch"), await states(database)
+    await warming.warm(database)
+    assert (await query(database, "SELECT * FROM batch"), await states(database)) == before
+    (open_now,) = await query(
+        database,
+        "SELECT count(*) AS n FROM pg_stat_activity"
+        " WHERE datname = current_database() AND application_name = 'campaigns'",
+    )
+    assert open_now["n"] >= 6
