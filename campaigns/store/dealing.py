@@ -12,7 +12,8 @@ _DEAL = """
     flight AS (
         SELECT b.campaign_id, c.account, count(*) AS n
         FROM batch b JOIN campaign c ON c.id = b.campaign_id
-        WHERE b.state = 'leased' AND b.leased_for = '{kind}' GROUP BY b.campaign_id, c.account
+        WHERE b.state = 'leased' AND b.leased_for = '{kind}' AND b.leased_until > now()
+        GROUP BY b.campaign_id, c.account
     ),
     taken AS (SELECT account, sum(n) AS n FROM flight GROUP BY account),
     free AS (SELECT greatest($1 - coalesce(sum(n), 0), 0)::int AS n FROM flight),
@@ -59,8 +60,9 @@ _DEAL = """
 """
 # Round-robin by in-flight count: a campaign's next batch has its turn after as many turns as it already
 # has in flight, so a campaign of one batch never waits for one of ten thousand to end. Bounded by account
-# too, so that a slow or slowly paced account never holds all the places. Between equals a lot decides: the
-# oldest campaign would otherwise win whenever there are fewer places than campaigns.
+# too, so that a slow or slowly paced account never holds all the places. What ran out is in nobody's hands
+# and counts no more, though rescue has not come yet. Between equals a lot decides: the oldest campaign would
+# otherwise win whenever there are fewer places than campaigns.
 _DEAL_SENDING = _DEAL.format(
     kind="sending",
     clock="send_at",

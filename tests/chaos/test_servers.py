@@ -257,7 +257,7 @@ async def test_06_beat_missing(folder: Path) -> None:
         second = raging.submit(RECIPIENTS - half, first=half)
         last_for(max(1, 15 - (time.monotonic() - begin)))
         away = round(time.monotonic() - begin, 1)
-        assert raging.logs_hold('"rescued"') == 0
+        assert raging.logs_hold('"rescued"') == 0, "without a beat nothing is rescued"
         assert raging.totals(second)["queued"] < RECIPIENTS - half
         raging.beat("beat-0")
         resumed = moves_on(raging)

@@ -209,6 +209,14 @@ async def test_what_is_in_flight_is_bounded(database: Database) -> None:
     assert len(await deal(database, in_flight=7)) == 3
 
 
+async def test_a_lease_that_ran_out_takes_nobodys_place(database: Database) -> None:
+    """Also while nobody rescues it: no beat, and a worker that died with all an account may have in flight."""
+    await campaign_of(database, 9)
+    assert len(await deal(database, in_flight=4)) == 4
+    await run_out(database)
+    assert len(await deal(database, in_flight=4)) == 4
+
+
 async def test_polls_have_a_bound_of_their_own(database: Database, make_desk: MakeDesk) -> None:
     """However many hand-overs are in flight, what was handed over is asked for."""
     desk = make_desk(policy=replace(POLICY, in_flight_batches=3))
