@@ -210,7 +210,7 @@ async def test_what_is_in_flight_is_bounded(database: Database) -> None:
 
 
 async def test_a_lease_that_ran_out_takes_nobodys_place(database: Database) -> None:
-    """Also while nobody rescues it: no beat, and a worker that died with all an account may have in flight."""
+    """Also while nobody rescues it: no beat, and a dead worker had all an account may have in flight."""
     await campaign_of(database, 9)
     assert len(await deal(database, in_flight=4)) == 4
     await run_out(database)
