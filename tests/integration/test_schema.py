@@ -92,6 +92,12 @@ async def test_the_migrations_make_what_the_tables_say(database: Database, empty
         assert migrated[what] == declared[what], what
 
 
+async def test_there_is_one_trigger_and_it_is_known(database: Database) -> None:
+    """Tables cannot declare one; none may come or go unseen."""
+    triggers = await query(database, "SELECT tgname::text AS name FROM pg_trigger WHERE NOT tgisinternal")
+    assert [row["name"] for row in triggers] == ["batch_changed_when_done"]
+
+
 async def test_alembic_finds_nothing_to_add(database: Database) -> None:
     def differences(connection: Connection) -> list[Any]:
         context = MigrationContext.configure(
