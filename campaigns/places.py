@@ -5,8 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Protocol
 
-PLACE_SHARE_OF_LEASE = 0.25
-"""How much of its lease a batch may wait for a place: the rest is for what it was taken up for."""
+_SHARE_OF_LEASE = 0.25  # for waiting; the rest is for what the batch was taken up for
 
 
 class Way(Protocol):
@@ -20,6 +19,19 @@ class Way(Protocol):
     async def go_on(self) -> None:
         """Wait for a place at the next part of the way, and give the last one back."""
         ...
+
+
+async def placed(way: Way, lease_seconds: float) -> bool:
+    """Whether a batch that was just taken up got its place with the provider in time, by its lease.
+
+    Where not, the provider is slow: it is to be given back, and whoever has a place takes it up anew.
+    """
+    try:
+        async with asyncio.timeout(lease_seconds * _SHARE_OF_LEASE):
+            await way.go_on()
+    except TimeoutError:
+        return False
+    return True
 
 
 class Places:

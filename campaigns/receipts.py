@@ -19,7 +19,7 @@ from campaigns.domain.policy import Account, Desk
 from campaigns.domain.provider import Answers, Doubtful, Receipt, Sightings
 from campaigns.domain.segments import believed_segment_count
 from campaigns.domain.states import BatchState, MessageState, is_settled
-from campaigns.places import ALONE, PLACE_SHARE_OF_LEASE, Way
+from campaigns.places import ALONE, Way, placed
 from campaigns.store import batch as batches
 from campaigns.store import polling
 from campaigns.store import receipt as rows
@@ -151,10 +151,7 @@ async def _asked(
         for m in work.in_doubt
         if settles_after is not None and _ripe_in(work, m, settles_after) == math.inf
     ]
-    try:
-        async with asyncio.timeout(lease_seconds * PLACE_SHARE_OF_LEASE):
-            await way.go_on()
-    except TimeoutError:  # the provider is slow: whoever has a place takes it up anew
+    if not await placed(way, lease_seconds):
         return Answers([], retry_after_seconds=0.0), sightings
     try:
         async with asyncio.timeout_at(lease_ends_at - lease_seconds * (1 - _SHARE_OF_LEASE)):

@@ -30,7 +30,7 @@ from campaigns.domain.provider import (
     Throttled,
 )
 from campaigns.domain.states import BatchState, MessageState
-from campaigns.places import ALONE, PLACE_SHARE_OF_LEASE, Way
+from campaigns.places import ALONE, Way, placed
 from campaigns.store import account as accounts
 from campaigns.store import batch as batches
 from campaigns.store.batch import Dealt, SendingWork
@@ -122,10 +122,7 @@ class _HandOver:
             why = f"this worker's settings know no account {work.account!r}"
             self._stop = _Stop(_NO_SUCH_ACCOUNT_SECONDS, why)
             return await self._conclude(None)
-        try:
-            async with asyncio.timeout(self._desk.policy.lease_seconds * PLACE_SHARE_OF_LEASE):
-                await self._way.go_on()
-        except TimeoutError:  # the provider is slow: whoever has a place takes it up anew
+        if not await placed(self._way, self._desk.policy.lease_seconds):
             self._stop = _Stop(0)
             return await self._conclude(account)
         try:

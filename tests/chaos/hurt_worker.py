@@ -30,6 +30,7 @@ from celery.__main__ import main
 from campaigns.providers import wire
 from campaigns.providers.lightsms import LightSms
 from campaigns.store import batch as batches
+from campaigns.store.written import Written
 
 POINTS = ("taken_up", "before_request", "after_request", "before_commit", "after_commit")
 """Lease ours · intent committed · answer in hand · outcome written, not committed · outcome committed."""
@@ -167,26 +168,20 @@ class _Failpoint:
                 for holder, written, _ in asked:
                     if not written:  # given back untouched: nothing to be lost
                         continue
-                    await self.passed(
-                        "before_commit", self._of(holder.batch_id, [p for w in written for p in w.positions])
-                    )
+                    await self.passed("before_commit", self._of_written(holder.batch_id, written))
             return states
 
         async def outcomes_written(database: Any, work: Any, written: Any, **named: Any) -> bool:
             is_ours = await write_outcomes(database, work, written, **named)
             if is_ours:
-                await self.passed(
-                    "after_commit", self._of(work.batch_id, [p for w in written for p in w.positions])
-                )
+                await self.passed("after_commit", self._of_written(work.batch_id, written))
             return is_ours
 
         async def released(database: Any, work: Any, how: Any, **named: Any) -> Any:
             state = await release(database, work, how, **named)
             written = named.get("written", ())
             if state is not None and written:
-                await self.passed(
-                    "after_commit", self._of(work.batch_id, [p for w in written for p in w.positions])
-                )
+                await self.passed("after_commit", self._of_written(work.batch_id, written))
             return state
 
         mock.patch.object(batches, "take_up_sending", taken_up).start()
@@ -197,6 +192,9 @@ class _Failpoint:
 
     def _of(self, batch_id: int, positions: Sequence[int]) -> list[str]:
         return [self.phones[batch_id][position] for position in positions]
+
+    def _of_written(self, batch_id: int, written: Sequence[Written]) -> list[str]:
+        return self._of(batch_id, [position for each in written for position in each.positions])
 
 
 def _wrap_poison(phone: str) -> None:
