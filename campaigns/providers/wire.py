@@ -1,7 +1,9 @@
 """The one place that touches the network.
 
-    hand_over   paid: at most one pass on the wire, on a fresh connection, and not after `leave_by`
-    ask         free: may be repeated, rides a connection kept alive for a moment
+    hand_over   paid: at most one pass on the wire, and not after `leave_by`
+    ask         free: may be repeated
+
+Each rides a connection on which its like was answered a moment ago and nothing came since, else a fresh one.
 
 Both give a value and never an error. Which value a hand-over gives is decided by how far the request
 came, never by the kind of exception: `NeverLeft` only where no connection stood, or where we ourselves
@@ -15,18 +17,25 @@ raises in `on_connection_create_end` leaves the new socket open, so we hold back
 """
 
 import asyncio
+import select
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from types import SimpleNamespace
+from weakref import WeakSet
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
+from aiohttp.tracing import Trace
 from yarl import URL
 
 MAX_ANSWER_BYTES = 1024 * 1024
 """No provider's answer for 100 messages comes near it (LightSMS: about 12 kB)."""
 
-_KEEP_ALIVE_SECONDS = 2.0  # shorter than any server's own patience, so a question seldom meets a cut
+# Shorter than any server's own patience, a second at least: a batch that rides a connection which the far
+# side is just closing is in doubt for nothing. Long enough for a campaign: its next batch goes at once.
+_KEEP_ALIVE_SECONDS = 0.5
 _LONGEST_WAIT_SECONDS = 3600.0  # a Retry-After beyond this is taken as this: we would rather ask again
 
 # `_send` has a deadline of its own, around all of it.
@@ -80,7 +89,7 @@ class _Journey:
     has_body: bool
     deadline: asyncio.Timeout
     begun: bool = False
-    connected: bool = False  # a connection stood: from here on it may have left
+    connected: bool = False  # the connection it is to ride stands: from here on it may have left
     released: bool = False  # let go; the next thing aiohttp does is to write
     held_back: bool = False
 
@@ -126,10 +135,43 @@ def _tracing() -> aiohttp.TraceConfig:
 
     tracing = aiohttp.TraceConfig()
     tracing.on_connection_create_end.append(connected)
-    tracing.on_connection_reuseconn.append(connected)
     tracing.on_request_headers_sent.append(before_headers)
     tracing.on_request_chunk_sent.append(before_body)
     return tracing
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Gives no connection out again on which something came since its answer: be it the end, which would cut
+    the next request, or bytes, which would be taken for its answer.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(keepalive_timeout=_KEEP_ALIVE_SECONDS, limit=0)
+        self._used: WeakSet[ResponseHandler] = WeakSet()
+
+    async def connect(
+        self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
+    ) -> Connection:
+        while True:
+            connection = await super().connect(req, traces, timeout)
+            protocol = connection.protocol
+            assert protocol is not None  # noqa: S101  only a connection given back has none
+            if protocol not in self._used:
+                self._used.add(protocol)
+                return connection
+            if not protocol.should_close and not _has_something(connection):
+                return connection
+            connection.close()
+
+
+def _has_something(connection: Connection) -> bool:
+    """Whether something came that our loop did not look at: it may have been busy, or the process stopped."""
+    transport = connection.transport
+    if transport is None:
+        return True
+    poll = select.poll()
+    poll.register(transport.get_extra_info("socket"), select.POLLIN)
+    return bool(poll.poll(0))
 
 
 class Wire:
@@ -140,15 +182,13 @@ class Wire:
     """
 
     def __init__(self) -> None:
-        # A connection that idled may have been closed by the far side already: a batch riding it
-        # would be in doubt for nothing. Paid requests therefore always open their own.
-        self._paid = self._session(aiohttp.TCPConnector(force_close=True, limit=0))
-        self._free = self._session(aiohttp.TCPConnector(keepalive_timeout=_KEEP_ALIVE_SECONDS, limit=0))
+        self._paid = self._session()
+        self._free = self._session()
 
     @staticmethod
-    def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
+    def _session() -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
-            connector=connector,
+            connector=_Connector(),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": "campaigns", "Accept-Encoding": "identity"},
             trace_configs=[_tracing()],

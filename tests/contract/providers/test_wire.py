@@ -4,9 +4,10 @@ import asyncio
 import shutil
 import socket
 import ssl
+import threading
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -113,17 +114,102 @@ async def test_a_redirect_is_an_answer(wire: Wire, server: WireServer, method: s
     assert len(server.seen) == 1
 
 
-async def test_each_hand_over_opens_its_own_connection_and_questions_share_one(
+# --- which connection -------------------------------------------------------------------------------
+
+
+async def test_hand_overs_in_a_row_share_a_connection_and_questions_another(
     wire: Wire, server: WireServer
 ) -> None:
     server.script.extend([answer(), answer()])
     await hand_over(wire, server)
     await hand_over(wire, server)
-    assert server.connections == 2
+    assert server.connections == 1
     server.free["/free"] = b""
     for _ in range(3):
         await wire.ask(f"{server.url}/free", timeout_seconds=5)
-    assert server.connections == 3
+    assert server.connections == 2
+
+
+@pytest.mark.parametrize(("idle_seconds", "connections"), [(0.3, 1), (0.6, 2)])
+async def test_what_idled_for_half_a_second_carries_nothing_any_more(
+    wire: Wire,
+    server: WireServer,
+    monkeypatch: pytest.MonkeyPatch,
+    idle_seconds: float,
+    connections: int,
+) -> None:
+    server.script.extend([answer(), answer()])
+    moment = time.monotonic()
+    monkeypatch.setattr("aiohttp.connector.monotonic", lambda: moment)
+    await hand_over(wire, server)
+    moment += idle_seconds
+    assert isinstance(await hand_over(wire, server), Answered)
+    assert server.connections == connections
+
+
+@contextmanager
+def served_beside(last_words: bytes, *bodies: bytes) -> Iterator[tuple[str, Callable[[], None]]]:
+    """A server in a thread of its own: one answer a connection, and no connection after the last. Gives its
+    address, and what makes it say its last words on each; without any it closes it.
+    """
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.settimeout(10)
+    asked, said = threading.Event(), threading.Event()
+    connections = []
+
+    def serve() -> None:
+        for place, body in enumerate(bodies, 1):
+            connection, _ = listener.accept()
+            connections.append(connection)
+            if place == len(bodies):
+                listener.close()
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+            asked.wait(10)
+            if last_words:
+                connection.sendall(last_words)
+            else:
+                connection.close()
+            said.set()
+
+    def say() -> None:
+        asked.set()
+        assert said.wait(10)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}{QUERY}", say
+    finally:
+        asked.set()
+        thread.join()
+        for each in (listener, *connections):
+            each.close()
+
+
+@pytest.mark.parametrize("last_words", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nother"])
+@pytest.mark.parametrize("loop_has_looked", [True, False])
+async def test_a_connection_that_was_closed_or_spoke_by_itself_carries_nothing_any_more(
+    wire: Wire, last_words: bytes, loop_has_looked: bool
+) -> None:
+    with served_beside(last_words, b"first", b"second") as (url, say_last_words):
+        bodies = []
+        for _ in range(2):
+            result = await wire.hand_over("GET", url, timeout_seconds=5, leave_by=now() + 5)
+            assert isinstance(result, Answered)
+            bodies.append(result.body)
+            say_last_words()  # our loop stands still meanwhile, as a stopped process does
+            for _ in range(3 if loop_has_looked else 0):
+                await asyncio.sleep(0)
+        assert bodies == [b"first", b"second"]
+
+
+async def test_refused_after_one_that_was_closed_never_left(wire: Wire) -> None:
+    with served_beside(b"", b"only") as (url, say_last_words):
+        assert isinstance(await wire.hand_over("GET", url, timeout_seconds=5, leave_by=now() + 5), Answered)
+        say_last_words()
+        result = await wire.hand_over("GET", url, timeout_seconds=5, leave_by=now() + 5)
+        assert result == NeverLeft("connection refused")
 
 
 # --- what never left --------------------------------------------------------------------------------
