@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from celery import Task, signals
 from celery.exceptions import Reject
@@ -17,9 +17,11 @@ from kombu.exceptions import OperationalError
 
 from campaigns import aggregation, batching, holding, receipts, rescue, sending, submission
 from campaigns.domain.errors import DatabaseUnavailable, SubmissionError
+from campaigns.domain.policy import Desk
 from campaigns.domain.states import BatchState
 from campaigns.places import Places, Way
 from campaigns.store.batch import Dealt
+from campaigns.store.session import Database
 from worker import queues
 from worker.app import app, runtime
 from worker.bootstrap import Parts, sender_of
@@ -30,6 +32,8 @@ log = get_logger("campaigns")
 
 _AWAY_SECONDS = 1.0
 _MERGE_SECONDS = 5.0
+
+_T = TypeVar("_T")
 
 
 @app.task(name=queues.TICK, throws=(DatabaseUnavailable,))
@@ -71,17 +75,16 @@ def tick() -> None:
 @app.task(name=queues.SEND_BATCHES, throws=(DatabaseUnavailable,))
 def send_batches(dealt: Sequence[tuple[int, int]]) -> None:
     """Hand dealt batches over, given as (batch id, lease)."""
-    _work_on(dealt, lambda parts: parts.sending_places, _send)
+    _work_on(dealt, lambda parts: parts.sending_places, sending.send_batch, _sent)
 
 
 @app.task(name=queues.POLL_BATCHES, throws=(DatabaseUnavailable,))
 def poll_batches(dealt: Sequence[tuple[int, int]]) -> None:
     """Ask what became of dealt batches, given as (batch id, lease)."""
-    _work_on(dealt, lambda parts: parts.polling_places, _poll)
+    _work_on(dealt, lambda parts: parts.polling_places, receipts.poll_batch, _polled)
 
 
-async def _send(parts: Parts, dealt: Dealt, way: Way) -> None:
-    verdict = await sending.send_batch(parts.database, parts.desk, dealt, way)
+async def _sent(parts: Parts, dealt: Dealt, verdict: sending.Verdict) -> None:
     await _after(parts, verdict.campaign_id, dealt.batch_id, verdict.state, verdict.due_in_seconds)
     if verdict.held_account:
         log.error(
@@ -100,8 +103,7 @@ async def _send(parts: Parts, dealt: Dealt, way: Way) -> None:
         )
 
 
-async def _poll(parts: Parts, dealt: Dealt, way: Way) -> None:
-    polled = await receipts.poll_batch(parts.database, parts.desk, dealt, way)
+async def _polled(parts: Parts, dealt: Dealt, polled: receipts.Polled) -> None:
     await _after(parts, polled.campaign_id, dealt.batch_id, polled.state, polled.due_in_seconds)
     if polled.found_count or polled.absent_count:
         log.info(
@@ -125,17 +127,19 @@ async def _poll(parts: Parts, dealt: Dealt, way: Way) -> None:
 def _work_on(
     pairs: Sequence[tuple[int, int]],
     places_of: Callable[[Parts], Places],
-    work: Callable[[Parts, Dealt, Way], Awaitable[None]],
+    stage: Callable[[Database, Desk, Dealt, Way], Awaitable[_T]],
+    after: Callable[[Parts, Dealt, _T], Awaitable[None]],
 ) -> None:
-    """Work on all of them at once, as far as there are places. Each goes its own way: none waits for
-    another, and what goes wrong with one is said when all have ended.
+    """Work on all of them at once, as far as there are places; what comes `after` needs none. Each goes its
+    own way: none waits for another, and what goes wrong with one is said when all have ended.
     """
 
     async def one(parts: Parts, dealt: Dealt) -> Dealt | None:
         async with places_of(parts).taken() as way:
             if parts.desk.is_stopping():
                 return dealt
-            await work(parts, dealt, way)
+            became = await stage(parts.database, parts.desk, dealt, way)
+        await after(parts, dealt, became)
         return None
 
     async def all_of_them(parts: Parts) -> None:
