@@ -200,13 +200,12 @@ _BEGIN = """
         RETURNING m.batch_id, m.position
     ),
     counted AS (
-        SELECT held.id, held.lease_seconds, array_remove(array_agg(moved.position::text), NULL) AS positions,
-               count(moved.position) AS n
-        FROM held LEFT JOIN moved ON moved.batch_id = held.id GROUP BY held.id, held.lease_seconds
+        SELECT batch_id, array_agg(position::text) AS positions, count(*) AS n FROM moved GROUP BY batch_id
     )
-    UPDATE batch b SET leased_until = now() + make_interval(secs => n.lease_seconds),
-        queued_count = b.queued_count - n.n, sending_count = b.sending_count + n.n
-    FROM counted n WHERE b.id = n.id
+    UPDATE batch b SET leased_until = now() + make_interval(secs => held.lease_seconds),
+        queued_count = b.queued_count - coalesce(n.n, 0), sending_count = b.sending_count + coalesce(n.n, 0)
+    FROM held LEFT JOIN counted n ON n.batch_id = held.id
+    WHERE b.id = held.id
     RETURNING b.id, n.positions
 """
 
@@ -240,7 +239,7 @@ async def _begin_hand_over(
             numbers(lease_seconds for _, lease_seconds, _ in asked),
             [numbers(positions) for _, _, positions in asked],
         )
-    begun = {record["id"]: frozenset(map(int, record["positions"])) for record in records}
+    begun = {record["id"]: frozenset(map(int, record["positions"] or ())) for record in records}
     return [begun.get(who.batch_id) for who, _, _ in asked]
 
 

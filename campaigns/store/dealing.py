@@ -43,8 +43,8 @@ _DEAL = """
         ORDER BY p.turn, p.lot LIMIT (SELECT n FROM free)
     ),
     locked AS (
-        SELECT b.id FROM batch b WHERE b.id IN (SELECT id FROM chosen) AND {due}
-        ORDER BY b.id FOR NO KEY UPDATE SKIP LOCKED
+        SELECT b.id FROM chosen JOIN batch b ON b.id = chosen.id AND {still_due}
+        ORDER BY b.id FOR NO KEY UPDATE OF b SKIP LOCKED
     ),
     dealt AS (
         UPDATE batch b SET state = 'leased', lease = b.lease + 1, leased_for = '{kind}', leased_by = NULL,
@@ -63,10 +63,13 @@ _DEAL = """
 # too, so that a slow or slowly paced account never holds all the places. What ran out is in nobody's hands
 # and counts no more, though rescue has not come yet. Between equals a lot decides: the oldest campaign would
 # otherwise win whenever there are fewer places than campaigns.
+# What was chosen is found by its id when it is locked. `still_due` says the same as `due` in words that no
+# index of what is due answers: else all that is due is read for each that was chosen.
 _DEAL_SENDING = _DEAL.format(
     kind="sending",
     clock="send_at",
     due="b.state = 'ready' AND b.send_at <= now()",
+    still_due="b.state::text = 'ready' AND b.send_at <= now()",
     open="c.state IN ('accepted', 'running')"
     " AND NOT EXISTS (SELECT 1 FROM account_hold h WHERE h.account = c.account)",
 )
@@ -75,6 +78,7 @@ _DEAL_POLLING = _DEAL.format(
     kind="polling",
     clock="poll_at",
     due="b.poll_at IS NOT NULL AND b.state IN ('ready', 'tracking') AND b.poll_at <= now()",
+    still_due="b.state::text IN ('ready', 'tracking') AND b.poll_at <= now()",
     open="true",
 )
 

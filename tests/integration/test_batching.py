@@ -6,11 +6,12 @@ Most of these end a dealt batch by hand: what happens between dealing and the en
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -207,6 +208,30 @@ async def test_what_is_in_flight_is_bounded(database: Database) -> None:
     assert await deal(database, in_flight=3) == [], "a bound made smaller waits until there is room"
     await end(database, dealt[:3])
     assert len(await deal(database, in_flight=7)) == 3
+
+
+@pytest.mark.parametrize("deal_some", [dealing.deal_sending, dealing.deal_polling])
+async def test_a_deal_reads_what_it_deals_and_not_all_that_is_due(
+    database: Database, deal_some: Callable[..., Awaitable[list[Dealt]]]
+) -> None:
+    await campaign_of(database, 600)
+    if deal_some is dealing.deal_polling:
+        await change(database, "state = 'tracking', queued_count = 0, accepted_count = 1, poll_at = now()")
+    before = await batches_read(database)
+    assert len(await deal_some(database, in_flight=6, of_account={"main": FREE}, lease_seconds=60)) == 6
+    assert await batches_read(database) - before < 60
+
+
+async def batches_read(database: Database) -> int:
+    """How many rows of the table of batches were read so far."""
+    async with database.connection() as connection:
+        await connection.execute("SELECT pg_stat_force_next_flush()")
+    await database.close()  # every connection tells what it did at its end
+    (found,) = await query(
+        database,
+        "SELECT seq_tup_read + idx_tup_fetch AS n FROM pg_stat_user_tables WHERE relname = 'batch'",
+    )
+    return int(found["n"])
 
 
 async def test_a_lease_that_ran_out_takes_nobodys_place(database: Database) -> None:
