@@ -156,10 +156,9 @@ class _Connector(aiohttp.TCPConnector):
             connection = await super().connect(req, traces, timeout)
             protocol = connection.protocol
             assert protocol is not None  # noqa: S101  only a connection given back has none
-            if protocol not in self._used:
-                self._used.add(protocol)
-                return connection
-            if not protocol.should_close and not _has_something(connection):
+            is_fresh = protocol not in self._used
+            self._used.add(protocol)
+            if is_fresh or not (protocol.should_close or _has_something(connection)):
                 return connection
             connection.close()
 
@@ -175,7 +174,8 @@ def _has_something(connection: Connection) -> bool:
 
 
 class Wire:
-    """Two HTTP sessions, one for what costs money and one for questions. One per process.
+    """Two HTTP sessions, one for what costs money and one for questions, so that no message rides a
+    connection which a question left behind. One per process.
 
     Made inside a running loop and bound to it; any number of tasks may use it at once, and nothing
     queues in it: how much is in flight is the caller's to bound. No cookies, no proxy, no redirects.

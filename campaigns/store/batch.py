@@ -7,16 +7,16 @@ write of a task locks the rows first and looks whether the leases are still its 
 frozen past its lease can neither hand over nor overwrite.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
 import asyncpg
 
 from campaigns.domain.states import BatchState
 from campaigns.domain.values import value
-from campaigns.store.session import Connection, Database, arrays, numbers
+from campaigns.store.session import Connection, Database, Round, arrays, numbers
 from campaigns.store.tally import HOW_TYPES, Release, how_values
 from campaigns.store.written import WRITTEN_TYPES, Written, written_values
 
@@ -319,7 +319,7 @@ def states_of(holders: Sequence[Holder], records: Sequence[asyncpg.Record]) -> l
     return [states.get(who.batch_id) for who in holders]
 
 
-ROUNDS: tuple[Callable[[Database, Sequence[Any]], Awaitable[Sequence[object]]], ...] = (
+ROUNDS: tuple[Round, ...] = (
     _take_up_sending,
     _begin_hand_over,
     _write_outcomes,

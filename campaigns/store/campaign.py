@@ -1,7 +1,7 @@
 """Campaigns: read one or many, change their state, follow their totals, export their messages."""
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -12,7 +12,7 @@ import asyncpg
 
 from campaigns.domain.errors import NotAllowed, NotFound
 from campaigns.domain.states import CAMPAIGN_MOVES, CampaignState, MessageState
-from campaigns.store.session import Database
+from campaigns.store.session import Database, Round
 from campaigns.store.tally import TALLY_COLUMNS
 
 
@@ -259,5 +259,5 @@ async def refusals(
     return [(record["row"], record["reason"]) for record in records]
 
 
-ROUNDS: tuple[Callable[[Database, Sequence[Any]], Awaitable[Sequence[object]]], ...] = (_finish,)
+ROUNDS: tuple[Round, ...] = (_finish,)
 """What is asked of the database together with others here."""

@@ -26,7 +26,7 @@ _DEAL = """
         LEFT JOIN flight f ON f.campaign_id = c.id
         CROSS JOIN LATERAL (
             SELECT b.id, b.{clock} AS due_at FROM batch b
-            WHERE b.campaign_id = c.id AND {due}
+            WHERE b.campaign_id = c.id AND b.state {states} AND b.{clock} <= now()
             ORDER BY b.{clock}, b.id LIMIT least(a.most, (SELECT n FROM free))
         ) d
         WHERE c.finished_at IS NULL AND {open}
@@ -43,7 +43,8 @@ _DEAL = """
         ORDER BY p.turn, p.lot LIMIT (SELECT n FROM free)
     ),
     locked AS (
-        SELECT b.id FROM chosen JOIN batch b ON b.id = chosen.id AND {still_due}
+        SELECT b.id FROM chosen JOIN batch b ON b.id = chosen.id
+        WHERE b.state::text {states} AND b.{clock} <= now()
         ORDER BY b.id FOR NO KEY UPDATE OF b SKIP LOCKED
     ),
     dealt AS (
@@ -63,13 +64,12 @@ _DEAL = """
 # too, so that a slow or slowly paced account never holds all the places. What ran out is in nobody's hands
 # and counts no more, though rescue has not come yet. Between equals a lot decides: the oldest campaign would
 # otherwise win whenever there are fewer places than campaigns.
-# What was chosen is found by its id when it is locked. `still_due` says the same as `due` in words that no
-# index of what is due answers: else all that is due is read for each that was chosen.
+# What was chosen is found by its id when it is locked. Whether it is due still is asked of the state as text,
+# which no index of what is due answers: else all that is due would be read for each that was chosen.
 _DEAL_SENDING = _DEAL.format(
     kind="sending",
     clock="send_at",
-    due="b.state = 'ready' AND b.send_at <= now()",
-    still_due="b.state::text = 'ready' AND b.send_at <= now()",
+    states="= 'ready'",
     open="c.state IN ('accepted', 'running')"
     " AND NOT EXISTS (SELECT 1 FROM account_hold h WHERE h.account = c.account)",
 )
@@ -77,8 +77,7 @@ _DEAL_SENDING = _DEAL.format(
 _DEAL_POLLING = _DEAL.format(
     kind="polling",
     clock="poll_at",
-    due="b.poll_at IS NOT NULL AND b.state IN ('ready', 'tracking') AND b.poll_at <= now()",
-    still_due="b.state::text IN ('ready', 'tracking') AND b.poll_at <= now()",
+    states="IN ('ready', 'tracking')",
     open="true",
 )
 

@@ -1,11 +1,10 @@
 """Batches taken up for asking: which of their messages, and what was learned of them."""
 
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -14,7 +13,7 @@ from campaigns.domain.policy import MOST_ATTEMPTS
 from campaigns.domain.states import BatchState, MessageState
 from campaigns.domain.values import value
 from campaigns.store.batch import HOLDER_TYPES, Dealt, Holder, holder_values, states_of, take_up, taking_up
-from campaigns.store.session import Database, arrays, numbers
+from campaigns.store.session import Database, Round, arrays, numbers
 from campaigns.store.tally import HOW_TYPES, Release, how_values
 
 
@@ -171,8 +170,5 @@ async def _merge_polled(
     return states_of([who for who, _ in asked], records)
 
 
-ROUNDS: tuple[Callable[[Database, Sequence[Any]], Awaitable[Sequence[object]]], ...] = (
-    _take_up_polling,
-    _merge_polled,
-)
+ROUNDS: tuple[Round, ...] = (_take_up_polling, _merge_polled)
 """What is asked of the database together with others here."""

@@ -151,6 +151,10 @@ async def insist(write: Callable[[], Awaitable[_T]], *, until: float) -> _T:
         pause_seconds = min(pause_seconds * 2, _LONGEST_PAUSE_SECONDS)
 
 
+Round: TypeAlias = "Callable[[Database, Sequence[Any]], Awaitable[Sequence[object]]]"
+"""What `Database.together` does for many at once: one result for each of what is asked, in order."""
+
+
 class Database:
     """The pool of one process, made inside the loop that uses it. Opens nothing before first use.
 

@@ -25,7 +25,7 @@ from campaigns.store import dealing
 from campaigns.store.batch import Dealt
 from campaigns.store.session import Database
 from tests.conftest import POLICY, MakeDesk, open_database
-from tests.integration.rows import query, run_out
+from tests.integration.rows import query, read_so_far, run_out
 from tests.integration.test_submission import waiting
 from tests.river import phones, submit
 
@@ -224,14 +224,7 @@ async def test_a_deal_reads_what_it_deals_and_not_all_that_is_due(
 
 async def batches_read(database: Database) -> int:
     """How many rows of the table of batches were read so far."""
-    async with database.connection() as connection:
-        await connection.execute("SELECT pg_stat_force_next_flush()")
-    await database.close()  # every connection tells what it did at its end
-    (found,) = await query(
-        database,
-        "SELECT seq_tup_read + idx_tup_fetch AS n FROM pg_stat_user_tables WHERE relname = 'batch'",
-    )
-    return int(found["n"])
+    return await read_so_far(database, "batch", "seq_tup_read + idx_tup_fetch")
 
 
 async def test_a_lease_that_ran_out_takes_nobodys_place(database: Database) -> None:

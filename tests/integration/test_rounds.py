@@ -18,7 +18,7 @@ from campaigns.store.polling import Evidence
 from campaigns.store.session import Database, texts
 from campaigns.store.tally import Release
 from campaigns.store.written import Written
-from tests.integration.rows import query, run_out, states, wrong_tallies
+from tests.integration.rows import query, read_so_far, run_out, states, wrong_tallies
 from tests.river import phones, submit
 
 WORKER = "worker-1"
@@ -239,11 +239,7 @@ async def learn(database: Database, dealt: Dealt) -> None:
 
 async def scans(database: Database) -> int:
     """How often the table of messages was read from its beginning to its end."""
-    async with database.connection() as connection:
-        await connection.execute("SELECT pg_stat_force_next_flush()")
-    await database.close()  # every connection tells what it did at its end
-    (found,) = await query(database, "SELECT seq_scan FROM pg_stat_user_tables WHERE relname = 'message'")
-    return int(found["seq_scan"])
+    return await read_so_far(database, "message", "seq_scan")
 
 
 async def test_making_ready_changes_nothing_and_opens_as_many_as_are_used_at_once(database: Database) -> None:
