@@ -610,6 +610,10 @@ async def test_an_export_holds_up_nobody_however_slowly_it_is_read(
 
 async def test_an_export_that_is_not_read_to_its_end_gives_its_connection_back(database: Database) -> None:
     taken = await submit(database, phones(2500))
+    await database.close()
+    async with asyncio.timeout(60):
+        while await sessions(database, "%") > 1:  # noqa: ASYNC110  the submission's ends after its client
+            await asyncio.sleep(0.01)
     before = await sessions(database, "%")
     _, rows = await aggregation.export(database, taken.id)
     async with aclosing(cast("AsyncGenerator[dict[str, Any], None]", rows)):
