@@ -5,6 +5,7 @@ sockets; a database of its own for each test, copied from one that was migrated 
 import itertools
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import ExitStack
@@ -26,6 +27,14 @@ from worker.embedded.stack import ServerUrls
 from worker.embedded.stack import servers as embedded_servers
 
 _numbers = itertools.count(1)
+
+
+def pytest_configure() -> None:
+    """A shell that starts the tests in the background has them ignore Ctrl-C, and so would every process they
+    start: those are to meet a person's Ctrl-C.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
