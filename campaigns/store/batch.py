@@ -90,14 +90,16 @@ def holder_values(holders: Sequence[Holder]) -> list[str | list[str]]:
     ]
 
 
-# Locked in order of id, like everywhere, so that two rounds never wait for each other in a ring.
+# Locked in order of id, like everywhere, so that two rounds never wait for each other in a ring. A lease is
+# found by its batch's id: the state as text keeps the index of what is leased out of it, which holds all that
+# was leased since the last VACUUM.
 _TAKE_UP = """
     WITH free AS (
         SELECT b.id, a.worker, a.lease_seconds FROM batch b
         JOIN unnest($1::text::bigint[], $2::text::int[], $3::text[], $4::text::float8[])
             AS a(id, lease, worker, lease_seconds)
             ON a.id = b.id AND a.lease = b.lease
-        WHERE b.state = 'leased' AND b.leased_by IS NULL AND b.leased_for = '{kind}'
+        WHERE b.state::text = 'leased' AND b.leased_by IS NULL AND b.leased_for = '{kind}'
           AND b.leased_until > now()
         ORDER BY b.id FOR NO KEY UPDATE OF b
     ),
@@ -188,7 +190,7 @@ _BEGIN = """
             AS a(id, lease, worker, lease_seconds, positions)
             ON a.id = b.id AND a.lease = b.lease AND a.worker = b.leased_by
         JOIN campaign c ON c.id = b.campaign_id
-        WHERE b.state = 'leased' AND b.leased_until > now() AND b.give_up_at > now()
+        WHERE b.state::text = 'leased' AND b.leased_until > now() AND b.give_up_at > now()
           AND c.state IN ('accepted', 'running')
           AND NOT EXISTS (SELECT 1 FROM account_hold h WHERE h.account = c.account)
         ORDER BY b.id FOR NO KEY UPDATE OF b

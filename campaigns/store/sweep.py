@@ -96,7 +96,7 @@ async def take_back(database: Database, dealt: Sequence[Dealt]) -> int:
     async with database.transaction() as connection:
         records = await connection.fetch(
             "SELECT b.id FROM batch b JOIN unnest($1::bigint[], $2::int[]) AS d(id, lease)"
-            " ON d.id = b.id AND d.lease = b.lease WHERE b.state = 'leased' AND b.leased_by IS NULL"
+            " ON d.id = b.id AND d.lease = b.lease WHERE b.state::text = 'leased' AND b.leased_by IS NULL"
             " ORDER BY b.id FOR NO KEY UPDATE OF b SKIP LOCKED",
             [each.batch_id for each in dealt],
             [each.lease for each in dealt],

@@ -23,13 +23,16 @@ async def query(database: Database, sql: str, *arguments: object) -> list[Row]:
         return [dict(record) for record in await connection.fetch(sql, *arguments)]
 
 
-async def read_so_far(database: Database, table: str, what: str) -> int:
-    """What PostgreSQL counted of a table so far: `seq_scan`, or a sum of such columns."""
+async def read_so_far(database: Database, table: str, what: str, *, index: str | None = None) -> int:
+    """What PostgreSQL counted of a table, or of one index of it, so far: `seq_scan`, or a sum of columns."""
     async with database.connection() as connection:
         await connection.execute("SELECT pg_stat_force_next_flush()")
     await database.close()  # every connection tells what it did at its end
-    sql = f"SELECT {what} AS n FROM pg_stat_user_tables WHERE relname = $1"  # noqa: S608  the tests' own words
-    (found,) = await query(database, sql, table)
+    counts = "pg_stat_user_tables WHERE $2::text IS NULL"
+    if index is not None:
+        counts = "pg_stat_user_indexes WHERE indexrelname = $2"
+    sql = f"SELECT {what} AS n FROM {counts} AND relname = $1"  # noqa: S608  the tests' own words
+    (found,) = await query(database, sql, table, index)
     return int(found["n"])
 
 

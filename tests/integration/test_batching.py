@@ -227,6 +227,25 @@ async def batches_read(database: Database) -> int:
     return await read_so_far(database, "batch", "seq_tup_read + idx_tup_fetch")
 
 
+async def test_deals_do_not_read_the_leases_that_are_over(database: Database) -> None:
+    """Every lease there ever was stays in the index of leases until somebody sees that it is over: the first
+    deal after it, or the next one where somebody else still sees what was before.
+    """
+    await campaign_of(database, 2 * FREE)
+    dealt = await deal(database)
+    # As it may come while a campaign runs: half of them are leased, each renewed at a moment of its own.
+    await change(database, "leased_until = now() + (1 + random()) * interval '1 minute'", dealt)
+    await query(database, "ANALYZE batch")
+    while dealt:
+        await end(database, dealt)
+        dealt = await deal(database)
+    before = await read_so_far(database, "batch", "idx_tup_read", index="batch_leased")
+    for _ in range(10):
+        await deal(database)
+    after = await read_so_far(database, "batch", "idx_tup_read", index="batch_leased")
+    assert after - before < 10 * FREE, "less than half of them at each"
+
+
 async def test_a_lease_that_ran_out_takes_nobodys_place(database: Database) -> None:
     """Also while nobody rescues it: no beat, and a dead worker had all an account may have in flight."""
     await campaign_of(database, 9)

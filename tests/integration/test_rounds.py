@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from campaigns.domain.states import BatchState, MessageState
 from campaigns.store import batch as batches
-from campaigns.store import dealing, polling, warming
+from campaigns.store import dealing, polling, sweep, warming
 from campaigns.store.batch import Dealt, SendingWork
 from campaigns.store.polling import Evidence
 from campaigns.store.session import Database, texts
@@ -221,6 +221,24 @@ async def test_a_round_goes_by_index_whatever_statistics_say(database: Database)
     assert await scans(database) == before
 
 
+async def test_a_round_finds_leases_by_id_and_not_among_all_that_were_leased(database: Database) -> None:
+    await submit(database, phones(400), batch_size=10)
+    dealt = await deal(database, 40)
+    before = await searches(database)
+    works = [each for each in await take_up(database, dealt[:30]) if each is not None]
+    await begin(database, *works)
+    for write in (keep, give_back):
+        await asyncio.gather(*(write(database, each) for each in works))
+    assert await sweep.take_back(database, dealt[30:]) == 10
+    assert await searches(database) == before
+
+    dealt = await dealing.deal_polling(database, in_flight=40, of_account={"main": 40}, lease_seconds=60)
+    before = await searches(database)
+    await asyncio.gather(*(learn(database, each) for each in dealt))
+    assert len(works) == len(dealt) == 30
+    assert await searches(database) == before
+
+
 async def keep(database: Database, work: SendingWork) -> None:
     await batches.write_outcomes(database, work, accepted(work), worker=WORKER, give_up_in_seconds=60)
 
@@ -240,6 +258,11 @@ async def learn(database: Database, dealt: Dealt) -> None:
 async def scans(database: Database) -> int:
     """How often the table of messages was read from its beginning to its end."""
     return await read_so_far(database, "message", "seq_scan")
+
+
+async def searches(database: Database) -> int:
+    """How often something was looked for in the index of what is leased."""
+    return await read_so_far(database, "batch", "idx_scan", index="batch_leased")
 
 
 async def test_making_ready_changes_nothing_and_opens_as_many_as_are_used_at_once(database: Database) -> None:
