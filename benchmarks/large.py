@@ -1,7 +1,8 @@
 """A large campaign against a small one: throughput, memory; then a tick and `status` on what it left.
 
 The database a tick and `status` are measured on is the one the campaign ran through, with what its updates
-left lying about: first as it is, then after the VACUUM that autovacuum would do in the end.
+left lying about and with statistics from its middle: first as it is, then after the VACUUM that autovacuum
+would do in the end.
 """
 
 import sys
@@ -26,6 +27,9 @@ _SMALL = 10_000  # whose `status` and whose memory a large campaign is held agai
 _WARM = 20
 _TIMES = 200
 _SUMMED_UP_SECONDS = 60
+_LOOK_SECONDS = 1.0  # each look counts all batches
+
+_HALF_DONE = "SELECT count(*) FILTER (WHERE state = 'done') * 2 >= count(*) FROM batch WHERE campaign_id = $1"
 
 
 def measure(ground: Ground, *, recipients: int, large: int, repeat: int, limit_seconds: float) -> list[Row]:
@@ -39,7 +43,8 @@ def measure(ground: Ground, *, recipients: int, large: int, repeat: int, limit_s
         )
         medium_runs.append(_told(run(ground, OURS, recipients, limit_seconds=limit_seconds), turn, repeat))
         with session(ground, OURS, limit_seconds=limit_seconds) as racing:
-            large_runs.append(_told(measured(racing, ground.recipients(large), large), turn, repeat))
+            file = ground.recipients(large)
+            large_runs.append(_told(measured(racing, file, large, *_driver("run")), turn, repeat))
             racing.check(large)
             if turn == 0:  # once: their own figures are medians of hundreds
                 looks = _look(ground, racing, large)
@@ -172,6 +177,14 @@ def _driver(name: str) -> tuple[str, ...]:
 # --- what is measured, in a process with our settings --------------------------------------------------
 
 
+async def _halfway(parts: Parts, campaign_id: UUID) -> None:
+    """Take statistics when half is done. Autovacuum does so once a minute: before it, in it or after it, as
+    chance has it, and the plans of what comes later follow from that.
+    """
+    await ours.wait_for(lambda: ours.ask(parts, _HALF_DONE, campaign_id), every=_LOOK_SECONDS)
+    await ours.ask(parts, "ANALYZE")
+
+
 def _tick() -> None:
     """The worker's own task, called here, again and again."""
     from worker import tasks
@@ -209,4 +222,4 @@ def _status() -> None:
 
 
 if __name__ == "__main__":
-    {"tick": _tick, "status": _status}[sys.argv[1]]()
+    {"run": lambda: ours.main(_halfway), "tick": _tick, "status": _status}[sys.argv[1]]()

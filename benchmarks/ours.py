@@ -67,13 +67,13 @@ async def ask(parts: Parts, query: str, *arguments: Any) -> Any:
         return await connection.fetchval(query, *arguments)
 
 
-async def wait_for(look: Callable[[], Awaitable[_T]]) -> _T:
+async def wait_for(look: Callable[[], Awaitable[_T]], *, every: float = _LOOK_SECONDS) -> _T:
     """Look until there is something. The harness sets the limit."""
     while True:
         found = await look()
         if found:
             return found
-        await asyncio.sleep(_LOOK_SECONDS)
+        await asyncio.sleep(every)
 
 
 async def finished(parts: Parts, campaign_id: UUID) -> None:
@@ -93,14 +93,19 @@ def with_parts(work: Callable[[Parts], Awaitable[_T]]) -> _T:
     return run_once(located(load_settings()), whole)
 
 
-def main() -> None:
-    """One run."""
+async def _nothing(_parts: Parts, _campaign_id: UUID) -> None:
+    """What happens while the campaign runs, unless somebody has more in mind."""
+
+
+def main(meanwhile: Callable[[Parts, UUID], Awaitable[None]] = _nothing) -> None:
+    """One run. Takes what is to happen between submission and end; it must end before the campaign does."""
     job = Job.read()
 
     async def work(parts: Parts) -> None:
         started, started_cpu = time.monotonic(), time.process_time()
         taken = await submit(parts, job.recipients_file)
         submitted, submitted_cpu = time.monotonic(), time.process_time()
+        await meanwhile(parts, taken.id)
         await finished(parts, taken.id)
         report(
             seconds=time.monotonic() - started,

@@ -263,10 +263,10 @@ def run(ground: Ground, rival: Rival, recipients: int, *, limit_seconds: float =
     return made
 
 
-def measured(racing: Session, recipients_file: Path, recipients: int) -> Run:
-    """Drive a session once, and say what it took."""
+def measured(racing: Session, recipients_file: Path, recipients: int, *command: str) -> Run:
+    """Drive a session once, and say what it took. Takes another driver than the rival's own, if need be."""
     meter = racing.meter()
-    found = racing.drive(recipients_file)
+    found = racing.drive(recipients_file, *command)
     return Run(
         racing.rival.name,
         recipients,
