@@ -7,9 +7,8 @@ from campaigns.store.session import Database, numbers
 
 _DEALERS = 7266484  # any number, not that of store/schema.py
 
-# One dealer at a time, and for it no bitmap scans: what is leased stands in an index that every lease there
-# ever was goes through. Read in its order it forgets those that are over, read for a bitmap it does not, and
-# all since the last VACUUM are read again and again.
+# No bitmap scans for a dealer: every lease goes through the index of what is leased. Read in its order, it
+# forgets those that are over; read for a bitmap it does not, and all since the last VACUUM are read each time.
 _ALONE = "SELECT pg_try_advisory_xact_lock($1), set_config('enable_bitmapscan', 'off', true)"
 
 _DEAL = """
