@@ -8,7 +8,7 @@ from campaigns.store.session import Database, numbers
 _DEALERS = 7266484  # any number, not that of store/schema.py
 
 # No bitmap scans for a dealer: every lease goes through the index of what is leased. Read in its order, it
-# forgets those that are over; read for a bitmap it does not, and all since the last VACUUM are read each time.
+# forgets those that are over; read for a bitmap it does not, and reads all since the last VACUUM each time.
 _ALONE = "SELECT pg_try_advisory_xact_lock($1), set_config('enable_bitmapscan', 'off', true)"
 
 _DEAL = """
