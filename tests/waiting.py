@@ -1,7 +1,8 @@
 """Tests never sleep a fixed time: they wait for a condition, with a deadline."""
 
+import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -17,3 +18,16 @@ def wait_until(look: Callable[[], T], what: str, *, seconds: float = 30.0, every
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {seconds:g} s: {what}")
         time.sleep(every)
+
+
+async def until(
+    look: Callable[[], Awaitable[T]], what: str, *, seconds: float = 60.0, every: float = 0.02
+) -> T:
+    """`wait_until` for what is looked at with the loop: others run meanwhile."""
+    deadline = time.monotonic() + seconds
+    while True:
+        seen = await look()
+        if seen:
+            return seen
+        assert time.monotonic() < deadline, f"waited in vain: {what}"
+        await asyncio.sleep(every)

@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import types
 from collections.abc import Awaitable, Callable, Coroutine, Generator
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 from uuid import UUID
 
 from campaigns.domain.states import MessageState
@@ -23,16 +23,16 @@ async def query(database: Database, sql: str, *arguments: object) -> list[Row]:
         return [dict(record) for record in await connection.fetch(sql, *arguments)]
 
 
-async def read_so_far(database: Database, table: str, what: str, *, index: str | None = None) -> int:
-    """What PostgreSQL counted of a table, or of one index of it, so far: `seq_scan`, or a sum of columns."""
+_COUNTS = {"table": "pg_stat_user_tables WHERE relname", "index": "pg_stat_user_indexes WHERE indexrelname"}
+
+
+async def read_so_far(database: Database, kind: Literal["table", "index"], name: str, what: str) -> int:
+    """What PostgreSQL counted of a table or an index so far: `seq_scan`, or a sum of such columns."""
     async with database.connection() as connection:
         await connection.execute("SELECT pg_stat_force_next_flush()")
     await database.close()  # every connection tells what it did at its end
-    counts = "pg_stat_user_tables WHERE $2::text IS NULL"
-    if index is not None:
-        counts = "pg_stat_user_indexes WHERE indexrelname = $2"
-    sql = f"SELECT {what} AS n FROM {counts} AND relname = $1"  # noqa: S608  the tests' own words
-    (found,) = await query(database, sql, table, index)
+    sql = f"SELECT {what} AS n FROM {_COUNTS[kind]} = $1"  # noqa: S608  the tests' own words
+    (found,) = await query(database, sql, name)
     return int(found["n"])
 
 

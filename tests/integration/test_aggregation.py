@@ -26,6 +26,7 @@ from campaigns.store.session import Database
 from tests.conftest import MakeDesk, open_database
 from tests.integration.rows import message_rows, pass_deadlines, query, run_out
 from tests.river import flow, lines, phones, submit
+from tests.waiting import until
 
 ONE = "+37060000001"
 TWO = "+37060000002"
@@ -153,11 +154,11 @@ async def test_summing_up_waits_for_a_late_word_that_is_being_written(
             " WHERE number = 2"
         )
         summing = asyncio.ensure_future(aggregation.sum_up(database))
-        async with asyncio.timeout(20):
-            while not (  # noqa: ASYNC110  the server sets no event
-                summing.done() or await query(database, "SELECT FROM pg_locks WHERE NOT granted")
-            ):
-                await asyncio.sleep(0.01)
+
+        async def stands_still() -> bool:
+            return summing.done() or bool(await query(database, "SELECT FROM pg_locks WHERE NOT granted"))
+
+        await until(stands_still, "it waits for the batches", seconds=20)
     await summing
     assert await kept(database) == 1
     overview = await aggregation.status(database, taken.id)
@@ -611,18 +612,16 @@ async def test_an_export_holds_up_nobody_however_slowly_it_is_read(
 async def test_an_export_that_is_not_read_to_its_end_gives_its_connection_back(database: Database) -> None:
     taken = await submit(database, phones(2500))
     await database.close()
-    async with asyncio.timeout(60):
-        while await sessions(database, "%") > 1:  # noqa: ASYNC110  the submission's ends after its client
-            await asyncio.sleep(0.01)
-    before = await sessions(database, "%")
+
+    async def is_alone() -> bool:
+        return await sessions(database, "%") == 1
+
+    await until(is_alone, "the submission's session ends after its client")
     _, rows = await aggregation.export(database, taken.id)
     async with aclosing(cast("AsyncGenerator[dict[str, Any], None]", rows)):
         assert (await anext(rows))["row"] == 2
-        assert await sessions(database, "%") == before + 1
-
-    async with asyncio.timeout(60):
-        while await sessions(database, "%") > before:  # noqa: ASYNC110  it ends after its client
-            await asyncio.sleep(0.02)
+        assert await sessions(database, "%") == 2
+    await until(is_alone, "the export's session ends after its client")
 
 
 async def sessions(database: Database, state: str) -> int:

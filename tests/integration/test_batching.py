@@ -224,7 +224,7 @@ async def test_a_deal_reads_what_it_deals_and_not_all_that_is_due(
 
 async def batches_read(database: Database) -> int:
     """How many rows of the table of batches were read so far."""
-    return await read_so_far(database, "batch", "seq_tup_read + idx_tup_fetch")
+    return await read_so_far(database, "table", "batch", "seq_tup_read + idx_tup_fetch")
 
 
 async def test_deals_do_not_read_the_leases_that_are_over(database: Database) -> None:
@@ -239,10 +239,10 @@ async def test_deals_do_not_read_the_leases_that_are_over(database: Database) ->
     while dealt:
         await end(database, dealt)
         dealt = await deal(database)
-    before = await read_so_far(database, "batch", "idx_tup_read", index="batch_leased")
+    before = await read_so_far(database, "index", "batch_leased", "idx_tup_read")
     for _ in range(10):
         await deal(database)
-    after = await read_so_far(database, "batch", "idx_tup_read", index="batch_leased")
+    after = await read_so_far(database, "index", "batch_leased", "idx_tup_read")
     assert after - before < 10 * FREE, "less than half of them at each"
 
 

@@ -257,12 +257,12 @@ async def learn(database: Database, dealt: Dealt) -> None:
 
 async def scans(database: Database) -> int:
     """How often the table of messages was read from its beginning to its end."""
-    return await read_so_far(database, "message", "seq_scan")
+    return await read_so_far(database, "table", "message", "seq_scan")
 
 
 async def searches(database: Database) -> int:
     """How often something was looked for in the index of what is leased."""
-    return await read_so_far(database, "batch", "idx_scan", index="batch_leased")
+    return await read_so_far(database, "index", "batch_leased", "idx_scan")
 
 
 async def test_making_ready_changes_nothing_and_opens_as_many_as_are_used_at_once(database: Database) -> None:

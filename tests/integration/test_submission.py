@@ -7,7 +7,6 @@ import asyncio
 import json
 import sys
 import threading
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager
@@ -29,20 +28,12 @@ from campaigns.store.session import Database
 from tests.conftest import POLICY, MakeDesk, open_database
 from tests.integration.rows import cut_everywhere, query
 from tests.river import flow, lines, phones, submit
+from tests.waiting import until
 
 ONE = "+37060000001"
 TWO = "+37060000002"
 THREE = "+37060000003"
 DEADLINE_SECONDS = 60
-
-
-async def until(condition: Callable[[], Awaitable[Any]], what: str) -> Any:
-    """Look again and again until the condition holds; gives what it gave."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not (found := await condition()):
-        assert time.monotonic() < deadline, f"waited in vain: {what}"
-        await asyncio.sleep(0.02)
-    return found
 
 
 async def stored(database: Database) -> dict[str, int]:
