@@ -20,6 +20,7 @@ from campaigns.store.intake import TakenIn
 from campaigns.store.session import Database
 from worker import display, stack
 from worker.bootstrap import sender_of
+from worker.interrupts import Interrupts
 from worker.settings import PREFIX, Settings, load_settings
 from worker.simulator.options import ProviderName
 
@@ -74,14 +75,14 @@ def run(settings: Settings, provider: ProviderName, recipients: Path, console: C
             f"{recipients} is not there; run the demo from the project's folder or name a file"
         )
     with ExitStack() as resources:
-        resources.enter_context(stack.stopping_on_signals())
+        interrupts = resources.enter_context(stack.stopping_on_signals())
         console.print("starting PostgreSQL and Redis …")
         located = resources.enter_context(stack.located_servers(settings))
-        stack.use_database(located, schema.migrate)
+        stack.use_database(located, schema.migrate, interrupts)
         logs = (located.data_dir / "demo").resolve()
         logs.mkdir(parents=True, exist_ok=True)
-        family = resources.enter_context(stack.children())
-        url = _start_simulator(family, located, provider, logs)
+        family = resources.enter_context(stack.children(interrupts))
+        url = _start_simulator(family, located, provider, logs, interrupts)
         environment = stack.environment_for(located, _demo_settings(provider, url), without_ours=True)
         # Their working directory holds no .env: a demonstration must not meet a real account.
         for name, command in (("worker", "worker"), ("beat", "beat")):
@@ -103,6 +104,7 @@ def run(settings: Settings, provider: ProviderName, recipients: Path, console: C
             lambda database: _main_job(
                 database, own, recipients, console, logs, lambda: family.look_after(console.print)
             ),
+            interrupts,
         )
 
 
@@ -123,7 +125,9 @@ def _demo_settings(provider: ProviderName, url: str) -> Mapping[str, str]:
     }
 
 
-def _start_simulator(family: stack.Children, located: Settings, provider: ProviderName, logs: Path) -> str:
+def _start_simulator(
+    family: stack.Children, located: Settings, provider: ProviderName, logs: Path, interrupts: Interrupts
+) -> str:
     log = logs / "simulator.log"
     begin = log.stat().st_size if log.exists() else 0
     process = family.start(
@@ -136,16 +140,16 @@ def _start_simulator(family: stack.Children, located: Settings, provider: Provid
         log=log,
         restart=False,
     )
-    return _listening(process, log, begin)
+    return _listening(process, log, begin, interrupts)
 
 
-def _listening(process: "Popen[bytes]", log: Path, begin: int) -> str:
+def _listening(process: "Popen[bytes]", log: Path, begin: int, interrupts: Interrupts) -> str:
     deadline = time.monotonic() + _SIMULATOR_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         found = _LISTENING.search(log.read_bytes()[begin:])
         if found:
             return found[1].decode()
-        time.sleep(0.05)
+        interrupts.pause(0.05)
     raise CampaignError(f"the simulator did not start; see {log}")
 
 

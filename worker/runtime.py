@@ -12,6 +12,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar
 
 from worker.bootstrap import Parts, open_parts
+from worker.interrupts import run_on_loop
 from worker.settings import Settings
 
 _T = TypeVar("_T")
@@ -108,5 +109,4 @@ def run_once(settings: Settings, work: Callable[[Parts], Awaitable[_T]]) -> _T:
         async with open_parts(settings) as parts:
             return await work(parts)
 
-    with asyncio.Runner() as runner:
-        return runner.run(whole())
+    return run_on_loop(whole)

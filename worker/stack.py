@@ -4,13 +4,11 @@ Children run in sessions of their own, so that Ctrl-C reaches only us and we sto
 then workers (which end what they hold), then the servers.
 """
 
-import asyncio
 import os
 import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -23,7 +21,8 @@ from campaigns.store import schema
 from campaigns.store.session import Database
 from worker.bootstrap import open_database, with_servers
 from worker.embedded import stack as embedded
-from worker.embedded.interrupts import Interrupts
+from worker.embedded.processes import wait_until
+from worker.interrupts import Interrupts, run_on_loop
 from worker.settings import PREFIX, Settings
 
 _T = TypeVar("_T")
@@ -48,18 +47,20 @@ def located_servers(settings: Settings) -> Iterator[Settings]:
         yield located
 
 
-def use_database(settings: Settings, work: Callable[[Database], Awaitable[_T]]) -> _T:
+def use_database(
+    settings: Settings, work: Callable[[Database], Awaitable[_T]], interrupts: Interrupts | None = None
+) -> _T:
     """Run one piece of work that asks no provider, on a loop of its own. Ctrl-C cancels it.
 
-    Takes settings with the database's URL. Raises what the work raises.
+    Takes settings with the database's URL, and the interrupts held by a longer block, if this is part of
+    one: what came before cancels it too. Raises what the work raises.
     """
 
     async def whole() -> _T:
         async with open_database(settings) as database:
             return await work(database)
 
-    with asyncio.Runner() as runner:
-        return runner.run(whole())
+    return interrupts.run(whole) if interrupts else run_on_loop(whole)
 
 
 @dataclass
@@ -75,9 +76,13 @@ class _Child:
 
 
 class Children:
-    """Processes of ours: started, watched, and stopped in the reverse order of starting."""
+    """Processes of ours: started, watched, and stopped in the reverse order of starting.
 
-    def __init__(self) -> None:
+    Takes the interrupts held meanwhile: one between starting a process and writing it down would leave it.
+    """
+
+    def __init__(self, interrupts: Interrupts) -> None:
+        self._interrupts = interrupts
         self._children: list[_Child] = []
 
     def start(
@@ -92,23 +97,22 @@ class Children:
     ) -> subprocess.Popen[bytes]:
         """Start a process; its output goes to `log`, or to our own terminal."""
         child = _Child(name, arguments, environment, directory, log, restart)
+        self._children.append(child)
         return self._launch(child)
 
-    def _launch(self, child: _Child) -> subprocess.Popen[bytes]:
-        with Interrupts():  # a Ctrl-C between starting and writing down would leave it behind
-            child.output = child.log.open("ab") if child.log else None
-            child.process = subprocess.Popen(  # noqa: S603  our own programs, no shell
-                child.arguments,
-                env=dict(child.environment),
-                cwd=child.directory,
-                stdin=subprocess.DEVNULL,
-                stdout=child.output or None,
-                stderr=subprocess.STDOUT if child.output else None,
-                start_new_session=True,
-            )
-            if child not in self._children:
-                self._children.append(child)
-            return child.process
+    @staticmethod
+    def _launch(child: _Child) -> subprocess.Popen[bytes]:
+        child.output = child.log.open("ab") if child.log else None
+        child.process = subprocess.Popen(  # noqa: S603  our own programs, no shell
+            child.arguments,
+            env=dict(child.environment),
+            cwd=child.directory,
+            stdin=subprocess.DEVNULL,
+            stdout=child.output or None,
+            stderr=subprocess.STDOUT if child.output else None,
+            start_new_session=True,
+        )
+        return child.process
 
     def look_after(self, say: Callable[[str], None]) -> None:
         """Start again what has ended. One look; to be called now and then. Raises CampaignError for a
@@ -121,37 +125,28 @@ class Children:
             if not child.restart:
                 raise CampaignError(f"{child.name} ended with exit code {code}{_see(child.log)}")
             say(f"{child.name} ended with exit code {code}; starting it again")
-            time.sleep(_RESTART_SECONDS)  # what cannot run must not spin
+            self._interrupts.pause(_RESTART_SECONDS)  # what cannot run must not spin
             self._close(child)
             self._launch(child)
 
     def stop(self) -> None:
-        """SIGTERM, in reverse order; what has not ended after its time is killed. Idempotent."""
-        deadline = time.monotonic() + _STOP_SECONDS
-        for child in reversed(self._children):
-            if child.process is not None and child.process.poll() is None:
-                child.process.terminate()
-        for child in reversed(self._children):
-            if child.process is not None:
-                try:
-                    child.process.wait(max(0.1, deadline - time.monotonic()))
-                except subprocess.TimeoutExpired:
-                    self._kill(child.process)
-            self._close(child)
-        self._children.clear()
-
-    def kill(self) -> None:
-        """End everything at once. What was in flight is in doubt or comes back: nothing is lost by it."""
-        for child in self._children:
-            if child.process is not None and child.process.poll() is None:
-                self._kill(child.process)
-            self._close(child)
-        self._children.clear()
-
-    @staticmethod
-    def _kill(process: subprocess.Popen[bytes]) -> None:
-        process.kill()
-        process.wait()
+        """SIGTERM, in reverse order. What has not ended after its time, or when another Ctrl-C comes, is
+        killed: what was in flight is in doubt or comes back, nothing is lost by it.
+        """
+        running = [child.process for child in reversed(self._children) if child.process is not None]
+        with Interrupts() as further:
+            try:
+                for process in running:
+                    process.terminate()
+                wait_until(
+                    lambda: all(process.poll() is not None for process in running), _STOP_SECONDS, further
+                )
+            finally:
+                for process in running:
+                    process.kill()
+                    process.wait()
+                for child in self._children:
+                    self._close(child)
 
     @staticmethod
     def _close(child: _Child) -> None:
@@ -165,23 +160,20 @@ def _see(log: Path | None) -> str:
 
 
 @contextmanager
-def children() -> Iterator[Children]:
-    """Processes that end with the block, however it ends. A second Ctrl-C while stopping kills them."""
-    own = Children()
+def children(interrupts: Interrupts) -> Iterator[Children]:
+    """Processes that end with the block, however it ends."""
+    own = Children(interrupts)
     try:
         yield own
     finally:
-        try:
-            own.stop()
-        except BaseException:
-            with Interrupts():
-                own.kill()
-            raise
+        own.stop()
 
 
 @contextmanager
-def stopping_on_signals() -> Iterator[None]:
-    """Make SIGTERM and SIGHUP end the block like Ctrl-C does, so that the same order is kept."""
+def stopping_on_signals() -> Iterator[Interrupts]:
+    """Make SIGTERM and SIGHUP end the block like Ctrl-C does, so that the same order is kept; each of them
+    where the block lets it in.
+    """
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -191,7 +183,8 @@ def stopping_on_signals() -> Iterator[None]:
         for number in (signal.SIGTERM, signal.SIGHUP):
             former[number] = signal.signal(number, interrupt)
     try:
-        yield
+        with Interrupts() as interrupts:
+            yield interrupts
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
@@ -230,11 +223,11 @@ def up(settings: Settings, *, workers: int, web_place: tuple[str, int], say: Cal
     Takes where the web is to listen (host and port); it runs where PUBLIC_URL says that somebody calls.
     """
     with ExitStack() as stack:
-        stack.enter_context(stopping_on_signals())
+        interrupts = stack.enter_context(stopping_on_signals())
         located = stack.enter_context(located_servers(settings))
         if settings.database_url is not None:
             use_database(located, schema.migrate)
-        family = stack.enter_context(children())
+        family = stack.enter_context(children(interrupts))
         environment = environment_for(located, {})
         for number in range(1, workers + 1):
             family.start(
@@ -250,8 +243,9 @@ def up(settings: Settings, *, workers: int, web_place: tuple[str, int], say: Cal
         try:
             while True:
                 family.look_after(say)
-                time.sleep(0.5)
+                interrupts.pause(0.5)
         except KeyboardInterrupt:
+            interrupts.forget()
             web = "web, " if settings.public_url is not None else ""
             say(f"stopping: {web}beat, workers, servers …")
 

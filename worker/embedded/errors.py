@@ -5,7 +5,3 @@ from campaigns.domain.errors import CampaignError
 
 class EmbeddedUnavailable(CampaignError):
     """The embedded servers are not installed, or could not be started or stopped: what, why, how to mend."""
-
-
-class Interrupted(EmbeddedUnavailable):
-    """A signal asked us to leave before the servers were ready."""

@@ -14,9 +14,9 @@ from signal import SIGINT, SIGQUIT, SIGTERM
 from worker.embedded import processes, server
 from worker.embedded.accounts import give, make_private, open_tree, open_way
 from worker.embedded.errors import EmbeddedUnavailable
-from worker.embedded.interrupts import Interrupts
 from worker.embedded.processes import Mark
 from worker.embedded.server import Answer, Server
+from worker.interrupts import Interrupts
 
 PORT = 5432  # only names the socket file
 USER = "postgres"
@@ -80,7 +80,7 @@ class Postgres(Server):
     def prepare(self, interrupts: Interrupts) -> None:
         """Make the data directory at the first start, and clear what a crash left behind.
 
-        Raises EmbeddedUnavailable, Interrupted; the directory is then as it was before.
+        Raises EmbeddedUnavailable, KeyboardInterrupt; the directory is then as it was before.
         """
         installed = Path(_binary("postgres")).parent.parent
         package = installed.parent

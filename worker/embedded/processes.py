@@ -11,7 +11,7 @@ from signal import SIGKILL, SIGTERM, Signals
 
 from worker.embedded.accounts import Account
 from worker.embedded.errors import EmbeddedUnavailable
-from worker.embedded.interrupts import Interrupts
+from worker.interrupts import Interrupts
 
 POLL_SECONDS = 0.02
 
@@ -129,7 +129,7 @@ def run(
 ) -> bool:
     """Run `command` to its end, `said` on its input; whether it succeeded within `seconds`.
 
-    Leaves no process, also when interrupted or too slow. Raises EmbeddedUnavailable, Interrupted.
+    Leaves no process, also when interrupted or too slow. Raises EmbeddedUnavailable, KeyboardInterrupt.
     """
     reading, writing = os.pipe()
     try:
@@ -188,7 +188,7 @@ def reap() -> None:
 
 
 def wait_until(condition: Callable[[], bool], seconds: float, interrupts: Interrupts | None = None) -> bool:
-    """Whether `condition` came true within `seconds`. Raises Interrupted when `interrupts` holds a signal."""
+    """Whether `condition` came true within `seconds`. Raises KeyboardInterrupt if `interrupts` holds one."""
     deadline = time.monotonic() + seconds
     while not condition():
         reap()

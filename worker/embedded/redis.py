@@ -6,9 +6,9 @@ from signal import SIGKILL, SIGTERM
 
 from worker.embedded import server
 from worker.embedded.accounts import make_private, open_tree, open_way
-from worker.embedded.interrupts import Interrupts
 from worker.embedded.processes import Mark
 from worker.embedded.server import Answer, Server
+from worker.interrupts import Interrupts
 
 _ANSWER_SECONDS = 3.0
 

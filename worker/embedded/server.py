@@ -15,8 +15,8 @@ from typing import ClassVar
 from worker.embedded import processes
 from worker.embedded.accounts import Account
 from worker.embedded.errors import EmbeddedUnavailable
-from worker.embedded.interrupts import Interrupts
 from worker.embedded.processes import Mark
+from worker.interrupts import Interrupts
 
 SILENT_SECONDS = 60.0  # no answer at all for so long: it will not come
 RECOVERY_SECONDS = 900.0  # it answers 'starting up': 2 GB of WAL on a slow disk take minutes, not hours
@@ -72,7 +72,7 @@ class Server(ABC):
 
     @abstractmethod
     def prepare(self, interrupts: Interrupts) -> None:
-        """Make its data directory fit to start from. Raises EmbeddedUnavailable, Interrupted."""
+        """Make its data directory fit to start from. Raises EmbeddedUnavailable, KeyboardInterrupt."""
 
     @abstractmethod
     def command(self) -> list[str]:
@@ -96,7 +96,7 @@ class Server(ABC):
         return self.is_running() and self.answer() is Answer.READY
 
     def launch(self, interrupts: Interrupts) -> None:
-        """Start it; does not wait until it is ready. Raises EmbeddedUnavailable, Interrupted."""
+        """Start it; does not wait until it is ready. Raises EmbeddedUnavailable, KeyboardInterrupt."""
         self.prepare(interrupts)
         interrupts.check()
         self.mark_log()
@@ -109,7 +109,7 @@ class Server(ABC):
     def wait_ready(self, interrupts: Interrupts) -> None:
         """Wait until it answers, also through a recovery after a crash, launching it if it went away.
 
-        Raises EmbeddedUnavailable with the last lines of its log, Interrupted.
+        Raises EmbeddedUnavailable with the last lines of its log, KeyboardInterrupt.
         """
         deadline = time.monotonic() + RECOVERY_SECONDS
         silent_deadline = time.monotonic() + SILENT_SECONDS

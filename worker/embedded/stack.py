@@ -20,10 +20,10 @@ from urllib.parse import quote
 from worker.embedded import processes
 from worker.embedded.accounts import account_for, belongs, make_private, open_way
 from worker.embedded.errors import EmbeddedUnavailable
-from worker.embedded.interrupts import Interrupts
 from worker.embedded.postgres import DATABASE, PORT, USER, Postgres
 from worker.embedded.redis import Redis
 from worker.embedded.server import Place, Server
+from worker.interrupts import Interrupts
 
 _LONGEST_SOCKET_BYTES = 103  # macOS; Linux allows 107
 _START_SECONDS = 1800.0  # longer than any start or stop of another command may take
