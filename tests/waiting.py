@@ -21,13 +21,15 @@ def wait_until(look: Callable[[], T], what: str, *, seconds: float = 30.0, every
 
 
 async def until(
-    look: Callable[[], Awaitable[T]], what: str, *, seconds: float = 60.0, every: float = 0.02
+    look: Callable[[], Awaitable[T] | T], what: str = "it", *, seconds: float = 60.0, every: float = 0.005
 ) -> T:
-    """`wait_until` for what is looked at with the loop: others run meanwhile."""
+    """`wait_until` for what is looked at with the loop or changed by it: others run meanwhile."""
     deadline = time.monotonic() + seconds
     while True:
-        seen = await look()
+        found = look()
+        seen = await found if isinstance(found, Awaitable) else found
         if seen:
             return seen
-        assert time.monotonic() < deadline, f"waited in vain: {what}"
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds:g} s: {what}")
         await asyncio.sleep(every)

@@ -1,7 +1,7 @@
 """What tests of handing over work with: a provider of one text a request, one batch at a time."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -75,10 +75,3 @@ class Full:
 def hurried(desk: Desk) -> Desk:
     """The same with a short lease, of which a batch may wait for a place a quarter."""
     return replace(desk, policy=replace(desk.policy, lease_seconds=2.0))
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Let others run until the condition holds."""
-    async with asyncio.timeout(20):
-        while not condition():  # noqa: ASYNC110  a condition of anybody's, that sets no event
-            await asyncio.sleep(0.001)

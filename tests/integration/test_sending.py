@@ -42,7 +42,6 @@ from tests.integration.hands import (
     send_one,
     sent,
     submit_texts,
-    until,
 )
 from tests.integration.rows import (
     batch_rows,
@@ -55,6 +54,7 @@ from tests.integration.rows import (
     wrong_tallies,
 )
 from tests.river import phones, submit
+from tests.waiting import until
 
 Q, S, D, A = MessageState.QUEUED, MessageState.SENDING, MessageState.IN_DOUBT, MessageState.ACCEPTED
 

@@ -29,7 +29,7 @@ from campaigns.store import session
 from campaigns.store.session import Database
 from campaigns.store.written import Written
 from tests.conftest import POLICY, MakeDesk, open_database
-from tests.integration.hands import SLOW, OneText, about, deal_one, send_one, sent, submit_texts, until
+from tests.integration.hands import SLOW, OneText, about, deal_one, send_one, sent, submit_texts
 from tests.integration.proxy import Link, link
 from tests.integration.rows import (
     batch_rows,
@@ -42,6 +42,7 @@ from tests.integration.rows import (
     wrong_tallies,
 )
 from tests.river import phones, submit
+from tests.waiting import until
 
 Q, S, D, A = MessageState.QUEUED, MessageState.SENDING, MessageState.IN_DOUBT, MessageState.ACCEPTED
 

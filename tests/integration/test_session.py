@@ -12,9 +12,9 @@ from campaigns.domain.errors import DatabaseUnavailable
 from campaigns.store import session
 from campaigns.store.session import Connection, Database
 from tests.conftest import open_database
-from tests.integration.hands import until
 from tests.integration.proxy import link
 from tests.integration.rows import checked_out, cut_everywhere, query
+from tests.waiting import until
 
 MAKE = "CREATE TABLE IF NOT EXISTS mark (word text)"
 

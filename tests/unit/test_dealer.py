@@ -1,10 +1,10 @@
 """A process deals as soon as somebody asks, once for all who ask together, and forgets no later moment."""
 
 import asyncio
-from collections.abc import Callable
 from typing import Any, cast
 
 from campaigns.domain.errors import DatabaseUnavailable
+from tests.waiting import until
 from worker.bootstrap import Parts
 from worker.dealer import Dealer
 
@@ -28,12 +28,6 @@ class Deals:
         if self.error is not None:
             raise self.error
         self.ended += 1
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110  a condition of anybody's, that sets no event
-            await asyncio.sleep(0.001)
 
 
 async def test_many_who_ask_together_cost_one_deal() -> None:

@@ -45,8 +45,8 @@ from tests.contract.providers.wire_server import (
     half,
     hang,
     reset,
-    wait_until,
 )
+from tests.waiting import until
 
 
 def now() -> float:
@@ -222,12 +222,12 @@ async def test_cancellation_goes_through_and_leaves_no_connection(
     request = one_request(provider)
     server.script.append(drip(b" " * 1_000_000))
     task = asyncio.create_task(handed_over(provider, request))
-    await wait_until(lambda: len(server.paid) == 1)
+    await until(lambda: len(server.paid) == 1)
     free = server.open_connections - 1  # what a question keeps alive for a moment
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await wait_until(lambda: server.open_connections <= free)
+    await until(lambda: server.open_connections <= free)
 
 
 async def test_unknown_fields_are_ignored(wired: WiredMember, server: WireServer, wire: Wire) -> None:
@@ -356,7 +356,7 @@ async def test_no_secret_no_number_and_no_text_is_shown(
         shown.append(repr(await provider.hand_over(request, SENDER, now())))
         server.script.append(hang())
         task = asyncio.create_task(handed_over(provider, request))
-        await wait_until(lambda: not server.script)
+        await until(lambda: not server.script)
         task.cancel()
         with pytest.raises(asyncio.CancelledError) as cancelled:
             await task

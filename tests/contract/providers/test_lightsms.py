@@ -48,7 +48,8 @@ from tests.contract.providers.members import (
     LightSmsMember,
     messages,
 )
-from tests.contract.providers.wire_server import Seen, WireServer, answer, answer_when, cut, wait_until
+from tests.contract.providers.wire_server import Seen, WireServer, answer, answer_when, cut
+from tests.waiting import until
 
 PHONES = ["+37061234567", "+37062345678", "+37063456789"]
 ID = "4092112510348380960001"
@@ -235,7 +236,7 @@ async def test_many_who_prepare_fail_at_once(
     del server.free[TIMESTAMP]
     server.script.append(answer_when(release.is_set, b"<html>"))
     tasks = [asyncio.create_task(provider.prepare()) for _ in range(20)]
-    await wait_until(lambda: len(server.seen) == 1)
+    await until(lambda: len(server.seen) == 1)
     release.set()
     results = await asyncio.gather(*tasks, return_exceptions=True)
     assert [str(result) for result in results] == ["LightSMS's clock cannot be read"] * 20
@@ -308,7 +309,7 @@ async def test_a_late_refusal_of_an_old_signature_says_nothing_of_the_new_clock(
     release = asyncio.Event()
     server.script.append(answer_when(release.is_set, body_of({"error": 6})))
     late = asyncio.create_task(hand_over(provider, messages(1)))
-    await wait_until(lambda: len(server.paid) == 1)
+    await until(lambda: len(server.paid) == 1)
     server.script.extend([answer(body_of({"error": 6})), answer(body_of({"37061200001": TAKEN}))])
     assert await hand_over(provider, messages(1)) == mended
     assert await handed_over(provider) == [ACCEPTED]

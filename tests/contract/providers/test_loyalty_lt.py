@@ -47,8 +47,8 @@ from tests.contract.providers.wire_server import (
     drip,
     half,
     hang,
-    wait_until,
 )
+from tests.waiting import until
 
 PHONE = "+37061234567"
 CALLBACK_URL = "https://sms.example.com/callbacks/main/s3cr3t-t0ken"
@@ -646,7 +646,7 @@ async def test_as_many_questions_at_once_as_allowed(make: Make, server: WireServ
 
     def act(at: int) -> Act:
         async def when_three(writer: asyncio.StreamWriter) -> None:
-            await wait_until(three_are_here)
+            await until(three_are_here)
             message_id = server.seen[at].path.rpartition("/")[2]
             await status_of(message_id)(writer)
 
@@ -702,7 +702,7 @@ async def test_trouble_while_others_wait_for_their_turn(make: Make, server: Wire
 
     server.script.append(answer(b"", 429, {"Retry-After": "9"}))
     asking = asyncio.create_task(make(concurrency=3).ask(["msg_1", "msg_2", "msg_3"], turn))
-    await wait_until(lambda: server.seen != [] and still_asking() == 2)  # the first one is done
+    await until(lambda: server.seen != [] and still_asking() == 2)  # the first one is done
     ready.set()
     answers = await asking
     assert (answers.receipts, answers.trouble, answers.retry_after_seconds) == (
@@ -740,11 +740,11 @@ async def test_a_cancelled_round_is_cancelled(make: Make, server: WireServer, ha
     provider = make()
     server.script.append(drip(b" " * 1_000_000))
     task = asyncio.create_task(provider.ask([ID], at_once))
-    await wait_until(lambda: len(server.seen) == 1)
+    await until(lambda: len(server.seen) == 1)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await wait_until(lambda: server.open_connections == 0)
+    await until(lambda: server.open_connections == 0)
     assert await provider.ask([ID], at_once) == Answers([], None, 5.0)  # it was asked nevertheless
 
 
@@ -778,7 +778,7 @@ async def test_five_seconds_are_counted_from_the_answer(make: Make, server: Wire
 
     server.script.append(late)
     asking = asyncio.create_task(provider.ask([ID], at_once))
-    await wait_until(lambda: len(server.seen) == 1)
+    await until(lambda: len(server.seen) == 1)
     hands.now += 30
     assert await provider.ask([ID], at_once) == Answers([], None, 5.0)  # it is on its way
     come.set()
@@ -799,7 +799,7 @@ async def test_two_rounds_at_once_ask_once(make: Make, server: WireServer) -> No
 
     server.script.append(status_of(ID))
     rounds = [asyncio.create_task(provider.ask([ID], turn)) for _ in range(2)]
-    await wait_until(lambda: waiting == 2)
+    await until(lambda: waiting == 2)
     ready.set()
     first, second = sorted(await asyncio.gather(*rounds), key=lambda answers: len(answers.receipts))
     assert (list(first.receipts), first.trouble, first.retry_after_seconds) == ([], None, 5.0)

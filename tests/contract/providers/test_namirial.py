@@ -57,8 +57,8 @@ from tests.contract.providers.wire_server import (
     cut,
     drip,
     reset,
-    wait_until,
 )
+from tests.waiting import until
 
 ID = "7b8ef313-f1f2-4c4f-bffa-438c287ba9d8"
 TAKEN = {"message": "0: Accepted for delivery", "provider": "PROVIDER1", "id": ID}
@@ -451,7 +451,7 @@ async def test_what_waits_for_its_turn_does_not_ask_after_trouble(
         nonlocal turns
         turns += 1
         if turns == 2:  # until the first line has ended, with trouble
-            await wait_until(lambda: lines() == 1)
+            await until(lambda: lines() == 1)
 
     server.script.append(says(b"", 500))
     answers = await make(concurrency=2).ask([id_of(f"ref-{at}") for at in range(1, 9)], turn)
@@ -499,7 +499,7 @@ async def test_a_round_gives_what_it_has_when_it_takes_long(
     begun = loop.time()
 
     async def slow() -> None:
-        await wait_until(lambda: loop.time() > begun + 0.2)
+        await until(lambda: loop.time() > begun + 0.2)
 
     answers = await provider.ask([id_of(f"ref-{at}") for at in range(1, 6)], slow)
     assert (len(answers.receipts), len(server.seen)) == (1, 1)
@@ -514,7 +514,7 @@ async def test_a_turn_that_breaks_ends_everything(server: WireServer, make: Call
         nonlocal turns
         turns += 1
         if turns == 2:
-            await wait_until(lambda: len(server.seen) == 1)
+            await until(lambda: len(server.seen) == 1)
             raise RuntimeError("Redis is away")
 
     server.script.append(drip(b" " * 1_000_000))
@@ -529,11 +529,11 @@ async def test_a_cancelled_round_leaves_nothing_behind(
 ) -> None:
     server.script.extend(drip(b" " * 1_000_000) for _ in range(4))
     task = asyncio.create_task(make(concurrency=4).ask([id_of(f"ref-{at}") for at in range(9)], at_once))
-    await wait_until(lambda: len(server.seen) == 4)
+    await until(lambda: len(server.seen) == 4)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await wait_until(lambda: server.open_connections == 0)
+    await until(lambda: server.open_connections == 0)
     assert lines() == 0
 
 

@@ -39,8 +39,8 @@ from tests.contract.providers.wire_server import (
     half,
     hang,
     reset,
-    wait_until,
 )
+from tests.waiting import until
 
 QUERY = "/paid?phone=37061200001&text=Ko%20das,%2B+%c4%8d&api_key=secret"
 
@@ -318,7 +318,7 @@ async def test_a_stall_after_connecting_writes_nothing(
     )
     result = await hand_over(wire, server, "POST", data=data, leave_by=leave_by)
     assert result == NeverLeft("the time to leave passed before the first byte")
-    await wait_until(lambda: server.connections == 1 and server.open_connections == 0)
+    await until(lambda: server.connections == 1 and server.open_connections == 0)
     assert (server.bytes_received, server.seen) == (0, [])
 
 
@@ -336,7 +336,7 @@ async def test_a_stall_between_head_and_body_writes_nothing(
     monkeypatch.setattr(StreamWriter, "write_headers", stalled)
     result = await hand_over(wire, server, "POST", data=b"a=1", leave_by=leave_by)
     assert result == NeverLeft("the time to leave passed before the first byte")
-    await wait_until(lambda: server.connections == 1 and server.open_connections == 0)
+    await until(lambda: server.connections == 1 and server.open_connections == 0)
     assert server.bytes_received == 0
 
 
@@ -376,7 +376,7 @@ async def test_what_left_and_was_not_answered_whole_is_unseen(
     )
     assert now() - began < 3
     assert len(server.seen) == 1
-    await wait_until(lambda: server.open_connections == 0 or name in {"hang", "drip", "giant"})
+    await until(lambda: server.open_connections == 0 or name in {"hang", "drip", "giant"})
 
 
 async def test_a_body_may_be_as_large_as_allowed_and_no_larger(wire: Wire, server: WireServer) -> None:
@@ -390,11 +390,11 @@ async def test_a_cancelled_hand_over_is_cancelled_and_leaves_no_connection(
 ) -> None:
     server.script.append(drip(b" " * 1_000_000))
     task = asyncio.create_task(hand_over(wire, server))
-    await wait_until(lambda: len(server.seen) == 1)
+    await until(lambda: len(server.seen) == 1)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await wait_until(lambda: server.open_connections == 0)
+    await until(lambda: server.open_connections == 0)
 
 
 async def test_a_question_may_be_repeated_and_fails_as_a_value(wire: Wire, server: WireServer) -> None:
@@ -417,7 +417,7 @@ async def test_closing_ends_what_is_in_flight(server: WireServer) -> None:
     wire = Wire()
     server.script.append(hang())
     task = asyncio.create_task(hand_over(wire, server))
-    await wait_until(lambda: len(server.seen) == 1)
+    await until(lambda: len(server.seen) == 1)
     await wire.close()
     await wire.close()
     assert isinstance(await task, Unseen)

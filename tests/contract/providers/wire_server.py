@@ -13,6 +13,8 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs, urlsplit
 
+from tests.waiting import until
+
 
 @dataclass(frozen=True)
 class Seen:
@@ -137,13 +139,6 @@ async def wire_server() -> AsyncIterator[WireServer]:
         await listener.wait_closed()
 
 
-async def wait_until(condition: Callable[[], bool], within_seconds: float = 5.0) -> None:
-    """Wait for `condition`, not for a time; fails when it does not come."""
-    async with asyncio.timeout(within_seconds):
-        while not condition():  # noqa: ASYNC110  what is waited for is the other side of a socket
-            await asyncio.sleep(0.002)
-
-
 def answer(
     body: bytes = b"", status: int = 200, headers: Mapping[str, str] | None = None, close: bool = False
 ) -> Act:
@@ -167,7 +162,7 @@ def answer_when(condition: Callable[[], bool], body: bytes) -> Act:
     """Answer as soon as `condition` holds."""
 
     async def act(writer: asyncio.StreamWriter) -> None:
-        await wait_until(condition)
+        await until(condition)
         await answer(body)(writer)
 
     return act

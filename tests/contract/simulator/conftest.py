@@ -117,13 +117,6 @@ class Simulator:
             await line.close()
 
 
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    """Wait for a condition, at most to the deadline."""
-    async with asyncio.timeout(DEADLINE_SECONDS):
-        while not await condition():  # noqa: ASYNC110  the condition lives in a server, no event tells of it
-            await asyncio.sleep(0.01)
-
-
 class Line:
     """A raw connection: shows what aiohttp's client would hide."""
 

@@ -8,7 +8,9 @@ import time
 import aiohttp
 import pytest
 
-from .conftest import DEADLINE_SECONDS, PHONE, Simulator, Start, until
+from tests.waiting import until
+
+from .conftest import DEADLINE_SECONDS, PHONE, Simulator, Start
 
 PHONES = ["37061234561", "37061234562", "37061234563"]
 PATIENCE_SECONDS = 0.3  # how long a test waits to see that nothing comes

@@ -35,12 +35,13 @@ from campaigns.domain.provider import (
 from campaigns.domain.states import MessageState, merge
 from campaigns.providers.loyalty_lt import LoyaltyLt
 from campaigns.providers.wire import Wire
+from tests.waiting import until
 from worker.simulator import loyalty_lt, server
 from worker.simulator.ledger import Ledger
 from worker.simulator.loyalty_lt_fates import BY_ENDING, FATES, Fate, steps_of, word_at
 from worker.simulator.options import Options
 
-from .conftest import DEADLINE_SECONDS, Reply, Simulator, Start, running, until
+from .conftest import DEADLINE_SECONDS, Reply, Simulator, Start, running
 
 PHONE = "+37061234567"
 ACCESS = {"X-API-Key": "your_api_key", "X-API-Secret": "your_api_secret"}

@@ -32,10 +32,11 @@ from campaigns.domain.provider import (
 from campaigns.domain.states import MessageState
 from campaigns.providers.namirial import Namirial
 from campaigns.providers.wire import Wire
+from tests.waiting import until
 from worker.simulator.ledger import Ledger
 from worker.simulator.namirial_fates import FATES, changes, fate_of, word_at
 
-from .conftest import DEADLINE_SECONDS, Reply, Simulator, Start, running, until
+from .conftest import DEADLINE_SECONDS, Reply, Simulator, Start, running
 
 PHONE = "+37061234567"
 KEY = "your_api_key"

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
+from tests.waiting import until
 from worker.simulator import lightsms, server
 from worker.simulator.options import Options
 
-from .conftest import DEADLINE_SECONDS, PHONE, Simulator, Start, running, until
+from .conftest import DEADLINE_SECONDS, PHONE, Simulator, Start, running
 
 
 async def test_no_number_text_or_key_is_logged(

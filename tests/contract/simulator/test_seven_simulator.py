@@ -35,6 +35,7 @@ from campaigns.domain.provider import (
 from campaigns.domain.states import MessageState
 from campaigns.providers.seven import Seven
 from campaigns.providers.wire import Wire
+from tests.waiting import until
 from worker.simulator import seven_requests
 from worker.simulator.callbacks import Call, Callbacks
 from worker.simulator.ledger import Ledger
@@ -42,7 +43,7 @@ from worker.simulator.options import Options
 from worker.simulator.seven import RETRY_SECONDS
 from worker.simulator.seven_fates import DELIVERED, FATES, Fate, changes, fate_of, word_at
 
-from .conftest import PHONE, Reply, Simulator, Start, until
+from .conftest import PHONE, Reply, Simulator, Start
 
 KEY = "your_api_key"
 SIGNING_KEY = "test_signing_secret"

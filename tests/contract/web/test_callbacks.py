@@ -4,7 +4,6 @@ import asyncio
 import gzip
 import hmac
 import logging
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -15,16 +14,10 @@ from campaigns.domain.errors import DatabaseUnavailable
 from campaigns.domain.provider import CallbackRefused, Receipt
 from campaigns.domain.states import MessageState
 from tests.contract.web.conftest import PUBLIC_URL, SECRET, URLS, Web, is_free
+from tests.waiting import until
 
 REF = "0123456789abcdef0123456789abcdef-4711"
 DELIVERED = Receipt("stub-1", MessageState.DELIVERED, "delivered")
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """Wait for the other side of a socket."""
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110  what is waited for sets no event
-            await asyncio.sleep(0.002)
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
