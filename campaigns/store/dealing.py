@@ -9,7 +9,11 @@ _DEALERS = 7266484  # any number, not that of store/schema.py
 
 # No bitmap scans for a dealer: every lease goes through the index of what is leased. Read in its order, it
 # forgets those that are over; read for a bitmap it does not, and reads all since the last VACUUM each time.
-_ALONE = "SELECT pg_try_advisory_xact_lock($1), set_config('enable_bitmapscan', 'off', true)"
+# And little patience with it: while a process that froze here has the lock, nobody deals.
+_ALONE = (
+    "SELECT pg_try_advisory_xact_lock($1), set_config('enable_bitmapscan', 'off', true),"
+    " set_config('idle_in_transaction_session_timeout', '3s', true)"
+)
 
 _DEAL = """
     WITH account AS (SELECT name, most FROM unnest($3::text[], $4::text::int[]) AS a(name, most)),
