@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any, Literal, TypeVar
+from uuid import uuid4
 
 from celery import Task, signals
 from celery.exceptions import Reject
@@ -196,6 +197,9 @@ def submit(  # noqa: PLR0913, PLR0917  the public contract names them
     Without a submission key the task's own id is the key, so that a redelivered message is no second
     campaign. Bad input is logged as one sentence and raised as SubmissionError.
     """
+    # Here, in the task's own thread: Celery's context is empty on the loop. A message without an id cannot be
+    # told from its copy, and gets a key that no other has.
+    key = submission_key or f"task:{self.request.id or uuid4()}"
 
     async def work(parts: Parts) -> str:
         taken = await submission.submit(
@@ -206,7 +210,7 @@ def submit(  # noqa: PLR0913, PLR0917  the public contract names them
                 text=text,
                 sender_id=sender_of(parts.settings, account.lower(), sender_id),
                 name=name or f"campaign of {account}",
-                submission_key=submission_key or f"task:{self.request.id}",
+                submission_key=key,
                 phone_column=phone_column,
                 region=region.upper() if region else None,
                 currency=parts.settings.account(account.lower()).currency,
