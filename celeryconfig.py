@@ -5,7 +5,7 @@ repeats or delays costs time and nothing else.
 
 from kombu import Queue
 
-from worker.queues import QUEUE_OF, QUEUES
+from worker.queues import QUEUE_OF, QUEUES, TICK
 
 # --- what a message is -----------------------------------------------------------------------------
 # JSON only: whoever can write to the broker must not be able to run code (pickle can).
@@ -21,7 +21,7 @@ result_backend = None
 # without -Q serves all of them.
 task_queues = [Queue(name, routing_key=name) for name in QUEUES]
 task_routes = {task: {"queue": queue} for task, queue in QUEUE_OF.items()}
-task_default_queue = "tick"
+task_default_queue = QUEUE_OF[TICK]
 task_create_missing_queues = False  # a misspelt queue is an error, not a place where work waits for ever
 
 # --- acknowledging -----------------------------------------------------------------------------------

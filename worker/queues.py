@@ -8,16 +8,14 @@ PROBE_ACCOUNT = "campaigns.probe_account"
 MERGE_RECEIPTS = "campaigns.merge_receipts"
 
 QUEUE_OF: dict[str, str] = {
-    SUBMIT: "submission",
-    TICK: "tick",
-    SEND_BATCHES: "sending",
-    POLL_BATCHES: "receipts",
-    PROBE_ACCOUNT: "tick",
-    MERGE_RECEIPTS: "receipts",
+    SUBMIT: "campaigns.submit",
+    TICK: "campaigns.tick",
+    SEND_BATCHES: "campaigns.sending",
+    POLL_BATCHES: "campaigns.receipts",
+    PROBE_ACCOUNT: "campaigns.tick",
+    MERGE_RECEIPTS: "campaigns.receipts",
 }
-"""Separate queues, so that a flood of sends never starves the tick or the polls."""
+"""Separate queues, so that a flood of sends never starves the tick or the polls. All with our prefix: in a
+Redis that others use too, Celery's default queue `celery` and plain names are theirs as well."""
 
-FOREIGN = "celery"
-"""Celery's own default queue: where another service's `send_task` lands when it names none."""
-
-QUEUES: tuple[str, ...] = tuple(sorted({*QUEUE_OF.values(), FOREIGN}))
+QUEUES: tuple[str, ...] = tuple(sorted(set(QUEUE_OF.values())))

@@ -65,6 +65,7 @@ def test_another_service_enqueues_by_name(stack: Stack, servers: ServerUrls) -> 
     for _ in range(2):
         service.send_task(
             "campaigns.submit",
+            queue="campaigns.submit",
             kwargs={
                 "account": "main",
                 "text": "Hello {name}",

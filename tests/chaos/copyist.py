@@ -16,7 +16,10 @@ from uuid import uuid4
 
 from redis import Redis
 
-_PUBLISHED = re.compile(rb'"LPUSH" ("(?:sending|receipts)") (".*")$')
+from worker.queues import POLL_BATCHES, QUEUE_OF, SEND_BATCHES
+
+_OF_BATCHES = (QUEUE_OF[SEND_BATCHES], QUEUE_OF[POLL_BATCHES])
+_PUBLISHED = re.compile(rf'"LPUSH" ("(?:{"|".join(map(re.escape, _OF_BATCHES))})") (".*")$'.encode())
 _LATEST_SECONDS = 3.0
 _LOOK_SECONDS = 0.02
 
@@ -56,9 +59,7 @@ class Copyist:
 
     def is_drained(self) -> bool:
         """Whether every published task was taken by a worker."""
-        return not any(self._redis.llen(queue) for queue in ("sending", "receipts")) and not self._redis.hlen(
-            "unacked"
-        )
+        return not any(self._redis.llen(queue) for queue in _OF_BATCHES) and not self._redis.hlen("unacked")
 
     def _work(self) -> None:
         with self._redis.monitor() as monitor:  # type: ignore[no-untyped-call]  # redis-py leaves it open

@@ -16,6 +16,7 @@ from tests.acceptance.processes import ledger_counts
 from tests.chaos.copyist import Copyist
 from tests.chaos.storm import RECIPIENTS, SEED, Storm, storm
 from tests.waiting import wait_until
+from worker.queues import POLL_BATCHES, QUEUE_OF, SEND_BATCHES
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(400)]
 
@@ -174,8 +175,8 @@ async def test_15_every_task_again_and_late(folder: Path) -> None:
         in_tasks = Counter[str]()  # batches, of which a task carries a few
         for queue, message in copyist.seen:
             in_tasks[queue] += _batch_count(message)
-        assert in_tasks["sending"] >= RECIPIENTS / 100
-        assert in_tasks["receipts"] >= RECIPIENTS / 100
+        assert in_tasks[QUEUE_OF[SEND_BATCHES]] >= RECIPIENTS / 100
+        assert in_tasks[QUEUE_OF[POLL_BATCHES]] >= RECIPIENTS / 100
         assert copy_count >= len(copyist.seen) > 0
         _tell("15", tasks=len(copyist.seen), copies=copyist.copy_count)
 

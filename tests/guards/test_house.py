@@ -292,6 +292,7 @@ def test_every_task_is_registered_and_has_a_queue() -> None:
     assert scheduled == [queues.TICK]
     named = {value for value in vars(queues).values() if str(value).startswith("campaigns.")}
     assert named == queues.QUEUE_OF.keys()
+    assert all(name.startswith("campaigns.") for name in queues.QUEUES), "plain names are other people's too"
     assert celeryconfig.task_default_queue in queues.QUEUES
 
 
