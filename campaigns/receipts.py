@@ -9,14 +9,21 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from uuid import UUID
 
 from campaigns.domain.errors import DatabaseUnavailable
 from campaigns.domain.message_ref import message_ref, place_of
 from campaigns.domain.policy import Account, Desk
-from campaigns.domain.provider import Answers, Doubtful, Receipt, Sightings
+from campaigns.domain.provider import Answers, Doubtful, Receipt, Sighting, Sightings
+from campaigns.domain.said import (
+    believed_channel,
+    believed_cost,
+    believed_currency,
+    believed_moment,
+    reason_of,
+)
 from campaigns.domain.segments import believed_segment_count
 from campaigns.domain.states import BatchState, MessageState, is_settled
 from campaigns.places import ALONE, Way, placed
@@ -25,7 +32,7 @@ from campaigns.store import polling
 from campaigns.store import receipt as rows
 from campaigns.store.batch import Dealt
 from campaigns.store.polling import Evidence, InDoubtMessage, PollingWork
-from campaigns.store.receipt import Incoming, Merged
+from campaigns.store.receipt import Incoming, Merged, Told, Waiting
 from campaigns.store.session import Database, insist
 from campaigns.store.tally import Release
 
@@ -215,12 +222,13 @@ async def take_in_many(database: Database, taken: Sequence[tuple[str, Receipt]])
     One statement, however many. Idempotent in effect: a receipt that comes twice is merged twice, which
     changes nothing. Raises DatabaseUnavailable; then none was kept.
     """
-    incoming = [each for account, receipt in taken if (each := _incoming(account, receipt)) is not None]
+    now = datetime.now(UTC)
+    incoming = [each for account, receipt in taken if (each := _incoming(account, receipt, now)) is not None]
     if incoming:
         await rows.keep(database, incoming)
 
 
-def _incoming(account: str, receipt: Receipt) -> Incoming | None:
+def _incoming(account: str, receipt: Receipt, now: datetime) -> Incoming | None:
     """What is kept of a receipt; None where it names no message in any way we could use."""
     place = None if receipt.message_ref is None else place_of(receipt.message_ref)
     named = receipt.provider_message_id
@@ -229,12 +237,34 @@ def _incoming(account: str, receipt: Receipt) -> Incoming | None:
     if named is None and place is None:
         return None
     word = _UNSTORABLE.sub("", receipt.provider_state)[:_LONGEST_PROVIDER_STATE]
-    return Incoming(account, named, place, receipt.evidence, word, receipt.is_coarse)
+    return Incoming(account, named, place, receipt.evidence, word, receipt.is_coarse, told_by(receipt, now))
+
+
+def told_by(said: Receipt | Sighting, now: datetime) -> Told:
+    """What a provider says beside its word, as it is kept: what cannot be believed is left out.
+
+    Takes the time now, aware.
+    """
+    return Told(
+        reason_of(said.code, said.reason),
+        believed_moment(said.changed_at, now),
+        believed_cost(said.cost),
+        believed_currency(said.currency),
+        believed_segment_count(said.segment_count),
+        believed_channel(said.channel),
+    )
 
 
 async def are_waiting(database: Database) -> bool:
     """Whether receipts of callbacks are there to be merged now."""
     return await rows.are_due(database)
+
+
+async def waiting(database: Database) -> Waiting:
+    """What of the receipts of callbacks is set aside, and how long the oldest that is due has been due:
+    more than some seconds, and nobody merges. For `doctor` and `/health`. Raises DatabaseUnavailable.
+    """
+    return await rows.waiting(database)
 
 
 async def merge_waiting(database: Database, desk: Desk) -> Merged:

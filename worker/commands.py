@@ -12,6 +12,7 @@ from campaigns.domain.states import CampaignState
 from campaigns.store.session import Database
 from worker import (
     account_commands,
+    aside_commands,
     display,
     export_command,
     message_command,
@@ -30,6 +31,7 @@ app = typer.Typer(
 )
 app.add_typer(account_commands.app, name="account")
 app.add_typer(suppression_commands.app, name="suppression")
+app.add_typer(aside_commands.app, name="aside")
 
 
 def run() -> NoReturn:

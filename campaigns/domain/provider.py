@@ -31,8 +31,9 @@ class Accepted:
     """The provider took it."""
 
     provider_message_id: str
-    cost: Decimal | None = None  # in the account's currency; None where the answer does not say
+    cost: Decimal | None = None  # None where the answer does not say
     segment_count: int | None = None
+    currency: str | None = None  # of `cost`, ISO 4217; None: the account's
 
 
 @value
@@ -91,6 +92,8 @@ class Receipt:
     """A provider's word on one message (DLR), from a callback or a poll.
 
     It names the message by the provider's id, or by our reference where the provider repeats that, or both.
+    What comes after `is_coarse` is told where the provider says it; `campaigns.domain.said` makes each of
+    them fit to be kept.
     """
 
     provider_message_id: str | None
@@ -98,6 +101,13 @@ class Receipt:
     provider_state: str  # the word itself, kept beside ours
     message_ref: str | None = None
     is_coarse: bool = False  # the provider knows it more exactly: worth one question
+    code: str | None = None  # why, as the provider counts its reasons
+    reason: str | None = None  # why, in a short sentence of theirs
+    changed_at: datetime | None = None  # when it changed at the provider; aware
+    cost: Decimal | None = None
+    currency: str | None = None  # of `cost`, ISO 4217; None: the account's
+    segment_count: int | None = None
+    channel: str | None = None  # what it went by, in their word: SMS, RCS
 
 
 @value
@@ -132,6 +142,12 @@ class Sighting:
     cost: Decimal | None = None
     accepted_at: datetime | None = None
     changed_at: datetime | None = None
+    code: str | None = None  # this and the next three: as in Receipt
+    reason: str | None = None
+    currency: str | None = None
+    channel: str | None = None
+    service: str | None = None  # our own words for what it was sent for, as the provider repeats them
+    action: str | None = None
 
 
 @value

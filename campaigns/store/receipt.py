@@ -6,11 +6,29 @@ the bundle; any number may merge at once.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
 
 from campaigns.domain.message_ref import Place
 from campaigns.domain.states import MessageState
+from campaigns.domain.values import value
 from campaigns.store.session import Database
 from campaigns.store.tally import Release, let_go, recount
+
+
+@value
+class Told:
+    """What a provider says of a message beside its word, fit to be kept (`campaigns.domain.said`)."""
+
+    reason: str | None = None
+    changed_at: datetime | None = None
+    cost: Decimal | None = None
+    currency: str | None = None
+    segment_count: int | None = None
+    channel: str | None = None
+
+
+NOTHING_TOLD = Told()
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +41,7 @@ class Incoming:
     evidence: MessageState | None
     provider_state: str
     is_coarse: bool
+    told: Told = NOTHING_TOLD
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +64,21 @@ class Merged:
 
 
 async def keep(database: Database, incoming: Sequence[Incoming]) -> None:
-    """Keep receipts, in one statement. Committed when it returns."""
+    """Keep receipts, in one statement. Committed when it returns.
+
+    Of coarse ones about the same message one waits at a time: it asks the one question they all ask for.
+    """
     places = [each.place for each in incoming]
+    told = [each.told for each in incoming]
     async with database.transaction() as connection:
         await connection.execute(
             "INSERT INTO waiting_receipt (account, provider_message_id, campaign_id, number, position,"
-            " evidence, provider_state, is_coarse)"
+            " evidence, provider_state, is_coarse, reason, changed_at, cost, currency, segment_count,"
+            " channel)"
             " SELECT * FROM unnest($1::text[], $2::text[], $3::uuid[], $4::int[], $5::smallint[],"
-            " $6::message_state[], $7::text[], $8::bool[])",
+            " $6::message_state[], $7::text[], $8::bool[], $9::text[], $10::timestamptz[], $11::numeric[],"
+            " $12::text[], $13::smallint[], $14::text[])"
+            " ON CONFLICT DO NOTHING",
             [each.account for each in incoming],
             [each.provider_message_id for each in incoming],
             [place and place.campaign_id for place in places],
@@ -61,6 +87,12 @@ async def keep(database: Database, incoming: Sequence[Incoming]) -> None:
             [each.evidence for each in incoming],
             [each.provider_state for each in incoming],
             [each.is_coarse for each in incoming],
+            [each.reason for each in told],
+            [each.changed_at for each in told],
+            [each.cost for each in told],
+            [each.currency for each in told],
+            [each.segment_count for each in told],
+            [each.channel for each in told],
         )
 
 
@@ -68,8 +100,30 @@ async def are_due(database: Database) -> bool:
     """Whether there is something to merge or to refine now."""
     async with database.connection() as connection:
         return bool(
-            await connection.fetchval("SELECT EXISTS (SELECT 1 FROM waiting_receipt WHERE look_at <= now())")
+            await connection.fetchval(
+                "SELECT EXISTS (SELECT 1 FROM waiting_receipt"
+                " WHERE set_aside_at IS NULL AND look_at <= now())"
+            )
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What waits at one moment."""
+
+    set_aside_count: int
+    oldest_due_seconds: float | None  # for how long the oldest that is due has been due; None: none is
+
+
+async def waiting(database: Database) -> Waiting:
+    """How many receipts are set aside, and for how long the oldest one that is due has waited."""
+    async with database.connection() as connection:
+        record = await connection.fetchrow(
+            "SELECT (SELECT count(*) FROM waiting_receipt WHERE set_aside_at IS NOT NULL) AS aside,"
+            " (SELECT extract(epoch FROM now() - min(look_at))::float8 FROM waiting_receipt"
+            " WHERE set_aside_at IS NULL AND look_at <= now()) AS due"
+        )
+    return Waiting(record["aside"], record["due"]) if record else Waiting(0, None)
 
 
 _MATCH = """
@@ -131,7 +185,7 @@ async def merge(database: Database, *, limit: int, give_up_seconds: float) -> Me
     """
     async with database.transaction() as connection:
         taken = await connection.fetch(
-            "SELECT id FROM waiting_receipt WHERE look_at <= now() AND NOT is_coarse"
+            "SELECT id FROM waiting_receipt WHERE set_aside_at IS NULL AND look_at <= now() AND NOT is_coarse"
             " ORDER BY look_at, id LIMIT $1 FOR UPDATE SKIP LOCKED",
             limit,
         )
@@ -185,7 +239,7 @@ async def take_coarse(database: Database, *, limit: int, again_in_seconds: float
         records = await connection.fetch(
             """
             WITH due AS (
-                SELECT id FROM waiting_receipt WHERE look_at <= now() AND is_coarse
+                SELECT id FROM waiting_receipt WHERE set_aside_at IS NULL AND look_at <= now() AND is_coarse
                 ORDER BY look_at, id LIMIT $1 FOR UPDATE SKIP LOCKED
             ),
             named AS (

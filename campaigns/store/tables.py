@@ -200,7 +200,14 @@ class Message(SQLModel, table=True):
     cost: Decimal | None = Field(default=None, sa_column=Column(Numeric))
     provider_message_id: str | None = Field(default=None, sa_column=Column(Text))
     provider_state: str | None = Field(default=None, sa_column=Column(Text))
-    reason: str | None = Field(default=None, sa_column=Column(Text))
+    reason: str | None = Field(default=None, sa_column=Column(Text))  # ours, or a refusal's at hand-over
+    # Beside `provider_state`: why it is so, and since when, as the provider says.
+    provider_reason: str | None = Field(default=None, sa_column=Column(Text))
+    provider_changed_at: datetime | None = Field(default=None, sa_column=_moment(nullable=True))
+    currency: str | None = Field(default=None, sa_column=Column(Text))  # of `cost`; NULL: the campaign's
+    channel: str | None = Field(default=None, sa_column=Column(Text))
+    # Whether `segment_count` is the provider's: of its own counts the highest stands, ours gives way.
+    is_counted_by_provider: bool = Field(sa_column=Column(Boolean, nullable=False, server_default="false"))
 
 
 class MessageByProviderId(SQLModel, table=True):
@@ -229,7 +236,28 @@ class WaitingReceipt(SQLModel, table=True):
             "(campaign_id IS NULL) = (number IS NULL) AND (campaign_id IS NULL) = (position IS NULL)",
             name="waiting_receipt_reference_check",
         ),
-        Index("waiting_receipt_next", "look_at", "id"),
+        CheckConstraint(
+            "(set_aside_at IS NULL) = (set_aside_reason IS NULL)", name="waiting_receipt_set_aside_check"
+        ),
+        Index("waiting_receipt_next", "look_at", "id", postgresql_where=text("set_aside_at IS NULL")),
+        Index("waiting_receipt_aside", "id", postgresql_where=text("set_aside_at IS NOT NULL")),
+        # One question at a time about a message, however often it is called for.
+        Index(
+            "waiting_receipt_coarse_by_reference",
+            "account",
+            "campaign_id",
+            "number",
+            "position",
+            unique=True,
+            postgresql_where=text("is_coarse AND campaign_id IS NOT NULL AND set_aside_at IS NULL"),
+        ),
+        Index(
+            "waiting_receipt_coarse_by_id",
+            "account",
+            "provider_message_id",
+            unique=True,
+            postgresql_where=text("is_coarse AND campaign_id IS NULL AND set_aside_at IS NULL"),
+        ),
     )
 
     id: int | None = Field(default=None, sa_column=Column(BigInteger, Identity(), primary_key=True))
@@ -247,6 +275,16 @@ class WaitingReceipt(SQLModel, table=True):
     provider_state: str = Field(sa_column=Column(Text, nullable=False))
     is_coarse: bool = Field(sa_column=Column(Boolean, nullable=False, server_default="false"))
     look_count: int = Field(sa_column=Column(SmallInteger, nullable=False, server_default="0"))
+    # What the provider says beside its word.
+    reason: str | None = Field(default=None, sa_column=Column(Text))
+    changed_at: datetime | None = Field(default=None, sa_column=_moment(nullable=True))
+    cost: Decimal | None = Field(default=None, sa_column=Column(Numeric))
+    currency: str | None = Field(default=None, sa_column=Column(Text))
+    segment_count: int | None = Field(default=None, sa_column=Column(SmallInteger))
+    channel: str | None = Field(default=None, sa_column=Column(Text))
+    # One that cannot be merged: nobody looks at it until a person has it tried again, or drops it.
+    set_aside_at: datetime | None = Field(default=None, sa_column=_moment(nullable=True))
+    set_aside_reason: str | None = Field(default=None, sa_column=Column(Text))
 
 
 class Suppression(SQLModel, table=True):

@@ -310,6 +310,8 @@ ILLEGAL = {
     " VALUES ('a', 'sent')",
     "waiting_receipt_reference_check": "INSERT INTO waiting_receipt (account, provider_state, campaign_id)"
     " VALUES ('a', 'sent', gen_random_uuid())",
+    "waiting_receipt_set_aside_check": "INSERT INTO waiting_receipt (account, provider_state,"
+    " provider_message_id, set_aside_at) VALUES ('a', 'sent', '1', now())",
     "batch_leased_until_check": "UPDATE batch SET state = 'leased', leased_for = 'sending'",
     "batch_leased_for_check": "UPDATE batch SET state = 'leased', leased_until = now(), leased_for = 'fun'",
     "batch_message_count_check": "UPDATE batch SET message_count = 101, queued_count = 101",
