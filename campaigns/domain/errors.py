@@ -8,6 +8,7 @@
     +-- ProviderRefused           a question outside sending (balance, stats) the provider would not answer
     +-- SchemaMismatch            the database is older or newer than this code
     +-- DatabaseUnavailable       PostgreSQL cannot be reached, or went away in the middle
+        +-- DatabaseUnfit         it answers, and is not what we need: a pooler, an encoding, rights
 
 Outcomes of handing over are values (`provider.Outcome`), not errors.
 """
@@ -49,6 +50,10 @@ class SchemaMismatch(CampaignError):
 
 class DatabaseUnavailable(CampaignError):
     """PostgreSQL cannot be reached or went away: whether the last statement took hold is not known."""
+
+
+class DatabaseUnfit(DatabaseUnavailable):
+    """PostgreSQL answers, and is not what we need. Nothing was done."""
 
 
 def is_harmless(word: str) -> bool:

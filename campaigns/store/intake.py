@@ -1,7 +1,7 @@
-"""Takes a submission in: rows stream into a temporary table, then one transaction makes them a campaign.
+"""Takes a submission in, in one transaction: rows stream into a temporary table and become a campaign.
 
-Until that transaction commits nothing is visible to anybody; if the submitter dies, the temporary
-table dies with its connection.
+Until it commits nothing is visible to anybody; if the submitter dies, the temporary table dies with the
+transaction. One transaction is one session of the server, whatever stands between it and us.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from uuid import UUID
 
 import asyncpg
 
-from campaigns.domain.errors import DatabaseUnavailable, SubmissionKeyConflict
+from campaigns.domain.errors import DatabaseUnavailable, SubmissionError, SubmissionKeyConflict
 from campaigns.store.session import Connection, Database
 from campaigns.store.tally import TALLY_COLUMNS
 
@@ -68,14 +68,17 @@ _RECIPIENT_COLUMNS = ("row", "phone", "text", "fields", "segment_count")
 # then fails, the second is all there is. Sorting 100,000 rows stays in memory, which is bounded: a million
 # goes through files. Plans need to know how many rows there are, and a full ANALYZE costs as much as
 # finding the duplicates. Fields are read as JSON while the next rows are cleaned, not while all wait.
+# Whoever types the rows in may pause between two of them.
 _OPEN = """
-    SET lock_timeout = 0;
-    SET work_mem = '32MB';
-    SET temp_buffers = '32MB';
-    SET default_statistics_target = 1;
+    BEGIN;
+    SET LOCAL lock_timeout = 0;
+    SET LOCAL idle_in_transaction_session_timeout = 0;
+    SET LOCAL work_mem = '32MB';
+    SET LOCAL temp_buffers = '32MB';
+    SET LOCAL default_statistics_target = 1;
     CREATE TEMPORARY TABLE staged (row int NOT NULL, phone text NOT NULL, text text, fields jsonb,
-                                   segment_count smallint NOT NULL);
-    CREATE TEMPORARY TABLE refused (row int NOT NULL, reason text NOT NULL)
+                                   segment_count smallint NOT NULL) ON COMMIT DROP;
+    CREATE TEMPORARY TABLE refused (row int NOT NULL, reason text NOT NULL) ON COMMIT DROP
 """
 
 # A phone is + and at most 15 digits. As numbers they sort twice as fast: as texts they all begin alike.
@@ -105,7 +108,7 @@ _MAKE_BATCHES = f"""
                            {TALLY_COLUMNS[0]}, queued_count)
         SELECT $1, place / $2 + 1,
                (CASE WHEN bool_and(state = 'suppressed') THEN 'done' ELSE 'ready' END)::batch_state,
-               now(), now() + make_interval(secs => $3), count(*),
+               statement_timestamp(), statement_timestamp() + make_interval(secs => $3), count(*),
                count(*) FILTER (WHERE state = 'suppressed'), count(*) FILTER (WHERE state = 'queued')
         FROM placed GROUP BY place / $2 ORDER BY place / $2
         RETURNING id, number
@@ -140,13 +143,13 @@ class Intake:
             self._refused.update(reason for _, reason in refusals)
 
     async def accept(self, campaign: NewCampaign, *, batch_size: int) -> TakenIn:
-        """Make what was staged a campaign, cut into batches, in one transaction.
+        """Make what was staged a campaign, cut into batches, and commit. To be called once.
 
         A submission key that is known with the same content gives the campaign it made then. Raises
         SubmissionKeyConflict when the content differs, NobodyToSendTo when no recipient is left.
         Two at the same instant make one campaign: the unique key makes the second wait for the first.
         """
-        async with self._connection.transaction():
+        async with self._committed():
             known = await self._known(campaign)
             if known is not None:
                 return known
@@ -189,9 +192,30 @@ class Intake:
                     "INSERT INTO refusal (campaign_id, row, reason) SELECT $1, row, reason FROM refused",
                     campaign.id,
                 )
-            await self._connection.execute(_MAKE_BATCHES, campaign.id, batch_size, campaign.give_up_seconds)
+            made = await self._connection.execute(
+                _MAKE_BATCHES, campaign.id, batch_size, campaign.give_up_seconds
+            )
+            await self._check_made(campaign.id, int(made.rpartition(" ")[2]))
             await self._connection.execute(f"NOTIFY {_CHANNEL}")  # heard when this commits
         return TakenIn(campaign.id, True, self._recipient_count, refused)
+
+    @asynccontextmanager
+    async def _committed(self) -> AsyncIterator[None]:
+        """Commit at the end of the block. What raises leaves the transaction to end with its connection."""
+        yield
+        await self._connection.execute("COMMIT")
+
+    async def _check_made(self, campaign_id: UUID, message_count: int) -> None:
+        """What was made is what was taken in, to the message; else nothing of it is kept."""
+        tally = await self._connection.fetchval(
+            "SELECT COALESCE(sum(message_count), 0) FROM batch WHERE campaign_id = $1", campaign_id
+        )
+        if not self._recipient_count == message_count == tally:
+            raise SubmissionError(
+                f"{self._recipient_count} recipients were taken in, and the database made {message_count} "
+                f"messages in batches of {tally} of them: nothing was stored; is there a pooler before "
+                "PostgreSQL, or a trigger in it? see: campaigns doctor"
+            )
 
     async def _known(self, campaign: NewCampaign) -> TakenIn | None:
         if campaign.submission_key is None:
@@ -214,7 +238,7 @@ class Intake:
 
 @asynccontextmanager
 async def intake(database: Database) -> AsyncIterator[Intake]:
-    """Open an intake on a connection of its own, whose temporary tables end with it."""
+    """Open an intake: a connection of its own in one transaction, whose temporary tables end with it."""
     try:
         async with database.own_connection() as connection:
             await connection.execute(_OPEN)

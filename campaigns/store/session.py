@@ -1,7 +1,7 @@
 """Connections to PostgreSQL: one pool a process, made inside the loop that uses it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from decimal import Decimal
 from functools import partial
@@ -12,6 +12,7 @@ from asyncpg.pool import PoolConnectionProxy
 
 from campaigns.domain.errors import DatabaseUnavailable
 from campaigns.gathering import Gathering
+from campaigns.store import away, pooler
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
 
@@ -28,9 +29,11 @@ _ROUNDS = 2  # of one kind at once: while one waits for the disk, another is mad
 # Twice as many share a round for it: a fifth of the worker's processor time and a third of PostgreSQL's.
 _COMPANY_SECONDS = 0.01
 
-# Bounds on what a stuck statement or a forgotten transaction may hold up.
-_SERVER_SETTINGS = {
-    "application_name": "campaigns",
+_NAME = {"application_name": "campaigns"}
+
+# Bounds on what a stuck statement or a forgotten transaction may hold up. Set once connected, not in the
+# request for a connection: poolers refuse that for what they do not know, or drop it without a word.
+_SETTINGS = {
     "statement_timeout": "30s",
     "lock_timeout": "10s",
     "idle_in_transaction_session_timeout": "30s",
@@ -41,16 +44,17 @@ _SERVER_SETTINGS = {
     "plan_cache_mode": "force_generic_plan",
     "timezone": "UTC",
 }
+_UNHURRIED = {"statement_timeout": "0", "plan_cache_mode": "auto"}
 
 # A client that freezes between the two messages of one statement holds its rows for as long as it likes:
 # neither timeout above counts then. From PostgreSQL 17 on there is one that does.
-_WHOLE_TRANSACTION = "SET transaction_timeout = '30s'"
 _WHOLE_TRANSACTION_SINCE = 17
 
 
-async def _bound_transactions(driver: Connection) -> None:
+async def _set_up(driver: Connection, settings: Mapping[str, str], whole_transaction: str) -> None:
     if driver.get_server_version().major >= _WHOLE_TRANSACTION_SINCE:
-        await driver.execute(_WHOLE_TRANSACTION)
+        settings = {**settings, "transaction_timeout": whole_transaction}
+    await driver.execute("; ".join(f"SET {name} = '{value}'" for name, value in settings.items()))
 
 
 # What says that the server is away, or cannot just now, as against a statement it refused: the same
@@ -77,11 +81,11 @@ _AWAY = (
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def _translated(url: str) -> Iterator[None]:
     try:
         yield
     except _AWAY as error:
-        raise DatabaseUnavailable(f"PostgreSQL cannot be used: {type(error).__name__}") from error
+        raise DatabaseUnavailable(f"PostgreSQL cannot be used: {away.why(error, url)}") from error
 
 
 # After these a session is not used again. A statement given up by its time limit may yet arrive: were it a
@@ -170,6 +174,7 @@ class Database:
         self._pool_size = pool_size
         self._pool: asyncpg.Pool | None = None
         self._gatherings: dict[Any, Gathering[Any, Any]] = {}
+        self._is_pooler_known = False
 
     async def _opened(self) -> asyncpg.Pool:
         if self._pool is None:
@@ -177,14 +182,28 @@ class Database:
                 self._url,
                 min_size=0,
                 max_size=self._pool_size,
-                init=_bound_transactions,
+                init=self._begin,
                 reset=_left_as_it_was,
                 timeout=_CONNECT_SECONDS,
                 command_timeout=_COMMAND_SECONDS,
-                server_settings=_SERVER_SETTINGS,
+                server_settings=_NAME,
             )
             await self._pool  # without connections to begin with, it only makes their places: no wait
         return self._pool
+
+    async def _begin(self, driver: Connection) -> None:
+        """Make a new connection of the pool ours. Looks for poolers at the first: the address stays."""
+        if not self._is_pooler_known:
+            await self._refuse_mixing(driver)
+            self._is_pooler_known = True
+        await _set_up(driver, _SETTINGS, "30s")
+
+    async def _connect(self) -> "asyncpg.Connection[asyncpg.Record]":
+        return await asyncpg.connect(self._url, timeout=_CONNECT_SECONDS, server_settings=_NAME)
+
+    async def _refuse_mixing(self, driver: Connection) -> None:
+        if await pooler.is_between(driver):
+            await pooler.refuse_mixing(driver, self._connect)
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
@@ -193,7 +212,7 @@ class Database:
         Raises DatabaseUnavailable when the server cannot be reached or goes away meanwhile. One that the
         server closed while nobody used it is replaced without a word: its restart costs no failed task.
         """
-        with _translated():
+        with _translated(self._url):
             pool = await self._opened()
             async with pool.acquire(timeout=_PLACE_SECONDS) as driver:
                 is_sound = False
@@ -249,15 +268,14 @@ class Database:
     async def own_connection(self) -> AsyncIterator[Connection]:
         """A connection of one's own, outside the pool: for intake (temporary tables) and export (cursors).
 
-        Without a statement timeout: a million rows take their time.
+        Without a statement timeout: a million rows take their time. Raises DatabaseUnavailable, and
+        DatabaseUnfit where a pooler would take its session away between two transactions.
         """
-        with _translated():
-            driver = await asyncpg.connect(
-                self._url,
-                timeout=_CONNECT_SECONDS,
-                server_settings=_SERVER_SETTINGS | {"statement_timeout": "0", "plan_cache_mode": "auto"},
-            )
+        with _translated(self._url):
+            driver = await self._connect()
             try:
+                await self._refuse_mixing(driver)
+                await _set_up(driver, _SETTINGS | _UNHURRIED, "0")
                 yield driver
             finally:
                 await driver.close(timeout=_CLOSE_SECONDS)

@@ -227,7 +227,7 @@ async def test_who_migrates_second_waits_however_long_the_first_takes(
     empty: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The bound on waiting for locks is for work that is tried again, not for this."""
-    monkeypatch.setitem(session._SERVER_SETTINGS, "lock_timeout", "100ms")
+    monkeypatch.setitem(session._SETTINGS, "lock_timeout", "100ms")
     async with empty.own_connection() as first:
         await first.execute(f"SELECT pg_advisory_lock({schema._LOCK})")
         second = asyncio.ensure_future(schema.migrate(empty))
