@@ -6,8 +6,15 @@ from decimal import Decimal
 from functools import lru_cache
 from json import JSONDecoder
 
-_AMOUNT = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,18})?")
+# PHP writes a small float with an exponent: 1.44e-5.
+_AMOUNT = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,18})?([eE][+-]?[0-9]{1,2})?")
 _COUNT = re.compile(r"[0-9]{1,9}")
+# The second look-ahead: 4.09e21 is what is left of 22 digits that were once a float.
+MESSAGE_ID = re.compile(
+    r"(?!0*$)(?![0-9]+(\.[0-9]*)?[eE][0-9]+$)(?![0-9]+\.[0-9]*$)[0-9A-Za-z][0-9A-Za-z._-]{,63}"
+)
+"""A provider's id that can be one: not zero, not below it, not the rest of a number that was too long."""
+
 _LONGEST_NUMBER = 38  # of what these two take
 _LONGEST_WORD = 64
 
@@ -39,6 +46,13 @@ class Json:
         return document if _holds_keys(document, text.count(":")) else self._careful.decode(text)
 
 
+def text_of(body: bytes) -> str:
+    """The text of an answer, without blanks and byte order marks around it: a PHP script may write one for
+    each file that it is made of. Raises UnicodeDecodeError, which is a ValueError.
+    """
+    return body.decode().strip(" \t\r\n\v\f\ufeff")
+
+
 def field_of(holder: object, name: str) -> object:
     """What stands under `name`, None where `holder` is no object or has none."""
     return holder.get(name) if isinstance(holder, dict) else None
@@ -46,12 +60,12 @@ def field_of(holder: object, name: str) -> object:
 
 def amount_of(value: object) -> Decimal | None:
     """Money written as text, None where it is not."""
-    return _amount(value) if isinstance(value, str) and len(value) <= _LONGEST_NUMBER else None
+    return _amount(value.strip()) if isinstance(value, str) and len(value) <= _LONGEST_NUMBER else None
 
 
 def count_of(value: object) -> int | None:
     """A whole number written as text, None where it is not."""
-    return _count(value) if isinstance(value, str) and len(value) <= _LONGEST_NUMBER else None
+    return _count(value.strip()) if isinstance(value, str) and len(value) <= _LONGEST_NUMBER else None
 
 
 def shown(word: str) -> str:
@@ -63,7 +77,11 @@ def shown(word: str) -> str:
 # One price and one count stand in an answer a hundred times.
 @lru_cache(maxsize=256)
 def _amount(text: str) -> Decimal | None:
-    return Decimal(text) if _AMOUNT.fullmatch(text) else None
+    if not _AMOUNT.fullmatch(text):
+        return None
+    amount = Decimal(text)
+    # Beyond this it is no price, and what is written out of it would be longer than any column.
+    return Decimal(f"{amount:f}") if amount == 0 or -18 <= amount.adjusted() <= 17 else None
 
 
 @lru_cache(maxsize=256)

@@ -46,12 +46,12 @@ from campaigns.domain.provider import (
     Throttled,
     Turn,
 )
-from campaigns.providers.documents import amount_of, field_of
+from campaigns.providers.documents import MESSAGE_ID, amount_of, field_of, text_of
 from campaigns.providers.lightsms_answers import (
-    MESSAGE_ID,
     Means,
     Refusal,
     common_code,
+    is_status_answer,
     load,
     msisdn,
     read_answer,
@@ -68,7 +68,7 @@ _CLOCK_SECONDS = 300.0  # how long a learned clock is good for
 _CLOCK_ROUND_TRIP_SECONDS = 3.0  # learning may put us behind by so much and one second more
 _CLOCK_DRIFT_SECONDS = 2.0  # wall and monotonic clock apart by more: the machine slept or was set
 _BISECTIONS = 64  # questions one refused list of ids may cost
-_MOMENT = re.compile(rb"\s*([0-9]{9,11})\s*")
+_MOMENT = re.compile("[0-9]{9,11}")
 _MONTH = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
 
 
@@ -227,15 +227,18 @@ class LightSms:
         )
         now = self._monotonic()
         answer = self._expect_answer(result)
-        said = _MOMENT.fullmatch(answer.body)
-        if said is None:
+        try:
+            said = text_of(answer.body)
+        except ValueError:
+            said = ""
+        if not _MOMENT.fullmatch(said):
             raise _NoAnswer("LightSMS's clock cannot be read")
         if now - before > _CLOCK_ROUND_TRIP_SECONDS:
             raise _NoAnswer("LightSMS answers too slowly to set a clock by")
         # Counted from the moment the answer was here, so we are never ahead of them: a timestamp of the
         # past is good for 10 s, of the future they say nothing. Kept against the monotonic clock, which
         # nobody sets; where it runs away from the wall clock, `prepare` learns anew.
-        return _Clock(int(said[1]) - now, now, self._wall() - now, self._refused)
+        return _Clock(int(said) - now, now, self._wall() - now, self._refused)
 
     def _clock_refused(self, clock: _Clock) -> bool:
         """Note that a signature was refused; whether that says the credentials are at fault."""
@@ -362,6 +365,8 @@ class LightSms:
                 said = await self._question("status.php", {"state": ",".join(asked)}, turn)
                 if not isinstance(said, Refusal):
                     receipts += read_statuses(said, asked)
+                    if not is_status_answer(said, asked):
+                        trouble = "LightSMS's answer cannot be read"
                 elif said.code != "18":
                     return Answers(
                         receipts, f"LightSMS refused the question: {said.reason} (code {said.code})"

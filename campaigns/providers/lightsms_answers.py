@@ -6,6 +6,7 @@ guess. Sources are named as in `lightsms.py`.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -13,7 +14,15 @@ from enum import Enum
 from campaigns.domain.errors import ProviderRefused
 from campaigns.domain.provider import Accepted, DayStatistics, InDoubt, Receipt
 from campaigns.domain.states import MessageState
-from campaigns.providers.documents import Json, amount_of, count_of, field_of, shown
+from campaigns.providers.documents import (
+    MESSAGE_ID,
+    Json,
+    amount_of,
+    count_of,
+    field_of,
+    shown,
+    text_of,
+)
 
 
 class Means(Enum):
@@ -93,7 +102,6 @@ a refused signature by phone)."""
 
 _JSON = Json(parse_int=str, parse_float=str)
 _CODE = re.compile(r"[0-9]{1,3}")
-MESSAGE_ID = re.compile(r"(?!0*$)[0-9A-Za-z._-]{1,64}")
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
@@ -122,8 +130,19 @@ def read_answer(body: bytes, phones: Sequence[str]) -> list[Reading]:
     """Read the answer to a send: one reading for each of `phones` (E.164), in order. Pure, never raises.
 
     Takes every form seen: an object by phone, an error at the top, under an empty key, or a bare code.
-    A phone the answer says nothing of is in doubt.
+    A phone the answer says nothing of is in doubt, and so is each of two that it gives one id to.
     """
+    readings = _readings(body, phones)
+    given = Counter(reading.provider_message_id for reading in readings if isinstance(reading, Accepted))
+    return [
+        InDoubt("the answer gives one id to several phones")
+        if isinstance(reading, Accepted) and given[reading.provider_message_id] > 1
+        else reading
+        for reading in readings
+    ]
+
+
+def _readings(body: bytes, phones: Sequence[str]) -> list[Reading]:
     document = load(body)
     if document is None:
         return [InDoubt("the answer cannot be read")] * len(phones)
@@ -160,14 +179,35 @@ def read_statuses(document: object, ids: Sequence[str]) -> list[Receipt]:
     A value is a word, or an object with `status` (INTIS). Ids not asked for are left out.
     """
     receipts: list[Receipt] = []
-    answers = document if isinstance(document, dict) else {}
+    answers = _by_id(document)
     for provider_message_id in ids:
-        said = answers.get(provider_message_id)
-        word = field_of(said, "status") if isinstance(said, dict) else said
+        word = _status_word(answers.get(provider_message_id))
         if isinstance(word, str):
             known = STATUSES.get(word.strip().lower())
             receipts.append(Receipt(provider_message_id, known[0] if known else None, shown(word)))
     return receipts
+
+
+def is_status_answer(document: object, ids: Sequence[str]) -> bool:
+    """Whether `read_statuses` can read all that an answer says: not one in another form, or about other ids
+    alone. An id may be missing, have no word yet (null), or not be known (18). Pure, never raises.
+    """
+    if document in ([], {}):  # PHP writes an object without entries as []
+        return True
+    answers = _by_id(document)
+    said = [answers[each] for each in ids if each in answers]
+    return bool(said) and all(
+        isinstance(_status_word(value), str | None) or _code(field_of(value, "error")) == "18"
+        for value in said
+    )
+
+
+def _by_id(document: object) -> Mapping[str, object]:
+    return {key.strip(): said for key, said in document.items()} if isinstance(document, dict) else {}
+
+
+def _status_word(said: object) -> object:
+    return said["status"] if isinstance(said, dict) and "status" in said else said
 
 
 def read_statistics(document: object) -> list[DayStatistics]:
@@ -210,7 +250,7 @@ def load(body: bytes) -> object:
     Numbers stay text: an id of 22 digits does not survive being a number.
     """
     try:
-        text = body.decode("utf-8-sig").strip()
+        text = text_of(body)
         return text if _CODE.fullmatch(text) else _JSON.read(text)  # 000 is not JSON
     except (ValueError, RecursionError):
         return None
@@ -235,6 +275,9 @@ def _code(value: object) -> str | None:
 
 def top_code(document: object) -> str | None:
     """The error of a whole answer: bare, at the top, or under an empty key (SYMFONY)."""
+    match document:
+        case [{"error": error, **more}] if not more:  # an object with the key 0, as PHP writes it
+            return _code(error)
     return (
         _code(document)
         or _code(field_of(document, "error"))
@@ -262,6 +305,7 @@ def _agreed(before: Reading, now: Reading) -> Reading:
 
 def _read_entry(entry: Mapping[str, object]) -> Reading:
     error, named = entry["error"], entry.get("id_sms")
+    named = named.strip() if isinstance(named, str) else named
     if error != "0":
         code = _code(error)
         if code is None:

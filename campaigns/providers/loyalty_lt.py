@@ -43,6 +43,7 @@ from campaigns.domain.provider import (
     Turn,
 )
 from campaigns.providers.loyalty_lt_answers import (
+    Refusal,
     is_message_id,
     load,
     read_callback_body,
@@ -204,17 +205,25 @@ class LoyaltyLt:
                 return NotSent(why)
             case Unseen(why):
                 return InDoubt(why)
-            case Answered(status=200):
-                return read_sent(result.body)
-            case Answered():
-                return self._outcome_of_status(result)
+            case Answered(status=200 | 201 | 202):
+                read = read_sent(result.body)
+                return self._outcome_of(read.says_status, read, result) if isinstance(read, Refusal) else read
+            case Answered(status=status):
+                return self._outcome_of(status, read_refusal(status, result.body), result)
 
-    def _outcome_of_status(self, answer: Answered) -> Outcome:  # noqa: PLR0911  one line for each meaning
-        """What an HTTP status other than success says. The code in the body only says more."""
-        said, refusal = f"HTTP {answer.status}", read_refusal(answer.status, answer.body)
-        match answer.status:
+    def _outcome_of(  # noqa: PLR0911  one line for each meaning
+        self, status: int | None, refusal: Refusal, answer: Answered
+    ) -> Outcome:
+        """What a refusal says by its HTTP status, or by the one that its code stands for. The code in the
+        body only says more, but for one thing: money, credentials and pace are never a message's own fault.
+        """
+        said = f"HTTP {answer.status}"
+        if status in (400, 422) and refusal.is_said_by_them and refusal.says_status in (401, 402, 403, 429):
+            status = refusal.says_status
+        match status:
             case 429 | 503:  # 1003 of their table, and RFC 9110, 15.6.4: not handled now, come back
-                return Throttled(retry_after_seconds(answer, self._wall()), said)
+                why = said if answer.status == status else refusal.reason
+                return Throttled(retry_after_seconds(answer, self._wall()), why)
             case 401 | 402 | 403:
                 return AccountTrouble(refusal.code, refusal.reason)
             case 422 if refusal.is_of_callback:

@@ -15,7 +15,7 @@ from typing import Final, TypeGuard
 
 from campaigns.domain.provider import Accepted, CallbackRefused, InDoubt, Receipt, Sighting
 from campaigns.domain.states import MessageState
-from campaigns.providers.documents import Json, field_of, shown
+from campaigns.providers.documents import Json, field_of, shown, text_of
 
 CODES: dict[str, tuple[int, str, str]] = {
     "1001": (401, "the API key or secret is wrong", "LOY send, overview"),
@@ -75,32 +75,42 @@ class Refusal:
     reason: str
     is_said_by_them: bool  # JSON with `success: false`, not a page of some machine on the way
     is_of_callback: bool  # complains of the callback address and of nothing else
+    says_status: int | None = None  # the HTTP status that the documents have this code come with
 
 
-def read_sent(body: bytes) -> Accepted | InDoubt:
-    """Read the body of a send answered with HTTP 200. Pure, never raises."""
+def read_sent(body: bytes) -> Accepted | InDoubt | Refusal:
+    """Read the body of a send answered with HTTP 200, 201 or 202. Pure, never raises.
+
+    A refusal is one that says no, gives no data and a documented code: nothing was taken, whatever the
+    HTTP status.
+    """
     document = load(body)
     if not isinstance(document, dict):
         return InDoubt("the answer cannot be read")
-    if document.get("success") is False:
+    says, data = document.get("success", True), document.get("data")
+    if says is False and not data and not document.get("message_id"):
+        refusal = read_refusal(None, body)
+        return refusal if refusal.says_status is not None else InDoubt("the answer says no, and not why")
+    if says not in (True, "true", "1"):
         return InDoubt("the answer says both yes and no")
-    data = document.get("data")
-    named = field_of(data, "message_id")
-    if is_message_id(named):
-        return Accepted(
-            named, _amount(field_of(field_of(data, "cost"), "amount")), _count(field_of(data, "parts"))
-        )
-    return InDoubt("the answer says taken and gives no id that can be used")
+    named = message_id_of(field_of(data, "message_id"))
+    if named is None:
+        return InDoubt("the answer says taken and gives no id that can be used")
+    return Accepted(
+        named, _amount(field_of(field_of(data, "cost"), "amount")), _count(field_of(data, "parts"))
+    )
 
 
-def read_refusal(status: int, body: bytes) -> Refusal:
-    """Read an answer with an error status. Pure, never raises."""
+def read_refusal(status: int | None, body: bytes) -> Refusal:
+    """Read an answer that refuses. Takes its HTTP status, None where that is one of success: then the code
+    alone speaks. Pure, never raises.
+    """
     document = load(body)
     code = _code(field_of(document, "code")) or f"http_{status}"
     documented = CODES.get(code)
-    words = _BY_HTTP_STATUS.get(status, "refused")
+    words = _BY_HTTP_STATUS.get(status or 0, "refused")
     # A code that belongs to another status contradicts this one: the status stands.
-    if documented is not None and documented[0] == status:
+    if documented is not None and status in (None, documented[0]):
         words = documented[1]
     blamed = set(_blamed(field_of(document, "errors")))
     known = sorted(blamed & _FIELDS)
@@ -109,6 +119,7 @@ def read_refusal(status: int, body: bytes) -> Refusal:
         f"{words}: {', '.join(known)}" if known else words,
         is_said_by_them=field_of(document, "success") is False,
         is_of_callback=bool(blamed) and blamed <= _OF_CALLBACK,
+        says_status=documented[0] if documented is not None else None,
     )
 
 
@@ -121,7 +132,8 @@ def read_status(body: bytes, asked: str) -> Sighting | None:
     data, word = field_of(document, "data"), field_of(field_of(document, "data"), "status")
     if not isinstance(word, str) or not shown(word).strip() or field_of(document, "success") is False:
         return None
-    if field_of(data, "message_id") not in (None, asked):
+    named = field_of(data, "message_id")
+    if named is not None and message_id_of(named) != asked:
         return None
     known = STATUSES.get(word.strip().lower())
     moments = [_moment(field_of(data, name)) for name in ("sent_at", "delivered_at", "failed_at")]
@@ -148,7 +160,7 @@ def read_callback_body(body: bytes) -> Receipt:
     known = CALLBACK_STATUSES.get(word.strip().upper())
     named, ours = field_of(document, "message_id"), field_of(document, "externalId")
     return Receipt(
-        named if is_message_id(named) else None,
+        message_id_of(named),
         known[0] if known else None,
         shown(word),
         message_ref=ours if is_message_id(ours) else None,
@@ -171,9 +183,16 @@ _JSON = Json(parse_float=Decimal, parse_constant=_no_number)
 def load(body: bytes) -> object:
     """Their JSON with every fraction a Decimal; None where it is none."""
     try:
-        return _JSON.read(body.decode("utf-8-sig"))
+        return _JSON.read(text_of(body))
     except (ValueError, RecursionError, ArithmeticError):  # a Decimal may be too large for the machine
         return None
+
+
+def message_id_of(value: object) -> str | None:
+    """An id as text, also where it came as a whole number; None where it can be none."""
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        value = str(value)
+    return value if is_message_id(value) else None
 
 
 def is_message_id(value: object) -> TypeGuard[str]:

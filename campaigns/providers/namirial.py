@@ -54,6 +54,7 @@ from campaigns.providers.documents import field_of
 from campaigns.providers.namirial_answers import (
     CODES,
     MESSAGE_ID,
+    UNREADABLE,
     Means,
     load,
     read_receipt,
@@ -218,7 +219,7 @@ class Namirial:
         said = f"HTTP {answer.status}"
         match answer.status:
             case status if 200 <= status < 300:
-                return read_taken(answer.body)
+                return self._outcome_of_success(answer)
             case 429 | 503:  # RFC 6585, 4 and RFC 9110, 15.6.4: not handled now, come back
                 return Throttled(retry_after_seconds(answer, self._wall()), said)
             case 401 | 403:
@@ -231,6 +232,11 @@ class Namirial:
                 return self._outcome_of_code(read_refusal(answer.body), answer)
             case _:  # 3xx, 5xx: somebody may have taken it
                 return InDoubt(said)
+
+    def _outcome_of_success(self, answer: Answered) -> Outcome:
+        """Taken; or a refusal that came with 200: its code says the same there, where nothing says taken."""
+        taken, code = read_taken(answer.body), read_refusal(answer.body)
+        return self._outcome_of_code(code, answer) if taken == UNREADABLE and code in CODES else taken
 
     def _outcome_of_code(self, code: str | None, answer: Answered) -> Outcome:
         if code is None or code not in CODES:

@@ -10,7 +10,7 @@ from enum import Enum
 
 from campaigns.domain.provider import Accepted, Failed, InDoubt, Receipt, Sighting
 from campaigns.domain.states import MessageState
-from campaigns.providers.documents import Json, field_of, shown
+from campaigns.providers.documents import Json, field_of, shown, text_of
 
 
 class Means(Enum):
@@ -49,6 +49,9 @@ STATUSES: dict[str, tuple[MessageState, str]] = {
 MESSAGE_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,127}")
 """A UUID today (STATUS); what may be put into a path and stored, should that change."""
 
+UNREADABLE = InDoubt("the answer cannot be read")
+"""Neither taken nor refused in any form that is known."""
+
 _JSON = Json(parse_int=str, parse_float=str, parse_constant=str)
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _CODE = re.compile(r"[0-9]{1,4}")
@@ -61,7 +64,7 @@ _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 def load(body: bytes) -> object:
     """Their JSON, None where it is none. Numbers stay text, so that nothing is lost on the way."""
     try:
-        return _JSON.read(body.decode("utf-8-sig"))
+        return _JSON.read(text_of(body))
     except (ValueError, RecursionError):
         return None
 
@@ -81,10 +84,10 @@ def read_taken(body: bytes) -> Accepted | Failed | InDoubt:
             return InDoubt("the answer says taken and gives no id")
         if code is not None and int(code) > 0:
             return Failed(code, CODES[code][1] if code in CODES else "a code their documents do not hold")
-        return InDoubt("the answer cannot be read")
+        return UNREADABLE
     if not isinstance(named, str) or not MESSAGE_ID.fullmatch(named):
         return InDoubt("the answer's id cannot be read")
-    if code == "0" or (said is None and _UUID.fullmatch(named)):
+    if code == "0" or (said is None and _UUID.fullmatch(named) and field_of(document, "code") is None):
         return Accepted(named)
     return InDoubt("the answer gives an id and does not say taken")
 

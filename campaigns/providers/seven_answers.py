@@ -17,7 +17,15 @@ from zoneinfo import ZoneInfo
 
 from campaigns.domain.provider import Accepted, InDoubt, Money, Receipt
 from campaigns.domain.states import MessageState
-from campaigns.providers.documents import Json, amount_of, count_of, field_of, shown
+from campaigns.providers.documents import (
+    MESSAGE_ID,
+    Json,
+    amount_of,
+    count_of,
+    field_of,
+    shown,
+    text_of,
+)
 
 
 class Means(Enum):
@@ -95,7 +103,6 @@ here whether that was an earlier attempt of ours whose answer was lost. The jour
 _UNREADABLE = InDoubt("the answer cannot be read")
 _CONTRADICTION = InDoubt("the answer contradicts itself")
 
-MESSAGE_ID = re.compile(r"(?!0*$)[0-9A-Za-z._-]{1,64}")
 _JSON = Json(parse_int=str, parse_float=str)
 _CODE = re.compile(r"[1-9][0-9]{1,2}")
 MAX_ANSWER_BYTES = 4 * 1024 * 1024
@@ -177,7 +184,8 @@ def _read_entry(entry: object) -> Reading:
         return _read_refusal(_code(field_of(entry, "error")), has_id=bool(named))
     if taken is not True:
         return _UNREADABLE
-    if not isinstance(named, str) or not MESSAGE_ID.fullmatch(named):
+    named = named.strip() if isinstance(named, str) else ""
+    if not MESSAGE_ID.fullmatch(named):
         return InDoubt("the answer says taken and gives no id")
     return Accepted(named, amount_of(field_of(entry, "price")), count_of(field_of(entry, "parts")))
 
@@ -240,7 +248,7 @@ def read_statuses(body: bytes, ids: Sequence[str]) -> list[Receipt] | str | None
 def _read_lines(body: bytes) -> str | None:
     """The word of a status in text form: it is known, or a moment stands in the line below it."""
     try:
-        lines = body.decode("utf-8-sig").split("\n")
+        lines = text_of(body).split("\n")
     except UnicodeDecodeError:
         return None
     word, below = lines[0].strip(), [line.strip() for line in lines[1:] if line.strip()]
@@ -279,7 +287,7 @@ def read_balance(body: bytes) -> Money | str | None:
 def load(body: bytes) -> object:
     """Their JSON; None where it is none. Numbers stay text: an id does not survive being a number."""
     try:
-        return _JSON.read(body.decode("utf-8-sig"))
+        return _JSON.read(text_of(body))
     except (ValueError, RecursionError):
         return None
 

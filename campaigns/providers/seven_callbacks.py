@@ -16,7 +16,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from urllib.parse import parse_qsl
 
 from campaigns.domain.provider import Callback, CallbackRefused, Receipt
-from campaigns.providers.seven_answers import MESSAGE_ID, load, receipt_of
+from campaigns.providers.documents import MESSAGE_ID
+from campaigns.providers.seven_answers import load, receipt_of
 from campaigns.providers.seven_journal import whole_reference
 
 MAX_AGE_SECONDS = 300

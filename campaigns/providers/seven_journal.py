@@ -12,9 +12,8 @@ from datetime import UTC, datetime, timedelta
 from campaigns.domain.message_ref import place_of
 from campaigns.domain.provider import Doubtful, Sighting
 from campaigns.domain.states import MessageState
-from campaigns.providers.documents import amount_of, field_of, shown
+from campaigns.providers.documents import MESSAGE_ID, amount_of, field_of, shown
 from campaigns.providers.seven_answers import (
-    MESSAGE_ID,
     digits,
     load,
     moment_of,

@@ -21,11 +21,11 @@ from campaigns.domain.provider import (
     Sightings,
     Turn,
 )
+from campaigns.providers.documents import MESSAGE_ID
 from campaigns.providers.seven_answers import (
     CODES,
     INVALID_ID,
     MAX_ANSWER_BYTES,
-    MESSAGE_ID,
     digits,
     read_balance,
     read_statuses,

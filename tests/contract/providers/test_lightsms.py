@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -644,8 +645,8 @@ def test_what_speaks_of_a_phone_speaks_of_no_other() -> None:
     ],
 )
 def test_what_an_entry_says(entry: object, reading: object) -> None:
-    document = {"37061234567": entry, "37062345678": TAKEN}
-    assert read_answer(body_of(document), PHONES[:2]) == [reading, ACCEPTED]
+    document = {"37061234567": entry, "37062345678": {**TAKEN, "id_sms": "5"}}
+    assert read_answer(body_of(document), PHONES[:2]) == [reading, replace(ACCEPTED, provider_message_id="5")]
 
 
 def test_one_phone_twice_in_other_clothes() -> None:
@@ -691,8 +692,53 @@ def test_what_cannot_be_read_is_in_doubt(body: bytes) -> None:
     assert all(isinstance(reading, InDoubt) for reading in read_answer(body, PHONES))
 
 
-def test_a_byte_order_mark_is_no_obstacle() -> None:
-    assert read_answer(b"\xef\xbb\xbf" + body_of({"37061234567": TAKEN}), PHONES[:1]) == [ACCEPTED]
+BOM = b"\xef\xbb\xbf"
+
+
+@pytest.mark.parametrize("before", [BOM, BOM + BOM, b"\n" + BOM + b"\r\n" + BOM])
+def test_a_byte_order_mark_is_no_obstacle(before: bytes) -> None:
+    """A PHP script writes one for each file it is made of."""
+    assert read_answer(before + body_of({"37061234567": TAKEN}), PHONES[:1]) == [ACCEPTED]
+    assert read_answer(before + b"16\n", PHONES[:1]) == [Refusal("16")]
+
+
+async def test_a_byte_order_mark_stands_before_any_answer(
+    make: Callable[..., LightSms], server: WireServer
+) -> None:
+    server.free[TIMESTAMP] = BOM + f"{SERVER_MOMENT}\n".encode()
+    server.free[STATUS] = BOM + body_of({ids(1)[0]: "delivered"})
+    server.free["/external/get/balance.php"] = BOM + body_of({"money": " 4 ", "currency": "EUR"})
+    provider = make()
+    assert (await provider.ask(ids(1), at_once)).receipts == [
+        Receipt(ids(1)[0], MessageState.DELIVERED, "delivered")
+    ]
+    assert await provider.balance() == Money(Decimal(4), "EUR")
+
+
+def test_an_answer_as_php_writes_it() -> None:
+    entry = b'{"error": 0, "id_sms": " 4092112510348380960001 ", "cost": 1.44e-5, "count_sms": "1 "}'
+    assert read_answer(b'{"37061234567": %s}' % entry, PHONES[:1]) == [Accepted(ID, Decimal("0.0000144"), 1)]
+    assert read_answer(b'[{"error": 32}]', PHONES) == [Refusal("32")] * 3  # an object with the key 0
+    assert read_answer(b'[{"error": 16, "phone": "37061234567"}]', PHONES) == [SILENT] * 3
+    assert read_answer(b"[]", PHONES) == [SILENT] * 3
+
+
+@pytest.mark.parametrize(
+    "named", [b"4.09e21", b'"4.0921125103484E21"', b'"4.09e+21"', b"4.0", b'"4."', b"1e5", b"true", b"-1"]
+)
+def test_an_id_that_a_float_destroyed_is_in_doubt(named: bytes) -> None:
+    body = b'{"37061234567": {"error": 0, "id_sms": %s}}' % named
+    assert read_answer(body, PHONES[:1]) == [NO_ID]
+
+
+def test_one_id_for_two_phones_is_in_doubt_for_both() -> None:
+    same = {"37061234567": TAKEN, "37062345678": {**TAKEN, "cost": 1}, "37063456789": {**TAKEN, "id_sms": 7}}
+    assert read_answer(body_of(same), PHONES) == [
+        *[InDoubt("the answer gives one id to several phones")] * 2,
+        Accepted("7", Decimal("0.0144"), 1),
+    ]
+    together = {"37061234567,37062345678": TAKEN}
+    assert all(isinstance(each, InDoubt) for each in read_answer(body_of(together), PHONES))
 
 
 VALUES = (
@@ -804,7 +850,7 @@ async def test_words_and_objects_are_read_and_the_rest_is_left_out(
         Receipt(asked[3], None, ("weird[31m" + "x" * 100)[:64]),
         Receipt(asked[4], None, "5"),
     ]
-    assert answers.trouble is None
+    assert answers.trouble == "LightSMS's answer cannot be read"  # of two of them
     assert server.seen[-1].query["state"] == ",".join(asked)
 
 
@@ -817,6 +863,43 @@ async def test_an_unknown_id_alone_is_absent(
     server.free[STATUS] = body_of(document)
     answers = await make().ask(ids(1), at_once)
     assert (list(answers.receipts), answers.trouble) == ([], None)
+
+
+STATUS_ID = ids(1)[0]
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"statuses": {STATUS_ID: "delivered"}},
+        {"response": {"statuses": [{"id_sms": STATUS_ID, "status": "delivered"}]}},
+        [{"id_sms": STATUS_ID, "status": "delivered"}],
+        [STATUS_ID, "delivered"],
+        {"7": "delivered"},
+        {STATUS_ID: ["delivered"]},
+        {STATUS_ID: {"state": "delivered"}},
+        {STATUS_ID: True},
+        b'"delivered"',
+        b"true",
+    ],
+)
+async def test_statuses_in_a_form_nobody_knows_are_trouble_and_not_silence(
+    make: Callable[..., LightSms], server: WireServer, document: object
+) -> None:
+    server.free[STATUS] = body_of(document)
+    assert await make().ask([STATUS_ID], at_once) == Answers([], "LightSMS's answer cannot be read")
+
+
+@pytest.mark.parametrize(
+    "document",
+    [[], {}, {STATUS_ID: None}, {STATUS_ID: {"status": None, "time": ""}}, {STATUS_ID: {"error": 18}}],
+)
+async def test_no_word_yet_is_no_trouble(
+    make: Callable[..., LightSms], server: WireServer, document: object
+) -> None:
+    """PHP writes an object without entries as []."""
+    server.free[STATUS] = body_of(document)
+    assert await make().ask([STATUS_ID, ids(2)[1]], at_once) == Answers([])
 
 
 async def test_errors_said_id_by_id_need_no_halving(

@@ -281,7 +281,24 @@ def test_an_id_is_text_and_stays_as_it_is(message_id: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "message_id", [None, "", "  ", 17, True, ["msg_1"], "m" * 129, "msg\n1", "msg\0", "\ud83d", ".", ".."]
+    "message_id",
+    [
+        None,
+        "",
+        "  ",
+        0,
+        -1,
+        17.5,
+        4.09e21,
+        True,
+        ["msg_1"],
+        "m" * 129,
+        "msg\n1",
+        "msg\0",
+        "\ud83d",
+        ".",
+        "..",
+    ],
 )
 def test_taken_without_an_id_is_in_doubt(message_id: object) -> None:
     assert sent(message_id=message_id) == InDoubt("the answer says taken and gives no id that can be used")
@@ -310,7 +327,31 @@ def test_success_does_not_hang_on_its_code(code: object) -> None:
     assert read_sent(body_of({"data": {"message_id": ID}})) == Accepted(ID)
 
 
-@pytest.mark.parametrize("status", [201, 202, 204, 206])
+@pytest.mark.parametrize("status", [201, 202])
+async def test_created_and_accepted_are_taken_as_ok_is(make: Make, server: WireServer, status: int) -> None:
+    for body, expected in (
+        (SENT, Accepted(ID, Decimal("0.0556"), 1)),
+        ({**SENT, "data": None}, InDoubt("the answer says taken and gives no id that can be used")),
+        ({"success": False, "code": 1002}, AccountTrouble("1002", "not enough money")),
+        (b"<html>", InDoubt("the answer cannot be read")),
+        (b"", InDoubt("the answer cannot be read")),
+    ):
+        server.script.append(answer(body_of(body), status))
+        assert await outcome(make()) == expected
+
+
+def test_an_id_may_be_a_whole_number() -> None:
+    assert sent(message_id=17) == Accepted("17", Decimal("0.0556"), 1)
+    digits = "4092112510348380960001"
+    body = body_of(SENT).replace(f'"{ID}"'.encode(), digits.encode())
+    assert read_sent(body) == Accepted(digits, Decimal("0.0556"), 1)
+    status = b'{"success":true,"data":{"message_id":%s,"status":"sent"}}'
+    assert read_status(status % digits.encode(), digits) is not None
+    assert read_status(status % b"18", digits) is None
+    assert read_status(status % b"0", "0") is None
+
+
+@pytest.mark.parametrize("status", [204, 206])
 async def test_another_success_than_documented_is_in_doubt(
     make: Make, server: WireServer, status: int
 ) -> None:
@@ -391,7 +432,10 @@ async def test_the_http_status_decides_without_a_code(
     ("status", "code", "expected"),
     [
         (402, 2001, AccountTrouble("2001", "not enough money")),
-        (422, 1001, Rejected("1001", "found invalid")),
+        # But for money, credentials and pace, which are never one message's fault.
+        (422, 1001, AccountTrouble("1001", "found invalid")),
+        (422, 1002, AccountTrouble("1002", "found invalid")),
+        (400, 1003, Throttled(None, "found unacceptable")),
         (422, 9999, Rejected("9999", "found invalid")),
         (422, "SOMETHING_NEW", Rejected("SOMETHING_NEW", "found invalid")),
         (500, 1001, InDoubt("HTTP 500")),
@@ -404,6 +448,49 @@ async def test_the_http_status_decides_against_a_code(
 ) -> None:
     server.script.append(answer(body_of({"success": False, "code": code}), status))
     assert await outcome(make()) == expected
+
+
+@pytest.mark.parametrize("data", [None, [], {}, "absent"])
+@pytest.mark.parametrize("code", CODES)
+async def test_a_code_in_http_200_is_as_clear_as_its_own_status(
+    make: Make, server: WireServer, code: str, data: object
+) -> None:
+    """No money was a whole campaign in doubt, for good."""
+    said = {"success": False, "message": "…", "code": code, **({} if data == "absent" else {"data": data})}
+    server.script.append(answer(body_of(said), headers={"Retry-After": "7"}))
+    status, words, _ = CODES[code]
+    match status:
+        case 401 | 402 | 403:
+            expected: Outcome = AccountTrouble(code, words)
+        case 429:
+            expected = Throttled(7.0, words)
+        case _:
+            expected = Rejected(code, words)
+    assert await outcome(make()) == expected
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"success": False},
+        {"success": False, "code": 200},
+        {"success": False, "code": 9999},
+        {"success": False, "code": 1003, "data": {"message_id": ID}},
+        {"success": False, "code": 1003, "data": {"message_id": 17}},
+        {"success": False, "code": 1003, "message_id": ID},
+        {"success": False, "code": 1003, "data": {"status": "queued"}},
+        {"success": "false", "code": 1003},
+        {"success": None, "code": 1003},
+        {"success": 0, "data": {"message_id": ID}},
+        {"success": "false", "data": {"message_id": ID}},
+        {"code": 1003},
+    ],
+)
+async def test_a_no_that_is_not_clear_is_in_doubt(
+    make: Make, server: WireServer, said: dict[str, object]
+) -> None:
+    server.script.append(answer(body_of(said)))
+    assert isinstance(await outcome(make()), InDoubt)
 
 
 @pytest.mark.parametrize(
@@ -1034,7 +1121,7 @@ def test_an_unknown_word_of_a_callback_is_kept(make: Make, word: str) -> None:
 
 
 def test_their_own_uuid_is_never_taken_for_the_id_of_a_send(make: Make) -> None:
-    for more, named in (({}, None), ({"message_id": ID}, ID), ({"message_id": 7}, None)):
+    for more, named in (({}, None), ({"message_id": ID}, ID), ({"message_id": 7}, "7")):
         (receipt,) = make().read_callback(callback({**CALLED_BACK, "id": ID, **more}))
         assert receipt.provider_message_id == named
 

@@ -248,7 +248,7 @@ EXPECTED: dict[str, Outcome] = {
 
 
 @pytest.mark.parametrize("code", EXPECTED)
-@pytest.mark.parametrize("status", [500, 400, 422])
+@pytest.mark.parametrize("status", [500, 400, 422, 200, 202])
 @pytest.mark.parametrize("as_text", [False, True])
 async def test_every_documented_code_is_an_outcome(
     server: WireServer, make: Callable[..., Namirial], code: str, status: int, as_text: bool
@@ -282,6 +282,7 @@ def test_no_code_and_no_meaning_is_left_out() -> None:
         {"code": 8.0},
         {"code": -8},
         {"code": "08"},
+        {"code": 8, "message": "0: Accepted for delivery", "id": "a/b"},
         {"code": 8, "id": ID},  # an id: then nobody can say that it was not taken
         {"error": {"code": 8}},
         [{"code": 8}],
@@ -290,11 +291,12 @@ def test_no_code_and_no_meaning_is_left_out() -> None:
         b"<html>8</html>",
     ],
 )
-async def test_an_http_500_that_does_not_say_why_is_in_doubt(
+async def test_a_refusal_that_does_not_say_why_is_in_doubt(
     server: WireServer, make: Callable[..., Namirial], document: object
 ) -> None:
-    server.script.append(says(document, 500))
-    assert isinstance(await hand_over(make()), InDoubt)
+    for status in (500, 200):
+        server.script.append(says(document, status))
+        assert isinstance(await hand_over(make()), InDoubt)
 
 
 @given(

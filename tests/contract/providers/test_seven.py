@@ -441,6 +441,10 @@ def test_else_by_its_place_where_there_are_as_many(recipient: object) -> None:
         ({"id": "1,2"}, NO_ID),
         ({"id": "x" * 65}, NO_ID),
         ({"id": [ID]}, NO_ID),
+        ({"id": 7.7e21}, NO_ID),  # what a float left of it
+        ({"id": "7.7E10"}, NO_ID),
+        ({"id": 77149843739.0}, NO_ID),
+        ({"id": f" {ID}\n"}, ACCEPTED),
         ({"success": "true"}, UNREADABLE),
         ({"success": 1}, UNREADABLE),
         ({"success": None}, UNREADABLE),
