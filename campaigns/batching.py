@@ -33,7 +33,9 @@ async def deal_polling(database: Database, desk: Desk) -> list[Dealt]:
     return await dealing.deal_polling(
         database,
         in_flight=desk.policy.in_flight_batches,
-        of_account={name: account.in_flight for name, account in desk.accounts.items()},
+        of_account={
+            name: account.polls_in_flight or account.in_flight for name, account in desk.accounts.items()
+        },
         lease_seconds=desk.policy.lease_seconds,
     )
 

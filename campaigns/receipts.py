@@ -1,22 +1,23 @@
 """Evidence about messages, merged once: the higher of what we knew and what the provider says.
 
-Polling asks for the unsettled messages of one batch at a time and comes back by backoff until all are
-settled or the deadline passes. Repeated, late and reordered words end the same.
+Polling asks for the unsettled messages of one batch at a time, each once a cycle, and comes back by backoff
+until all are settled or the deadline passes. Repeated, late and reordered words end the same.
 """
 
 import asyncio
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from uuid import UUID
 
+from campaigns.domain.asking import Again, Series, ask_again
 from campaigns.domain.errors import DatabaseUnavailable
 from campaigns.domain.message_ref import message_ref, place_of
 from campaigns.domain.policy import Account, Desk
-from campaigns.domain.provider import Answers, Doubtful, Receipt, Sighting, Sightings
+from campaigns.domain.provider import Answers, Doubtful, NotOurTurn, Provider, Receipt, Sighting, Sightings
 from campaigns.domain.said import (
     believed_channel,
     believed_cost,
@@ -65,52 +66,40 @@ class Polled:
 async def poll_batch(database: Database, desk: Desk, dealt: Dealt, way: Way = ALONE) -> Polled:
     """Ask for the unsettled messages of a dealt batch, merge the answers, say when to ask again. What is in
     doubt is looked up by our reference, where the provider can be asked: what it knows is accepted, what it
-    clearly does not know, long enough after, is queued again.
+    clearly does not know, long enough after, is queued again. What our pace leaves no time for is asked by
+    whoever takes the batch up next, and counts as no poll.
 
     Takes its way through the places of this process, at whose first part it is. Safe to run late, repeatedly
     and by anybody: only the first to take the lease up asks, and asking costs nothing. What is settled is
     never asked again. Raises DatabaseUnavailable and nothing else by design.
     """
-    lease_ends_at = asyncio.get_running_loop().time() + desk.policy.lease_seconds
+    loop = asyncio.get_running_loop()
+    lease_ends_at = loop.time() + desk.policy.lease_seconds
     work = await polling.take_up_polling(
         database, dealt, worker=desk.worker, lease_seconds=desk.policy.lease_seconds
     )
     if work is None:
         return Polled(dealt.batch_id)
+    taken_up_at = loop.time()
     account = desk.accounts.get(work.account)
-    sightings = Sightings()
-    asks_doubt = True
     if account is None:
-        answers = Answers([], f"this worker's settings know no account {work.account!r}")
-        again_in = _NO_SUCH_ACCOUNT_SECONDS
+        why = f"this worker's settings know no account {work.account!r}"
+        series = _Series(Answers([], why))
     else:
-        answers, sightings = await _asked(account, work, desk.policy.lease_seconds, lease_ends_at, way)
-        again_in = desk.policy.poll.delay_seconds(work.poll_count + 1, desk.random())
-        settles_after = account.provider.settles_doubt_after_seconds
-        asks_doubt = settles_after is not None
-        if settles_after is not None:
-            again_in = min([again_in, *(_ripe_in(work, each, settles_after) for each in work.in_doubt)])
+        series = await _ask(desk, account, work, lease_ends_at, way)
     by_ref = {message_ref(work.campaign_id, work.number, m.position): m.position for m in work.in_doubt}
-    evidence = [*_evidence(work, answers), *_found(by_ref, sightings)]
-    absent = [by_ref[ref] for ref in sightings.absent if ref in by_ref]
-    trouble = answers.trouble or sightings.trouble
-    said_to_wait = [
-        wait for wait in (answers.retry_after_seconds, sightings.retry_after_seconds) if wait is not None
-    ]
-    if said_to_wait:
-        if not evidence:  # nothing was learned, so the backoff does not grow
-            # Our own pace says when exactly. A provider may say 0 seconds, again and again.
-            again_in = desk.policy.poll.delay_seconds(0, desk.random()) if trouble is not None else 0.0
-        again_in = max(again_in, *said_to_wait)
-    if account is not None:
-        again_in = max(again_in, account.provider.least_pause_seconds)
+    evidence = [*_evidence(work, series.answers), *_found(by_ref, series.sightings)]
+    absent = [by_ref[ref] for ref in series.sightings.absent if ref in by_ref]
+    asks_doubt = account is None or account.provider.settles_doubt_after_seconds is not None
+    again = ask_again(series.outcome(), work.poll_count, desk.policy.poll, desk.random())
     how = Release(
         send_in_seconds=0 if absent else None,
-        poll_in_seconds=again_in,
-        poll_count=min(work.poll_count + (1 if evidence or not said_to_wait else 0), 1000),
-        trouble=trouble,
+        poll_in_seconds=_poll_in(work, account, again, loop.time() - taken_up_at),
+        poll_count=min(work.poll_count + again.counts_as_poll, 1000),
+        trouble=series.trouble,
         asks_doubt=asks_doubt,
     )
+    settled = {each.position for each in evidence if each.state is not None and is_settled(each.state)}
     try:
         state = await polling.merge_polled(
             database,
@@ -120,24 +109,42 @@ async def poll_batch(database: Database, desk: Desk, dealt: Dealt, way: Way = AL
             worker=desk.worker,
             absent=absent,
             by_id=account is not None and account.provider.calls_back_by_id,
+            asked=() if series.is_complete else [*(work.asked | series.asked) - settled],
         )
     except DatabaseUnavailable as away:
         # What was learned can be learned again. Left to its lease, the batch would look as if a worker had
         # ended on it.
-        evidence, absent, how = [], [], Release(poll_in_seconds=again_in, trouble=str(away))
+        wait = desk.policy.poll.delay_seconds(work.poll_count + 1, desk.random())
+        evidence, absent, how = [], [], Release(poll_in_seconds=wait, trouble=str(away))
         let_go = partial(batches.release, database, work, how, worker=desk.worker)
         state = await insist(let_go, until=lease_ends_at)
     return Polled(
         work.batch_id,
         work.campaign_id,
         state,
-        asked_count=len(work.ids) + len(work.in_doubt) * asks_doubt,
+        asked_count=len(series.asked),
         answered_count=len(evidence) + len(absent),
         found_count=sum(each.provider_message_id is not None for each in evidence),
         absent_count=len(absent),
         trouble=how.trouble if state is not None else "lease lost",
-        due_in_seconds=0.0 if how.send_in_seconds is not None else how.poll_in_seconds,
+        due_in_seconds=0.0 if how.send_in_seconds is not None else max(how.poll_in_seconds or 0.0, 0.0),
     )
+
+
+def _poll_in(work: PollingWork, account: Account | None, again: Again, took_seconds: float) -> float:
+    """In how many seconds the batch is to be polled; before now where its cycle goes on at once, so that it
+    keeps its rank among those that are due.
+    """
+    if again.in_seconds is None:
+        late = 0.0 if work.due_at is None else (work.now - work.due_at).total_seconds()
+        return -max(late, 0.0) - took_seconds
+    if account is None:
+        return _NO_SUCH_ACCOUNT_SECONDS
+    provider = account.provider
+    wait = again.in_seconds
+    if provider.settles_doubt_after_seconds is not None:
+        wait = min([wait, *(_ripe_in(work, m, provider.settles_doubt_after_seconds) for m in work.in_doubt)])
+    return max(wait, provider.least_pause_seconds) if again.counts_as_poll else wait
 
 
 def _ripe_in(work: PollingWork, message: InDoubtMessage, settles_after: float) -> float:
@@ -146,30 +153,81 @@ def _ripe_in(work: PollingWork, message: InDoubtMessage, settles_after: float) -
     return left if left > 0 else math.inf
 
 
-async def _asked(
-    account: Account, work: PollingWork, lease_seconds: float, lease_ends_at: float, way: Way
-) -> tuple[Answers, Sightings]:
+@dataclass(frozen=True, slots=True)
+class _Series:
+    """What one series of questions about a batch brought. `asked` and `unasked` are positions."""
+
+    answers: Answers
+    sightings: Sightings = field(default_factory=Sightings)
+    asked: frozenset[int] = frozenset()
+    unasked: frozenset[int] = frozenset()
+    wait_seconds: float | None = None
+
+    @property
+    def trouble(self) -> str | None:
+        return self.answers.trouble or self.sightings.trouble
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether nobody is left to be asked in this cycle."""
+        return not self.unasked
+
+    def outcome(self) -> Series:
+        return Series(self.is_complete, bool(self.asked), self.trouble is not None, self.wait_seconds)
+
+
+async def _ask(desk: Desk, account: Account, work: PollingWork, lease_ends_at: float, way: Way) -> _Series:
+    """Ask about those who were not asked in this cycle, for as long as the lease allows."""
     answers, sightings = Answers([]), Sightings()
-    provider = account.provider
-    settles_after = provider.settles_doubt_after_seconds
-    lease = timedelta(seconds=lease_seconds)
-    ripe = [
-        Doubtful(message_ref(work.campaign_id, work.number, m.position), m.phone, m.since - lease, m.since)
-        for m in work.in_doubt
-        if settles_after is not None and _ripe_in(work, m, settles_after) == math.inf
-    ]
+    provider, lease_seconds = account.provider, desk.policy.lease_seconds
+    ids = {each: position for each, position in work.ids.items() if position not in work.asked}
+    ripe = {each.message_ref: (position, each) for position, each in _ripe(work, provider, lease_seconds)}
+    given = frozenset([*ids.values(), *(position for position, _ in ripe.values())])
     if not await placed(way, lease_seconds):
-        return Answers([], retry_after_seconds=0.0), sightings
+        return _Series(answers, unasked=given, wait_seconds=0.0)
+    ends_at = lease_ends_at - lease_seconds * (1 - _SHARE_OF_LEASE)
+    slot = account.asking_until(ends_at - provider.timeout_seconds)
+
+    async def turn() -> None:
+        if desk.is_stopping():
+            raise NotOurTurn(0.0)
+        await slot()
+
+    # Of a part that never came to its end, nobody was asked.
+    unasked, unasked_refs = [*ids], [*ripe]
     try:
-        async with asyncio.timeout_at(lease_ends_at - lease_seconds * (1 - _SHARE_OF_LEASE)):
-            if work.ids:
-                answers = await provider.ask(list(work.ids), account.turn)
+        async with asyncio.timeout_at(ends_at):
+            if ids:
+                answers = await provider.ask(list(ids), turn)
+            unasked = [each for each in answers.unasked if each in ids]
             if ripe and answers.trouble is None and answers.retry_after_seconds is None:
-                sightings = await provider.look_up(ripe, account.turn)
+                sightings = await provider.look_up([each for _, each in ripe.values()], turn)
+                unasked_refs = [ref for ref in sightings.unasked if ref in ripe]
     except Exception as error:  # an adapter's bug: asked again by backoff, not each time a lease runs out
         sightings = Sightings(trouble=f"the adapter broke down: {type(error).__name__}")
     await way.go_on()
-    return answers, sightings
+    left = frozenset([*(ids[each] for each in unasked), *(ripe[ref][0] for ref in unasked_refs)])
+    waits = [answers.retry_after_seconds, sightings.retry_after_seconds]
+    wait = max((each for each in waits if each is not None), default=None)
+    return _Series(answers, sightings, given - left, left, wait)
+
+
+def _ripe(work: PollingWork, provider: Provider, lease_seconds: float) -> list[tuple[int, Doubtful]]:
+    """The messages in doubt that may be looked up now and were not in this cycle, by position."""
+    settles_after = provider.settles_doubt_after_seconds
+    if settles_after is None:
+        return []
+    lease = timedelta(seconds=lease_seconds)
+    return [
+        (
+            m.position,
+            Doubtful(
+                message_ref(work.campaign_id, work.number, m.position), m.phone, m.since - lease, m.since
+            ),
+        )
+        for m in work.in_doubt
+        if m.position not in work.asked and _ripe_in(work, m, settles_after) == math.inf
+    ]
 
 
 def _found(by_ref: Mapping[str, int], sightings: Sightings) -> list[Evidence]:

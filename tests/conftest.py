@@ -18,7 +18,7 @@ from redis.asyncio import Redis
 
 from campaigns.domain.policy import Account, Backoff, Desk, Policy
 from campaigns.domain.provider import Provider
-from campaigns.pacing.bucket import Pace
+from campaigns.pacing.bucket import Pace, pace_key
 from campaigns.providers.stub import Stub
 from campaigns.store import schema
 from campaigns.store.session import Database
@@ -190,7 +190,7 @@ def make_desk() -> MakeDesk:
 
 def pace(redis: Redis, account: str, per_second: float, burst: int = 1) -> Pace:
     """A real pace in the test's Redis."""
-    return Pace(redis, account, requests_per_second=per_second, burst=burst)
+    return Pace(redis, pace_key(account), requests_per_second=per_second, burst=burst)
 
 
 @pytest.fixture

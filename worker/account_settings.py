@@ -81,11 +81,16 @@ HeaderSecret = Annotated[SecretStr, Field(min_length=1), AfterValidator(_in_head
 class _Account(Group):
     needs_sender_id: ClassVar[bool] = True
     calls_back: ClassVar[bool] = True
+    asks_one_by_one: ClassVar[bool] = False
 
     sender_id: str | None = Field(default=None, min_length=1)
     """Who the texts come from where a campaign does not say. Not approved there: all are rejected."""
     requests_per_second: float = Field(default=5, gt=0)
     """How fast we speak to the account. Too high: it is throttled; too low: campaigns crawl."""
+    questions_per_second: float | None = Field(default=None, gt=0)
+    """How fast we ask what became of messages, counted apart from what is sent. Not set: sends and questions
+    share REQUESTS_PER_SECOND, half each while both want it. Too high: we are throttled; too low: statuses
+    come late."""
     burst: int = Field(default=1, ge=1)
     """Requests that may leave at once after a pause. Any second may then hold so many above the rate, so
     it is 1 unless the provider allows more; a steady rate loses nothing by it."""
@@ -118,6 +123,8 @@ class LightSMSAccount(_Account):
 class LoyaltyLtAccount(_Account):
     """One account at Loyalty.lt."""
 
+    asks_one_by_one: ClassVar[bool] = True
+
     provider: Literal["loyalty_lt"]
     """The company that sends. Another one: this account's credentials mean nothing there."""
     api_key: HeaderSecret
@@ -134,8 +141,12 @@ class LoyaltyLtAccount(_Account):
     currency: Currency | None = "EUR"
     """What the account is billed in (their prices are in euro). Wrong: so are all reports."""
     requests_per_second: float = Field(default=1, gt=0)
-    """How fast we speak to the account, which is 60 requests a minute unless you agreed on more. Too high: it
-    is throttled; too low: campaigns crawl."""
+    """How fast we send, which is 60 messages a minute unless you agreed on more. Too high: we are throttled;
+    too low: campaigns crawl."""
+    questions_per_second: float | None = Field(default=5, gt=0)
+    """How fast we ask what became of messages: Loyalty.lt's limit is on messages, so questions are counted
+    apart (that they are free of it is inferred, not documented). Too high: we are throttled; too low:
+    statuses come late."""
     concurrency: int = Field(default=10, ge=1)
     """Requests of one batch in flight at once, each of one message. Too few: a slow answer holds up the whole
     batch; too many: a killed worker leaves as many messages in doubt."""
@@ -167,6 +178,7 @@ class NamirialAccount(_Account):
     """One account at Namirial's SMS service: one address and one credential to send, others to ask."""
 
     needs_sender_id: ClassVar[bool] = False
+    asks_one_by_one: ClassVar[bool] = True
 
     provider: Literal["namirial"]
     """The company that sends. Another one: this account's credentials mean nothing there."""
@@ -206,7 +218,7 @@ AccountSettings = Annotated[
     LightSMSAccount | LoyaltyLtAccount | SevenAccount | NamirialAccount, Field(discriminator="provider")
 ]
 """What one account needs. `needs_sender_id`: a campaign must say who it is from; `calls_back`: the provider
-tells us by itself what became of messages."""
+tells us by itself what became of messages; `asks_one_by_one`: a question is about one message."""
 
 KINDS: Mapping[str, type[Group]] = {
     "lightsms": LightSMSAccount,

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from campaigns.domain.callbacks import CallbackUrls
 from campaigns.domain.policy import Account
 from campaigns.domain.provider import Provider
-from campaigns.pacing.bucket import Pace
+from campaigns.pacing.bucket import Kind, Line, Pace, pace_key, questions_key
 from campaigns.providers.lightsms import LightSms
 from campaigns.providers.loyalty_lt import LoyaltyLt
 from campaigns.providers.namirial import Namirial
@@ -27,6 +27,8 @@ from worker.settings import Settings
 
 # Batches of an account in flight: what its pace can use in so many seconds, slow answers included.
 _PACE_SECONDS_IN_FLIGHT = 4
+# What lies between two questions where each is the only one of its batch: dealing, asking, writing down.
+_QUESTION_SECONDS = 0.5
 
 
 def _provider(name: str, account: AccountSettings, wire: Wire) -> Provider:
@@ -81,16 +83,43 @@ def _provider(name: str, account: AccountSettings, wire: Wire) -> Provider:
             )
 
 
+def _polls_in_flight(settings: AccountSettings, questions_per_second: float) -> int:
+    """How many batches of an account may be polled at once.
+
+    Where a question is about one message, one batch may take all of the pace for as long as its lease allows,
+    and it holds a slot of its process meanwhile: so no more than what is needed when each has one question.
+    """
+    if settings.asks_one_by_one:
+        return ceil(questions_per_second * _QUESTION_SECONDS) + 1
+    return ceil(questions_per_second * _PACE_SECONDS_IN_FLIGHT) + settings.burst
+
+
 def _account(
     settings: AccountSettings, name: str, redis: Redis, wire: Wire, callbacks: CallbackUrls | None
 ) -> Account:
-    pace = Pace(redis, name, requests_per_second=settings.requests_per_second, burst=settings.burst)
+    rate, burst, questions_rate = (
+        settings.requests_per_second,
+        settings.burst,
+        settings.questions_per_second,
+    )
+    key = pace_key(name)
+    if questions_rate is None:
+        questions_rate = rate
+        pace = Pace(redis, key, requests_per_second=rate, burst=burst, kind=Kind.SENDS)
+        asking = Pace(redis, key, requests_per_second=rate, burst=burst, kind=Kind.QUESTIONS, is_patient=True)
+    else:
+        pace = Pace(redis, key, requests_per_second=rate, burst=burst)
+        asking = Pace(
+            redis, questions_key(name), requests_per_second=questions_rate, burst=1, is_patient=True
+        )
     return Account(
         _provider(name, settings, wire),
         pace,
-        in_flight=ceil(settings.requests_per_second * _PACE_SECONDS_IN_FLIGHT) + settings.burst,
+        in_flight=ceil(rate * _PACE_SECONDS_IN_FLIGHT) + burst,
         callbacks=callbacks,
         several=pace.several,
+        wait_to_ask=Line(asking).wait,
+        polls_in_flight=_polls_in_flight(settings, questions_rate),
     )
 
 

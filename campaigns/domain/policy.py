@@ -1,7 +1,9 @@
 """The numbers the stages work by. Set by the operator, read by `worker.settings`, passed in as values."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 from campaigns.domain.backoff import delay_seconds
 from campaigns.domain.callbacks import CallbackUrls
@@ -79,8 +81,11 @@ class Circuit:
 @dataclass(frozen=True, slots=True)
 class Account:
     """One account we may speak to: its adapter, whose turn it is to speak, and how many of its batches
-    may be in flight at once (more than its pace can use would only wait). `circuit` is this process's.
+    may be in flight at once (more than its pace can use would only wait), for polls `polls_in_flight` where
+    that is another number. `circuit` is this process's.
     `several` waits for a turn as `turn` does, and takes up to so many that follow closely.
+    `wait_to_ask` waits for a question's slot until a moment of the running loop's clock, or raises
+    NotOurTurn.
     `callbacks` says where its provider may call us; None where it does not call, or nobody hears it.
     """
 
@@ -90,6 +95,8 @@ class Account:
     circuit: Circuit = field(default_factory=Circuit)
     callbacks: CallbackUrls | None = None
     several: Callable[[int], Awaitable[Sequence[float]]] | None = None
+    wait_to_ask: Callable[[float], Coroutine[Any, Any, None]] | None = None
+    polls_in_flight: int | None = None
 
     async def turns(self, most: int) -> Sequence[float]:
         """Wait for our turn; gives in how many seconds each of 1 to `most` requests may leave.
@@ -100,6 +107,12 @@ class Account:
             return await self.several(most)
         await self.turn()
         return (0.0,)
+
+    def asking_until(self, ends_at: float) -> Turn:
+        """What a series of questions awaits before each: a slot by `ends_at`, on the running loop's clock."""
+        if self.wait_to_ask is None:
+            return self.turn
+        return partial(self.wait_to_ask, ends_at)
 
 
 @dataclass(frozen=True, slots=True)

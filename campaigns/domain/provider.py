@@ -112,11 +112,17 @@ class Receipt:
 
 @value
 class Answers:
-    """What came of asking for statuses. Ids the provider said nothing of are simply absent."""
+    """What came of asking for statuses. Ids the provider said nothing of are simply absent.
+
+    `unasked`: ids that are to be asked yet, because our own pace or time ended the series before them, or
+    because of trouble that is not their own. An id the provider does not know, or whose answer nobody can
+    read, was asked.
+    """
 
     receipts: Sequence[Receipt]
     trouble: str | None = None  # why some or all could not be asked; None when that was our own pace alone
     retry_after_seconds: float | None = None
+    unasked: Sequence[str] = field(default=(), compare=False)  # no part of what was said
 
 
 @value
@@ -155,13 +161,15 @@ class Sightings:
     """What came of looking messages in doubt up.
 
     `absent`: the references the provider said, whole and clearly, that it does not have. References in
-    neither list could not be asked.
+    neither list could not be asked, or the answer did not tell; `unasked` are those to be asked yet, as in
+    `Answers`.
     """
 
     seen: Sequence[Sighting] = ()
     absent: Sequence[str] = ()
     trouble: str | None = None
     retry_after_seconds: float | None = None
+    unasked: Sequence[str] = field(default=(), compare=False)  # no part of what was said
 
 
 @value
@@ -213,9 +221,10 @@ class DayStatistics:
 
 
 class Turn(Protocol):
-    """Waits for our turn to speak to an account (pacing). An adapter awaits it before each request.
+    """Waits for a slot to speak to an account (pacing). An adapter awaits it before each request.
 
-    Raises `NotOurTurn` when the wait would be longer than a moment.
+    Raises `NotOurTurn` when the wait would be longer than whoever made it allows: an adapter then ends its
+    series and says what was not asked.
     """
 
     async def __call__(self) -> None: ...

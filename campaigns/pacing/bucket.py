@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
+from enum import Enum
 from importlib.resources import files
 from math import ceil
 
@@ -13,46 +15,81 @@ from campaigns.gathering import Gathering
 
 _SCRIPT = files(__package__).joinpath("bucket.lua").read_text(encoding="utf-8")
 
-# A wait up to this is slept in the worker; a longer one gives the batch's slot back.
+# A send's wait up to this is slept in the worker; a longer one gives the batch's lease back.
 _MOMENT_SECONDS = 0.25
-# Places that come within this after the first are taken along: one intent for all of them.
+# Slots that come within this after the first are taken along: one intent for all of them.
 _CLOSELY_SECONDS = 0.05
 _REDIS_AWAY_SECONDS = 2.0
 
 
+class Kind(Enum):
+    """What slots are for. `ALONE`: nothing else goes by this pace."""
+
+    ALONE = 1
+    SENDS = 2
+    QUESTIONS = 3
+
+
 def pace_key(account: str) -> str:
-    """The one Redis key of an account's pace. It expires by itself."""
+    """The Redis key of an account's pace. It expires by itself."""
     return f"campaigns:pace:{account}"
+
+
+def questions_key(account: str) -> str:
+    """The Redis key of the pace of its questions, where they have one of their own."""
+    return f"{pace_key(account)}:questions"
+
+
+def _keys(key: str, kind: Kind) -> list[str]:
+    return [key, f"{key}:sends-wait", f"{key}:next-question"][: kind.value]
 
 
 class Pace:
     """How fast one account may be spoken to.
 
-    Takes a Redis client without automatic retries (a repeated script would take two places), requests
-    per second (> 0) and the burst allowed after a pause (>= 1).
+    Takes a Redis client without automatic retries (a repeated script would take two slots), the key all
+    processes count by (`pace_key`, `questions_key`), requests per second (> 0) and the burst allowed after a
+    pause (>= 1). Sends and questions that share a pace have an object each, of the same key: while something
+    is to be sent, questions have at most half of it, and never less if they want it. `is_patient`: a slot is
+    reserved also where the wait is a whole interval, so that one who waits is never overtaken for ever.
     """
 
-    def __init__(self, redis: Redis, account: str, *, requests_per_second: float, burst: int) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        key: str,
+        *,
+        requests_per_second: float,
+        burst: int,
+        kind: Kind = Kind.ALONE,
+        is_patient: bool = False,
+    ) -> None:
         self._script = redis.register_script(_SCRIPT)
-        self._key = pace_key(account)
+        self._keys = _keys(key, kind)
         self._interval_microseconds = ceil(1_000_000 / requests_per_second)  # never a hair too fast
         self._burst = burst
-        # Batches that come to their turn together ask Redis once.
+        self._furthest_microseconds = (
+            round((_MOMENT_SECONDS + _CLOSELY_SECONDS) * 1_000_000) + self._interval_microseconds
+        )
+        self._longest_microseconds = (
+            self._furthest_microseconds if is_patient else round(_MOMENT_SECONDS * 1_000_000)
+        )
+        # Batches that come for a slot together ask Redis once.
         self._reserved: Gathering[int, Sequence[float]] = Gathering(self._reserve, shared=(NotOurTurn,))
 
     async def __call__(self) -> None:
-        """Wait for our turn, at most a moment. Raises NotOurTurn when it would be longer, or when Redis
-        does not answer: without a pace nothing is sent.
+        """Wait for a slot, at most a moment (a patient one: an interval more). Raises NotOurTurn when it
+        would be longer, or when Redis does not answer: without a pace nothing is sent.
         """
         await self.several(1)
 
     async def several(self, most: int) -> list[float]:
-        """Wait for our turn as above, and reserve up to `most` places that follow closely.
+        """Wait for a slot as above, and reserve up to `most` slots that follow closely.
 
         Gives for each in how many seconds its request may leave, the first now. Raises NotOurTurn.
         """
         waits: Sequence[float] = ()
-        while not waits:  # others of the same round had the places: at least one of us has one each time
+        while not waits:  # others of the same group had the slots: at least one of us has one each time
             waits = await self._reserved(most)
         first, *others = waits
         if first:
@@ -60,25 +97,65 @@ class Pace:
         return [0.0, *(wait - first for wait in others)]
 
     async def _reserve(self, wanted: Sequence[int]) -> list[list[float]]:
-        """Reserve places for several who want so many each; the first come have them."""
+        """Reserve slots for several who want so many each; the first come have them."""
         try:
             is_reserved, *waits = await self._script(
-                keys=[self._key],
+                keys=self._keys,
                 args=[
                     self._interval_microseconds,
                     self._burst,
-                    round(_MOMENT_SECONDS * 1_000_000),
+                    self._longest_microseconds,
                     sum(wanted),
                     round(_CLOSELY_SECONDS * 1_000_000),
+                    self._furthest_microseconds,
                 ],
             )
         except (RedisError, OSError) as error:
             raise NotOurTurn(_REDIS_AWAY_SECONDS) from error
-        places = [wait / 1_000_000 for wait in waits]
+        slots = [wait / 1_000_000 for wait in waits]
         if not is_reserved:
-            raise NotOurTurn(places[0])
+            raise NotOurTurn(slots[0])
         given = []
         for most in wanted:
-            given.append(places[:most])
-            places = places[most:]
+            given.append(slots[:most])
+            slots = slots[most:]
         return given
+
+
+class Line:
+    """The questions of one process to one account: they stand in line for slots of its pace.
+
+    Only the first in line asks Redis, so that a hundred questions that wait are no hundred rivals of what is
+    to be sent. Lives on one event loop.
+    """
+
+    def __init__(self, pace: Pace) -> None:
+        self._pace = pace
+        self._first = asyncio.Lock()
+
+    async def wait(self, ends_at: float) -> None:
+        """Wait for a slot until `ends_at`, a moment of the running loop's clock. Raises NotOurTurn when there
+        is none by then.
+        """
+        if not self._first.locked():
+            with suppress(NotOurTurn):
+                await self._pace()
+                return
+        try:
+            async with asyncio.timeout_at(ends_at):
+                await self._first.acquire()
+        except TimeoutError:
+            raise NotOurTurn(0.0) from None
+        try:
+            await self._wait_as_first(ends_at)
+        finally:
+            self._first.release()
+
+    async def _wait_as_first(self, ends_at: float) -> None:
+        while True:
+            try:
+                return await self._pace()
+            except NotOurTurn as later:
+                if asyncio.get_running_loop().time() + later.wait_seconds >= ends_at:
+                    raise
+                await asyncio.sleep(later.wait_seconds)

@@ -357,8 +357,13 @@ class LightSms:
         ids = [each for each in dict.fromkeys(provider_message_ids) if MESSAGE_ID.fullmatch(each)]
         size = self._max_status_ids
         waiting = [ids[at : at + size] for at in range(0, len(ids), size)][::-1]
+        asked: list[str] = []
         receipts: list[Receipt] = []
         bisections, trouble = 0, None
+
+        def unasked() -> list[str]:
+            return [*asked, *(each for left in waiting for each in left)]
+
         try:
             while waiting:
                 asked = waiting.pop()
@@ -368,9 +373,8 @@ class LightSms:
                     if not is_status_answer(said, asked):
                         trouble = "LightSMS's answer cannot be read"
                 elif said.code != "18":
-                    return Answers(
-                        receipts, f"LightSMS refused the question: {said.reason} (code {said.code})"
-                    )
+                    why = f"LightSMS refused the question: {said.reason} (code {said.code})"
+                    return Answers(receipts, why, unasked=unasked())
                 elif len(asked) > 1 and bisections < _BISECTIONS:
                     bisections += 1
                     halves = [asked[: len(asked) // 2], asked[len(asked) // 2 :]]
@@ -378,9 +382,9 @@ class LightSms:
                 elif len(asked) > 1:
                     trouble = "LightSMS knows too many of these ids not, to ask for each at once"
         except NotOurTurn as later:
-            return Answers(receipts, None, later.wait_seconds)  # our own pace: nothing is amiss
+            return Answers(receipts, None, later.wait_seconds, unasked())  # our own pace: nothing is amiss
         except _NoAnswer as failure:
-            return Answers(receipts, str(failure), failure.retry_after_seconds)
+            return Answers(receipts, str(failure), failure.retry_after_seconds, unasked())
         return Answers(receipts, trouble)
 
     async def look_up(self, doubtful: Sequence[Doubtful], turn: Turn) -> Sightings:

@@ -76,6 +76,7 @@ class _Round:
 
     to_ask: list[str]
     found: dict[str, Sighting] = field(default_factory=dict)
+    asked: set[str] = field(default_factory=set)  # whatever the answer was, if it was about them
     asked_count: int = 0
     unreadable_count: int = 0
     trouble: str | None = None
@@ -266,6 +267,7 @@ class LoyaltyLt:
             ],
             round_.trouble,
             retry_after,
+            [each for each in ids if each not in round_.asked],
         )
 
     async def _ask_on(self, round_: _Round, turn: Turn) -> None:
@@ -284,12 +286,15 @@ class LoyaltyLt:
             match await self._status(asked):
                 case Sighting() as sighting:
                     round_.found[asked] = sighting
+                    round_.asked.add(asked)
                 case _InVain(why, retry_after, may_be_of_this_id):
                     round_.unreadable_count += 1
+                    if may_be_of_this_id:
+                        round_.asked.add(asked)
                     is_over = not may_be_of_this_id or round_.unreadable_count >= _MOST_UNREADABLE
                     round_.note(why, retry_after, is_over=is_over)
-                case None:
-                    continue  # they have no such message: nothing is said of it
+                case None:  # they have no such message: nothing is said of it
+                    round_.asked.add(asked)
 
     async def _status(self, message_id: str) -> Sighting | _InVain | None:
         """Ask sms/status for one id that may be asked now; None: they have no such message."""

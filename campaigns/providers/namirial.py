@@ -279,7 +279,8 @@ class Namirial:
             for each in ids
             if (found := asked.learned.get(each)) is not None
         ]
-        return Answers(receipts, asked.trouble, asked.retry_after_seconds)
+        unasked = [each for each in ids if each not in asked.asked]
+        return Answers(receipts, asked.trouble, asked.retry_after_seconds, unasked)
 
     async def look_up(self, doubtful: Sequence[Doubtful], turn: Turn) -> Sightings:
         """Ask for each reference, up to `concurrency` at once, each after its turn.
@@ -294,6 +295,7 @@ class Namirial:
             [ref for ref, sighting in found if sighting is None],
             asked.trouble,
             asked.retry_after_seconds,
+            [ref for ref in refs if ref not in asked.asked],
         )
 
     async def find(self, question: Question, turn: Turn) -> list[Sighting]:

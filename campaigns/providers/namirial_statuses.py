@@ -43,6 +43,7 @@ class Round(Generic[_T]):
     """What one round of questions brought. It is over as soon as asking on is of no use."""
 
     learned: dict[str, _T] = field(default_factory=dict)
+    asked: set[str] = field(default_factory=set)  # whatever the answer was, if it was about them
     trouble: str | None = None
     retry_after_seconds: float | None = None
     unreadable_count: int = 0
@@ -54,9 +55,11 @@ class Round(Generic[_T]):
         if self.trouble is None:
             self.retry_after_seconds = wait_seconds
 
-    def fail(self, failure: NoAnswer) -> None:
+    def fail(self, key: str, failure: NoAnswer) -> None:
         """A question was asked in vain."""
         self.unreadable_count += failure.of_one
+        if failure.of_one:
+            self.asked.add(key)
         if not failure.of_one or self.unreadable_count >= _UNREADABLE_IN_ONE_ROUND:
             self.is_over = True
         if self.trouble is None or failure.retry_after_seconds is not None:
@@ -121,10 +124,11 @@ class StatusHost:
                     if asked.is_over:  # trouble came while we waited
                         return
                     asked.learned[key] = await ask_one(key)
+                    asked.asked.add(key)
                 except NotOurTurn as later:
                     asked.put_off(later.wait_seconds)
                 except NoAnswer as failure:
-                    asked.fail(failure)
+                    asked.fail(key, failure)
                 if asked.is_over or loop.time() >= begin_by:
                     return
 

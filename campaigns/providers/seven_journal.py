@@ -134,6 +134,11 @@ class Wanted:
         """The numbers (digits) that are still looked for."""
         return list(self._open)
 
+    @property
+    def refs(self) -> list[str]:
+        """Our references that are still looked for."""
+        return [ref for group in self._open.values() for ref in group]
+
     def is_open(self, phone: str) -> bool:
         """Whether that number (digits) is still looked for."""
         return phone in self._open

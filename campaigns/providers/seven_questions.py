@@ -88,8 +88,13 @@ class Questions:
         """
         ids = [each for each in dict.fromkeys(provider_message_ids) if MESSAGE_ID.fullmatch(each)]
         waiting = [ids[at : at + _STATUS_IDS] for at in range(0, len(ids), _STATUS_IDS)][::-1]
+        asked: list[str] = []
         receipts: list[Receipt] = []
         bisections, trouble = 0, None
+
+        def unasked() -> list[str]:
+            return [*asked, *(each for left in waiting for each in left)]
+
         try:
             while waiting:
                 asked = waiting.pop()
@@ -105,9 +110,9 @@ class Questions:
                 elif len(asked) > 1:
                     trouble = "seven.io does not know too many of these ids to ask for each at once"
         except NotOurTurn as later:
-            return Answers(receipts, None, later.wait_seconds)  # our own pace: nothing is amiss
+            return Answers(receipts, None, later.wait_seconds, unasked())  # our own pace: nothing is amiss
         except _NoAnswer as failure:
-            return Answers(receipts, str(failure), failure.retry_after_seconds)
+            return Answers(receipts, str(failure), failure.retry_after_seconds, unasked())
         return Answers(receipts, trouble)
 
     async def look_up(self, doubtful: Sequence[Doubtful], turn: Turn) -> Sightings:
@@ -135,7 +140,7 @@ class Questions:
             retry_after = later.wait_seconds
         except _NoAnswer as failure:
             trouble, retry_after = str(failure), failure.retry_after_seconds
-        return Sightings([*wanted.seen.values()], wanted.absent, trouble, retry_after)
+        return Sightings([*wanted.seen.values()], wanted.absent, trouble, retry_after, wanted.refs)
 
     async def _sweep(self, wanted: Wanted, turn: Turn) -> int:
         """Read the journal from its top for as long as that pays; how many questions it took."""

@@ -152,7 +152,7 @@ class Stub:
         try:
             await turn()
         except NotOurTurn as later:
-            return Answers([], None, later.wait_seconds)  # our own pace: nothing is amiss
+            return Answers([], None, later.wait_seconds, provider_message_ids)  # our own pace
         receipts = []
         for provider_message_id in provider_message_ids:
             if provider_message_id in self._phones or provider_message_id.startswith(_ID):
@@ -170,7 +170,8 @@ class Stub:
         try:
             await turn()
         except NotOurTurn as later:
-            return Sightings(retry_after_seconds=later.wait_seconds)
+            refs = [each.message_ref for each in doubtful]
+            return Sightings(retry_after_seconds=later.wait_seconds, unasked=refs)
         taken = {
             line.message.message_ref for line in self.ledger if isinstance(line.outcome, Accepted | InDoubt)
         }

@@ -107,7 +107,8 @@ _TAKE_UP = """
         UPDATE batch b SET leased_by = f.worker, leased_until = now() + make_interval(secs => f.lease_seconds)
         FROM free f, campaign c
         WHERE b.id = f.id AND b.leased_by IS NULL AND c.id = b.campaign_id
-        RETURNING b.id, b.lease, b.campaign_id, b.number, b.retry_count, b.poll_count,
+        RETURNING b.id, b.lease, b.campaign_id, b.number, b.retry_count, b.poll_count, b.poll_at,
+                  b.asked_positions::text AS asked,
                   c.account, c.sender_id, c.text
     )
     SELECT t.*, m.*, now() AS now FROM taken t CROSS JOIN LATERAL ({messages}) m

@@ -39,6 +39,8 @@ class PollingWork:
     now: datetime  # by the database's clock
     ids: dict[str, int]  # provider_message_id -> position
     in_doubt: Sequence[InDoubtMessage]
+    due_at: datetime | None = None  # since when it wants to be polled
+    asked: frozenset[int] = frozenset()  # positions that were asked in this cycle
 
 
 @value
@@ -95,6 +97,8 @@ def _polling_work(record: asyncpg.Record) -> PollingWork:
             InDoubtMessage(position, phone, datetime.fromisoformat(since))
             for position, phone, since in json.loads(record["in_doubt"] or "[]")
         ],
+        record["poll_at"],
+        frozenset(map(int, record["asked"].strip("{}").split(","))) if record["asked"] else frozenset(),
     )
 
 
@@ -108,6 +112,15 @@ _MERGE = (
 )
 
 
+# `hold_leases` locks in order of id, like everywhere.
+_NOTE_ASKED = f"""
+    UPDATE batch b SET asked_positions = n.positions::smallint[]
+    FROM unnest(hold_leases({arrays(HOLDER_TYPES)})) AS h(id)
+    JOIN unnest($1::text::bigint[], $4::text[]) AS n(id, positions) ON n.id = h.id
+    WHERE b.id = h.id
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class _Learned:
     """What one poll brought."""
@@ -116,9 +129,10 @@ class _Learned:
     absent: Sequence[int]
     how: Release
     by_id: bool
+    asked: Sequence[int] | None  # None: as it was
 
 
-async def merge_polled(
+async def merge_polled(  # noqa: PLR0913  what was learned, all by name
     database: Database,
     work: PollingWork,
     evidence: Sequence[Evidence],
@@ -127,16 +141,19 @@ async def merge_polled(
     worker: str,
     absent: Sequence[int] = (),
     by_id: bool = False,
+    asked: Sequence[int] = (),
 ) -> BatchState | None:
     """Merge what a poll brought by rank and give the lease back. Only rows that change are written.
 
     The provider's word beside a state is the word for it: a lower one comes late and is not kept, one
     that says nothing to us is. `absent` are positions in doubt that the provider certainly does not have:
     they are queued again. `by_id`: callbacks name messages by the provider's ids alone, also those that were
-    found just now. None: the lease is not ours any more, and nothing was written.
+    found just now. `asked` are positions that are not to be asked again in this cycle; none: it is over.
+    None: the lease is not ours any more, and nothing was written.
     """
     holder = Holder(work.batch_id, work.lease, worker)
-    learned = _Learned(evidence, absent, replace(how, crash_count=0), by_id)
+    noted = None if frozenset(asked) == work.asked else sorted(asked)
+    learned = _Learned(evidence, absent, replace(how, crash_count=0), by_id, noted)
     return await database.together(_merge_polled, (holder, learned))
 
 
@@ -151,7 +168,15 @@ async def _merge_polled(
             alike.setdefault((who.batch_id, word), []).append(e.position)
     absent = [(who.batch_id, position) for who, learned in asked for position in learned.absent]
     by_id = {who.batch_id for who, learned in asked if learned.by_id}
-    async with database.connection() as connection:
+    noted = [(who, learned.asked) for who, learned in asked if learned.asked is not None]
+    # One statement needs no transaction of ours. A batch that one question tells all of has nothing to note.
+    async with database.transaction() if noted else database.connection() as connection:
+        if noted:
+            await connection.execute(
+                _NOTE_ASKED,
+                *holder_values([who for who, _ in noted]),
+                [numbers(positions) if positions else None for _, positions in noted],
+            )
         records = await connection.fetch(
             _MERGE,
             *holder_values([who for who, _ in asked]),

@@ -28,7 +28,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, SQLModel
 
 from campaigns.domain.states import BatchState, CampaignState, MessageState
@@ -146,6 +146,10 @@ class Batch(SQLModel, table=True):
     message_count: int = Field(sa_column=Column(SmallInteger, nullable=False))
     retry_count: int = Field(sa_column=Column(SmallInteger, nullable=False, server_default="0"))
     poll_count: int = Field(sa_column=Column(SmallInteger, nullable=False, server_default="0"))
+    # Which messages were asked about in the cycle of polling that is under way; NULL between cycles.
+    asked_positions: list[int] | None = Field(
+        default=None, sa_column=Column(ARRAY(SmallInteger), nullable=True)
+    )
     # Leases in a row that ran out under a worker: a batch that kills its worker is set aside by it.
     crash_count: int = Field(sa_column=Column(SmallInteger, nullable=False, server_default="0"))
     trouble: str | None = Field(default=None, sa_column=Column(Text))

@@ -304,7 +304,8 @@ async def test_a_wish_to_be_asked_later_is_respected(
     provider = Answering()
     desk = make_desk(provider, policy=SLOW)
     (a,) = await handed_over(database, desk)
-    provider._answers = [Answers(said(*([(a, SENT)] if word else [])).receipts, trouble, retry_after)]
+    receipts_of = said(*([(a, SENT)] if word else [])).receipts
+    provider._answers = [Answers(receipts_of, trouble, retry_after, [] if word else [a])]
 
     polled = await poll_one(database, desk)
 
