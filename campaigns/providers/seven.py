@@ -14,6 +14,7 @@ Sources, as named in the tables: SEED the delivery report page (sms77) · DOCS d
 PHP, JS, GO: seven-io's clients (php-client, js-client, go-client).
 """
 
+import logging
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -45,6 +46,8 @@ from campaigns.providers.seven_callbacks import is_stale, read_receipts
 from campaigns.providers.seven_journal import foreign_id_of, shared_part
 from campaigns.providers.seven_questions import Questions
 from campaigns.providers.wire import Answered, NeverLeft, Unseen, Wire, retry_after_seconds
+
+log = logging.getLogger("campaigns.providers")
 
 MAX_TEXT_CHARACTERS = 1520
 """DOCS sms. They refuse a longer one with 401; counted in characters, we are never stricter than they."""
@@ -255,9 +258,17 @@ class Seven:
         return await self._questions.find(question, turn)
 
     def read_callback(self, callback: Callback) -> list[Receipt]:
-        """The receipts in a callback, verified where there is a signing key. Raises CallbackRefused."""
+        """The receipts in a callback, verified where there is a signing key. Raises CallbackRefused.
+
+        What is genuine and in no form we know is logged by the names of its fields: refused, it would be
+        lost all the same, for 4xx is final there.
+        """
         stale = self._signing_key is not None and is_stale(callback, self._signing_key)
-        return read_receipts(callback, stale=stale)
+        told = read_receipts(callback, stale=stale)
+        if told.unread:
+            form, count = told.unread[0], len(told.unread)
+            log.warning("%d of account %s's callbacks could not be read: %s", count, self._name, form)
+        return list(told.receipts)
 
     async def probe(self) -> Money:
         """The balance."""

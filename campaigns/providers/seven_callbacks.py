@@ -2,7 +2,7 @@
 
 One address serves a whole account. Three generations of callbacks are read: GET with a query (SEED), POST
 with a form, flat or as `data[msg_id]` (OPENAPI hooks), and JSON (DOCS webhooks). Which of them comes is set
-at seven.io; 4xx is final there, so what can be read is read.
+at seven.io; 4xx is final there, so what can be read is read, and what cannot be is no reason to refuse.
 
 A replay is not refused: a receipt merges by rank, so a second one changes nothing, and remembering nonces
 would be state in every process for no gain. What is too old is not believed (DOCS do not say whether a
@@ -13,10 +13,11 @@ import hashlib
 import hmac
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
 from campaigns.domain.provider import Callback, CallbackRefused, Receipt
-from campaigns.providers.documents import MESSAGE_ID
+from campaigns.providers.documents import MESSAGE_ID, field_of
 from campaigns.providers.seven_answers import load, receipt_of
 from campaigns.providers.seven_journal import whole_reference
 
@@ -26,7 +27,10 @@ MAX_AGE_SECONDS = 300
 _TIMESTAMP = re.compile(r"[0-9]{1,12}")
 _NONCE = re.compile(r"[!-~]{1,32}")
 _SIGNATURE = re.compile(r"[0-9A-Fa-f]{64}")
-_MOST_FIELDS = 100
+_MOST_FIELDS = 10_000  # of a form; more than the address takes
+_MOST_NAMES = 12
+_PATH = re.compile(r"[^\[\]]+|(?<=\[)(?=\])")  # the parts of a name: data[0][msg_id], msg_id[]
+_FIELD = re.compile(r"[A-Za-z_][A-Za-z_0-9\[\]]{0,39}")
 _EVENT = "webhook_event"
 _RECEIPT = "dlr"
 
@@ -62,56 +66,98 @@ def is_stale(callback: Callback, signing_key: str) -> bool:
     raise CallbackRefused(401, "the callback's signature is missing or wrong")
 
 
-def read_receipts(callback: Callback, *, stale: bool) -> list[Receipt]:
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a callback tells: receipts, and the form of each part that nobody could read (names alone)."""
+
+    receipts: Sequence[Receipt]
+    unread: Sequence[str]
+
+
+def read_receipts(callback: Callback, *, stale: bool) -> Told:
     """The receipts in a callback; none where it tells of something else, or of no status yet.
 
     Takes `stale`: it is genuine, and too old to be believed; its receipts then change nothing and ask for
-    a question. Raises CallbackRefused (400, 405).
+    a question. They gather reports on request (SEED: minute by minute, in no form they show), so a list is
+    read in every form that has one meaning, and one part that cannot be read takes no other with it.
+    Raises CallbackRefused (400, 405) for what is no query, form or JSON at all.
     """
-    return [receipt for event in _events(callback) if (receipt := _read_event(event, stale)) is not None]
+    receipts: list[Receipt] = []
+    unread: list[str] = []
+    for event in _events(callback):
+        if isinstance(event, Mapping) and event.get(_EVENT) not in (None, _RECEIPT):
+            continue  # an incoming message, a click: genuine, and nothing we can use
+        data = field_of(event, "data")
+        fields = data if isinstance(data, Mapping) else event
+        named, word = field_of(fields, "msg_id"), field_of(fields, "status")
+        named = named.strip() if isinstance(named, str) else ""
+        if not MESSAGE_ID.fullmatch(named) or not isinstance(fields, Mapping) or "status" not in fields:
+            unread.append(_form_of(event))
+            continue
+        reference = whole_reference(field_of(fields, "foreign_id"))
+        receipt = receipt_of(named, word, reference, is_stale=stale)
+        receipts += [receipt] if receipt is not None else []
+    return Told(receipts, unread)
 
 
-def _read_event(event: Mapping[str, object], stale: bool) -> Receipt | None:
-    name = event.get(_EVENT)
-    if name is not None and name != _RECEIPT:
-        return None  # an incoming message, a click: genuine, and nothing we can use
-    data = event.get("data")
-    fields = data if isinstance(data, Mapping) else event
-    named, word = fields.get("msg_id"), fields.get("status")
-    if not isinstance(named, str) or not MESSAGE_ID.fullmatch(named) or "status" not in fields:
-        raise CallbackRefused(400, "a callback of seven.io names a msg_id and a status")
-    return receipt_of(named, word, whole_reference(fields.get("foreign_id")), is_stale=stale)
-
-
-def _events(callback: Callback) -> Sequence[Mapping[str, object]]:
-    """What the callback tells, each as its fields."""
+def _events(callback: Callback) -> Iterable[object]:
+    """What the callback tells, one by one."""
     if callback.method.upper() not in ("GET", "POST"):
         raise CallbackRefused(405, "seven.io calls back with GET or POST")
     if callback.method.upper() == "GET" or not callback.body.strip():
-        return [_fields(callback.query)]
-    if callback.body.lstrip()[:1] in (b"{", b"["):
+        return _events_of(callback.query)
+    if callback.body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"["):
         document = load(callback.body)
-        # They gather reports on request (SEED: minute by minute, in no form they show): a list is read too.
-        told = document if isinstance(document, list) else [document]
-        events = [event for event in told if isinstance(event, dict)]
-        if len(events) == len(told):
-            return events
-        raise CallbackRefused(400, "the callback's JSON cannot be read")
+        if document is None:
+            raise CallbackRefused(400, "the callback's JSON cannot be read")
+        data = field_of(document, "data")
+        if isinstance(document, dict) and isinstance(data, list) and data:
+            return [{**document, "data": each} for each in data]
+        return document if isinstance(document, list) else [document]
     try:
         pairs = parse_qsl(
             callback.body.decode(), keep_blank_values=True, errors="strict", max_num_fields=_MOST_FIELDS
         )
     except ValueError:
         raise CallbackRefused(400, "the callback's form cannot be read") from None
-    return [_fields(pairs)]
+    return _events_of(pairs)
 
 
-def _fields(pairs: Iterable[tuple[str, str]]) -> dict[str, object]:
-    """A query or a form as fields; `data[msg_id]` is `msg_id`."""
-    fields: dict[str, object] = {}
+def _events_of(pairs: Iterable[tuple[str, str]]) -> list[object]:
+    """A query or a form as events. `data[msg_id]` is `msg_id`; several come as PHP writes them, by number
+    (`data[0][msg_id]`) or as lists of equal length (`msg_id[]`).
+    """
+    alone: dict[str, object] = {}
+    numbered: dict[str, dict[str, object]] = {}
+    listed: dict[str, list[str]] = {}
+    names: dict[str, object] = {}
+    is_known = True
     for name, value in pairs:
-        inner = name[5:-1] if name.startswith("data[") and name.endswith("]") else name
-        if inner in fields:
-            raise CallbackRefused(400, "a field of the callback stands twice")
-        fields[inner] = value
-    return fields
+        names[name] = value if name == _EVENT else None
+        path = _PATH.findall(name)
+        match path[1:] if path[:1] == ["data"] and len(path) > 1 else path:
+            case [field] if field not in alone:
+                alone[field] = value
+            case [number, field] if number.isdecimal() and field not in numbered.get(number, {}):
+                numbered.setdefault(number, {})[field] = value
+            case [field, ""]:
+                listed.setdefault(field, []).append(value)
+            case _:
+                is_known = False
+    rows: list[dict[str, object]] = list(numbered.values())
+    if listed:
+        is_known = is_known and not rows and len({len(values) for values in listed.values()}) == 1
+        rows = [dict(zip(listed, row, strict=False)) for row in zip(*listed.values(), strict=False)]
+    return [{**alone, **row} for row in rows or [{}]] if is_known else [names]
+
+
+def _form_of(event: object, depth: int = 3) -> str:
+    """The form of what could not be read: names of fields, and of no field what stands in it."""
+    if isinstance(event, Mapping) and depth:
+        names = [name if _FIELD.fullmatch(name) else "?" for name in event]
+        forms = [_form_of(value, depth - 1) for value in event.values()]
+        told = [name + form for name, form in zip(names, forms, strict=True)][:_MOST_NAMES]
+        return f"{{{', '.join(told)}}}"
+    if isinstance(event, list) and depth:
+        return f"[{_form_of(event[0], depth - 1) if event else ''}]"
+    return ""

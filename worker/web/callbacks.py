@@ -21,8 +21,9 @@ from worker.web.inbox import Inbox, NotStored
 
 log = get_logger("campaigns.web")
 
-MAX_BODY_BYTES = 64 * 1024
-"""A receipt is a few hundred bytes; no provider documents a callback of more than a few of them."""
+MAX_BODY_BYTES = 1024 * 1024
+"""A receipt is a few hundred bytes; seven.io gathers those of a minute on request, and brings what is refused
+no second time."""
 
 _BODY_SECONDS = 10.0  # a body that comes slower than this is not a provider's
 _RETRY_AFTER_SECONDS = 5

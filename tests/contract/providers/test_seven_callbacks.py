@@ -186,12 +186,14 @@ async def test_every_word_in_every_form(make: Callable[..., Seven], word: str) -
     ],
 )
 async def test_other_events_are_taken_and_nothing_comes_of_them(
-    make: Callable[..., Seven], event: object
+    make: Callable[..., Seven], caplog: pytest.LogCaptureFixture, event: object
 ) -> None:
     assert make().read_callback(told({"data": {"id": "681590"}, "webhook_event": event})) == []
     assert make().read_callback(told({"data": DATA, "webhook_event": event})) == []
     flat = urlencode({"webhook_event": "sms_mo", "data[id]": "681590", "data[text]": "Hello"})
-    assert make().read_callback(callback("POST", body=flat.encode())) == []
+    for form in (flat, f"{flat}&data[to][]=1&data[x][]=1&data[x][]=2"):
+        assert make().read_callback(callback("POST", body=form.encode())) == []
+    assert not caplog.records
 
 
 @pytest.mark.parametrize("status", [None, "", "  "])
@@ -218,30 +220,105 @@ async def test_only_a_whole_reference_names_a_message(
     assert (receipt.provider_message_id, receipt.message_ref) == (ID, message_ref)
 
 
+# --- several at once, and forms nobody documents ----------------------------------------------------
+
+TWO = [DELIVERED, Receipt("5", MessageState.EXPIRED, "EXPIRED")]
+SECOND = {"msg_id": "5", "status": "EXPIRED"}
+BAD: list[object] = [{"msg_id": None, "status": "DELIVERED"}, {"msg_id": "1,2", "status": "x"}, {}, 7, None]
+
+
+@pytest.mark.parametrize("bad", [*BAD, {"msg_id": "6"}, {"id": "6", "status": "DELIVERED"}, ["msg_id"]])
+async def test_one_bad_event_takes_no_other_with_it(
+    make: Callable[..., Seven], caplog: pytest.LogCaptureFixture, bad: object
+) -> None:
+    event = {"webhook_event": "dlr"}
+    data = [DATA, bad, SECOND]
+    for document in ([{**event, "data": each} for each in data], {**event, "data": data}, data):
+        caplog.clear()
+        assert make().read_callback(callback("POST", body=json.dumps(document).encode())) == TWO
+        (record,) = caplog.records
+        assert record.levelname == "WARNING"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        json.dumps({"webhook_event": "dlr", "data": [DATA, SECOND]}),
+        json.dumps({"data": [DATA, SECOND]}),
+        f"\ufeff{json.dumps([DATA, SECOND])}",
+        f"msg_id[]={ID}&status[]=DELIVERED&msg_id[]=5&status[]=EXPIRED",
+        f"msg_id[]={ID}&msg_id[]=5&status[]=DELIVERED&status[]=EXPIRED&webhook_event=dlr",
+        f"data[msg_id][]={ID}&data[status][]=DELIVERED&data[msg_id][]=5&data[status][]=EXPIRED",
+        f"data[0][msg_id]={ID}&data[0][status]=DELIVERED&data[1][msg_id]=5&data[1][status]=EXPIRED",
+        f"0[msg_id]={ID}&0[status]=DELIVERED&1[msg_id]=5&1[status]=EXPIRED",
+        f"msg_id%5B%5D={ID}&status%5B%5D=DELIVERED&msg_id%5B%5D=5&status%5B%5D=EXPIRED",
+    ],
+)
+async def test_reports_that_come_together_are_all_read(
+    make: Callable[..., Seven], caplog: pytest.LogCaptureFixture, body: str
+) -> None:
+    assert make().read_callback(callback("POST", body=body.encode())) == TWO
+    assert not caplog.records
+
+
+async def test_a_minute_of_reports_is_read(make: Callable[..., Seven]) -> None:
+    pairs = [(name, str(at + 1)) for at in range(1000) for name in ("msg_id[]",)]
+    pairs += [("status[]", "DELIVERED")] * 1000
+    assert len(make().read_callback(callback("POST", body=urlencode(pairs).encode()))) == 1000
+
+
+@pytest.mark.parametrize(
+    ("method", "url", "body", "form"),
+    [
+        ("GET", URL, b"", "{}"),
+        ("POST", URL, b"", "{}"),
+        ("GET", f"{URL}?msg_id={ID}", b"", "{msg_id}"),
+        ("GET", f"{URL}?status=DELIVERED", b"", "{status}"),
+        ("GET", f"{URL}?msg_id=&status=DELIVERED", b"", "{msg_id, status}"),
+        ("GET", f"{URL}?msg_id=1,2&status=DELIVERED,EXPIRED", b"", "{msg_id, status}"),
+        ("GET", f"{URL}?msg_id={'7' * 65}&status=DELIVERED", b"", "{msg_id, status}"),
+        ("GET", f"{URL}?msg_id={ID}&msg_id=5&status=DELIVERED", b"", "{msg_id, status}"),
+        ("GET", f"{URL}?{ID}=msg_id&37061234567=x", b"", "{?, ?}"),
+        ("POST", URL, b"[1]", ""),
+        ("POST", URL, b'{"data":{"msg_id":true,"status":"DELIVERED"}}', "{data{msg_id, status}}"),
+        ("POST", URL, b'{"data":["msg_id"],"webhook_event":"dlr"}', "{data, webhook_event}"),
+        ("POST", URL, b'{"webhook_event":"dlr","data":[]}', "{webhook_event, data[]}"),
+        ("POST", URL, b'{"webhook_event":"dlr"}', "{webhook_event}"),
+        ("POST", URL, b'{"reports":[{"id":"1","dlr":"DELIVERED"}]}', "{reports[{id, dlr}]}"),
+        ("POST", URL, b"msg_id=1&data[msg_id]=2&status=DELIVERED", "{msg_id, data[msg_id], status}"),
+        ("POST", URL, b"msg_id[]=1&msg_id[]=2&status[]=DELIVERED", "{msg_id[], status[]}"),
+        ("POST", URL, b"msg_id[]=1&status[]=x&data[0][msg_id]=2&data[0][status]=x", None),
+        ("POST", URL, b"data[][msg_id]=1&data[][status]=DELIVERED", None),
+    ],
+)
+async def test_an_unknown_form_is_taken_and_its_names_are_logged(
+    make: Callable[..., Seven],
+    caplog: pytest.LogCaptureFixture,
+    method: str,
+    url: str,
+    body: bytes,
+    form: str | None,
+) -> None:
+    """4xx is final there: refused, the reports would be lost and nobody would know of the form."""
+    assert make().read_callback(callback(method, url, body)) == []
+    (record,) = caplog.records
+    if form is not None:
+        assert record.getMessage() == f"1 of account main's callbacks could not be read: {form}"
+    for hidden in (ID, "37061234567", "DELIVERED"):
+        assert hidden not in record.getMessage()
+
+
 # --- what is refused --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("method", "url", "body"),
     [
-        ("GET", URL, b""),
-        ("GET", f"{URL}?msg_id={ID}", b""),
-        ("GET", f"{URL}?status=DELIVERED", b""),
-        ("GET", f"{URL}?msg_id=&status=DELIVERED", b""),
-        ("GET", f"{URL}?msg_id=1,2&status=DELIVERED", b""),
-        ("GET", f"{URL}?msg_id={'7' * 65}&status=DELIVERED", b""),
-        ("GET", f"{URL}?msg_id={ID}&msg_id=5&status=DELIVERED", b""),
-        ("POST", URL, b""),
         ("POST", URL, b"{"),
-        ("POST", URL, b"[1]"),
         ("POST", URL, b'{"data":{"msg_id":"1","msg_id":"2","status":"DELIVERED"}}'),
-        ("POST", URL, b'{"data":{"msg_id":true,"status":"DELIVERED"}}'),
-        ("POST", URL, b'{"data":["msg_id"],"webhook_event":"dlr"}'),
-        ("POST", URL, b'{"webhook_event":"dlr"}'),
         ("POST", URL, b"\xff\xfe"),
         ("POST", URL, b"msg_id=%ff&status=DELIVERED"),
-        ("POST", URL, b"msg_id=1&data[msg_id]=2&status=DELIVERED"),
-        ("POST", URL, b"&".join([b"a=1"] * 101)),
+        ("POST", URL, b"&".join([b"a=1"] * 10_001)),
     ],
 )
 async def test_what_cannot_be_read_is_refused_and_not_shown(

@@ -15,6 +15,7 @@ from campaigns.domain.provider import CallbackRefused, Receipt
 from campaigns.domain.states import MessageState
 from tests.contract.web.conftest import PUBLIC_URL, SECRET, URLS, Web, is_free
 from tests.waiting import until
+from worker.web.callbacks import MAX_BODY_BYTES
 
 REF = "0123456789abcdef0123456789abcdef-4711"
 DELIVERED = Receipt("stub-1", MessageState.DELIVERED, "delivered")
@@ -157,16 +158,16 @@ async def test_what_the_adapter_refuses_is_refused(
 
 async def test_a_body_may_hold_so_much_and_not_a_byte_more(web: Web) -> None:
     url = web.path(URLS.url_of_account()) + "?id=stub-1&state=delivered"
-    async with web.client.post(url, data=b"x" * 65_536) as answer:
+    async with web.client.post(url, data=b"x" * MAX_BODY_BYTES) as answer:
         assert answer.status == 200
-    assert len(web.stub.heard[0].body) == 65_536
-    async with web.client.post(url, data=b"x" * 65_537) as answer:
+    assert len(web.stub.heard[0].body) == MAX_BODY_BYTES
+    async with web.client.post(url, data=b"x" * (MAX_BODY_BYTES + 1)) as answer:
         assert answer.status == 413
-        assert "65536" in await answer.text()
+        assert str(MAX_BODY_BYTES) in await answer.text()
 
     async def pieces() -> object:
         for _ in range(70):
-            yield b"x" * 1024
+            yield b"x" * (MAX_BODY_BYTES // 64)
 
     async with web.client.post(url, data=pieces()) as answer:  # its length is not said before
         assert answer.status == 413
