@@ -156,6 +156,23 @@ class Sighting:
     action: str | None = None
 
 
+def receipt_from(seen: Sighting) -> Receipt:
+    """What was found by asking, as a receipt: the same words, without phone, service and action."""
+    return Receipt(
+        seen.provider_message_id,
+        seen.evidence,
+        seen.provider_state,
+        seen.message_ref,
+        code=seen.code,
+        reason=seen.reason,
+        changed_at=seen.changed_at,
+        cost=seen.cost,
+        currency=seen.currency,
+        segment_count=seen.segment_count,
+        channel=seen.channel,
+    )
+
+
 @value
 class Sightings:
     """What came of looking messages in doubt up.

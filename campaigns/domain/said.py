@@ -13,7 +13,7 @@ LONGEST_REASON = 160
 
 _LONGEST_READ = 1_000  # of a sentence; what is behind it is not looked at
 _MOST_MONEY = Decimal(10**9)  # nobody pays so much for one message
-_FINEST_MONEY = -12  # decimal digits behind the point that are believed
+_FINEST_MONEY = -18  # decimal digits behind the point that are believed
 _OLDEST = timedelta(days=400)
 _LEAD = timedelta(days=1)  # a clock that is ahead, or a time of theirs without its zone
 

@@ -6,6 +6,8 @@ from decimal import Decimal
 from functools import lru_cache
 from json import JSONDecoder
 
+from campaigns.domain.said import believed_code, masked
+
 # PHP writes a small float with an exponent: 1.44e-5.
 _AMOUNT = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,18})?([eE][+-]?[0-9]{1,2})?")
 _COUNT = re.compile(r"[0-9]{1,9}")
@@ -72,6 +74,22 @@ def shown(word: str) -> str:
     """A word of theirs as it may be kept: printable, at most 64 characters."""
     readable = word if word.isprintable() else "".join(filter(str.isprintable, word))
     return readable[:_LONGEST_WORD]
+
+
+def sentence_of(value: object) -> str | None:
+    """A sentence of theirs, masked; None where there is none."""
+    return masked(value) or None if isinstance(value, str) else None
+
+
+def code_of(value: object) -> str | None:
+    """A code of theirs, from a text or a whole number; None where it could be something else."""
+    word = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    return believed_code(word) if isinstance(word, str) else None
+
+
+def word_of(value: object) -> str | None:
+    """A short word of theirs (a channel, a currency) as it may be kept; None where there is none."""
+    return shown(value).strip() or None if isinstance(value, str) else None
 
 
 # One price and one count stand in an answer a hundred times.

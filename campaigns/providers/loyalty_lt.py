@@ -41,6 +41,7 @@ from campaigns.domain.provider import (
     Sightings,
     Throttled,
     Turn,
+    receipt_from,
 )
 from campaigns.providers.loyalty_lt_answers import (
     Refusal,
@@ -260,11 +261,7 @@ class LoyaltyLt:
         if not round_.asked_count and not round_.is_over:
             retry_after = max((self._recently.wait_seconds(each) for each in ids), default=None)
         return Answers(
-            [
-                Receipt(each, round_.found[each].evidence, round_.found[each].provider_state)
-                for each in ids
-                if each in round_.found
-            ],
+            [receipt_from(round_.found[each]) for each in ids if each in round_.found],
             round_.trouble,
             retry_after,
             [each for each in ids if each not in round_.asked],

@@ -2,8 +2,8 @@
 
 Their documents disagree (`code` is a number, a text or absent; `errors` an object or a list), so the HTTP
 status is what decides and a code only says more; what cannot be read is in doubt, never a guess. None of
-their sentences is ever repeated: they hold numbers, sender names and whatever was sent. Sources are named as
-in `loyalty_lt.py`.
+their sentences on a request is ever repeated: they hold numbers, sender names and whatever was sent; of a
+message's own `error_message` what is left when it is masked. Sources are named as in `loyalty_lt.py`.
 """
 
 import re
@@ -14,8 +14,9 @@ from decimal import Decimal
 from typing import Final, TypeGuard
 
 from campaigns.domain.provider import Accepted, CallbackRefused, InDoubt, Receipt, Sighting
+from campaigns.domain.said import believed_currency
 from campaigns.domain.states import MessageState
-from campaigns.providers.documents import Json, field_of, shown, text_of
+from campaigns.providers.documents import Json, code_of, field_of, sentence_of, shown, text_of, word_of
 
 CODES: dict[str, tuple[int, str, str]] = {
     "1001": (401, "the API key or secret is wrong", "LOY send, overview"),
@@ -96,9 +97,8 @@ def read_sent(body: bytes) -> Accepted | InDoubt | Refusal:
     named = message_id_of(field_of(data, "message_id"))
     if named is None:
         return InDoubt("the answer says taken and gives no id that can be used")
-    return Accepted(
-        named, _amount(field_of(field_of(data, "cost"), "amount")), _count(field_of(data, "parts"))
-    )
+    cost, currency = _money(field_of(data, "cost"))
+    return Accepted(named, cost, _count(field_of(data, "parts")), currency)
 
 
 def read_refusal(status: int | None, body: bytes) -> Refusal:
@@ -135,16 +135,32 @@ def read_status(body: bytes, asked: str) -> Sighting | None:
     named = field_of(data, "message_id")
     if named is not None and message_id_of(named) != asked:
         return None
-    known = STATUSES.get(word.strip().lower())
-    moments = [_moment(field_of(data, name)) for name in ("sent_at", "delivered_at", "failed_at")]
+    said = word.strip().lower()
+    known = STATUSES.get(said)
+    cost, currency = _money(field_of(data, "cost"))
     return Sighting(
         asked,
         known[0] if known else None,
         shown(word),
         phone=_phone(field_of(data, "destination")),
-        cost=_amount(field_of(field_of(data, "cost"), "amount")),
-        changed_at=max((moment for moment in moments if moment), default=None),
+        segment_count=_count(field_of(data, "parts")),
+        cost=cost,
+        currency=currency,
+        changed_at=_changed_at(data, said),
+        code=code_of(field_of(data, "error_code")),
+        reason=sentence_of(field_of(data, "error_message")),
     )
+
+
+def _changed_at(data: object, word: str) -> datetime | None:
+    """When it became what `word` says (SEED: `delivered_at` and its like); else the latest they name."""
+    moments = {name: _moment(field_of(data, f"{name}_at")) for name in ("sent", "delivered", "failed")}
+    return moments.get(word) or max((moment for moment in moments.values() if moment), default=None)
+
+
+def _money(cost: object) -> tuple[Decimal | None, str | None]:
+    """Amount and currency of a `cost`, as far as they can be read."""
+    return _amount(field_of(cost, "amount")), believed_currency(word_of(field_of(cost, "currency")))
 
 
 def read_callback_body(body: bytes) -> Receipt:
@@ -159,12 +175,16 @@ def read_callback_body(body: bytes) -> Receipt:
         raise CallbackRefused(400, "a callback of Loyalty.lt is a JSON object with a status")
     known = CALLBACK_STATUSES.get(word.strip().upper())
     named, ours = field_of(document, "message_id"), field_of(document, "externalId")
+    error = field_of(document, "error")
     return Receipt(
         message_id_of(named),
         known[0] if known else None,
         shown(word),
         message_ref=ours if is_message_id(ours) else None,
         is_coarse=known[1] if known else False,
+        code=code_of(field_of(error, "code")),
+        reason=sentence_of(field_of(error, "message") if isinstance(error, dict) else error),
+        changed_at=_moment(field_of(document, "timestamp")),
     )
 
 

@@ -26,7 +26,7 @@ import json
 import time
 from base64 import b64encode
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from campaigns.domain.errors import ProviderRefused
 from campaigns.domain.provider import (
@@ -49,6 +49,7 @@ from campaigns.domain.provider import (
     Sightings,
     Throttled,
     Turn,
+    receipt_from,
 )
 from campaigns.providers.documents import field_of
 from campaigns.providers.namirial_answers import (
@@ -275,7 +276,7 @@ class Namirial:
         ids = [each for each in dict.fromkeys(provider_message_ids) if MESSAGE_ID.fullmatch(each)]
         asked = await self._statuses.ask_each(ids, turn, self._statuses.by_id)
         receipts = [
-            Receipt(each, found.evidence, found.provider_state, found.message_ref)
+            replace(receipt_from(found), provider_message_id=each)
             for each in ids
             if (found := asked.learned.get(each)) is not None
         ]

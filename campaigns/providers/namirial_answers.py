@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 from enum import Enum
 
 from campaigns.domain.provider import Accepted, Failed, InDoubt, Receipt, Sighting
+from campaigns.domain.said import believed_channel
 from campaigns.domain.states import MessageState
-from campaigns.providers.documents import Json, field_of, shown, text_of
+from campaigns.providers.documents import Json, code_of, field_of, sentence_of, shown, text_of, word_of
 
 
 class Means(Enum):
@@ -45,6 +46,8 @@ STATUSES: dict[str, tuple[MessageState, str]] = {
     "READ": (MessageState.READ, "STATUS: by the recipient, RCS only"),
 }
 """Every status word: our state, and where it is said. Any other word is kept and changes nothing."""
+
+_WELL = frozenset({MessageState.ACCEPTED, MessageState.SENT, MessageState.DELIVERED, MessageState.READ})
 
 MESSAGE_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,127}")
 """A UUID today (STATUS); what may be put into a path and stored, should that change."""
@@ -115,12 +118,28 @@ def read_receipt(said: object) -> Receipt | None:
         return None
     known = STATUSES.get(word.strip().upper())
     named, key = field_of(said, "id"), field_of(field_of(said, "reference"), "key")
+    operator = field_of(said, "provider")
+    segments = field_of(field_of(said, "sms"), "segments")  # RCS may have none
+    # Of what went well their operator's code and sentence say no more than the word does.
+    is_well = known is not None and known[0] in _WELL
     return Receipt(
         named if isinstance(named, str) and MESSAGE_ID.fullmatch(named) else None,
         known[0] if known else None,
         word,
         key if isinstance(key, str) and 0 < len(key) <= _LONGEST_NAME and key.isprintable() else None,
+        code=None if is_well else code_of(field_of(operator, "code")),
+        reason=None if is_well else _why(operator),
+        changed_at=moment(field_of(said, "statusChangedAt")),
+        segment_count=int(segments) if isinstance(segments, str) and _COUNT.fullmatch(segments) else None,
+        channel=believed_channel(word_of(field_of(said, "channel"))),
     )
+
+
+def _why(operator: object) -> str | None:
+    """What the operator behind Namirial says: its sentence, else its own status word; then its name."""
+    name = sentence_of(field_of(operator, "name"))
+    why = sentence_of(field_of(operator, "message")) or sentence_of(field_of(operator, "status"))
+    return f"{why} ({name})" if why and name else why or name
 
 
 def read_sighting(said: object, phone: str | None = None) -> Sighting | None:
@@ -131,16 +150,21 @@ def read_sighting(said: object, phone: str | None = None) -> Sighting | None:
     receipt = read_receipt(said)
     if receipt is None or receipt.provider_message_id is None:
         return None
-    segments = field_of(field_of(said, "sms"), "segments")  # RCS may have none
+    reference = field_of(said, "reference")
     return Sighting(
         receipt.provider_message_id,
         receipt.evidence,
         receipt.provider_state,
         message_ref=receipt.message_ref,
         phone=phone,
-        segment_count=int(segments) if isinstance(segments, str) and _COUNT.fullmatch(segments) else None,
+        segment_count=receipt.segment_count,
         accepted_at=moment(field_of(said, "providerAcceptanceAt")),
-        changed_at=moment(field_of(said, "statusChangedAt")),
+        changed_at=receipt.changed_at,
+        code=receipt.code,
+        reason=receipt.reason,
+        channel=receipt.channel,
+        service=word_of(field_of(reference, "service")),
+        action=word_of(field_of(reference, "action")),
     )
 
 

@@ -236,17 +236,22 @@ def read_statuses(body: bytes, ids: Sequence[str]) -> list[Receipt] | str | None
     elif isinstance(document, dict) and "status" in document:
         entries = [document if document.get("id") or len(ids) != 1 else {**document, "id": ids[0]}]
     else:
-        word = _read_lines(body) if len(ids) == 1 else None
-        if word is None:
+        lines = _read_lines(body) if len(ids) == 1 else None
+        if lines is None:
             return None
-        entries = [{"id": ids[0], "status": word}]
-    said = {entry.get("id"): entry["status"] for entry in entries if isinstance(entry.get("id"), str)}
-    words = [(each, said[each]) for each in ids if each in said]
-    return [receipt for each, word in words if (receipt := receipt_of(each, word)) is not None]
+        entries = [{"id": ids[0], "status": lines[0], "status_time": lines[1]}]
+    said = {entry.get("id"): entry for entry in entries if isinstance(entry.get("id"), str)}
+    found = [(each, said[each]) for each in ids if each in said]
+    return [
+        receipt
+        for each, entry in found
+        if (receipt := receipt_of(each, entry["status"], changed_at=moment_of(entry.get("status_time"))))
+        is not None
+    ]
 
 
-def _read_lines(body: bytes) -> str | None:
-    """The word of a status in text form: it is known, or a moment stands in the line below it."""
+def _read_lines(body: bytes) -> tuple[str, str | None] | None:
+    """Word and moment of a status in text form: the word is known, or a moment stands below it."""
     try:
         lines = text_of(body).split("\n")
     except UnicodeDecodeError:
@@ -255,17 +260,31 @@ def _read_lines(body: bytes) -> str | None:
     if not _WORD.fullmatch(word) or len(below) > 1:
         return None
     dated = bool(below) and moment_of(below[0]) is not None
-    return word if dated or (word.upper() in STATUSES and not below) else None
+    if dated:
+        return word, below[0]
+    return (word, None) if word.upper() in STATUSES and not below else None
 
 
 def receipt_of(
-    provider_message_id: str, word: object, message_ref: str | None = None, *, is_stale: bool = False
+    provider_message_id: str,
+    word: object,
+    message_ref: str | None = None,
+    *,
+    is_stale: bool = False,
+    changed_at: datetime | None = None,
 ) -> Receipt | None:
     """A receipt with this word, None where there is no word yet. A stale one says that something was said."""
     if not isinstance(word, str) or not word.strip() or _code(word) is not None:
         return None
     known = None if is_stale else state_of(word)
-    return Receipt(provider_message_id, known, shown(word), message_ref, is_coarse=is_stale)
+    return Receipt(
+        provider_message_id,
+        known,
+        shown(word),
+        message_ref,
+        is_coarse=is_stale,
+        changed_at=None if is_stale else changed_at,
+    )
 
 
 def state_of(word: str) -> MessageState | None:

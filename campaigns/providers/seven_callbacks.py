@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl
 
 from campaigns.domain.provider import Callback, CallbackRefused, Receipt
 from campaigns.providers.documents import MESSAGE_ID, field_of
-from campaigns.providers.seven_answers import load, receipt_of
+from campaigns.providers.seven_answers import load, moment_of, receipt_of
 from campaigns.providers.seven_journal import whole_reference
 
 MAX_AGE_SECONDS = 300
@@ -95,7 +95,8 @@ def read_receipts(callback: Callback, *, stale: bool) -> Told:
             unread.append(_form_of(event))
             continue
         reference = whole_reference(field_of(fields, "foreign_id"))
-        receipt = receipt_of(named, word, reference, is_stale=stale)
+        changed_at = moment_of(field_of(fields, "timestamp"))
+        receipt = receipt_of(named, word, reference, is_stale=stale, changed_at=changed_at)
         receipts += [receipt] if receipt is not None else []
     return Told(receipts, unread)
 

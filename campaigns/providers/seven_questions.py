@@ -210,7 +210,9 @@ class Questions:
             raise ProviderRefused(answers.trouble)
         if answers.retry_after_seconds is not None:
             raise NotOurTurn(answers.retry_after_seconds)
-        return [Sighting(value, r.evidence, r.provider_state) for r in answers.receipts]
+        return [
+            Sighting(value, r.evidence, r.provider_state, changed_at=r.changed_at) for r in answers.receipts
+        ]
 
     async def _search(
         self, question: Question, filters: Mapping[str, str], fits: Callable[[Row], bool], turn: Turn

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from campaigns.domain.provider import OutboundMessage, Provider
+from campaigns.domain.provider import OutboundMessage, Provider, Receipt
 from campaigns.domain.states import MessageState
 from campaigns.providers import lightsms_answers, stub
 from campaigns.providers.lightsms import LightSms
@@ -21,6 +21,16 @@ API_KEY = "secret-api-key-0123456789"
 TEXT = "Labas, ačiū už pirkinį! Kodas 4711 😀"
 SENDER = "Sender"
 SERVER_MOMENT = 1_732_809_600
+
+
+def words_of(receipts: Sequence[Receipt]) -> list[Receipt]:
+    """Receipts as far as they name a message and say a word of it, without what is said beside."""
+    return [
+        Receipt(
+            each.provider_message_id, each.evidence, each.provider_state, each.message_ref, each.is_coarse
+        )
+        for each in receipts
+    ]
 
 
 class Member(Protocol):

@@ -38,7 +38,7 @@ from campaigns.providers.loyalty_lt_answers import CALLBACK_STATUSES, CODES, STA
 from campaigns.providers.recently_asked import RecentlyAsked
 from campaigns.providers.wire import Wire
 from tests.contract.providers.member_loyalty_lt import API_KEY, API_SECRET, LoyaltyLtMember
-from tests.contract.providers.members import SENDER, TEXT, messages
+from tests.contract.providers.members import SENDER, TEXT, messages, words_of
 from tests.contract.providers.wire_server import (
     Act,
     WireServer,
@@ -168,7 +168,7 @@ async def outcome(provider: LoyaltyLt, **more: Any) -> Outcome:
 
 async def test_one_message_leaves_as_documented(make: Make, server: WireServer) -> None:
     server.script.append(answer(body_of(SENT)))
-    assert await outcome(make(locale="lt"), text=TEXT) == Accepted(ID, Decimal("0.0556"), 1)
+    assert await outcome(make(locale="lt"), text=TEXT) == Accepted(ID, Decimal("0.0556"), 1, "EUR")
     (seen,) = server.seen
     assert (seen.method, seen.target) == ("POST", "/lt/sms/send")
     assert seen.headers["x-api-key"] == API_KEY
@@ -263,21 +263,21 @@ def test_a_price_is_a_decimal_or_nothing(cost: object, amount: Decimal | None) -
 
 def test_a_price_is_read_digit_by_digit() -> None:
     body = body_of(SENT).replace(b"0.0556", b"0.100000000000000005")
-    assert read_sent(body) == Accepted(ID, Decimal("0.100000000000000005"), 1)
+    assert read_sent(body) == Accepted(ID, Decimal("0.100000000000000005"), 1, "EUR")
     for too_large in (b"1e999999999999", b"1e-999999999999", b"9" * 4000):
-        assert read_sent(body_of(SENT).replace(b"0.0556", too_large)) == Accepted(ID, None, 1)
+        assert read_sent(body_of(SENT).replace(b"0.0556", too_large)) == Accepted(ID, None, 1, "EUR")
 
 
 @pytest.mark.parametrize(
     ("parts", "count"), [(3, 3), ("3", 3), (0, None), (-1, None), (1.0, None), (True, None), (10**9, None)]
 )
 def test_parts_are_a_count_or_nothing(parts: object, count: int | None) -> None:
-    assert sent(parts=parts) == Accepted(ID, Decimal("0.0556"), count)
+    assert sent(parts=parts) == Accepted(ID, Decimal("0.0556"), count, "EUR")
 
 
 @pytest.mark.parametrize("message_id", [" msg_1 ", "4092112510348380960001", "id/with?all#of%it", "ž" * 128])
 def test_an_id_is_text_and_stays_as_it_is(message_id: str) -> None:
-    assert sent(message_id=message_id) == Accepted(message_id, Decimal("0.0556"), 1)
+    assert sent(message_id=message_id) == Accepted(message_id, Decimal("0.0556"), 1, "EUR")
 
 
 @pytest.mark.parametrize(
@@ -323,7 +323,7 @@ def test_a_success_that_cannot_be_read_is_in_doubt(document: object) -> None:
 
 @pytest.mark.parametrize("code", [200, "200", "OK", None, [], {}])
 def test_success_does_not_hang_on_its_code(code: object) -> None:
-    assert read_sent(body_of({**SENT, "code": code})) == Accepted(ID, Decimal("0.0556"), 1)
+    assert read_sent(body_of({**SENT, "code": code})) == Accepted(ID, Decimal("0.0556"), 1, "EUR")
     assert read_sent(body_of({"data": {"message_id": ID}})) == Accepted(ID)
 
 
@@ -565,7 +565,16 @@ def test_every_documented_word_is_in_its_table_and_no_other() -> None:
 async def test_a_status_is_asked_for_as_documented(make: Make, server: WireServer) -> None:
     server.script.append(answer(body_of(STATUS)))
     assert await make(locale="lt").ask([ID], at_once) == Answers(
-        [Receipt(ID, MessageState.DELIVERED, "delivered")]
+        [
+            Receipt(
+                ID,
+                MessageState.DELIVERED,
+                "delivered",
+                changed_at=datetime(2025, 1, 15, 10, 30, 5, tzinfo=UTC),
+                cost=Decimal("0.0556"),
+                currency="EUR",
+            )
+        ]
     )
     (seen,) = server.seen
     assert (seen.method, seen.target, seen.body) == ("GET", f"/lt/sms/status/{ID}", b"")
@@ -593,6 +602,7 @@ def test_a_status_is_read_whole() -> None:
         "delivered",
         phone=PHONE,
         cost=Decimal("0.0556"),
+        currency="EUR",
         changed_at=datetime(2025, 1, 15, 10, 30, 5, tzinfo=UTC),
     )
     failed = {
@@ -600,16 +610,22 @@ def test_a_status_is_read_whole() -> None:
         "status": "failed",
         "destination": PHONE[1:],
         "sent_at": "2025-01-15T12:30:00+02:00",
-        "failed_at": "2025-01-15T10:30:02",
+        "failed_at": "2025-01-15T10:29:02",  # before it was sent: its own moment counts
         "validity": None,
-        "error_message": "Number not in service",
+        "parts": 2,
+        "cost": {"amount": 0.1, "currency": "usd"},
+        "error_message": "Number +370 612 34567 not in service",
     }
     assert read_status(body_of({"success": True, "data": failed}), "msg_failed123") == Sighting(
         "msg_failed123",
         MessageState.FAILED,
         "failed",
         phone=PHONE,
-        changed_at=datetime(2025, 1, 15, 10, 30, 2, tzinfo=UTC),
+        changed_at=datetime(2025, 1, 15, 10, 29, 2, tzinfo=UTC),
+        segment_count=2,
+        cost=Decimal("0.1"),
+        currency="USD",
+        reason="Number +# not in service",
     )
 
 
@@ -1103,7 +1119,13 @@ def callback(
 
 def test_a_callback_as_documented(make: Make) -> None:
     assert make().read_callback(callback(CALLED_BACK)) == [
-        Receipt(None, MessageState.DELIVERED, "DELIVERED", message_ref="your-reference-123")
+        Receipt(
+            None,
+            MessageState.DELIVERED,
+            "DELIVERED",
+            message_ref="your-reference-123",
+            changed_at=datetime(2025, 1, 15, 10, 30, 5, tzinfo=UTC),
+        )
     ]
 
 
@@ -1111,7 +1133,25 @@ def test_a_callback_as_documented(make: Make) -> None:
 def test_every_word_of_a_callback_is_evidence(make: Make, word: str) -> None:
     state, is_coarse, _ = CALLBACK_STATUSES[word]
     said = {**CALLED_BACK, "status": word, "externalId": None}
-    assert make().read_callback(callback(said)) == [Receipt(None, state, word, is_coarse=is_coarse)]
+    receipts = make().read_callback(callback(said))
+    assert words_of(receipts) == [Receipt(None, state, word, is_coarse=is_coarse)]
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "reason"),
+    [
+        ("Number +37061234567 not in service", None, "Number +# not in service"),
+        ({"code": 2002, "message": "invalid"}, "2002", "invalid"),
+        ({"code": "37061234567", "message": {}}, None, None),
+        (None, None, None),
+        (False, None, None),
+        (["x"], None, None),
+        ("", None, None),
+    ],
+)
+def test_a_callback_says_why(make: Make, error: object, code: str | None, reason: str | None) -> None:
+    (receipt,) = make().read_callback(callback({**CALLED_BACK, "status": "FAILED", "error": error}))
+    assert (receipt.code, receipt.reason) == (code, reason)
 
 
 @pytest.mark.parametrize("word", ["teleported", "EXPIRED", "QUEUED"])

@@ -48,7 +48,7 @@ from campaigns.providers.namirial_answers import (
 from campaigns.providers.wire import Wire
 from tests.contract.providers import member_namirial as at_namirial
 from tests.contract.providers.member_namirial import NamirialMember, id_of, status_object
-from tests.contract.providers.members import SENDER, TEXT, messages
+from tests.contract.providers.members import SENDER, TEXT, messages, words_of
 from tests.contract.providers.wire_server import (
     Act,
     WireServer,
@@ -346,7 +346,18 @@ async def test_each_id_is_asked_for_with_the_key_of_the_status_host(
 ) -> None:
     server.script.append(says({"message": status_object(reference={})}))
     answers = await make().ask([id_of("ref-1")], at_once)
-    assert answers == Answers([Receipt(id_of("ref-1"), MessageState.DELIVERED, "DELIVERED", None)])
+    assert answers == Answers(
+        [
+            Receipt(
+                id_of("ref-1"),
+                MessageState.DELIVERED,
+                "DELIVERED",
+                changed_at=datetime(2026, 2, 4, 6, 54, 55, tzinfo=UTC),
+                segment_count=1,
+                channel="SMS",
+            )
+        ]
+    )
     (seen,) = server.seen
     assert (seen.method, seen.target) == ("GET", f"/api/messagestatus/{id_of('ref-1')}")
     assert seen.headers["x-api-key"] == at_namirial.API_KEY
@@ -363,9 +374,10 @@ async def test_an_id_nobody_knows_is_absent_and_no_trouble(
         server.free[f"/api/messagestatus/{id_of(ref)}"] = json.dumps(said).encode()
     server.script.append(says({"title": "Not Found"}, 404))
     answers = await make(concurrency=1).ask([id_of(ref) for ref in refs], at_once)
-    assert answers == Answers(
-        [Receipt(id_of(ref), MessageState.SENT, "SENT", ref) for ref in ("ref-1", "ref-3")]
-    )
+    assert (answers.trouble, answers.retry_after_seconds) == (None, None)
+    assert words_of(answers.receipts) == [
+        Receipt(id_of(ref), MessageState.SENT, "SENT", ref) for ref in ("ref-1", "ref-3")
+    ]
 
 
 async def test_ids_are_asked_for_once_and_never_what_is_none(
@@ -556,6 +568,9 @@ async def test_doubt_is_looked_up_by_our_reference(server: WireServer, make: Cal
                 segment_count=1,
                 accepted_at=datetime(2026, 2, 4, 6, 54, 35, tzinfo=UTC),
                 changed_at=datetime(2026, 2, 4, 6, 54, 55, tzinfo=UTC),
+                channel="SMS",
+                service=at_namirial.SERVICE,
+                action=at_namirial.ACTION,
             )
         ],
         [],
@@ -854,14 +869,41 @@ def update(**more: object) -> dict[str, object]:
 @pytest.mark.parametrize("word", STATUSES)
 def test_every_word_is_read_in_a_callback(make: Callable[..., Namirial], word: str) -> None:
     receipts = make().read_callback(called_back(update(message=status_object("ref-1", word))))
-    assert receipts == [Receipt(id_of("ref-1"), STATUSES[word][0], word, "ref-1")]
+    assert words_of(receipts) == [Receipt(id_of("ref-1"), STATUSES[word][0], word, "ref-1")]
+
+
+@pytest.mark.parametrize(
+    ("operator", "code", "reason"),
+    [
+        (
+            {"name": "TELCO", "status": "undelivered", "code": "1", "message": "Number Blocked by Carrier"},
+            "1",
+            "Number Blocked by Carrier (TELCO)",
+        ),
+        ({"name": None, "status": "undelivered", "code": 30007}, "30007", "undelivered"),
+        ({"message": 'text "Dear Ona" to +37061234567'}, None, "text … to +#"),
+        ({"code": "37061234567", "message": ["x"]}, None, None),
+        ("TELCO", None, None),
+        (None, None, None),
+    ],
+)
+def test_why_and_by_what_a_message_went_is_kept(
+    make: Callable[..., Namirial], operator: object, code: str | None, reason: str | None
+) -> None:
+    message = status_object("ref-1", "UNDELIVERED", provider=operator, channel="rcs", sms={})
+    (receipt,) = make().read_callback(called_back(update(message=message)))
+    assert (receipt.code, receipt.reason, receipt.channel) == (code, reason, "RCS")
+    assert receipt.segment_count is None
+    message = status_object("ref-1", "DELIVERED", provider=operator, channel="[/b]")
+    (receipt,) = make().read_callback(called_back(update(message=message)))
+    assert (receipt.code, receipt.reason, receipt.channel) == (None, None, None)
 
 
 def test_a_callback_says_what_it_can(make: Callable[..., Namirial]) -> None:
     provider = make()
 
     def read(**message: object) -> list[Receipt]:
-        return provider.read_callback(called_back(update(message=status_object(**message))))
+        return words_of(provider.read_callback(called_back(update(message=status_object(**message)))))
 
     assert read(word="TELEPORTED") == [Receipt(id_of("ref-1"), None, "TELEPORTED", "ref-1")]
     assert read(word="delivered") == [Receipt(id_of("ref-1"), MessageState.DELIVERED, "delivered", "ref-1")]

@@ -17,6 +17,7 @@ from campaigns.providers.seven_answers import STATUSES
 from campaigns.providers.seven_callbacks import signature
 from campaigns.providers.wire import Wire
 from tests.contract.providers.member_seven import SevenMember
+from tests.contract.providers.members import words_of
 from tests.contract.providers.wire_server import WireServer
 
 ID = "77149843739"
@@ -32,7 +33,8 @@ AS_JSON = (
     b'{"data":{"msg_id":"77149843739","status":"DELIVERED","timestamp":"2021-08-24 08:08:00.000000"},'
     b'"webhook_event":"dlr","webhook_timestamp":"2021-08-24T08:08:00+02:00"}'
 )
-DELIVERED = Receipt(ID, MessageState.DELIVERED, "DELIVERED")
+CHANGED_AT = datetime(2021, 8, 24, 6, 8, tzinfo=UTC)  # theirs is Berlin's
+DELIVERED = Receipt(ID, MessageState.DELIVERED, "DELIVERED", changed_at=CHANGED_AT)
 STALE = Receipt(ID, None, "DELIVERED", is_coarse=True)
 
 VECTORS = {
@@ -163,7 +165,10 @@ async def test_every_word_in_every_form(make: Callable[..., Seven], word: str) -
         told(data),
         told({**event, "data": {**data, "msg_id": int(ID), "mccmnc": "26207", "more": [{}]}, "x": 1}),
     ):
-        assert provider.read_callback(each) == expected, each
+        (receipt,) = provider.read_callback(each)
+        assert words_of([receipt]) == expected, each
+        said = "timestamp" in each.url or b"timestamp" in each.body.replace(b"webhook_timestamp", b"")
+        assert receipt.changed_at == (CHANGED_AT if said else None), each
     several = [event, {**event, "data": {**data, "msg_id": "5"}}]
     body = json.dumps(several).encode()
     assert [r.provider_message_id for r in provider.read_callback(callback("POST", body=body))] == [ID, "5"]

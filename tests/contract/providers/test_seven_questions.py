@@ -31,6 +31,7 @@ from campaigns.providers.seven_answers import CODES, STATUSES, moment_of, read_b
 from campaigns.providers.seven_journal import read_page
 from campaigns.providers.wire import Wire
 from tests.contract.providers.member_seven import API_KEY, BALANCE, JOURNAL, STATUS, SevenMember
+from tests.contract.providers.members import words_of
 from tests.contract.providers.wire_server import Seen, WireServer, answer, garbage, half
 
 CAMPAIGN = "0123456789abcdef0123456789abcdef"
@@ -96,10 +97,30 @@ def test_every_form_of_a_status() -> None:
             {"id": ID, "status": word, "status_time": "x"},
             {"status": word, "status_time": "x"},
         ):
-            assert read_statuses(json.dumps(document).encode(), [ID]) == known, document
+            receipts = read_statuses(json.dumps(document).encode(), [ID])
+            assert isinstance(receipts, list)
+            assert words_of(receipts) == known, document
         for line in ("", "\n", "\n2024-02-13 05:50:58.802", "\r\n1707799858\r\n", "\n1707799858802"):
-            assert read_statuses(f"{word}{line}".encode(), [ID]) == known, line
+            receipts = read_statuses(f"{word}{line}".encode(), [ID])
+            assert isinstance(receipts, list)
+            assert words_of(receipts) == known, line
         assert read_statuses(f"{word}\n1707799858".encode(), [ID, "5"]) is None  # of which of the two?
+
+
+@pytest.mark.parametrize(
+    ("said", "moment"),
+    [
+        ("2024-02-13 05:50:58.802000", datetime(2024, 2, 13, 4, 50, 58, 802_000, tzinfo=UTC)),
+        ("1707799858", datetime(2024, 2, 13, 4, 50, 58, tzinfo=UTC)),
+        (1707799858, datetime(2024, 2, 13, 4, 50, 58, tzinfo=UTC)),
+        ("x", None),
+        (None, None),
+    ],
+)
+def test_a_status_says_since_when(said: object, moment: datetime | None) -> None:
+    document = [{"id": ID, "status": "DELIVERED", "status_time": said}]
+    receipts = read_statuses(json.dumps(document).encode(), [ID])
+    assert receipts == [Receipt(ID, MessageState.DELIVERED, "DELIVERED", changed_at=moment)]
 
 
 @pytest.mark.parametrize("word", ["delivered", " Delivered "])
@@ -109,7 +130,9 @@ def test_a_word_is_known_in_any_case_and_kept_as_it_is(word: str) -> None:
 
 
 def test_an_unknown_word_is_kept_in_text_too_where_a_moment_follows() -> None:
-    assert read_statuses(b"TELEPORTED\n1707799858", [ID]) == [Receipt(ID, None, "TELEPORTED")]
+    assert read_statuses(b"TELEPORTED\n1707799858", [ID]) == [
+        Receipt(ID, None, "TELEPORTED", changed_at=datetime(2024, 2, 13, 4, 50, 58, tzinfo=UTC))
+    ]
     body = json.dumps([{"id": ID, "status": "\x00ab\ud83d" + "c" * 99}]).encode()
     assert read_statuses(body, [ID]) == [Receipt(ID, None, "ab" + "c" * 62)]
 
@@ -552,7 +575,9 @@ async def test_an_id_the_journal_does_not_show_is_asked_for_by_status(
     make: Callable[..., Seven], journal: Journal, server: WireServer
 ) -> None:
     provider = make(word="UNKNOWN")
-    assert await provider.find(Question("id", ID), Turns()) == [Sighting(ID, None, "UNKNOWN")]
+    (found,) = await provider.find(Question("id", ID), Turns())
+    assert found == Sighting(ID, None, "UNKNOWN", changed_at=found.changed_at)
+    assert found.changed_at is not None
     server.free[STATUS] = b"901"
     assert await provider.find(Question("id", ID), Turns()) == []
     assert await provider.find(Question("id", "no id!"), Turns()) == []
