@@ -330,7 +330,7 @@ def test_success_does_not_hang_on_its_code(code: object) -> None:
 @pytest.mark.parametrize("status", [201, 202])
 async def test_created_and_accepted_are_taken_as_ok_is(make: Make, server: WireServer, status: int) -> None:
     for body, expected in (
-        (SENT, Accepted(ID, Decimal("0.0556"), 1)),
+        (SENT, Accepted(ID, Decimal("0.0556"), 1, "EUR")),
         ({**SENT, "data": None}, InDoubt("the answer says taken and gives no id that can be used")),
         ({"success": False, "code": 1002}, AccountTrouble("1002", "not enough money")),
         (b"<html>", InDoubt("the answer cannot be read")),
@@ -341,10 +341,10 @@ async def test_created_and_accepted_are_taken_as_ok_is(make: Make, server: WireS
 
 
 def test_an_id_may_be_a_whole_number() -> None:
-    assert sent(message_id=17) == Accepted("17", Decimal("0.0556"), 1)
+    assert sent(message_id=17) == Accepted("17", Decimal("0.0556"), 1, "EUR")
     digits = "4092112510348380960001"
     body = body_of(SENT).replace(f'"{ID}"'.encode(), digits.encode())
-    assert read_sent(body) == Accepted(digits, Decimal("0.0556"), 1)
+    assert read_sent(body) == Accepted(digits, Decimal("0.0556"), 1, "EUR")
     status = b'{"success":true,"data":{"message_id":%s,"status":"sent"}}'
     assert read_status(status % digits.encode(), digits) is not None
     assert read_status(status % b"18", digits) is None
