@@ -1,10 +1,12 @@
 """The Celery application: `celery -A worker.app worker`, `celery -A worker.app beat`."""
 
 import gc
+import os
 import signal
 import sys
 import threading
 from functools import cache
+from socket import gethostname
 from types import FrameType
 from typing import Any
 
@@ -16,7 +18,7 @@ from campaigns.store import schema
 from worker.addresses import broker_url
 from worker.bootstrap import located
 from worker.logs import configure_logs, get_logger
-from worker.queues import TICK
+from worker.queues import BEAT, TICK
 from worker.runtime import Runtime
 from worker.settings import Settings, load_settings
 
@@ -43,11 +45,18 @@ def _configuration() -> dict[str, Any]:
     return {
         "broker_url": broker_url(now.redis_url),
         # No `expires`: it compares two machines' clocks, and a tick that comes late does no harm.
-        "beat_schedule": {"tick": {"task": TICK, "schedule": now.tick_seconds}},
+        # In its headers, who sent it: a worker of before passes over what it does not know.
+        "beat_schedule": {
+            "tick": {
+                "task": TICK,
+                "schedule": now.tick_seconds,
+                "options": {"headers": {BEAT: f"{gethostname()}:{os.getpid()}"}},
+            }
+        },
     }
 
 
-app = Celery("campaigns", include=["worker.tasks"])
+app = Celery("campaigns", include=["worker.tasks", "worker.pulses"])
 app.config_from_object("celeryconfig")
 app.add_defaults(_configuration)
 

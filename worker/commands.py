@@ -6,7 +6,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from campaigns import aggregation, rescue
+from campaigns import aggregation, rescue, watching
 from campaigns.domain.errors import CampaignError
 from campaigns.domain.states import CampaignState
 from campaigns.store.session import Database
@@ -14,6 +14,7 @@ from worker import (
     account_commands,
     aside_commands,
     display,
+    doctor_command,
     export_command,
     message_command,
     run_commands,
@@ -64,19 +65,23 @@ app.command()(submit_command.submit)
 
 @app.command()
 def status(campaign_id: CampaignId, watch: Watch = False, as_json: AsJson = False) -> None:
-    """How a campaign stands: totals by state, cost, segments."""
+    """How a campaign stands: totals by state, cost, segments; and whether anybody works on what is due."""
+    settings = load_settings()
 
     async def work(database: Database) -> None:
         wanted = read_id(campaign_id)
         if watch:
             await follow(database, wanted, err if as_json else out)
         overview = await aggregation.status(database, wanted)
+        found = await watching.working(database, tick_seconds=settings.tick_seconds)
         if as_json:
-            print_json(aggregation.as_json(overview))
+            print_json(aggregation.as_json(overview) | {"working": watching.as_json(found)})
         elif not watch:
             out.print(display.campaign(overview))
+        if not display.is_over(overview) and (trouble := found.trouble()):
+            (err if as_json else out).print(trouble, markup=False)
 
-    do(work)
+    do(work, settings)
 
 
 @app.command("list")
@@ -166,6 +171,7 @@ for command in (
     run_commands.demo,
     run_commands.migrate,
     run_commands.simulator,
-    run_commands.doctor,
+    doctor_command.doctor,
+    doctor_command.alive,
 ):
     app.command()(command)

@@ -7,6 +7,9 @@ POLL_BATCHES = "campaigns.poll_batches"
 PROBE_ACCOUNT = "campaigns.probe_account"
 MERGE_RECEIPTS = "campaigns.merge_receipts"
 
+BEAT = "campaigns_beat"
+"""The header of a tick that names the beat it comes from, as host:pid."""
+
 QUEUE_OF: dict[str, str] = {
     SUBMIT: "campaigns.submit",
     TICK: "campaigns.tick",

@@ -1,4 +1,4 @@
-"""`campaigns up`, `web`, `demo`, `migrate`, `simulator`, `doctor`: what runs, and whether it can.
+"""`campaigns up`, `web`, `demo`, `migrate`, `simulator`: what runs.
 
 Each loads what it runs, inside: no other command waits for HTTP servers, simulators and the like.
 """
@@ -108,14 +108,3 @@ def simulator(  # noqa: PLR0913, PLR0917  one option each
         simulator_server.run(host, port, options)
     except OSError as error:
         raise CampaignError(f"the simulator cannot listen on {host}:{port}: {error.strerror}") from error
-
-
-def doctor() -> None:
-    """Check settings, database, Redis, schema, accounts and the web; one line each."""
-    from worker.doctor import examine
-
-    healthy = True
-    for name, ok, sentence in examine():
-        healthy = healthy and ok
-        out.print(f"{'ok   ' if ok else 'FAIL '} {name}: {sentence}", markup=False)
-    raise typer.Exit(0 if healthy else 1)

@@ -16,7 +16,7 @@ from celery import Task, signals
 from celery.exceptions import Reject
 from kombu.exceptions import OperationalError
 
-from campaigns import aggregation, batching, holding, receipts, rescue, sending, submission
+from campaigns import aggregation, batching, holding, receipts, rescue, sending, submission, watching
 from campaigns.domain.errors import DatabaseUnavailable, SubmissionError
 from campaigns.domain.policy import Desk
 from campaigns.domain.states import BatchState
@@ -44,6 +44,8 @@ def tick() -> None:
     Level-triggered: it looks at what there is, so a missed tick, a doubled one or two beats do no harm.
     """
 
+    beat = tick.request.get(queues.BEAT)  # in this thread: on the loop Celery knows of no request
+
     async def work(parts: Parts) -> tuple[rescue.Rescue, int, list[str], bool]:
         rescued = await rescue.rescue(parts.database, apart_seconds=parts.desk.policy.lease_seconds)
         for campaign_id in await aggregation.finish(parts.database):
@@ -52,6 +54,7 @@ def tick() -> None:
         resent_count = await rescue.resend(parts.database, parts.desk.policy)
         held_accounts = await holding.deal_probes(parts.database)
         await _dealer.now(parts)
+        await watching.ticked(parts.database, beat=beat)
         return rescued, resent_count, held_accounts, await receipts.are_waiting(parts.database)
 
     rescued, resent_count, held_accounts, receipts_wait = runtime.run(work)

@@ -5,7 +5,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from campaigns.domain.errors import SchemaMismatch
+from campaigns.domain.errors import DatabaseUnfit, SchemaMismatch
+from campaigns.store import server
 from campaigns.store.session import Connection, Database
 
 if TYPE_CHECKING:
@@ -40,8 +41,8 @@ async def _current(connection: Connection) -> str | None:
 async def migrate(database: Database) -> str:
     """Bring the schema to head. Gives the revision it stands at. Idempotent; any number may run it at once.
 
-    Raises SchemaMismatch for a database made by a newer version (going back would lose data), and
-    DatabaseUnavailable.
+    Raises SchemaMismatch for a database made by a newer version (going back would lose data),
+    DatabaseUnfit where our role cannot do it, and DatabaseUnavailable.
     """
     # Locked on a connection of its own: the second waits as long as the first's migration takes, while
     # the migration itself keeps its bounds on statements and locks.
@@ -53,6 +54,7 @@ async def migrate(database: Database) -> str:
         current = await _current(turn)
         if current is not None and current not in _known():
             raise SchemaMismatch(_newer(current))
+        await server.refuse_to_migrate(database, turn)
         async with in_sqlalchemy(database) as connection:
             await connection.run_sync(_upgrade)
     return head()
@@ -103,22 +105,18 @@ def _newer(current: str) -> str:
 
 async def check(database: Database) -> str:
     """Gives the revision when the schema is the one this code needs. Raises SchemaMismatch otherwise,
-    DatabaseUnavailable when there is nobody to ask.
+    DatabaseUnfit where it is hidden from our role, DatabaseUnavailable when there is nobody to ask.
     """
     async with database.connection() as connection:
         current = await _current(connection)
     if current == head():
         return current
     if current is None:
+        for sentence in (await server.look(database)).hidden():
+            raise DatabaseUnfit(f"PostgreSQL cannot be used: {sentence}")
         raise SchemaMismatch("the database holds no campaigns schema yet; run: campaigns migrate")
     if current in _known():
         raise SchemaMismatch(
             f"the database schema ({current}) is older than this code ({head()}); run: campaigns migrate"
         )
     raise SchemaMismatch(_newer(current))
-
-
-async def server_version(database: Database) -> str:
-    """The server's own version. Raises DatabaseUnavailable."""
-    async with database.connection() as connection:
-        return str(await connection.fetchval("SHOW server_version"))

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias, TypeVar
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
-from campaigns.domain.errors import DatabaseUnavailable
+from campaigns.domain.errors import DatabaseUnavailable, DatabaseUnfit
 from campaigns.gathering import Gathering
 from campaigns.store import away, pooler
 
@@ -33,7 +33,8 @@ _NAME = {"application_name": "campaigns"}
 
 # Bounds on what a stuck statement or a forgotten transaction may hold up. Set once connected, not in the
 # request for a connection: poolers refuse that for what they do not know, or drop it without a word.
-_SETTINGS = {
+# Written as SHOW writes them.
+SETTINGS = {
     "statement_timeout": "30s",
     "lock_timeout": "10s",
     "idle_in_transaction_session_timeout": "30s",
@@ -42,7 +43,7 @@ _SETTINGS = {
     # the whole table for each of them (measured: 8 s instead of 5 ms). Without a look at the values every
     # plan goes by index, and none is made twice.
     "plan_cache_mode": "force_generic_plan",
-    "timezone": "UTC",
+    "TimeZone": "UTC",
 }
 _UNHURRIED = {"statement_timeout": "0", "plan_cache_mode": "auto"}
 
@@ -52,6 +53,12 @@ _WHOLE_TRANSACTION_SINCE = 17
 
 
 async def _set_up(driver: Connection, settings: Mapping[str, str], whole_transaction: str) -> None:
+    encoding = getattr(driver.get_settings(), "server_encoding", "UTF8")  # the server says it unasked
+    if encoding != "UTF8":
+        raise DatabaseUnfit(
+            f"PostgreSQL cannot be used: the database has the encoding {encoding}, and names and texts may "
+            "hold any letter; make it anew with ENCODING 'UTF8' (CREATE DATABASE … TEMPLATE template0)"
+        )
     if driver.get_server_version().major >= _WHOLE_TRANSACTION_SINCE:
         settings = {**settings, "transaction_timeout": whole_transaction}
     await driver.execute("; ".join(f"SET {name} = '{value}'" for name, value in settings.items()))
@@ -196,7 +203,7 @@ class Database:
         if not self._is_pooler_known:
             await self._refuse_mixing(driver)
             self._is_pooler_known = True
-        await _set_up(driver, _SETTINGS, "30s")
+        await _set_up(driver, SETTINGS, "30s")
 
     async def _connect(self) -> "asyncpg.Connection[asyncpg.Record]":
         return await asyncpg.connect(self._url, timeout=_CONNECT_SECONDS, server_settings=_NAME)
@@ -275,7 +282,7 @@ class Database:
             driver = await self._connect()
             try:
                 await self._refuse_mixing(driver)
-                await _set_up(driver, _SETTINGS | _UNHURRIED, "0")
+                await _set_up(driver, SETTINGS | _UNHURRIED, "0")
                 yield driver
             finally:
                 await driver.close(timeout=_CLOSE_SECONDS)

@@ -314,6 +314,17 @@ class AccountHold(SQLModel, table=True):
     reason: str = Field(sa_column=Column(Text, nullable=False))
 
 
+class Pulse(SQLModel, table=True):
+    """When a worker, a beat or a tick was seen last."""
+
+    __tablename__ = "pulse"
+    __table_args__ = (CheckConstraint("kind IN ('worker', 'beat', 'tick')", name="pulse_kind_check"),)
+
+    kind: str = Field(sa_column=Column(Text, primary_key=True))
+    name: str = Field(sa_column=Column(Text, primary_key=True))
+    seen_at: datetime = Field(sa_column=_moment(default=True))
+
+
 class Resolution(SQLModel, table=True):
     """An operator's word on messages in doubt: who said what, when, of how many. Never changed."""
 

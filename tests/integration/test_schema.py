@@ -227,7 +227,7 @@ async def test_who_migrates_second_waits_however_long_the_first_takes(
     empty: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The bound on waiting for locks is for work that is tried again, not for this."""
-    monkeypatch.setitem(session._SETTINGS, "lock_timeout", "100ms")
+    monkeypatch.setitem(session.SETTINGS, "lock_timeout", "100ms")
     async with empty.own_connection() as first:
         await first.execute(f"SELECT pg_advisory_lock({schema._LOCK})")
         second = asyncio.ensure_future(schema.migrate(empty))
@@ -312,6 +312,7 @@ ILLEGAL = {
     " VALUES ('a', 'sent', gen_random_uuid())",
     "waiting_receipt_set_aside_check": "INSERT INTO waiting_receipt (account, provider_state,"
     " provider_message_id, set_aside_at) VALUES ('a', 'sent', '1', now())",
+    "pulse_kind_check": "INSERT INTO pulse (kind, name) VALUES ('web', 'w')",
     "batch_leased_until_check": "UPDATE batch SET state = 'leased', leased_for = 'sending'",
     "batch_leased_for_check": "UPDATE batch SET state = 'leased', leased_until = now(), leased_for = 'fun'",
     "batch_message_count_check": "UPDATE batch SET message_count = 101, queued_count = 101",

@@ -726,7 +726,7 @@ async def test_the_second_waits_for_the_first_however_long_it_takes(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A million rows take longer than the bound on locks that everything else lives under."""
-    monkeypatch.setitem(session._SETTINGS, "lock_timeout", "100ms")
+    monkeypatch.setitem(session.SETTINGS, "lock_timeout", "100ms")
     async with asyncio.TaskGroup() as group, locked(database, "batch") as let_go:
         first = group.create_task(submit(database, phones(3), submission_key="k"))
         await waiting(database, count=1)

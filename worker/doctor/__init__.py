@@ -1,0 +1,1 @@
+"""`campaigns doctor`: looks at everything a campaign needs, and says in one line each how it is."""

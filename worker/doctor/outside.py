@@ -1,0 +1,52 @@
+"""Who is outside: the accounts at their providers, and the web where callbacks come."""
+
+import json
+
+import aiohttp
+
+from campaigns import aggregation
+from campaigns.domain.errors import CampaignError
+from worker.bootstrap import Parts
+from worker.doctor.findings import Finding, ok
+from worker.settings import PREFIX, Settings
+from worker.web.health import SERVICE
+
+_WEB_SECONDS = 10.0
+_MOST_BYTES = 4096
+
+
+async def account(parts: Parts, name: str) -> list[Finding]:
+    """Whether the provider lets an account in, by a question that costs nothing."""
+    money = await parts.desk.accounts[name].provider.probe()
+    if money is None:
+        return [ok(f"account {name}", "its provider lets it in; what is left on it cannot be asked")]
+    amount = f"balance {aggregation.amount_text(money.amount)} {money.currency or ''}".strip()
+    return [ok(f"account {name}", amount)]
+
+
+async def web(settings: Settings) -> list[Finding]:
+    """Whether what answers at PUBLIC_URL is ours and can store."""
+    url = settings.public_url
+    if url is None:
+        return [ok("web", f"not needed: {PREFIX}PUBLIC_URL is not set, so no provider is asked to call")]
+    mend = "start `campaigns web` and have requests to that address passed on to it"
+    timeout = aiohttp.ClientTimeout(total=_WEB_SECONDS)
+    try:
+        async with (
+            aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), timeout=timeout) as session,
+            session.get(f"{url}/health", allow_redirects=False) as response,
+        ):
+            status, body = response.status, await response.content.read(_MOST_BYTES)
+    except TimeoutError as error:
+        raise CampaignError(f"{url} does not answer within {_WEB_SECONDS:g} s: {mend}") from error
+    except (aiohttp.ClientError, OSError) as error:
+        raise CampaignError(f"{url} does not answer ({error}): {mend}") from error
+    try:
+        said = json.loads(body)
+    except ValueError:
+        said = None
+    if not isinstance(said, dict) or said.get("service") != SERVICE:
+        raise CampaignError(f"what answers at {url} is not ours (HTTP {status}): {mend}")
+    if status != 200:
+        raise CampaignError(f"it answers at {url}, but is not well: {said.get('status')}")
+    return [ok("web", f"callbacks come to {url}")]

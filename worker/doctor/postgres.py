@@ -1,0 +1,18 @@
+"""PostgreSQL: whether it is what we need."""
+
+from campaigns.store import schema, server
+from campaigns.store.session import Database
+from worker.doctor.findings import Finding, fail, note, ok
+
+
+async def database(opened: Database, where: str) -> list[Finding]:
+    """The server, our role in it, and what stands between."""
+    found = await server.look(opened)
+    lacks = [fail("database", sentence) for sentence in found.lacks()]
+    name = f"PostgreSQL {found.version}, {where}, as {found.role}"
+    return [*(lacks or [ok("database", name)]), *(note("database", each) for each in found.remarks())]
+
+
+async def revision(opened: Database) -> list[Finding]:
+    """Whether the schema is this code's."""
+    return [ok("schema", await schema.check(opened))]

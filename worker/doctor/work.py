@@ -1,0 +1,78 @@
+"""Whether anybody works on what is due, and what waits for a person."""
+
+from datetime import datetime
+
+from campaigns import aside, holding, watching
+from campaigns.store.session import Database
+from campaigns.watching import Working, seconds_text
+from worker.doctor.findings import Finding, fail, note, ok
+from worker.settings import Settings
+
+_MOST_ASIDE = 1000
+
+
+async def workers(database: Database, settings: Settings) -> list[Finding]:
+    """Workers, ticks, and the oldest of what is due."""
+    found = await watching.working(database, tick_seconds=settings.tick_seconds)
+    due = _due(found)
+    if trouble := found.trouble():
+        return [fail("work", f"{trouble} What is due: {due}")]
+    tick = found.age(found.work.ticked_at)
+    seen = f"{found.work.worker_count} worker(s), last tick {_ago(tick)}"
+    if idle := found.idle():
+        return [note("work", f"{idle} Nothing is due")]
+    return [ok("work", f"{seen}; {due}")]
+
+
+def _ago(age: float | None) -> str:
+    return "never" if age is None else f"{seconds_text(age)} ago"
+
+
+def _due(found: Working) -> str:
+    work = found.work
+    waits: list[tuple[str, datetime | None]] = [
+        ("a batch to hand over", work.to_send_since),
+        ("a batch to ask about", work.to_poll_since),
+        ("a receipt", work.receipt_since),
+        ("a lease that ran out", work.lease_over_since),
+    ]
+    said = [f"{what} for {seconds_text(found.age(since) or 0)}" for what, since in waits if since is not None]
+    return f"the oldest wait: {', '.join(said)}" if said else "nothing is due"
+
+
+async def doubt(database: Database) -> list[Finding]:
+    """Messages in doubt over all campaigns."""
+    found = await watching.doubt(database)
+    if not found.count:
+        return [ok("doubt", "no message is in doubt")]
+    since = f", the oldest since {found.since:%Y-%m-%d %H:%M} UTC" if found.since else ""
+    return [
+        note(
+            "doubt",
+            f"{found.count} message(s) of {found.campaigns} campaign(s) in doubt{since}: they settle by "
+            "evidence, at the deadline, or by: campaigns resolve ID",
+        )
+    ]
+
+
+async def set_aside(database: Database) -> list[Finding]:
+    """What could not be done and was set aside."""
+    receipts = await aside.receipts(database, limit=_MOST_ASIDE)
+    if not receipts:
+        return [ok("set aside", "nothing")]
+    return [
+        fail(
+            "set aside",
+            f"{len(receipts)} receipt(s), the oldest since {receipts[0].set_aside_at:%Y-%m-%d %H:%M} UTC "
+            f"({receipts[0].reason}): campaigns aside list",
+        )
+    ]
+
+
+async def holds(database: Database) -> dict[str, str]:
+    """Why accounts are on hold, by name."""
+    return {
+        hold.account: f"on hold since {hold.since:%Y-%m-%d %H:%M} UTC: {hold.reason}; it resumes by itself "
+        f"when its balance says so, or by: campaigns account {hold.account} resume"
+        for hold in await holding.holds(database)
+    }
