@@ -64,6 +64,7 @@ worker_enable_remote_control = False  # else anyone with broker access can stop 
 worker_send_task_events = False
 worker_hijack_root_logger = False
 worker_redirect_stdouts = False
+worker_consumer = "worker.consumer:Consumer"  # sets aside what Celery would end by
 
 # --- beat ------------------------------------------------------------------------------------------------
 # No schedule file to be corrupted: the one entry is an interval, and a tick is harmless twice.

@@ -15,6 +15,7 @@ from celery import Celery, signals
 
 from campaigns.domain.errors import CampaignError, DatabaseUnavailable
 from campaigns.store import schema
+from worker import broker
 from worker.addresses import broker_url
 from worker.bootstrap import located
 from worker.logs import configure_logs, get_logger
@@ -56,6 +57,7 @@ def _configuration() -> dict[str, Any]:
     }
 
 
+broker.install()
 app = Celery("campaigns", include=["worker.tasks", "worker.pulses"])
 app.config_from_object("celeryconfig")
 app.add_defaults(_configuration)

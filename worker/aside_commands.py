@@ -15,6 +15,7 @@ from rich.text import Text
 
 from campaigns import aside
 from campaigns.domain.errors import CampaignError
+from worker import aside_tasks
 from worker.bootstrap import Parts
 from worker.settings import load_settings
 from worker.terminal import AsJson, ask, out, print_json
@@ -64,11 +65,29 @@ async def _receipts(parts: Parts, limit: int) -> list[Item]:
     ]
 
 
+async def _tasks(parts: Parts, limit: int) -> list[Item]:
+    return [
+        Item(
+            each.number,
+            each.set_aside_at.isoformat(),
+            each.reason,
+            f"task {each.task or 'unknown'} from {each.queue}, {each.size_bytes} bytes",
+            {"task": each.task, "task_id": each.task_id, "queue": each.queue, "bytes": each.size_bytes},
+        )
+        for each in await aside_tasks.listed(parts.redis, limit=limit)
+    ]
+
+
 KINDS: dict[str, Kind] = {
     "receipt": Kind(
         _receipts,
         lambda parts, numbers: aside.retry_receipts(parts.database, numbers),
         lambda parts, numbers: aside.drop_receipts(parts.database, numbers),
+    ),
+    "task": Kind(
+        _tasks,
+        lambda parts, numbers: aside_tasks.retry(parts.redis, numbers),
+        lambda parts, numbers: aside_tasks.drop(parts.redis, numbers),
     ),
 }
 """By the word before the colon of an id."""

@@ -50,7 +50,7 @@ def kind_of_accepted(phone: str) -> str | None:
 
 
 def _is_calling_code(code: str) -> bool:
-    return code[:1] != "0" and int(code) in phonenumbers.COUNTRY_CODE_TO_REGION_CODE
+    return code[:1] not in ("", "0") and int(code) in phonenumbers.COUNTRY_CODE_TO_REGION_CODE
 
 
 def _accepting(code: str) -> Accepting:

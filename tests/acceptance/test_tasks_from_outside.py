@@ -2,12 +2,14 @@
 
 import pytest
 from celery import Celery
+from redis import Redis
 
 from tests.acceptance.processes import Stack, ledger_counts
+from tests.unit.test_envelope import GOOD, message
 from tests.waiting import wait_until
 from worker.addresses import broker_url
 from worker.embedded.stack import ServerUrls
-from worker.queues import QUEUE_OF, SUBMIT
+from worker.queues import QUEUE_OF, SEND_BATCHES, SUBMIT
 
 pytestmark = pytest.mark.acceptance
 
@@ -47,3 +49,51 @@ def test_without_a_key_each_task_is_a_campaign_and_its_copy_is_none(
 
     assert ledger_counts(url) == {"37060000001": 3}
     assert "submission refused" not in stack.log("worker").read_text()
+
+
+# fmt: off
+_POISON: tuple[bytes, ...] = (
+    b"\x00\xff no envelope", b"[]", b"null", b'{"body": "e30=", "properties": {}}',
+    message([[], GOOD]), message(None), message({"a": 1}), message("abc"), message([[], GOOD, "a text"]),
+    message([1, GOOD, {}]),
+    message(raw_body=b"\x80", whole={"content-type": "application/x-python-serialize"}),
+    message(task="shop.tasks.invoice"),
+    message([[[["1; DROP TABLE message", "x"]]], {}, {}], task=SEND_BATCHES),
+    message(raw_body=b"[[],{},{}," + b"[" * 200_000 + b"]" * 200_000 + b"]"),
+    message(headers={"eta": "x"}),
+)
+# fmt: on
+
+
+def test_poison_is_set_aside_and_the_worker_goes_on(stack: Stack, servers: ServerUrls) -> None:
+    """Each with one sentence of ours; what is behind them is done. They can be listed, retried, dropped."""
+    url = stack.simulator("--delivery-seconds", "0")
+    with Redis.from_url(servers.redis_client_url) as redis:
+        for raw in _POISON:
+            redis.lpush(QUEUE_OF[SUBMIT], raw)
+        redis.lpush(QUEUE_OF[SUBMIT], message([[], GOOD | {"text": "Hello"}, {}]))
+        worker = stack.worker()
+        stack.beat()
+        (campaign,) = wait_until(lambda: stack.json("list"), "what came behind is taken in", every=0.3)
+        stack.finished(campaign["id"])
+
+        assert ledger_counts(url) == {"37060000111": 1}
+        assert worker.poll() is None
+        log = stack.log("worker").read_text()
+        assert log.count('"task set aside"') == len(_POISON)
+        assert "Traceback" not in log
+        assert "SECRETWORD" not in log
+        assert "shop.tasks.invoice" in log
+        assert redis.hlen("unacked") == 0
+
+        aside = stack.json("aside", "list")
+        assert len(aside) == len(_POISON)
+        assert sum("three parts" in each["reason"] for each in aside) == 4
+        stack.run("aside", "retry", aside[0]["id"])
+        wait_until(
+            lambda: stack.log("worker").read_text().count('"task set aside"') == len(_POISON) + 1,
+            "it is set aside again",
+        )
+        stack.run("aside", "drop", *(each["id"] for each in stack.json("aside", "list")))
+        assert stack.json("aside", "list") == []
+        assert worker.poll() is None
