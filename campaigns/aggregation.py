@@ -64,6 +64,9 @@ def as_json(overview: Overview) -> dict[str, Any]:
         "refused": dict(overview.refused),
         "held": overview.held,
         "trouble": overview.trouble,
+        "send_at": overview.send_at.isoformat() if overview.send_at else None,
+        "not_after": overview.not_after.isoformat() if overview.not_after else None,
+        "waits_for": "send_at" if overview.is_waiting else None,
     }
 
 

@@ -6,8 +6,11 @@ queue of record: a task that is lost, repeated or late does no harm.
 """
 
 from collections.abc import AsyncIterator, Sequence
+from uuid import UUID
 
-from campaigns.domain.policy import Desk
+from campaigns.domain.policy import Desk, Policy
+from campaigns.domain.schedule import Schedule
+from campaigns.store import campaign as campaigns
 from campaigns.store import dealing, intake, sweep, warming
 from campaigns.store.batch import Dealt
 from campaigns.store.session import Database
@@ -38,6 +41,15 @@ async def deal_polling(database: Database, desk: Desk) -> list[Dealt]:
         },
         lease_seconds=desk.policy.lease_seconds,
     )
+
+
+async def reschedule(database: Database, policy: Policy, campaign_id: UUID, schedule: Schedule) -> int:
+    """Have what a campaign has not handed over yet wait until `send_at`, or go at once where that is None.
+
+    A `not_after` of None keeps what it has. Gives how many messages wait. What is being handed over at this
+    moment is not held back. Raises NotFound, NotAllowed, and ScheduleError for moments that cannot be meant.
+    """
+    return await campaigns.reschedule(database, campaign_id, schedule, give_up_seconds=policy.give_up_seconds)
 
 
 async def take_back(database: Database, dealt: Sequence[Dealt]) -> int:

@@ -27,6 +27,7 @@ class Rescue:
     unknown_count: int  # no final word by their deadline
     cancelled_batch_count: int
     set_aside_count: int = 0  # batches that ended one worker after the other
+    expired_count: int = 0  # messages not handed over by their campaign's `not_after`
 
     @property
     def is_quiet(self) -> bool:
@@ -39,6 +40,7 @@ class Rescue:
                 self.unknown_count,
                 self.cancelled_batch_count,
                 self.set_aside_count,
+                self.expired_count,
             )
         )
 
@@ -57,6 +59,7 @@ async def rescue(database: Database, *, apart_seconds: float = 0.0) -> Rescue:
     )
     given_up = await sweep.give_up(database, limit=_BATCHES_A_ROUND)
     cancelled = await sweep.cancel_queued(database, limit=_BATCHES_A_ROUND)
+    expired_count = await sweep.expire_queued(database, limit=_BATCHES_A_ROUND)
     return Rescue(
         lease_count=expired.batch_count,
         in_doubt_count=expired.in_doubt_count,
@@ -64,6 +67,7 @@ async def rescue(database: Database, *, apart_seconds: float = 0.0) -> Rescue:
         unknown_count=given_up.unknown_count,
         cancelled_batch_count=cancelled,
         set_aside_count=expired.set_aside_count,
+        expired_count=expired_count,
     )
 
 

@@ -147,7 +147,7 @@ class _HandOver:
         refs = message_refs(work.campaign_id, work.number, [m.position for m in work.messages])
         self._position_of = {ref: m.position for ref, m in zip(refs, work.messages, strict=True)}
         outbound = [
-            OutboundMessage(ref, m.phone, m.text, urls.url_of_message(ref) if urls else None)
+            OutboundMessage(ref, m.phone, m.text, urls.url_of_message(ref) if urls else None, work.not_after)
             for ref, m in zip(refs, work.messages, strict=True)
         ]
         waiting = deque(account.provider.requests(outbound, work.sender_id))

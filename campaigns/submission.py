@@ -12,7 +12,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Literal, get_args
 from uuid import uuid4
@@ -20,6 +20,7 @@ from uuid import uuid4
 from campaigns.domain.errors import SubmissionError, is_harmless, listed_columns, shown_column
 from campaigns.domain.phone import PHONE_REASONS, InvalidPhone, is_region, normalise
 from campaigns.domain.policy import Policy
+from campaigns.domain.schedule import ALWAYS, Schedule, check_schedule
 from campaigns.domain.segments import count_segments
 from campaigns.domain.text import MissingColumn, Template, TemplateError
 from campaigns.store import intake
@@ -71,6 +72,7 @@ class Submission:
     region: str | None = None
     currency: str | None = None
     on_doubt: OnDoubt = "hold"
+    schedule: Schedule = ALWAYS
 
 
 async def submit(
@@ -121,6 +123,7 @@ async def submit(
                 currency=submission.currency,
                 give_up_seconds=policy.give_up_seconds,
                 on_doubt=submission.on_doubt,
+                schedule=submission.schedule,
             )
             return await door.accept(campaign, batch_size=batch_size)
     except NobodyToSendTo as nobody:
@@ -214,7 +217,9 @@ def _phones(raw_phones: Sequence[str], region: str | None) -> list[str]:
 
 def _check(submission: Submission) -> None:
     _check_region(submission.region)
-    _check_on_doubt(submission.on_doubt)
+    if submission.on_doubt not in get_args(OnDoubt):
+        raise SubmissionError("on_doubt must be hold or resend")
+    check_schedule(submission.schedule, datetime.now(UTC))
     for name, value in (
         ("text", submission.text),
         ("sender id", "" if submission.sender_id is None else submission.sender_id),
@@ -231,11 +236,6 @@ def _check(submission: Submission) -> None:
         raise SubmissionError("there is no sender id; give one, or set the account's SENDER_ID")
     if submission.submission_key is not None and not 0 < len(submission.submission_key) <= 200:
         raise SubmissionError("the submission key must have 1 to 200 characters")
-
-
-def _check_on_doubt(on_doubt: str) -> None:
-    if on_doubt not in get_args(OnDoubt):
-        raise SubmissionError("on_doubt must be hold or resend")
 
 
 def _check_region(region: str | None) -> None:
@@ -290,6 +290,7 @@ class _Cleaner:
                     submission.region,
                     submission.on_doubt,
                     self._phone_column,
+                    *submission.schedule.words(),
                 ]
             ).encode()
         )

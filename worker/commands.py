@@ -6,8 +6,9 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from campaigns import aggregation, rescue, watching
+from campaigns import aggregation, batching, rescue, watching
 from campaigns.domain.errors import CampaignError
+from campaigns.domain.schedule import read_schedule
 from campaigns.domain.states import CampaignState
 from campaigns.store.session import Database
 from worker import (
@@ -22,7 +23,7 @@ from worker import (
     suppression_commands,
 )
 from worker.settings import SettingsError, load_settings
-from worker.terminal import AsJson, CampaignId, Region, Watch, do, err, follow, out, print_json, read_id
+from worker.terminal import AsJson, CampaignId, Region, Watch, Zone, do, err, follow, out, print_json, read_id
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -128,6 +129,25 @@ def resume(campaign_id: CampaignId) -> None:
 def cancel(campaign_id: CampaignId) -> None:
     """Never hand over what is still queued; what was handed over is followed to its end."""
     _change(campaign_id, CampaignState.CANCELLED, "cancelled")
+
+
+@app.command()
+def reschedule(
+    campaign_id: CampaignId,
+    at: Annotated[str, typer.Option(metavar="TIME", help="When to go on, e.g. 2026-12-01T09:30+02:00.")],
+    not_after: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Hand nothing over later; else as it was.")
+    ] = None,
+    zone: Zone = None,
+) -> None:
+    """Have what is not handed over yet wait until another time."""
+    settings = load_settings()
+    schedule = read_schedule(at, not_after, zone)
+
+    async def work(database: Database) -> int:
+        return await batching.reschedule(database, settings.policy(), read_id(campaign_id), schedule)
+
+    out.print(f"{do(work, settings)} messages wait until {schedule.send_at:%Y-%m-%d %H:%M:%S} UTC")
 
 
 @app.command()

@@ -1,6 +1,7 @@
 """What an operator sees: tables, a live progress display, plain sentences."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
 
 from rich.console import Console, Group, RenderableType
 from rich.progress_bar import ProgressBar
@@ -56,6 +57,10 @@ def campaign(overview: Overview) -> RenderableType:
             )
             states.add_row(Text(state.value, style=_COLOURS[state]), Text(str(count), justify="right"), share)
     lines: list[RenderableType] = [head, bar, states, Text(_money(overview))]
+    if overview.is_waiting:
+        lines.append(Text(f"waits for its time: nothing is handed over before {_moment(overview.send_at)}"))
+    if overview.not_after and not is_over(overview):
+        lines.append(Text(f"nothing is handed over after {_moment(overview.not_after)}"))
     if overview.refused:
         lines.append(Text(f"not taken in: {sum(overview.refused.values())}", style="yellow"))
         reasons = Table.grid(padding=(0, 2))
@@ -67,6 +72,10 @@ def campaign(overview: Overview) -> RenderableType:
     elif overview.trouble and not is_over(overview):
         lines.append(Text(f"last trouble: {overview.trouble}", style="yellow"))
     return Group(*lines)
+
+
+def _moment(at: datetime | None) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC" if at else ""
 
 
 def _money(overview: Overview) -> str:
@@ -85,7 +94,7 @@ def campaigns(overviews: Sequence[Overview]) -> RenderableType:
             str(overview.id),
             overview.name,
             overview.account,
-            f"{overview.state.value} (on hold)" if overview.held else overview.state.value,
+            _state(overview),
             f"{aggregation.settled_count(overview)} of {overview.recipient_count}",
             str(overview.totals[MessageState.IN_DOUBT]),
             str(delivered),
@@ -93,6 +102,12 @@ def campaigns(overviews: Sequence[Overview]) -> RenderableType:
             overview.created_at.strftime("%Y-%m-%d %H:%M"),
         )
     return table
+
+
+def _state(overview: Overview) -> str:
+    if overview.held:
+        return f"{overview.state.value} (on hold)"
+    return f"{overview.state.value} (scheduled)" if overview.is_waiting else overview.state.value
 
 
 def message(row: MessageRow) -> RenderableType:

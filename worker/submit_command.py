@@ -11,11 +11,12 @@ import typer
 from campaigns import aggregation, batching, submission
 from campaigns.domain.errors import CampaignError
 from campaigns.domain.recipients import read_recipients
+from campaigns.domain.schedule import read_schedule
 from campaigns.store.intake import TakenIn
 from campaigns.store.session import Database
 from worker.bootstrap import sender_of
 from worker.settings import load_settings
-from worker.terminal import AsJson, Region, Watch, do, err, follow, out, print_json
+from worker.terminal import AsJson, Region, Watch, Zone, do, err, follow, out, print_json
 
 _SLICE_BYTES = 65_536
 
@@ -35,6 +36,14 @@ def submit(  # noqa: PLR0913, PLR0917  the public contract names them
         Literal["hold", "resend"],
         typer.Option(help="Messages in doubt: hold them, or send them again (a second text is possible)."),
     ] = "hold",
+    at: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Hand nothing over before, e.g. 2026-12-01T09:30+02:00."),
+    ] = None,
+    not_after: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Hand nothing over later; what is left expires.")
+    ] = None,
+    zone: Zone = None,
     watch: Watch = False,
     as_json: AsJson = False,
 ) -> None:
@@ -51,6 +60,7 @@ def submit(  # noqa: PLR0913, PLR0917  the public contract names them
         region=region.upper() if region else None,
         currency=known.currency,
         on_doubt=on_doubt,
+        schedule=read_schedule(at, not_after, zone),
     )
 
     async def work(database: Database) -> None:

@@ -19,6 +19,7 @@ from kombu.exceptions import OperationalError
 from campaigns import aggregation, batching, holding, receipts, rescue, sending, submission, watching
 from campaigns.domain.errors import DatabaseUnavailable, SubmissionError
 from campaigns.domain.policy import Desk
+from campaigns.domain.schedule import read_schedule
 from campaigns.domain.states import BatchState
 from campaigns.places import Places, Way
 from campaigns.store.batch import Dealt
@@ -69,6 +70,7 @@ def tick() -> None:
             unknown_count=rescued.unknown_count,
             cancelled_batch_count=rescued.cancelled_batch_count,
             set_aside_count=rescued.set_aside_count,
+            expired_count=rescued.expired_count,
         )
     for account in held_accounts:
         probe_account.apply_async((account,))
@@ -194,11 +196,15 @@ def submit(  # noqa: PLR0913, PLR0917  the public contract names them
     region: str | None = None,
     phone_column: str = "phone",
     on_doubt: Literal["hold", "resend"] = "hold",
+    at: str | None = None,
+    zone: str | None = None,
+    not_after: str | None = None,
 ) -> str:
     """Take a campaign in from another service. Gives its id (which Celery ignores; read it by `list`).
 
     Without a submission key the task's own id is the key, so that a redelivered message is no second
-    campaign. Bad input is logged as one sentence and raised as SubmissionError.
+    campaign. `at` and `not_after` are ISO 8601, with an offset or in `zone`.
+    Bad input is logged as one sentence and raised as SubmissionError.
     """
     # Here, in the task's own thread: Celery's context is empty on the loop. A message without an id cannot be
     # told from its copy, and gets a key that no other has.
@@ -218,6 +224,7 @@ def submit(  # noqa: PLR0913, PLR0917  the public contract names them
                 region=region.upper() if region else None,
                 currency=parts.settings.account(account.lower()).currency,
                 on_doubt=on_doubt,
+                schedule=read_schedule(at, not_after, zone),
             ),
             submission.rows_of(recipients),
             batch_size=batching.BATCH_SIZE,

@@ -25,6 +25,9 @@ out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty()
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 CampaignId = Annotated[str, typer.Argument(metavar="ID", help="The campaign's id.")]
+Zone = Annotated[
+    str | None, typer.Option(help="Where times without an offset are meant, e.g. Europe/Vilnius.")
+]
 Watch = Annotated[bool, typer.Option("--watch", help="Follow it until it is over.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for other programs.")]
 Region = Annotated[str | None, typer.Option(help="Where national numbers are at home, e.g. LT.")]

@@ -46,7 +46,9 @@ class MessageState(StrEnum):
     SENT = "sent"  # the provider gave it to the operator
     BUFFERED = "buffered"  # the operator holds it, the handset is not reachable
     UNKNOWN = "unknown"  # the deadline passed and nobody can say; later evidence may still raise it
-    EXPIRED = "expired"  # its validity passed before delivery, says the provider
+    EXPIRED = (
+        "expired"  # its validity passed before delivery, says the provider; or before we could hand it over
+    )
     UNDELIVERED = "undelivered"  # the network or the handset refused it for good
     FAILED = "failed"  # not handed over in time, or the provider could not send it
     REJECTED = "rejected"  # the provider refused it
@@ -83,7 +85,13 @@ EVIDENCE: frozenset[MessageState] = frozenset(
 
 MOVES: dict[MessageState, frozenset[MessageState]] = {
     MessageState.QUEUED: frozenset(
-        {MessageState.SUPPRESSED, MessageState.CANCELLED, MessageState.SENDING, MessageState.FAILED}
+        {
+            MessageState.SUPPRESSED,
+            MessageState.CANCELLED,
+            MessageState.SENDING,
+            MessageState.EXPIRED,  # not handed over by the campaign's `not_after`
+            MessageState.FAILED,
+        }
     ),
     MessageState.SENDING: frozenset(
         {

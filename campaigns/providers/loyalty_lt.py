@@ -52,6 +52,7 @@ from campaigns.providers.loyalty_lt_answers import (
     read_sent,
     read_status,
     says_unknown,
+    validity_of,
 )
 from campaigns.providers.recently_asked import RecentlyAsked
 from campaigns.providers.wire import Answered, NeverLeft, Unseen, Wire, retry_after_seconds
@@ -190,6 +191,8 @@ class LoyaltyLt:
         }
         if message.callback_url is not None:
             said["receiptURL"] = message.callback_url
+        if validity := validity_of(message.valid_until, self._wall()):
+            said["validity"] = validity
         try:
             data = json.dumps(said, ensure_ascii=False).encode()
         except UnicodeEncodeError:

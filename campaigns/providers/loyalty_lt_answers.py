@@ -188,6 +188,13 @@ def read_callback_body(body: bytes) -> Receipt:
     )
 
 
+def validity_of(valid_until: datetime | None, now: float) -> str | None:
+    """A validity as they take it: from a minute to a week ahead (LOY send, validityMinutes). Else None."""
+    if valid_until is None or not 60 <= valid_until.timestamp() - now <= 10_080 * 60:
+        return None
+    return valid_until.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def says_unknown(body: bytes) -> bool:
     """Whether the body of a 404 is theirs: it says that there is no such message, and not no such page."""
     return field_of(load(body), "success") is False

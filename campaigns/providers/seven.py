@@ -52,6 +52,7 @@ log = logging.getLogger("campaigns.providers")
 MAX_TEXT_CHARACTERS = 1520
 """DOCS sms. They refuse a longer one with 401; counted in characters, we are never stricter than they."""
 
+_VALIDITY_MINUTES = 2880  # what they keep trying for where nothing is said (DOCS sms, `ttl`)
 _ALONE_SECONDS = 60.0  # how long messages go one by one after a request was refused for one number
 
 
@@ -160,7 +161,7 @@ class Seven:
     ) -> list[Outcome]:
         """Hand one request over: POST /sms."""
         count = len(request)
-        form = self._form(request, sender_id)
+        form = self._form(request, sender_id, self._wall())
         if not isinstance(form, bytes):
             return [form] * count
         result = await self._wire.hand_over(
@@ -187,7 +188,7 @@ class Seven:
                 return [self._outcome_of_status(result, count)] * count
 
     @staticmethod
-    def _form(request: Sequence[OutboundMessage], sender_id: str) -> bytes | NotSent | Rejected:
+    def _form(request: Sequence[OutboundMessage], sender_id: str, now: float) -> bytes | NotSent | Rejected:
         phones = [digits(message.phone) for message in request]
         texts = {message.text for message in request}
         batches = {shared_part(message.message_ref) for message in request}
@@ -200,6 +201,9 @@ class Seven:
         if foreign_id is None:  # it could never be looked up
             return Rejected("foreign_id", "seven.io does not take this message's reference")
         fields = {"to": ",".join(phones), "text": text, "from": sender_id, "foreign_id": foreign_id}
+        ends = [message.valid_until for message in request if message.valid_until is not None]
+        if ends and (minutes := int((min(ends).timestamp() - now) // 60)) < _VALIDITY_MINUTES:
+            fields["ttl"] = str(max(minutes, 1))
         try:
             return urlencode(fields, safe=",", quote_via=quote_plus).encode("ascii")
         except UnicodeEncodeError:

@@ -9,6 +9,7 @@ frozen past its lease can neither hand over nor overwrite.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
@@ -16,6 +17,7 @@ import asyncpg
 
 from campaigns.domain.states import BatchState
 from campaigns.domain.values import value
+from campaigns.store.conditions import MAY_BE_SENT
 from campaigns.store.session import Connection, Database, Round, arrays, numbers
 from campaigns.store.tally import HOW_TYPES, Release, how_values
 from campaigns.store.written import WRITTEN_TYPES, Written, written_values
@@ -59,6 +61,7 @@ class SendingWork:
     sender_id: str
     retry_count: int
     messages: Sequence[Outgoing]
+    not_after: datetime | None = None  # nothing of it is handed over later
 
 
 class TwoHolders(Exception):
@@ -109,7 +112,7 @@ _TAKE_UP = """
         WHERE b.id = f.id AND b.leased_by IS NULL AND c.id = b.campaign_id
         RETURNING b.id, b.lease, b.campaign_id, b.number, b.retry_count, b.poll_count, b.poll_at,
                   b.asked_positions::text AS asked,
-                  c.account, c.sender_id, c.text
+                  c.account, c.sender_id, c.text, c.not_after
     )
     SELECT t.*, m.*, now() AS now FROM taken t CROSS JOIN LATERAL ({messages}) m
 """
@@ -178,13 +181,14 @@ def _sending_work(record: asyncpg.Record) -> SendingWork:
                 record["positions"] or (), record["phones"] or (), record["texts"] or (), strict=True
             )
         ],
+        record["not_after"],
     )
 
 
 # One statement, committed when it returns. The row's lock is taken first; what was changed meanwhile is
 # looked at again by PostgreSQL, row by row. Moved messages are counted over, exactly: they were queued and
 # are sending. Every other change counts anew.
-_BEGIN = """
+_BEGIN = f"""
     WITH held AS (
         SELECT b.id, a.lease_seconds, a.positions::smallint[] AS positions FROM batch b
         JOIN unnest($1::text::bigint[], $2::text::int[], $3::text[], $4::text::float8[], $5::text[])
@@ -192,8 +196,7 @@ _BEGIN = """
             ON a.id = b.id AND a.lease = b.lease AND a.worker = b.leased_by
         JOIN campaign c ON c.id = b.campaign_id
         WHERE b.state::text = 'leased' AND b.leased_until > now() AND b.give_up_at > now()
-          AND c.state IN ('accepted', 'running')
-          AND NOT EXISTS (SELECT 1 FROM account_hold h WHERE h.account = c.account)
+          AND {MAY_BE_SENT}
         ORDER BY b.id FOR NO KEY UPDATE OF b
     ),
     moved AS (
@@ -226,7 +229,7 @@ async def begin_hand_over(
 
     Renews the lease. Gives the positions that may leave: those still queued, for a receipt may have come
     for one that was in doubt before. None when none may: the lease is not ours any more, the deadline
-    passed, the campaign is paused or cancelled, or the account is on hold.
+    passed, the campaign is paused, cancelled or past its `not_after`, or the account is on hold.
     """
     holder = Holder(work.batch_id, work.lease, worker)
     return await database.together(_begin_hand_over, (holder, lease_seconds, positions), in_haste=in_haste)

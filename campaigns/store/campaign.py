@@ -11,8 +11,9 @@ from uuid import UUID
 import asyncpg
 
 from campaigns.domain.errors import NotAllowed, NotFound
+from campaigns.domain.schedule import Schedule, check_schedule
 from campaigns.domain.states import CAMPAIGN_MOVES, CampaignState, MessageState
-from campaigns.store.session import Database, Round
+from campaigns.store.session import CHANNEL, Database, Round
 from campaigns.store.tally import TALLY_COLUMNS
 
 
@@ -34,6 +35,9 @@ class Overview:
     refused: Mapping[str, int]
     held: str | None  # why its account is on hold, None when it is not
     trouble: str | None  # what its batches last ran into, None when nothing
+    send_at: datetime | None = None  # nothing of it is handed over before
+    not_after: datetime | None = None  # nor after
+    is_waiting: bool = False  # for `send_at`
 
 
 _SUMS = ", ".join(
@@ -52,7 +56,9 @@ _TOTALS = f"""
 """
 _OVERVIEW = f"""
     SELECT c.id, c.name, c.account, c.state::text AS state, c.recipient_count, c.currency, c.created_at,
-           c.finished_at, c.refused::text AS refused, ({_TOTALS})::text AS totals, h.reason AS held
+           c.finished_at, c.send_at, c.not_after, c.refused::text AS refused,
+           c.send_at > now() AND c.finished_at IS NULL AND c.state <> 'cancelled' AS is_waiting,
+           ({_TOTALS})::text AS totals, h.reason AS held
     FROM (SELECT * FROM campaign WHERE $1::uuid IS NULL OR id = $1
           ORDER BY created_at DESC, id DESC LIMIT $2) c
     LEFT JOIN account_hold h ON h.account = c.account AND c.finished_at IS NULL
@@ -85,6 +91,9 @@ def _overview(record: asyncpg.Record, totals: Mapping[str, Any]) -> Overview:
         refused=json.loads(record["refused"]),
         held=record["held"],
         trouble=totals["trouble"],
+        send_at=record["send_at"],
+        not_after=record["not_after"],
+        is_waiting=bool(record["is_waiting"]),
     )
 
 
@@ -109,13 +118,63 @@ async def change_state(
     return before, True
 
 
+# What is being handed over at this moment, under a lease, is not held back. A batch of which the provider has
+# something keeps its deadline where that is later.
+_RESCHEDULE = """
+    UPDATE batch b SET send_at = n.at, give_up_at = CASE
+        WHEN b.sending_count + b.in_doubt_count + b.accepted_count + b.sent_count + b.buffered_count = 0
+        THEN n.at + make_interval(secs => $3)
+        ELSE greatest(b.give_up_at, n.at + make_interval(secs => $3)) END
+    FROM (SELECT greatest($2::timestamptz, now()) AS at) n
+    WHERE b.id IN (SELECT id FROM batch WHERE campaign_id = $1 AND state = 'ready'
+                   ORDER BY id FOR NO KEY UPDATE)
+    RETURNING b.queued_count
+"""
+
+
+async def reschedule(
+    database: Database, campaign_id: UUID, wanted: Schedule, *, give_up_seconds: float
+) -> int:
+    """Have what is still queued wait until `send_at`; its deadline is counted from there. A `not_after` of
+    None keeps what the campaign has. Gives how many messages wait, in one transaction.
+
+    Raises NotFound, NotAllowed for a campaign that is over, and ScheduleError.
+    """
+    async with database.transaction() as connection:
+        found = await connection.fetchrow(
+            "SELECT state::text AS state, not_after, now() AS now FROM campaign WHERE id = $1"
+            " FOR NO KEY UPDATE",
+            campaign_id,
+        )
+        if found is None:
+            raise NotFound(f"there is no campaign {campaign_id}; see: campaigns list")
+        if CampaignState(found["state"]) not in CAMPAIGN_MOVES:
+            raise NotAllowed(f"campaign {campaign_id} is {found['state']}; it cannot be rescheduled")
+        schedule = Schedule(wanted.send_at, wanted.not_after or found["not_after"])
+        check_schedule(schedule, found["now"])
+        await connection.execute(
+            "UPDATE campaign SET send_at = $2, not_after = $3 WHERE id = $1",
+            campaign_id,
+            schedule.send_at,
+            schedule.not_after,
+        )
+        records = await connection.fetch(_RESCHEDULE, campaign_id, schedule.send_at, give_up_seconds)
+        await connection.execute(f"NOTIFY {CHANNEL}")  # it may be due at once
+    return sum(record["queued_count"] for record in records)
+
+
 # Failed: not one message ever reached the provider (and some were meant to: where all are suppressed
-# nothing went wrong). Cancelled stays cancelled, and gets its end.
+# nothing went wrong). What expired with an attempt was the provider's word. Cancelled stays cancelled, and
+# gets its end.
 _FINISH = """
     UPDATE campaign c SET finished_at = now(), state =
         (CASE WHEN c.state = 'cancelled' THEN 'cancelled'
-              WHEN (SELECT sum(failed_count) > 0 AND bool_and(failed_count + suppressed_count = message_count)
+              WHEN (SELECT sum(failed_count + expired_count) > 0
+                           AND bool_and(failed_count + expired_count + suppressed_count = message_count)
                     FROM batch b WHERE b.campaign_id = c.id)
+                   AND NOT EXISTS (SELECT 1 FROM batch b JOIN message m ON m.batch_id = b.id
+                                   WHERE b.campaign_id = c.id AND b.expired_count > 0
+                                     AND m.state = 'expired' AND m.attempt >= 1)
                   THEN 'failed'
               ELSE 'finished' END)::campaign_state
     WHERE c.finished_at IS NULL AND ($1::text[] IS NULL OR c.id = ANY($1::text[]::uuid[]))

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from campaigns.store.batch import Dealt
+from campaigns.store.conditions import MAY_BE_SENT
 from campaigns.store.session import Database, numbers
 
 _DEALERS = 7266484  # any number, not that of store/schema.py
@@ -78,8 +79,7 @@ _DEAL_SENDING = _DEAL.format(
     kind="sending",
     clock="send_at",
     states="= 'ready'",
-    open="c.state IN ('accepted', 'running')"
-    " AND NOT EXISTS (SELECT 1 FROM account_hold h WHERE h.account = c.account)",
+    open=MAY_BE_SENT,
 )
 # What was handed over is polled to its end, also when the campaign is paused, cancelled or on hold.
 _DEAL_POLLING = _DEAL.format(

@@ -16,7 +16,8 @@ from uuid import UUID
 import asyncpg
 
 from campaigns.domain.errors import DatabaseUnavailable, SubmissionError, SubmissionKeyConflict
-from campaigns.store.session import Connection, Database
+from campaigns.domain.schedule import ALWAYS, Schedule
+from campaigns.store.session import CHANNEL, Connection, Database
 from campaigns.store.tally import TALLY_COLUMNS
 
 StagedRecipient: TypeAlias = tuple[int, str, str | None, str | None, int]
@@ -40,6 +41,7 @@ class NewCampaign:
     currency: str | None
     give_up_seconds: float
     on_doubt: str
+    schedule: Schedule = ALWAYS
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +61,6 @@ class NobodyToSendTo(Exception):
         super().__init__("nobody to send to")
         self.refused = refused
 
-
-_CHANNEL = "campaign_taken_in"
 
 _RECIPIENT_COLUMNS = ("row", "phone", "text", "fields", "segment_count")
 
@@ -108,7 +108,8 @@ _MAKE_BATCHES = f"""
                            {TALLY_COLUMNS[0]}, queued_count)
         SELECT $1, place / $2 + 1,
                (CASE WHEN bool_and(state = 'suppressed') THEN 'done' ELSE 'ready' END)::batch_state,
-               statement_timestamp(), statement_timestamp() + make_interval(secs => $3), count(*),
+               greatest($4::timestamptz, statement_timestamp()),
+               greatest($4::timestamptz, statement_timestamp()) + make_interval(secs => $3), count(*),
                count(*) FILTER (WHERE state = 'suppressed'), count(*) FILTER (WHERE state = 'queued')
         FROM placed GROUP BY place / $2 ORDER BY place / $2
         RETURNING id, number
@@ -166,8 +167,8 @@ class Intake:
                 raise NobodyToSendTo(refused)
             created = await self._connection.fetchval(
                 "INSERT INTO campaign (id, state, name, account, sender_id, text, submission_key,"
-                " content_hash, currency, recipient_count, refused, on_doubt)"
-                " VALUES ($1, 'accepted', $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
+                " content_hash, currency, recipient_count, refused, on_doubt, send_at, not_after)"
+                " VALUES ($1, 'accepted', $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
                 " ON CONFLICT (submission_key) DO NOTHING RETURNING true",
                 campaign.id,
                 campaign.name,
@@ -180,6 +181,8 @@ class Intake:
                 self._recipient_count,
                 json.dumps(refused),
                 campaign.on_doubt,
+                campaign.schedule.send_at,
+                campaign.schedule.not_after,
             )
             if not created:
                 # Somebody else committed the same key while we were counting.
@@ -193,10 +196,14 @@ class Intake:
                     campaign.id,
                 )
             made = await self._connection.execute(
-                _MAKE_BATCHES, campaign.id, batch_size, campaign.give_up_seconds
+                _MAKE_BATCHES,
+                campaign.id,
+                batch_size,
+                campaign.give_up_seconds,
+                campaign.schedule.send_at,
             )
             await self._check_made(campaign.id, int(made.rpartition(" ")[2]))
-            await self._connection.execute(f"NOTIFY {_CHANNEL}")  # heard when this commits
+            await self._connection.execute(f"NOTIFY {CHANNEL}")  # heard when this commits
         return TakenIn(campaign.id, True, self._recipient_count, refused)
 
     @asynccontextmanager
@@ -262,7 +269,7 @@ async def taken_in(database: Database) -> AsyncIterator[None]:
             heard.set()
 
         connection.add_termination_listener(hear)
-        await connection.add_listener(_CHANNEL, hear)
+        await connection.add_listener(CHANNEL, hear)
         while not connection.is_closed():
             await heard.wait()
             heard.clear()

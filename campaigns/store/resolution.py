@@ -49,11 +49,16 @@ async def resolve(
     moved_count, after = 0, 0
     while True:
         async with database.transaction() as connection:
-            state = await connection.fetchval("SELECT state::text FROM campaign WHERE id = $1", campaign_id)
-            if state is None:
+            found = await connection.fetchrow(
+                "SELECT state::text AS state, not_after <= now() AS is_past FROM campaign WHERE id = $1",
+                campaign_id,
+            )
+            if found is None:
                 raise NotFound(f"there is no campaign {campaign_id}; see: campaigns list")
-            if word == "resend" and state == "cancelled":
+            if word == "resend" and found["state"] == "cancelled":
                 raise NotAllowed(f"campaign {campaign_id} is cancelled; nothing of it is sent again")
+            if word == "resend" and found["is_past"]:
+                raise NotAllowed(f"campaign {campaign_id} is past its not_after; nothing of it is sent again")
             batches = await connection.fetch(
                 "SELECT id, state::text AS state FROM batch WHERE campaign_id = $1 AND in_doubt_count > 0"
                 " AND id > $2 ORDER BY id LIMIT $3 FOR NO KEY UPDATE",

@@ -20,6 +20,9 @@ _T = TypeVar("_T")
 _A = TypeVar("_A")
 _R = TypeVar("_R")
 
+CHANNEL = "campaign_taken_in"
+"""Of NOTIFY: something may be due that nobody knows of yet."""
+
 _CONNECT_SECONDS = 5
 _COMMAND_SECONDS = 40  # more than a statement may take: whoever has not answered by then is not there
 _PLACE_SECONDS = 30  # for a place in the pool and, where it has none yet, its connection

@@ -117,6 +117,7 @@ async def resend_doubtful(
             connection,
             "state IN ('ready', 'tracking') AND in_doubt_count > 0 AND campaign_id IN ("
             " SELECT id FROM campaign WHERE on_doubt = 'resend' AND finished_at IS NULL"
+            " AND (not_after IS NULL OR not_after > now())"
             " AND state IN ('accepted', 'running'))"
             " AND EXISTS (SELECT 1 FROM message m WHERE m.batch_id = batch.id AND m.state = 'in_doubt'"
             " AND m.attempt < $3 AND m.updated_at <= now() - make_interval(secs => $2))",
@@ -165,6 +166,28 @@ async def give_up(database: Database, *, limit: int) -> Rescued:
         await let_go(connection, dict.fromkeys(ids, Release(trouble="deadline passed")))
     failed = sum(record["state"] == "failed" for record in records)
     return Rescued(batch_count=len(ids), failed_count=failed, unknown_count=len(records) - failed)
+
+
+async def expire_queued(database: Database, *, limit: int) -> int:
+    """Settle what was not handed over by its campaign's `not_after`. Gives how many messages."""
+    async with database.transaction() as connection:
+        ids = await _lock_some(
+            connection,
+            "state = 'ready' AND campaign_id IN"
+            " (SELECT id FROM campaign WHERE not_after <= now() AND finished_at IS NULL)",
+            "id",
+            limit,
+        )
+        if not ids:
+            return 0
+        expired = await connection.fetch(
+            "UPDATE message SET state = 'expired', updated_at = now(),"
+            " reason = 'not handed over by the campaign''s not_after' || coalesce(': ' || reason, '')"
+            " WHERE batch_id = ANY($1::bigint[]) AND state = 'queued' RETURNING 1",
+            ids,
+        )
+        await let_go(connection, dict.fromkeys(ids, Release(trouble="not_after passed")))
+    return len(expired)
 
 
 async def cancel_queued(database: Database, *, limit: int, campaign_id: UUID | None = None) -> int:

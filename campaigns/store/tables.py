@@ -85,6 +85,9 @@ class Campaign(SQLModel, table=True):
     # What becomes of a message in doubt: `hold` waits for evidence, a person or the deadline; `resend`
     # sends it again after a while, for people who prefer a second text to none.
     on_doubt: str = Field(sa_column=Column(Text, nullable=False, server_default="hold"))
+    # Nothing is handed over before the one or after the other; NULL: no bound.
+    send_at: datetime | None = Field(default=None, sa_column=_moment(nullable=True))
+    not_after: datetime | None = Field(default=None, sa_column=_moment(nullable=True))
 
 
 class Refusal(SQLModel, table=True):
@@ -186,7 +189,8 @@ class Message(SQLModel, table=True):
             "provider_message_id IS NULL OR state >= 'accepted'", name="message_provider_message_id_check"
         ),
         CheckConstraint(
-            "state < 'sending' OR attempt >= 1 OR state = 'failed'", name="message_attempt_check"
+            "state < 'sending' OR attempt >= 1 OR state IN ('failed', 'expired')",
+            name="message_attempt_check",
         ),
     )
 

@@ -45,7 +45,7 @@ PUBLIC_KEYS = [
     "finished_at",
     "refused",
 ]
-OUR_OWN_KEYS = ["held", "trouble"]
+OUR_OWN_KEYS = ["held", "trouble", "send_at", "not_after", "waits_for"]
 
 
 async def send_all(database: Database, desk: Desk) -> None:
@@ -96,6 +96,9 @@ async def test_status_as_json_is_what_other_programs_rely_on(database: Database,
         "refused": {"duplicate": 1, "no_region": 1},
         "held": None,
         "trouble": None,
+        "send_at": None,
+        "not_after": None,
+        "waits_for": None,
     }
 
 

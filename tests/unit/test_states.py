@@ -118,6 +118,7 @@ def test_commands_move_as_the_law_says() -> None:
         ("queued", "suppressed"),
         ("queued", "cancelled"),
         ("queued", "sending"),
+        ("queued", "expired"),
         ("queued", "failed"),
         ("sending", "accepted"),
         ("sending", "rejected"),

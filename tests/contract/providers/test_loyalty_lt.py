@@ -5,7 +5,7 @@ import json
 import logging
 import traceback
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -189,6 +189,20 @@ async def test_a_callback_is_asked_for_with_its_address(make: Make, server: Wire
     said = json.loads(server.seen[0].body)
     assert said.keys() == {"source", "destination", "message", "receipt", "receiptURL"}
     assert (said["receipt"], said["receiptURL"]) == (True, CALLBACK_URL)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(3600, True), (60, True), (10_080 * 60, True), (59, False), (10_081 * 60, False)]
+)
+async def test_a_validity_they_take_is_passed_on(
+    make: Make, server: WireServer, seconds: int, said: bool
+) -> None:
+    """From a minute to a week ahead (LOY send); beyond that our own deadline is all there is."""
+    now = datetime(2026, 11, 28, 12, tzinfo=UTC)
+    server.script.append(answer(body_of(SENT)))
+    await outcome(make(clock=now.timestamp), valid_until=now + timedelta(seconds=seconds))
+    validity = json.loads(server.seen[0].body).get("validity")
+    assert validity == (f"{now + timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%SZ}" if said else None)
 
 
 async def test_the_base_is_everything_before_the_locale(make: Make, server: WireServer) -> None:

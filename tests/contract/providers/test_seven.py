@@ -3,6 +3,8 @@
 import asyncio
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qsl
@@ -90,6 +92,21 @@ async def test_a_request_is_the_documented_form(make: Callable[..., Seven], serv
         "from": SENDER,
         "foreign_id": BATCH,
     }
+
+
+@pytest.mark.parametrize(
+    ("span", "minutes"),
+    [(timedelta(hours=1), "60"), (timedelta(seconds=10), "1"), (timedelta(days=2), None)],
+)
+async def test_a_validity_below_their_own_is_passed_on(
+    make: Callable[..., Seven], server: WireServer, span: timedelta, minutes: str | None
+) -> None:
+    """In whole minutes, 48 hours where nothing is said (DOCS sms)."""
+    now = datetime(2026, 11, 28, 12, tzinfo=UTC)
+    server.script.append(answer(b"{}"))
+    messages = [replace(message, valid_until=now + span) for message in of_batch(2)]
+    await hand_over(make(clock=now.timestamp), messages)
+    assert dict(parse_qsl(server.paid[0].body.decode())).get("ttl") == minutes
 
 
 async def test_a_message_alone_bears_its_whole_reference(
