@@ -111,6 +111,11 @@ async def worker_ends(database: Database, name: str) -> None:
     await pulse.gone(database, "worker", name)
 
 
+async def signs(database: Database) -> pulse.Signs:
+    """The ages of the oldest receipt that is due and of the last tick, for whoever only stores receipts."""
+    return await pulse.signs(database)
+
+
 async def doubt(database: Database) -> Doubt:
     """Messages in doubt over all campaigns, and since when."""
     return await pulse.doubt(database)

@@ -6,13 +6,35 @@ from dataclasses import dataclass
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
 _POSTGRES_OPTIONS = {"host", "port", "sslmode", "target_session_attrs", "passfile", "krbsrvname"}
+_INSTEAD = {
+    "options": " (settings of the session: ALTER ROLE … SET …, for example search_path)",
+    "search_path": " (a schema of its own: ALTER ROLE … IN DATABASE … SET search_path = …)",
+    "application_name": " (we name ourselves: leave it out)",
+    "connect_timeout": " (we wait five seconds: leave it out)",
+    "user": " (user and password stand before the host: user:password@host)",
+    "password": " (user and password stand before the host: user:password@host)",
+    "dbname": " (the database stands after the host: host:5432/database)",
+    **dict.fromkeys(
+        ("sslrootcert", "sslcert", "sslkey", "sslcrl"),
+        " (for certificates set PGSSLROOTCERT, PGSSLCERT, PGSSLKEY, PGSSLCRL)",
+    ),
+}
 _TLS_OPTIONS = {"ssl_cert_reqs", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_check_hostname"}
 _SHOWN_IN_URLS = _POSTGRES_OPTIONS | _TLS_OPTIONS | {"db", "virtual_host", "ssl"}
 _ENCODE = "cannot be read: in a user or password write / as %2F, ? as %3F, # as %23 and @ as %40"
 
 
+_ONE_HOST = (
+    "must name one host: put one name or a proxy (HAProxy) before several, that leads to the primary; "
+    "see docs/operating.md"
+)
+
+
 def split(url: str) -> SplitResult:
     """The parts of `url`. Raises ValueError that shows none of them."""
+    authority, *rest = re.split(r"[/?#]", url.partition("://")[2], maxsplit=1)
+    if "," in authority.rpartition("@")[2] and "@" not in "".join(rest):  # else it is a bare password's
+        raise ValueError(_ONE_HOST)
     try:
         parts = urlsplit(url)
         _ = parts.port
@@ -53,12 +75,15 @@ class Postgres:
         parts = split(url)
         if parts.scheme not in {"postgres", "postgresql", "postgresql+asyncpg"}:
             raise ValueError("must begin with postgresql://")
-        instead = " (for a certificate authority set PGSSLROOTCERT)"
+        asked = dict(parse_qsl(parts.query, keep_blank_values=True))
+        instead = next((_INSTEAD[name] for name in asked if name in _INSTEAD), "")
         options = _options(parts, _POSTGRES_OPTIONS | {"ssl"}, instead)
         if "ssl" in options:  # SQLAlchemy's name for it
             options["sslmode"] = options.pop("ssl")
         host = parts.netloc.rpartition("@")[2]
-        if "," in f"{host}{options.get('host')}" or "%" in host or (host and "host" in options):
+        if "," in options.get("host", ""):
+            raise ValueError(_ONE_HOST)
+        if "%" in host or (host and "host" in options):
             # Of two hosts some clients take the one before the ?, others the one after it.
             raise ValueError("must name one host, or a socket's directory as ?host=/directory")
         return cls(f"{_user(parts)}{host}{parts.path}", options)
@@ -75,6 +100,14 @@ def database_url_for_asyncpg(url: str) -> str:
     return Postgres.read(url).url()
 
 
+_SAME_SCHEME = {
+    "redis+socket": "unix",
+    "valkey": "redis",
+    "valkeys": "rediss",
+    "valkey+socket": "unix",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Redis:
     """What a Redis URL says, in whoever's form."""
@@ -88,7 +121,12 @@ class Redis:
     @classmethod
     def read(cls, url: str) -> "Redis":
         parts = split(url)
-        scheme = "unix" if parts.scheme == "redis+socket" else parts.scheme
+        scheme = _SAME_SCHEME.get(parts.scheme, parts.scheme)
+        if "sentinel" in scheme or "cluster" in scheme:
+            raise ValueError(
+                f"may not begin with {scheme}://: we speak to one Redis; have a proxy (HAProxy) lead to the "
+                "primary that Sentinel chose, and name it as redis://; see docs/operating.md"
+            )
         if scheme not in {"redis", "rediss", "unix"}:
             raise ValueError("must begin with redis://, rediss:// or, for a socket, redis+socket:///")
         known = {"db", "virtual_host"} | (_TLS_OPTIONS if scheme == "rediss" else set())

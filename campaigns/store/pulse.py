@@ -44,6 +44,14 @@ _WORK = """
             ORDER BY look_at LIMIT 1) AS receipt_since
 """
 
+_SIGNS = """
+    SELECT extract(epoch FROM now() - (
+               SELECT look_at FROM waiting_receipt WHERE set_aside_at IS NULL AND look_at <= now()
+               ORDER BY look_at LIMIT 1))::float8 AS receipt_seconds,
+           (SELECT extract(epoch FROM now() - max(seen_at))::float8 FROM pulse
+            WHERE kind = 'tick') AS tick_seconds
+"""
+
 _DOUBT = """
     SELECT COALESCE(sum(b.in_doubt_count), 0)::int AS count, count(DISTINCT b.campaign_id)::int AS campaigns,
            (SELECT min(m.updated_at) FROM (
@@ -66,6 +74,14 @@ class Work:
     to_poll_since: datetime | None
     lease_over_since: datetime | None
     receipt_since: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Signs:
+    """How old the oldest receipt that is due is, and the last tick, in seconds; None: there is none."""
+
+    receipt_seconds: float | None
+    tick_seconds: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +120,13 @@ async def seconds_since(database: Database, kind: Kind, host: str) -> float | No
             host,
         )
     return age
+
+
+async def signs(database: Database) -> Signs:
+    """What also a role may ask that may do nothing but store receipts. Raises DatabaseUnavailable."""
+    async with database.connection() as connection:
+        record = await connection.fetchrow(_SIGNS)
+    return Signs(**dict(record or {}))
 
 
 async def work(database: Database, *, alive_seconds: float) -> Work:

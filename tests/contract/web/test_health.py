@@ -7,6 +7,7 @@ from redis.asyncio import Redis
 
 from campaigns.domain.errors import SchemaMismatch
 from campaigns.store import schema
+from campaigns.store.session import Database
 from tests.conftest import open_database
 from tests.contract.web.conftest import Web, web_of
 from tests.integration.rows import query
@@ -51,6 +52,27 @@ async def test_another_schema_is_not_well_and_does_not_start(
                 raise AssertionError("it was served")
     finally:
         await database.close()
+
+
+async def test_how_old_the_oldest_receipt_and_the_last_tick_are_changes_no_status(
+    web: Web, database: Database
+) -> None:
+    await query(
+        database, "INSERT INTO pulse (kind, name, seen_at) VALUES ('tick', 'tick', now() - interval '94 s')"
+    )
+    await query(
+        database,
+        "INSERT INTO waiting_receipt (account, provider_message_id, provider_state, look_at)"
+        " VALUES ('main', '1', 'sent', now() - interval '5 min')",
+    )
+
+    async with web.client.get(f"{web.url}/health") as answer:
+        said = await answer.json()
+
+    assert answer.status == 200
+    assert said["status"] == "ok"
+    assert 300 <= said["oldest_receipt_seconds"] < 400
+    assert 94 <= said["last_tick_seconds"] < 200
 
 
 async def test_many_who_ask_at_once_cost_one_look(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
