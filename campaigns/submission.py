@@ -60,7 +60,8 @@ OnDoubt = Literal["hold", "resend"]
 @dataclass(frozen=True, slots=True)
 class Submission:
     """What somebody wants sent. `text` may hold {column} placeholders; `region` (ISO 3166) is where
-    numbers without a country code are at home. `sender_id` is None where the provider takes none.
+    numbers without a country code are at home. `sender_id` is None where the provider takes none. Without
+    a key, a campaign of the same content within `once_within_seconds` is the one meant.
     """
 
     account: str
@@ -73,6 +74,7 @@ class Submission:
     currency: str | None = None
     on_doubt: OnDoubt = "hold"
     schedule: Schedule = ALWAYS
+    once_within_seconds: float | None = None
 
 
 async def submit(
@@ -86,10 +88,9 @@ async def submit(
 ) -> TakenIn:
     """Take a campaign in, whole or not at all.
 
-    Takes rows as (row number as a person counts, column -> text), read once, in a thread beside the
-    loop. Gives the campaign; for a submission key that was used before with the same content, the one
-    it made then (`created` is False) and nothing is stored or sent again. `progress` hears how many
-    rows were read. Raises SubmissionError and SubmissionKeyConflict, with nothing stored.
+    Takes rows as (row number as a person counts, column -> text), read once, in a thread beside the loop.
+    Gives the campaign; for a key that was used before with the same content, the one it made then (`created`
+    is False). `progress` hears how many rows were read. Raises SubmissionError, with nothing stored.
     """
     _check(submission)
     try:
@@ -124,6 +125,7 @@ async def submit(
                 give_up_seconds=policy.give_up_seconds,
                 on_doubt=submission.on_doubt,
                 schedule=submission.schedule,
+                once_within_seconds=submission.once_within_seconds,
             )
             return await door.accept(campaign, batch_size=batch_size)
     except NobodyToSendTo as nobody:
@@ -141,8 +143,7 @@ def _next(portions: Iterator["_Portion"]) -> "_Portion | None":
     try:
         return next(portions, None)
     except OSError as error:  # said here: further out it would be taken for the database's
-        why = error.strerror or type(error).__name__
-        raise SubmissionError(f"the recipients cannot be read to their end: {why}") from error
+        raise SubmissionError(f"the recipients cannot be read to their end: {error.strerror}") from error
 
 
 def rows_of(recipients: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, Mapping[str, str]]]:

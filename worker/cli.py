@@ -1,25 +1,56 @@
 """`campaigns`, as it is started: light, so that nothing is loaded before Ctrl-C is provided for."""
 
+import os
 import signal
+import sys
+import traceback
+from pathlib import Path
 from typing import NoReturn
+
+from worker import streams
+
+_OURS = Path(__file__).parent.parent  # of the folders campaigns and worker
+TRACEBACK = "CAMPAIGNS_TRACEBACK"
 
 
 def main() -> NoReturn:
     """The console script. Loads the commands and runs the one that was typed.
 
     Nothing is begun while they load, and all is in order when the command is over: a Ctrl-C then ends the
-    process the system's way, without a traceback.
+    process the system's way, without a traceback. What nobody foresaw is one sentence and exit code 1.
     """
+    streams.prepare()
     former = signal.getsignal(signal.SIGINT)
     apart = signal.SIG_DFL if former is signal.default_int_handler else former  # ignored, as under nohup
     signal.signal(signal.SIGINT, apart)
-    from worker import commands  # noqa: PLC0415  the line above is for this one
-
-    signal.signal(signal.SIGINT, former)
     try:
+        from worker import commands  # noqa: PLC0415  the line above is for this one
+
+        signal.signal(signal.SIGINT, former)
         commands.run()
+    except Exception as error:  # the last one who can say it, without a text or a number
+        if os.environ.get(TRACEBACK):
+            traceback.print_exc()
+        else:
+            sys.stderr.write(f"Error: {_sentence(error)}\n")
+        streams.end(1)
     finally:
         signal.signal(signal.SIGINT, apart)
+
+
+def _sentence(error: Exception) -> str:
+    """What happened, where, and how to see more. Nothing of what the error says: it may hold a text or a
+    number.
+    """
+    where = ""
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        path = Path(frame.f_code.co_filename)
+        if path.is_relative_to(_OURS) and path.relative_to(_OURS).parts[0] in {"campaigns", "worker"}:
+            where = f" at {path.relative_to(_OURS)}:{line}"
+    return (
+        f"this was not foreseen: {type(error).__name__}{where}; please report it, with what "
+        f"{TRACEBACK}=1 before the same command shows (that may hold texts and numbers)"
+    )
 
 
 if __name__ == "__main__":

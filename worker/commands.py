@@ -1,6 +1,5 @@
 """`campaigns`: the operator's door. Exit codes: 0 done, 1 it failed, 2 wrong usage or settings."""
 
-import sys
 from getpass import getuser
 from typing import Annotated, NoReturn
 
@@ -19,11 +18,26 @@ from worker import (
     export_command,
     message_command,
     run_commands,
+    streams,
     submit_command,
     suppression_commands,
 )
+from worker.printable import printable
 from worker.settings import SettingsError, load_settings
-from worker.terminal import AsJson, CampaignId, Region, Watch, Zone, do, err, follow, out, print_json, read_id
+from worker.terminal import (
+    AsJson,
+    CampaignId,
+    Region,
+    Watch,
+    Zone,
+    do,
+    err,
+    follow,
+    out,
+    print_json,
+    read_id,
+    say,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -38,25 +52,29 @@ app.add_typer(aside_commands.app, name="aside")
 
 def run() -> NoReturn:
     """Run the command that was typed. Turns our errors into one sentence and an exit code."""
+    code = 0
     try:
         app()
+    except SystemExit as end:  # typer's: what the command wants, or wrong usage
+        code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
     except SettingsError as error:
         _complain(error)
-        sys.exit(2)
+        code = 2
     except CampaignError as error:
         _complain(error)
-        sys.exit(1)
+        code = 1
+    except streams.OutputLost as lost:
+        if not lost.is_reader_gone:  # as in `campaigns export ID | head`
+            _complain(lost)
+            code = 1
     except KeyboardInterrupt:
-        sys.exit(130)
-    except BrokenPipeError:  # `campaigns export … | head`
-        sys.stderr.close()
-        sys.exit(1)
-    sys.exit(0)
+        code = 130
+    streams.end(code)
 
 
-def _complain(error: CampaignError) -> None:
+def _complain(error: Exception) -> None:
     for line in str(error).splitlines():
-        err.print(f"Error: {line}", markup=False)
+        err.print(f"Error: {printable(line)}", markup=False)
 
 
 # --- campaigns ---------------------------------------------------------------------------------------
@@ -87,7 +105,8 @@ def status(campaign_id: CampaignId, watch: Watch = False, as_json: AsJson = Fals
 
 @app.command("list")
 def list_campaigns(
-    limit: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 100, as_json: AsJson = False
+    limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="How many, newest first.")] = 100,
+    as_json: AsJson = False,
 ) -> None:
     """The newest campaigns."""
     overviews = do(lambda database: aggregation.newest(database, limit=limit))
@@ -108,7 +127,7 @@ def _change(campaign_id: str, target: CampaignState, done: str) -> None:
         overview = await aggregation.status(database, read_id(campaign_id))
         waiting = display.unsettled_states(overview)
         rest = ", ".join(f"{count} {state}" for state, count in waiting.items())
-        out.print(done if changed else f"it was {overview.state} already" + (f"; {rest}" if rest else ""))
+        say(done if changed else f"it was {overview.state} already" + (f"; {rest}" if rest else ""))
 
     do(work)
 
@@ -147,7 +166,7 @@ def reschedule(
     async def work(database: Database) -> int:
         return await batching.reschedule(database, settings.policy(), read_id(campaign_id), schedule)
 
-    out.print(f"{do(work, settings)} messages wait until {schedule.send_at:%Y-%m-%d %H:%M:%S} UTC")
+    say(f"{do(work, settings)} messages wait until {schedule.send_at:%Y-%m-%d %H:%M:%S} UTC")
 
 
 @app.command()
@@ -177,7 +196,7 @@ def resolve(
             operator=operator or getuser(),
         )
         done = "queued again" if resend else "settled as unknown"
-        out.print(f"{count} in doubt, now {done}" if count else "nothing of it is in doubt")
+        say(f"{count} in doubt, now {done}" if count else "nothing of it is in doubt")
 
     do(work, settings)
 

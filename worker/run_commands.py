@@ -80,7 +80,7 @@ def migrate() -> None:
 
 
 def simulator(  # noqa: PLR0913, PLR0917  one option each
-    port: Annotated[int, typer.Option(help="0: any free one.")] = 8025,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")] = 8025,
     host: Annotated[str, typer.Option()] = "127.0.0.1",
     provider: Annotated[ProviderName, typer.Option(help="Whose wire is spoken.")] = "lightsms",
     delivery_seconds: Annotated[float, typer.Option(min=0, help="From acceptance to the final word.")] = 2.0,

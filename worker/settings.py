@@ -4,7 +4,8 @@ This is the only reader of the environment. Names start with CAMPAIGNS_, two und
 (CAMPAIGNS_ACCOUNTS__MAIN__LOGIN); the same lines may stand in a `.env` file of the working directory,
 and the environment wins over it, name by name. Values in `.env` are taken as they stand: `${NAME}` is
 not filled in. ACCOUNTS, ACCOUNTS__<NAME>, POLL and RETRY may also be given as one JSON object. A name
-that is not a setting is an error, because a misspelt limit costs money.
+that is not a setting is an error, because a misspelt limit costs money; what Kubernetes writes for a
+Service called campaigns… is passed over.
 """
 
 import difflib
@@ -50,11 +51,12 @@ from worker.account_settings import (
     web_address,
 )
 from worker.addresses import Postgres, Redis, safe_url
+from worker.service_links import is_service_link
 
 PREFIX = "CAMPAIGNS_"
 
-NOT_SETTINGS: frozenset[str] = frozenset()
-"""CAMPAIGNS_ variables that other tools of ours read, and that are passed over here. None so far."""
+NOT_SETTINGS = frozenset({"CAMPAIGNS_TRACEBACK"})
+"""CAMPAIGNS_ variables that others of ours read, and that are passed over here: `worker.cli` that one."""
 
 _LEASE_MARGIN_SECONDS = 10.0  # to write down the answers after the slowest request, with room to spare
 
@@ -375,7 +377,7 @@ def _sorted_out(variables: Iterable[tuple[str, str | None]], problems: _Problems
     sound: dict[str, str] = {}
     for typed, raw in ours:
         name, value = typed[len(PREFIX) :].lower(), (raw or "").strip()
-        if typed.upper() in NOT_SETTINGS:
+        if typed.upper() in NOT_SETTINGS or is_service_link(typed[len(PREFIX) :], value):
             continue
         if not _is_setting(name):
             near = difflib.get_close_matches(name, known, n=1)

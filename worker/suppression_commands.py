@@ -6,30 +6,44 @@ import typer
 
 from campaigns import submission
 from campaigns.domain.phone import mask
-from worker.terminal import Region, do, out
+from worker.printable import printable
+from worker.terminal import Region, do, out, read_lines, say
 
 app = typer.Typer(no_args_is_help=True, help="Numbers that are never sent to.")
+
+Phones = Annotated[list[str] | None, typer.Argument(metavar="PHONE…")]
+PhonesFile = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="Numbers out of a file, one a line, - for standard input: not in the list of processes.",
+    ),
+]
 
 
 @app.command("add")
 def suppress(
-    phones: Annotated[list[str], typer.Argument(metavar="PHONE…")],
+    phones: Phones = None,
+    file: PhonesFile = None,
     reason: Annotated[str, typer.Option(help="Why.")] = "asked not to be sent to",
     region: Region = None,
 ) -> None:
     """Never send to these numbers: later submissions leave them out."""
-    count = do(lambda database: submission.suppress(database, phones, region, reason))
-    out.print(f"{count} added")
+    wanted = _read(phones, file)
+    count = do(lambda database: submission.suppress(database, wanted, _code(region), reason))
+    say(f"{count} added")
 
 
 @app.command("remove")
 def unsuppress(
-    phones: Annotated[list[str], typer.Argument(metavar="PHONE…")],
+    phones: Phones = None,
+    file: PhonesFile = None,
     region: Region = None,
 ) -> None:
     """Take numbers off the list."""
-    count = do(lambda database: submission.unsuppress(database, phones, region))
-    out.print(f"{count} removed")
+    wanted = _read(phones, file)
+    count = do(lambda database: submission.unsuppress(database, wanted, _code(region)))
+    say(f"{count} removed")
 
 
 @app.command("list")
@@ -38,4 +52,16 @@ def suppressed(
 ) -> None:
     """The list, oldest first."""
     for phone, reason, created_at in do(submission.suppressed):
-        out.print(f"{phone if full else mask(phone)}\t{created_at:%Y-%m-%d}\t{reason}", markup=False)
+        out.print(
+            f"{phone if full else mask(phone)}\t{created_at:%Y-%m-%d}\t{printable(reason)}", markup=False
+        )
+
+
+def _read(phones: list[str] | None, file: str | None) -> list[str]:
+    if bool(phones) == (file is not None):
+        raise typer.BadParameter("give numbers, or --file")
+    return phones or read_lines(str(file))
+
+
+def _code(region: str | None) -> str | None:
+    return region.upper() if region else None

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TypeAlias
 from uuid import UUID
 
@@ -42,6 +43,7 @@ class NewCampaign:
     give_up_seconds: float
     on_doubt: str
     schedule: Schedule = ALWAYS
+    once_within_seconds: float | None = None  # without a key: the same content since then is the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,7 @@ class TakenIn:
     created: bool
     recipient_count: int
     refused: Mapping[str, int]
+    created_at: datetime | None = field(default=None, compare=False)  # of the one that was known already
 
 
 class NobodyToSendTo(Exception):
@@ -118,6 +121,8 @@ _MAKE_BATCHES = f"""
     SELECT b.id, p.place % $2, p.row, p.state, p.segment_count, p.phone, p.text, p.fields, p.reason
     FROM placed p JOIN made b ON b.number = p.place / $2 + 1
 """
+
+_KNOWN = "SELECT id, content_hash, recipient_count, refused::text AS refused, created_at FROM campaign"
 
 
 class Intake:
@@ -226,21 +231,40 @@ class Intake:
 
     async def _known(self, campaign: NewCampaign) -> TakenIn | None:
         if campaign.submission_key is None:
-            return None
+            return await self._known_by_content(campaign)
         record = await self._connection.fetchrow(
-            "SELECT id, content_hash, recipient_count, refused::text AS refused FROM campaign"
-            " WHERE submission_key = $1",
-            campaign.submission_key,
+            f"{_KNOWN} WHERE submission_key = $1", campaign.submission_key
         )
-        if record is None:
-            return None
-        if record["content_hash"] != campaign.content_hash:
+        if record is not None and record["content_hash"] != campaign.content_hash:
             raise SubmissionKeyConflict(
                 # The key itself is not repeated: it may be anything, a number or a page of text.
                 f"the submission key was used before, by campaign {record['id']}, with other content; "
                 "use another key for another campaign"
             )
-        return TakenIn(record["id"], False, record["recipient_count"], json.loads(record["refused"]))
+        return _known_of(record)
+
+    async def _known_by_content(self, campaign: NewCampaign) -> TakenIn | None:
+        if campaign.once_within_seconds is None:
+            return None
+        # Two at the same instant: the second waits here until the first has committed, or has failed.
+        await self._connection.execute(
+            "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", campaign.content_hash
+        )
+        return _known_of(
+            await self._connection.fetchrow(
+                f"{_KNOWN} WHERE content_hash = $1 AND created_at > now() - make_interval(secs => $2)"
+                " ORDER BY created_at DESC LIMIT 1",
+                campaign.content_hash,
+                campaign.once_within_seconds,
+            )
+        )
+
+
+def _known_of(record: asyncpg.Record | None) -> TakenIn | None:
+    if record is None:
+        return None
+    refused = json.loads(record["refused"])
+    return TakenIn(record["id"], False, record["recipient_count"], refused, record["created_at"])
 
 
 @asynccontextmanager
