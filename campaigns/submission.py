@@ -188,7 +188,7 @@ def _as_text(value: str | float | None) -> str:
 
 
 async def suppress(database: Database, raw_phones: Sequence[str], region: str | None, reason: str) -> int:
-    """Put numbers on the suppression list: later submissions will not send to them. Gives how many are
+    """Put numbers on the suppression list: nothing that has not left yet is sent to them. Gives how many are
     new. Raises SubmissionError when one cannot be read, and then stores none.
     """
     _check_storable("reason", reason)

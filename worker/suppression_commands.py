@@ -28,7 +28,7 @@ def suppress(
     reason: Annotated[str, typer.Option(help="Why.")] = "asked not to be sent to",
     region: Region = None,
 ) -> None:
-    """Never send to these numbers: later submissions leave them out."""
+    """Never send to these numbers again: also not what is queued already, nor what is paused."""
     wanted = _read(phones, file)
     count = do(lambda database: submission.suppress(database, wanted, _code(region), reason))
     say(f"{count} added")

@@ -37,7 +37,7 @@ class BatchState(StrEnum):
 class MessageState(StrEnum):
     """In order of rank, lowest first. Compare by `rank`, never as text."""
 
-    SUPPRESSED = "suppressed"  # on our own suppression list at submission; never handed over
+    SUPPRESSED = "suppressed"  # on our own suppression list at submission or at hand-over; not handed over
     CANCELLED = "cancelled"  # the campaign was cancelled before this one was handed over
     QUEUED = "queued"  # not handed over
     SENDING = "sending"  # we are about to hand it over, or doing it: written before the request leaves

@@ -19,6 +19,7 @@ from campaigns.domain.states import BatchState
 from campaigns.domain.values import value
 from campaigns.store.conditions import MAY_BE_SENT
 from campaigns.store.session import Connection, Database, Round, arrays, numbers
+from campaigns.store.suppression import IS_LISTED
 from campaigns.store.tally import HOW_TYPES, Release, how_values
 from campaigns.store.written import WRITTEN_TYPES, Written, written_values
 
@@ -187,7 +188,7 @@ def _sending_work(record: asyncpg.Record) -> SendingWork:
 
 # One statement, committed when it returns. The row's lock is taken first; what was changed meanwhile is
 # looked at again by PostgreSQL, row by row. Moved messages are counted over, exactly: they were queued and
-# are sending. Every other change counts anew.
+# are sending, or suppressed since they were taken in. Every other change counts anew.
 _BEGIN = f"""
     WITH held AS (
         SELECT b.id, a.lease_seconds, a.positions::smallint[] AS positions FROM batch b
@@ -200,16 +201,24 @@ _BEGIN = f"""
         ORDER BY b.id FOR NO KEY UPDATE OF b
     ),
     moved AS (
-        UPDATE message m SET state = 'sending', attempt = m.attempt + 1, updated_at = now()
+        UPDATE message m SET updated_at = now(), (state, attempt, reason) = (
+            SELECT (CASE WHEN s.phone IS NULL THEN 'sending' ELSE 'suppressed' END)::message_state,
+                   m.attempt + CASE WHEN s.phone IS NULL THEN 1 ELSE 0 END, coalesce(s.reason, m.reason)
+            FROM (VALUES (true)) AS always LEFT JOIN suppression s ON {IS_LISTED.format(phone="m.phone")}
+        )
         FROM held
         WHERE m.batch_id = held.id AND m.position = ANY (held.positions) AND m.state = 'queued'
-        RETURNING m.batch_id, m.position
+        RETURNING m.batch_id, m.position, m.state
     ),
     counted AS (
-        SELECT batch_id, array_agg(position::text) AS positions, count(*) AS n FROM moved GROUP BY batch_id
+        SELECT batch_id, array_agg(position::text) FILTER (WHERE state = 'sending') AS positions,
+               count(*) AS n, count(*) FILTER (WHERE state = 'suppressed') AS suppressed
+        FROM moved GROUP BY batch_id
     )
     UPDATE batch b SET leased_until = now() + make_interval(secs => held.lease_seconds),
-        queued_count = b.queued_count - coalesce(n.n, 0), sending_count = b.sending_count + coalesce(n.n, 0)
+        queued_count = b.queued_count - coalesce(n.n, 0),
+        sending_count = b.sending_count + coalesce(n.n - n.suppressed, 0),
+        suppressed_count = b.suppressed_count + coalesce(n.suppressed, 0)
     FROM held LEFT JOIN counted n ON n.batch_id = held.id
     WHERE b.id = held.id
     RETURNING b.id, n.positions
@@ -228,8 +237,9 @@ async def begin_hand_over(
     """Write the intent down: these messages are `sending`, committed before the request leaves.
 
     Renews the lease. Gives the positions that may leave: those still queued, for a receipt may have come
-    for one that was in doubt before. None when none may: the lease is not ours any more, the deadline
-    passed, the campaign is paused, cancelled or past its `not_after`, or the account is on hold.
+    for one that was in doubt before, and not on the suppression list, which settles them as `suppressed`.
+    None when none may: the lease is not ours any more, the deadline passed, the campaign is paused,
+    cancelled or past its `not_after`, or the account is on hold.
     """
     holder = Holder(work.batch_id, work.lease, worker)
     return await database.together(_begin_hand_over, (holder, lease_seconds, positions), in_haste=in_haste)

@@ -19,6 +19,7 @@ import asyncpg
 from campaigns.domain.errors import DatabaseUnavailable, SubmissionError, SubmissionKeyConflict
 from campaigns.domain.schedule import ALWAYS, Schedule
 from campaigns.store.session import CHANNEL, Connection, Database
+from campaigns.store.suppression import IS_LISTED
 from campaigns.store.tally import TALLY_COLUMNS
 
 StagedRecipient: TypeAlias = tuple[int, str, str | None, str | None, int]
@@ -105,7 +106,7 @@ _MAKE_BATCHES = f"""
                     ELSE 'suppressed'::message_state END AS state,
                (row_number() OVER (ORDER BY r.text NULLS FIRST, r.row) - 1)::int AS place
         FROM staged r
-        LEFT JOIN suppression s ON s.phone = r.phone
+        LEFT JOIN suppression s ON {IS_LISTED.format(phone="r.phone")}
     ), made AS (
         INSERT INTO batch (campaign_id, number, state, send_at, give_up_at, message_count,
                            {TALLY_COLUMNS[0]}, queued_count)

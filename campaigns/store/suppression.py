@@ -1,9 +1,16 @@
-"""The suppression list: numbers that are never sent to."""
+"""The suppression list: numbers that nothing is sent to.
+
+Looked at twice: when a campaign is taken in, and again when the intent of a hand-over is written. What is on
+its way to the provider at the moment a number is added can't be called back.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime
 
 from campaigns.store.session import Database
+
+IS_LISTED = "s.phone = {phone}"
+"""SQL: whether row `s` of `suppression` speaks of `{phone}`. The only comparison there is."""
 
 
 async def suppress(database: Database, phones: Sequence[str], reason: str) -> int:

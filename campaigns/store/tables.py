@@ -296,7 +296,7 @@ class WaitingReceipt(SQLModel, table=True):
 
 
 class Suppression(SQLModel, table=True):
-    """A number that is never sent to. Read at submission."""
+    """A number that nothing is sent to. Read at submission, and again when an intent is written."""
 
     __tablename__ = "suppression"
 

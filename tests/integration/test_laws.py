@@ -27,7 +27,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from campaigns import aggregation, batching, holding, receipts, rescue, sending
+from campaigns import aggregation, batching, holding, receipts, rescue, sending, submission
 from campaigns.domain.errors import NotAllowed
 from campaigns.domain.message_ref import message_ref
 from campaigns.domain.policy import Account, Circuit, Desk
@@ -68,7 +68,7 @@ ONLY_TAKEN = frozenset({*ASKED, State.EXPIRED, State.UNDELIVERED, State.DELIVERE
 
 Moves = frozenset[tuple[State, State]]
 NO_MOVES: Moves = frozenset()
-OF_HAND_OVER: Moves = frozenset({(Q, S)})
+OF_HAND_OVER: Moves = frozenset({(Q, S), (Q, State.SUPPRESSED)})
 OF_RECEIPT: Moves = frozenset(
     (before, word) for before in State for word in EVIDENCE if RANK[word] > RANK[before] >= RANK[Q]
 )
@@ -133,6 +133,7 @@ class Message:
     attempt: int
     provider_message_id: str | None
     reason: str | None
+    phone: str
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,7 @@ class World:
 
 _MESSAGES = """
     SELECT b.campaign_id, b.number, m.position, m.batch_id, m.state::text, m.attempt,
-           m.provider_message_id, m.reason
+           m.provider_message_id, m.reason, m.phone
     FROM message m JOIN batch b ON b.id = m.batch_id ORDER BY m.batch_id, m.position
 """
 _BATCHES = f"""
@@ -177,6 +178,7 @@ class Laws(RuleBasedStateMachine):
         self.old: list[tuple[str, Dealt]] = []
         self.workers: list[Worker] = []
         self.messages: dict[str, Message] = {}
+        self.opted_out: set[str] = set()
         self.batches: dict[int, dict[str, Any]] = {}
         self.states_of_campaigns: dict[UUID, dict[str, Any]] = {}
         self.may: Moves = NO_MOVES
@@ -278,6 +280,7 @@ class Laws(RuleBasedStateMachine):
             lambda: self.change_state(chance, CampaignState.CANCELLED, OF_CANCEL),
             lambda: self.cancel_in_flight(chance),
             lambda: self.hold_account(chance),
+            lambda: self.opt_out(chance),
             *[lambda: self.call_back(chance)] * 4,
         ]
         if len(self.campaigns) < 8:
@@ -369,12 +372,16 @@ class Laws(RuleBasedStateMachine):
         elif gate == "turn":
             may_begin = self.may_begin(worker)
             before = self.pass_gate(worker, chance.random() < 0.9, OF_HAND_OVER)
-            begun = {ref for ref, was in before.items() if self.messages[ref].state is not was.state}
+            changed = {ref for ref, was in before.items() if self.messages[ref].state is not was.state}
+            begun = {ref for ref in changed if self.messages[ref].state is S}
             assert begun == (set(puppet.request) if worker.gate == "leave" else set())
-            assert may_begin or not begun
+            assert may_begin or not changed
             for ref in begun:
                 assert self.messages[ref].attempt == before[ref].attempt + 1
+            for ref in changed:
+                assert (ref in begun) is (self.messages[ref].phone not in self.opted_out)
             self.took("intent written" if begun else "intent refused")
+            self.took("suppressed at the intent", len(changed - begun))
         elif gate == "leave":
             request = [chance.choice(FATES) for _ in puppet.request]
             if chance.random() < 0.3:
@@ -614,6 +621,12 @@ class Laws(RuleBasedStateMachine):
             self.run(accounts.hold(self.database, account, "32", "no money", probe_in_seconds=30))
         self.took("account held")
 
+    def opt_out(self, chance: Random) -> None:
+        waiting = [message.phone for message in self.messages.values() if message.state is Q]
+        with self.changing(NO_MOVES):
+            self.opted_out |= set(chance.sample(waiting, min(2, len(waiting))))
+            self.run(submission.suppress(self.database, sorted(self.opted_out), None, "said STOP"))
+
     def resume_accounts(self) -> None:
         with self.changing(NO_MOVES):
             for account in ACCOUNTS:
@@ -664,9 +677,9 @@ class Laws(RuleBasedStateMachine):
             batches = [dict(record) for record in await connection.fetch(_BATCHES)]
             campaigns = [dict(record) for record in await connection.fetch(_CAMPAIGNS)]
         found = {}
-        for campaign_id, number, position, batch_id, state, attempt, provider_message_id, reason in messages:
+        for campaign_id, number, position, batch_id, state, *more in messages:
             ref = message_ref(campaign_id, number, position)
-            found[ref] = Message(ref, batch_id, State(state), attempt, provider_message_id, reason)
+            found[ref] = Message(ref, batch_id, State(state), *more)
         return found, {row["id"]: row for row in batches}, campaigns
 
     @invariant()
@@ -680,7 +693,7 @@ class Laws(RuleBasedStateMachine):
         if new:
             for ref, message in messages.items():
                 if ref not in self.messages:
-                    assert message.state is Q
+                    assert message.state is (State.SUPPRESSED if message.phone in self.opted_out else Q)
                     self.messages[ref] = message
                     self.allowed[ref] = 1
         self.check_moves(messages)
@@ -783,6 +796,7 @@ class Laws(RuleBasedStateMachine):
                 "DELETE FROM message",
                 "DELETE FROM campaign",
                 "DELETE FROM account_hold",
+                "DELETE FROM suppression",
             ):
                 self.run(query(self.database, delete))
 
@@ -796,7 +810,13 @@ EVERY_PATH = {
     *("written AccountTrouble", "lease ran out", "rescued a lease", "put in doubt", "gave up unsent"),
     *("gave up unknown", "cleared a cancelled batch", "deadline passed", "campaign paused"),
     *("campaign running", "campaign cancelled", "campaign ended", "account held", "account resumed"),
-    *("settled to the last", "found in doubt", "absent, queued again", "called back"),
+    *(
+        "suppressed at the intent",
+        "settled to the last",
+        "found in doubt",
+        "absent, queued again",
+        "called back",
+    ),
 }
 """What a run must have met to be worth anything. The rarer ones (an operator's word, a fenced poll, a crash
 after a write) are printed, and have tests of their own: chance must not decide whether this one passes.
