@@ -50,6 +50,7 @@ def settled_count(overview: Overview) -> int:
 
 def as_json(overview: Overview) -> dict[str, Any]:
     """The public object of `status --json`; other programs rely on it word for word."""
+    hold = overview.hold
     return {
         "id": str(overview.id),
         "name": overview.name,
@@ -67,6 +68,13 @@ def as_json(overview: Overview) -> dict[str, Any]:
         "send_at": overview.send_at.isoformat() if overview.send_at else None,
         "not_after": overview.not_after.isoformat() if overview.not_after else None,
         "waits_for": "send_at" if overview.is_waiting else None,
+        "campaign_held": hold
+        and {
+            "about": hold.about,
+            "code": hold.code,
+            "reason": hold.reason,
+            "since": hold.since.isoformat(),
+        },
     }
 
 

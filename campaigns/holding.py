@@ -1,11 +1,16 @@
-"""Accounts on hold: nothing is handed over on them until a probe, which costs nothing, or a person says so.
+"""Holds: nothing is handed over on an account until a probe, which costs nothing, or a person says so; nor of
+a campaign whose sender or text is refused, until a person says so.
 
 A hold is set where it is noticed, at a hand-over; here it ends.
 """
 
+from uuid import UUID
+
 from campaigns.domain.errors import ProviderRefused
 from campaigns.domain.policy import DOWN_FIRST_SECONDS, PROBE_FIRST_SECONDS, Desk
 from campaigns.store import account as accounts
+from campaigns.store import campaign_hold
+from campaigns.store.campaign_hold import CampaignHold, Resumed
 from campaigns.store.session import Database
 
 _PROBE_MAX_SECONDS = 900.0
@@ -51,3 +56,17 @@ async def resume_account(database: Database, account: str) -> bool:
 async def holds(database: Database) -> list[accounts.Hold]:
     """The accounts on hold."""
     return await accounts.holds(database)
+
+
+async def campaign_holds(database: Database) -> list[CampaignHold]:
+    """The campaigns on hold, the longest held first."""
+    return await campaign_hold.holds(database)
+
+
+async def resume_campaign(
+    database: Database, campaign_id: UUID, *, operator: str, sender_id: str | None = None
+) -> Resumed:
+    """Let a campaign go on that is paused or on hold, by an operator's word; where a sender id is given, with
+    that. Recorded. Where it is refused still, it is held again. Raises NotFound, NotAllowed.
+    """
+    return await campaign_hold.resume(database, campaign_id, operator=operator, sender_id=sender_id)

@@ -15,22 +15,22 @@ from uuid import UUID
 
 from campaigns.domain.errors import DatabaseUnavailable, ProviderRefused
 from campaigns.domain.message_ref import message_refs
+from campaigns.domain.outcomes import IN_VAIN, LEFT, TROUBLED, is_at_once, trouble_of
 from campaigns.domain.policy import DOWN_FIRST_SECONDS, PROBE_FIRST_SECONDS, Account, Desk
 from campaigns.domain.provider import (
-    Accepted,
     AccountTrouble,
-    Failed,
+    CampaignTrouble,
     InDoubt,
     NotOurTurn,
     NotSent,
     OutboundMessage,
     Outcome,
     Provider,
-    Rejected,
     Throttled,
 )
 from campaigns.domain.states import BatchState, MessageState
 from campaigns.places import ALONE, Way, placed
+from campaigns.refusals import Refusals
 from campaigns.store import account as accounts
 from campaigns.store import batch as batches
 from campaigns.store.batch import Dealt, SendingWork
@@ -43,10 +43,6 @@ _NO_SUCH_ACCOUNT_SECONDS = 60.0
 _DATABASE_AWAY_SECONDS = 2.0
 _TOGETHER_SECONDS = 0.02  # requests that come back within it are written down together
 _MOST_COUNTED = 1000  # beyond it the backoff is long at its longest
-
-_LEFT = (Accepted, InDoubt)  # the provider has them or may have them
-_TROUBLED = (AccountTrouble, Throttled, NotSent)  # the batch must not go on just now
-_IN_VAIN = (Throttled, NotSent, InDoubt)
 
 _T = TypeVar("_T")
 
@@ -66,6 +62,7 @@ class Verdict:
     trouble: str | None = None
     held_account: str | None = None
     due_in_seconds: float | None = None  # when it wants work again; None: not that we know
+    held_campaign: CampaignTrouble | None = None  # why its campaign is on hold from now on
 
 
 async def send_batch(database: Database, desk: Desk, dealt: Dealt, way: Way = ALONE) -> Verdict:
@@ -111,6 +108,7 @@ class _HandOver:
         self._left_count = 0  # of `landed`, what the provider has or may have
         self._troubled: list[Outcome] = []
         self._is_held = False
+        self._refusals = Refusals(database, work, self._write)
         self._stop: _Stop | None = None
         # On the running loop's clock; nothing is written down after it.
         self._lease_ends_at = asyncio.get_running_loop().time() + desk.policy.lease_seconds
@@ -160,6 +158,9 @@ class _HandOver:
                 if (self._flying or (waiting and not self._must_wait())) and not await self._write_down():
                     return self._verdict(None, None)
             else:
+                self._note_down(
+                    account, await self._refusals.rest(is_all=not waiting and not self._must_wait())
+                )
                 await self._way.go_on()
                 return await self._conclude(account)
 
@@ -215,13 +216,19 @@ class _HandOver:
             await asyncio.wait(self._flying, timeout=_TOGETHER_SECONDS)
         for task in [task for task in self._flying if task.done()]:
             positions, outcomes = self._flying.pop(task), task.result()
-            self._landed += written_of(positions, outcomes, by_id=account.provider.calls_back_by_id)
-            left_count = sum(isinstance(outcome, _LEFT) for outcome in outcomes)
-            self._left_count += left_count
-            self._handed_over_count += left_count
-            self._troubled += [outcome for outcome in outcomes if isinstance(outcome, _TROUBLED)]
+            self._note_down(account, await self._refusals.judge(positions, outcomes))
             # Before the lease is given back: else the batch would be dealt again at once.
             self._is_held |= await self._judge(account, outcomes)
+
+    def _note_down(self, account: Account, told: Sequence[tuple[int, Outcome]]) -> None:
+        """Take outcomes, by position, for what is to be written down and what the batch must heed."""
+        outcomes = [outcome for _, outcome in told]
+        by_id = account.provider.calls_back_by_id
+        self._landed += written_of([position for position, _ in told], outcomes, by_id=by_id)
+        left_count = sum(isinstance(outcome, LEFT) for outcome in outcomes)
+        self._left_count += left_count
+        self._handed_over_count += left_count
+        self._troubled += [outcome for outcome in outcomes if isinstance(outcome, TROUBLED)]
 
     async def _write_down(self) -> bool:
         """Write the answers down, keeping the lease. False: it is not ours any more."""
@@ -247,7 +254,7 @@ class _HandOver:
         if held is not None:
             await self._hold_account(held.code, held.reason, probe_in_seconds=PROBE_FIRST_SECONDS)
             return True
-        in_vain = [o for o in outcomes if isinstance(o, _IN_VAIN) and not _at_once(o)]
+        in_vain = [o for o in outcomes if isinstance(o, IN_VAIN) and not is_at_once(o)]
         waits = [o.retry_after_seconds or 0.0 for o in in_vain if isinstance(o, Throttled)]
         return await self._note(
             account,
@@ -260,7 +267,7 @@ class _HandOver:
     async def _conclude(self, account: Account | None) -> Verdict:
         """Write the last answers down and give the lease back, with what trouble asks for."""
         stop = self._stop or _Stop(0)
-        trouble = _trouble(self._troubled) or ("account on hold" if self._is_held else stop.trouble)
+        trouble = trouble_of(self._troubled) or ("account on hold" if self._is_held else stop.trouble)
         handed_over = self._handed_over_count > 0
         retry_count: int | None = None
         if stop.spends_retry or (self._troubled and not handed_over):
@@ -326,6 +333,7 @@ class _HandOver:
             trouble if state is not None else "lease lost",
             held_account,
             due_in_seconds,
+            self._refusals.held,
         )
 
     def _first_poll_in(self, account: Account | None) -> float:
@@ -365,20 +373,3 @@ async def _outcomes(
     if len(outcomes) != len(request):
         return [InDoubt("the adapter gave another number of outcomes than messages")] * len(request)
     return outcomes
-
-
-def _at_once(outcome: Outcome) -> bool:
-    return isinstance(outcome, NotSent) and outcome.retry_at_once
-
-
-def _trouble(outcomes: Sequence[Outcome]) -> str | None:
-    """Why the batch must not go on just now; None when it may. Doubt and refusals are no such reason."""
-    for outcome in outcomes:
-        match outcome:
-            case AccountTrouble():
-                return f"account on hold: {outcome.reason}"
-            case Throttled() | NotSent():
-                return outcome.why
-            case Accepted() | Rejected() | Failed() | InDoubt():
-                continue
-    return None

@@ -5,7 +5,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from campaigns import aggregation, batching, rescue, watching
+from campaigns import aggregation, batching, holding, rescue, watching
 from campaigns.domain.errors import CampaignError
 from campaigns.domain.schedule import read_schedule
 from campaigns.domain.states import CampaignState
@@ -139,9 +139,22 @@ def pause(campaign_id: CampaignId) -> None:
 
 
 @app.command()
-def resume(campaign_id: CampaignId) -> None:
-    """Go on with a paused campaign."""
-    _change(campaign_id, CampaignState.RUNNING, "running")
+def resume(
+    campaign_id: CampaignId,
+    sender_id: Annotated[
+        str | None, typer.Option(help="Who it is from, from now on: where its sender was refused.")
+    ] = None,
+    operator: Annotated[str | None, typer.Option(help="Who says so; else your login.")] = None,
+) -> None:
+    """Go on with a campaign that is paused, or on hold since its sender or text was refused."""
+
+    async def work(database: Database) -> None:
+        resumed = await holding.resume_campaign(
+            database, read_id(campaign_id), operator=operator or getuser(), sender_id=sender_id
+        )
+        out.print("running" if resumed.was_paused or resumed.was_held else "it was running already")
+
+    do(work)
 
 
 @app.command()

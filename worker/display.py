@@ -12,6 +12,7 @@ from campaigns import aggregation
 from campaigns.domain.provider import Sighting
 from campaigns.domain.states import SETTLED, CampaignState, MessageState
 from campaigns.store.campaign import Overview
+from campaigns.store.campaign_hold import CampaignHold
 from campaigns.store.message import MessageRow
 
 _COLOURS: dict[MessageState, str] = {
@@ -67,15 +68,29 @@ def campaign(overview: Overview) -> RenderableType:
         for reason, count in overview.refused.items():
             reasons.add_row(f"  {reason}", Text(str(count), justify="right"))
         lines.append(reasons)
+    if overview.hold:
+        lines += _hold(overview.hold)
     if overview.held:
         lines.append(Text(f"account {overview.account} is on hold: {overview.held}", style="bold red"))
-    elif overview.trouble and not is_over(overview):
+    elif overview.trouble and not overview.hold and not is_over(overview):
         lines.append(Text(f"last trouble: {overview.trouble}", style="yellow"))
     return Group(*lines)
 
 
 def _moment(at: datetime | None) -> str:
     return f"{at:%Y-%m-%d %H:%M:%S} UTC" if at else ""
+
+
+def _hold(hold: CampaignHold) -> list[Text]:
+    mend = " --sender-id NAME" if hold.about == "sender" else ""
+    return [
+        Text(
+            f"on hold since {hold.since:%Y-%m-%d %H:%M} UTC: its {hold.about} is refused: {hold.reason}"
+            f" (code {hold.code})",
+            style="bold red",
+        ),
+        Text(f"  once it is mended: campaigns resume {hold.campaign_id}{mend and f' [{mend.strip()}]'}"),
+    ]
 
 
 def _money(overview: Overview) -> str:
@@ -105,7 +120,7 @@ def campaigns(overviews: Sequence[Overview]) -> RenderableType:
 
 
 def _state(overview: Overview) -> str:
-    if overview.held:
+    if overview.held or overview.hold:
         return f"{overview.state.value} (on hold)"
     return f"{overview.state.value} (scheduled)" if overview.is_waiting else overview.state.value
 
@@ -178,7 +193,8 @@ async def watch(
 
 def _line(overview: Overview) -> str:
     counts = " ".join(f"{state.value}={count}" for state, count in overview.totals.items() if count)
-    return f"{overview.state.value}: {counts}"
+    why = overview.hold.reason if overview.hold else overview.held
+    return f"{overview.state.value}: {counts}" + (f" (on hold: {why})" if why else "")
 
 
 def unsettled_states(overview: Overview) -> dict[str, int]:

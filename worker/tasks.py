@@ -92,6 +92,14 @@ def poll_batches(dealt: Sequence[tuple[int, int]]) -> None:
 
 async def _sent(parts: Parts, dealt: Dealt, verdict: sending.Verdict) -> None:
     await _after(parts, verdict.campaign_id, dealt.batch_id, verdict.state, verdict.due_in_seconds)
+    if verdict.held_campaign:
+        log.warning(
+            "campaign on hold",
+            campaign_id=str(verdict.campaign_id),
+            about=verdict.held_campaign.about,
+            code=verdict.held_campaign.code,
+            why=verdict.held_campaign.reason,
+        )
     if verdict.held_account:
         log.error(
             "account on hold",

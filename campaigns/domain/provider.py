@@ -40,10 +40,14 @@ class Accepted:
 
 @value
 class Rejected:
-    """The provider refused this message for good: number, text or sender. Not to be tried again."""
+    """The provider refused this message for good. Not to be tried again."""
 
     code: str
     reason: str
+    opted_out: bool = False  # its number wants nothing any more, says the provider: not from any campaign
+    is_unclear: bool = (
+        False  # it does not say what for: where the campaign is held, it is sent again with that
+    )
 
 
 @value
@@ -85,7 +89,18 @@ class AccountTrouble:
     reason: str
 
 
-Outcome = Accepted | Rejected | Failed | Throttled | NotSent | InDoubt | AccountTrouble
+@value
+class CampaignTrouble:
+    """The campaign's sender or its text is refused, whatever the number: each of its messages would be. To be
+    mended by a person. Nothing was taken.
+    """
+
+    code: str
+    reason: str
+    about: Literal["sender", "text"]
+
+
+Outcome = Accepted | Rejected | Failed | Throttled | NotSent | InDoubt | AccountTrouble | CampaignTrouble
 """What became of one message at hand-over. Match it exhaustively."""
 
 

@@ -29,6 +29,7 @@ from campaigns.domain.provider import (
     Answers,
     Callback,
     CallbackRefused,
+    CampaignTrouble,
     DayStatistics,
     Doubtful,
     Failed,
@@ -282,7 +283,7 @@ class LightSms:
 
     def _paid_url(
         self, request: Sequence[OutboundMessage], sender_id: str, clock: _Clock
-    ) -> str | NotSent | Rejected:
+    ) -> str | NotSent | Rejected | CampaignTrouble:
         phones = [msisdn(message.phone) for message in request]
         texts = {message.text for message in request}
         if len(texts) != 1 or len(set(phones)) != len(phones):
@@ -296,7 +297,7 @@ class LightSms:
             return url
         if len(phones) > 1:
             return NotSent("the request is too long for one URL")
-        return Rejected("url_too_long", "the text is too long for one URL")
+        return CampaignTrouble("url_too_long", "the text is too long for one URL", "text")
 
     def _outcomes(self, answer: Answered, phones: Sequence[str], clock: _Clock) -> list[Outcome]:
         readings = read_answer(answer.body, phones)
@@ -312,6 +313,14 @@ class LightSms:
             match refusal.means:
                 case Means.REJECTED:
                     return Rejected(code, reason)
+                case Means.STOPPED:
+                    return Rejected(code, reason, opted_out=True)
+                case Means.SENDER | Means.TEXT if refusal.of_message_with_id:
+                    return Rejected(code, reason)  # final, for it may have been taken
+                case Means.SENDER:
+                    return CampaignTrouble(code, reason, "sender")
+                case Means.TEXT:
+                    return CampaignTrouble(code, reason, "text")
                 case Means.FAILED | Means.TAKEN:  # TAKEN is never a refusal; final if it were
                     return Failed(code, reason)
                 case _ if refusal.of_message_with_id:

@@ -30,6 +30,9 @@ class Means(Enum):
 
     TAKEN = "taken"
     REJECTED = "rejected"  # this message, for good
+    STOPPED = "stopped"  # the same, since its number wants nothing any more
+    SENDER = "sender"  # nothing taken: the sender is at fault, whatever the number
+    TEXT = "text"  # nothing taken: the text is
     FAILED = "failed"  # final, and the words leave open what happened: never again
     CLOSED = "closed"  # nothing taken, come back later
     CLOCK = "clock"  # nothing taken: signature or timestamp
@@ -42,17 +45,17 @@ CODES: dict[str, tuple[Means, str, str]] = {
     "0": (Means.TAKEN, "taken", "GUIDE sending-sms"),
     "1": (Means.ACCOUNT, "signature not specified", "API send-sms"),
     "2": (Means.ACCOUNT, "login not specified", "API send-sms"),
-    "3": (Means.REJECTED, "text not specified", "API send-sms"),
+    "3": (Means.TEXT, "text not specified", "API send-sms"),
     "4": (Means.REJECTED, "phone not specified", "API send-sms"),
-    "5": (Means.REJECTED, "sender not specified", "API send-sms"),
+    "5": (Means.SENDER, "sender not specified", "API send-sms"),
     "6": (Means.CLOCK, "invalid signature or stale timestamp", "API send-sms, GUIDE error-codes"),
     "7": (Means.ACCOUNT, "invalid login", "API send-sms"),
-    "8": (Means.REJECTED, "invalid sender name", "API send-sms, GUIDE sending-sms"),
-    "9": (Means.REJECTED, "sender name not registered", "API send-sms, GUIDE sending-sms"),
-    "10": (Means.REJECTED, "sender name not approved", "API send-sms"),
-    "11": (Means.REJECTED, "forbidden words in the text", "API send-sms, GUIDE sending-sms"),
+    "8": (Means.SENDER, "invalid sender name", "API send-sms, GUIDE sending-sms"),
+    "9": (Means.SENDER, "sender name not registered", "API send-sms, GUIDE sending-sms"),
+    "10": (Means.SENDER, "sender name not approved", "API send-sms"),
+    "11": (Means.TEXT, "forbidden words in the text", "API send-sms, GUIDE sending-sms"),
     "12": (Means.FAILED, "error sending the message", "API send-sms"),
-    "13": (Means.REJECTED, "phone in the blacklist", "API send-sms, GUIDE sending-sms"),
+    "13": (Means.STOPPED, "phone in the blacklist", "API send-sms, GUIDE sending-sms"),
     "14": (Means.TOO_MANY, "too many numbers in the request", "API send-sms, SYMFONY, INTIS"),
     "15": (Means.FAILED, "list not specified", "API send-sms"),
     "16": (Means.REJECTED, "invalid phone number", "API send-sms"),
@@ -73,7 +76,7 @@ CODES: dict[str, tuple[Means, str, str]] = {
     "31": (Means.REJECTED, "destination closed", "API send-sms, INTIS"),
     "32": (Means.ACCOUNT, "not enough money", "API send-sms, GUIDE sending-sms"),
     "33": (Means.REJECTED, "phone number not set", "API send-sms, INTIS"),
-    "34": (Means.REJECTED, "phone in the global stop list", "API send-sms"),
+    "34": (Means.STOPPED, "phone in the global stop list", "API send-sms"),
     "35": (Means.ACCOUNT, "not enough money", "API send-sms, INTIS"),
     "36": (Means.FAILED, "phone information not obtained", "API send-sms"),
     "37": (Means.FAILED, "list id not set", "API send-sms"),

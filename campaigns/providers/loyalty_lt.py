@@ -26,6 +26,7 @@ from campaigns.domain.provider import (
     Answers,
     Callback,
     CallbackRefused,
+    CampaignTrouble,
     DayStatistics,
     Doubtful,
     InDoubt,
@@ -182,7 +183,8 @@ class LoyaltyLt:
 
     async def _hand_over(self, message: OutboundMessage, sender_id: str, leave_by: float) -> Outcome:
         if len(message.text) > _LONGEST_TEXT:
-            return Rejected("text_too_long", f"the text is longer than {_LONGEST_TEXT} characters")
+            why = f"the text is longer than {_LONGEST_TEXT} characters"
+            return CampaignTrouble("text_too_long", why, "text")
         said: dict[str, object] = {
             "source": sender_id,
             "destination": message.phone,
@@ -234,8 +236,10 @@ class LoyaltyLt:
             case 422 if refusal.is_of_callback:
                 # The address is ours and the same for all: no message is to be lost over it.
                 return AccountTrouble(refusal.code, f"the callback address is {refusal.reason}")
+            case 400 | 422 if refusal.is_said_by_them and refusal.about is not None:
+                return CampaignTrouble(refusal.code, refusal.reason, refusal.about)
             case 422:
-                return Rejected(refusal.code, refusal.reason)
+                return Rejected(refusal.code, refusal.reason, is_unclear=refusal.says_nothing)
             case 400 if refusal.is_said_by_them:  # else it may be a machine on the way that says so
                 return Rejected(refusal.code, refusal.reason)
             case 413:

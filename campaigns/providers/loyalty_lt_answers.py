@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Final, TypeGuard
+from typing import Final, Literal, TypeGuard
 
 from campaigns.domain.provider import Accepted, CallbackRefused, InDoubt, Receipt, Sighting
 from campaigns.domain.said import believed_currency
@@ -59,6 +59,7 @@ _BY_HTTP_STATUS: Final = {
     422: "found invalid",
 }
 _FIELDS: Final = frozenset({"source", "destination", "message", "receipt", "receiptURL"})  # what we send
+_SENDER_NOT_ALLOWED: Final = "2001"
 _OF_CALLBACK: Final = frozenset({"receipt", "receiptURL"})
 
 _LONGEST_ID = 128
@@ -77,6 +78,8 @@ class Refusal:
     is_said_by_them: bool  # JSON with `success: false`, not a page of some machine on the way
     is_of_callback: bool  # complains of the callback address and of nothing else
     says_status: int | None = None  # the HTTP status that the documents have this code come with
+    says_nothing: bool = False  # of what it refuses: no code, no field
+    about: Literal["sender", "text"] | None = None  # what it complains of alone, where that is the campaign's
 
 
 def read_sent(body: bytes) -> Accepted | InDoubt | Refusal:
@@ -120,7 +123,17 @@ def read_refusal(status: int | None, body: bytes) -> Refusal:
         is_said_by_them=field_of(document, "success") is False,
         is_of_callback=bool(blamed) and blamed <= _OF_CALLBACK,
         says_status=documented[0] if documented is not None else None,
+        about=_about(code, blamed),
+        says_nothing=code == f"http_{status}" and not blamed,
     )
+
+
+def _about(code: str, blamed: set[str]) -> Literal["sender", "text"] | None:
+    if blamed and not blamed <= {"source", "message"}:
+        return None
+    if code == _SENDER_NOT_ALLOWED or "source" in blamed:
+        return "sender"
+    return "text" if blamed else None
 
 
 def read_status(body: bytes, asked: str) -> Sighting | None:

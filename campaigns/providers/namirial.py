@@ -35,6 +35,7 @@ from campaigns.domain.provider import (
     Answers,
     Callback,
     CallbackRefused,
+    CampaignTrouble,
     DayStatistics,
     Doubtful,
     InDoubt,
@@ -180,7 +181,7 @@ class Namirial:
         if len(request) != 1:
             return [NotSent("a request holds one message")] * len(request)
         body = self._body(request[0])
-        if isinstance(body, Rejected):
+        if not isinstance(body, bytes):
             return [body]
         result = await self._wire.hand_over(
             "POST",
@@ -200,9 +201,10 @@ class Namirial:
                 self._remember(outcome)
                 return [outcome]
 
-    def _body(self, message: OutboundMessage) -> bytes | Rejected:
+    def _body(self, message: OutboundMessage) -> bytes | Rejected | CampaignTrouble:
         if len(message.text) > _LONGEST_TEXT:
-            return Rejected("text_too_long", f"the text is longer than {_LONGEST_TEXT} characters")
+            why = f"the text is longer than {_LONGEST_TEXT} characters"
+            return CampaignTrouble("text_too_long", why, "text")
         document: dict[str, object] = {
             "destination": message.phone,
             "text": message.text,
@@ -247,6 +249,8 @@ class Namirial:
         match means:
             case Means.REJECTED:
                 return Rejected(code, reason)
+            case Means.TEXT:
+                return CampaignTrouble(code, reason, "text")
             case Means.ACCOUNT:
                 return AccountTrouble(code, reason)
             case Means.FLOODED:

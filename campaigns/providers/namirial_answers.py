@@ -18,6 +18,7 @@ class Means(Enum):
     """What an error code of the sending host means for the message."""
 
     REJECTED = "rejected"  # this message, for good
+    TEXT = "text"  # nothing taken: the text is at fault, whatever the number
     FLOODED = "flooded"  # nothing taken: this number had too much of late
     ACCOUNT = "account"  # nothing taken: credentials or configuration
     DOUBT = "doubt"  # the words do not say that nothing was taken
@@ -32,8 +33,8 @@ CODES: dict[str, tuple[Means, str, str]] = {
     "63": (Means.ACCOUNT, "user name or password is wrong", "CODES"),
     # Another company's trouble on the far side of Namirial: how far the message came it does not say.
     "64": (Means.DOUBT, "the provider behind Namirial is unavailable", "CODES; meaning inferred"),
-    "66": (Means.REJECTED, "the text is empty", "CODES"),
-    "74": (Means.REJECTED, "a text with a URL is not allowed", "CODES"),
+    "66": (Means.TEXT, "the text is empty", "CODES"),
+    "74": (Means.TEXT, "a text with a URL is not allowed", "CODES"),
 }
 """Every documented code: what it means, in words, and where it is said."""
 

@@ -25,6 +25,7 @@ from campaigns.domain.provider import (
     AccountTrouble,
     Answers,
     Callback,
+    CampaignTrouble,
     DayStatistics,
     Doubtful,
     Failed,
@@ -188,7 +189,9 @@ class Seven:
                 return [self._outcome_of_status(result, count)] * count
 
     @staticmethod
-    def _form(request: Sequence[OutboundMessage], sender_id: str, now: float) -> bytes | NotSent | Rejected:
+    def _form(
+        request: Sequence[OutboundMessage], sender_id: str, now: float
+    ) -> bytes | NotSent | Rejected | CampaignTrouble:
         phones = [digits(message.phone) for message in request]
         texts = {message.text for message in request}
         batches = {shared_part(message.message_ref) for message in request}
@@ -196,7 +199,8 @@ class Seven:
             return NotSent("a request holds one text, one batch and no phone twice")
         text = texts.pop()
         if len(text) > MAX_TEXT_CHARACTERS:
-            return Rejected("text_too_long", f"the text is longer than {MAX_TEXT_CHARACTERS} characters")
+            why = f"the text is longer than {MAX_TEXT_CHARACTERS} characters"
+            return CampaignTrouble("text_too_long", why, "text")
         foreign_id = foreign_id_of([message.message_ref for message in request])
         if foreign_id is None:  # it could never be looked up
             return Rejected("foreign_id", "seven.io does not take this message's reference")
@@ -209,13 +213,19 @@ class Seven:
         except UnicodeEncodeError:
             return Rejected("not_unicode", "text or sender cannot be written as UTF-8")
 
-    def _outcome(self, refusal: Refusal, answer: Answered, count: int) -> Outcome:
+    def _outcome(  # noqa: PLR0911  one line for each meaning
+        self, refusal: Refusal, answer: Answered, count: int
+    ) -> Outcome:
         code, reason = refusal.code, refusal.reason
         match refusal.means:
             case Means.ONE_NUMBER if count > 1:
                 return self._one_of_many(reason)
             case Means.REJECTED | Means.ONE_NUMBER:
                 return Rejected(code, reason)
+            case Means.SENDER:
+                return CampaignTrouble(code, reason, "sender")
+            case Means.TEXT:
+                return CampaignTrouble(code, reason, "text")
             case Means.FAILED:
                 return Failed(code, reason)
             case Means.CLOSED:

@@ -33,6 +33,8 @@ class Means(Enum):
 
     TAKEN = "taken"
     REJECTED = "rejected"  # these messages, for good
+    SENDER = "sender"  # nothing taken: the sender is at fault, whatever the number
+    TEXT = "text"  # nothing taken: the text is
     ONE_NUMBER = "one number"  # nothing taken, and it speaks of a number without saying which
     FAILED = "failed"  # final, and their documents disagree about what it says
     CLOSED = "closed"  # nothing taken, come back later
@@ -45,21 +47,21 @@ CODES: dict[str, tuple[Means, str, str]] = {
     "11": (Means.CLOSED, "carrier temporarily unavailable", "PHP StatusCode, GO"),
     "100": (Means.TAKEN, "taken", "DOCS sms"),
     "101": (Means.TAKEN, "taken for some recipients", "DOCS sms"),
-    "201": (Means.REJECTED, "invalid sender", "DOCS sms; JS calls it a country code"),
+    "201": (Means.SENDER, "invalid sender", "DOCS sms; JS calls it a country code"),
     "202": (Means.ONE_NUMBER, "invalid recipient", "DOCS sms"),
     "300": (Means.ACCOUNT, "authentication missing", "JS ErrorCode"),
     # 301, 308, 400 and 802 are faults in the form of a request, the same in all of ours: each message
     # would be refused for it, for good. Held, they go out once it is mended.
     "301": (Means.ACCOUNT, "recipient field missing", "DOCS sms"),
-    "302": (Means.REJECTED, "invalid text", "PHP ApiException"),
-    "303": (Means.REJECTED, "text too long", "PHP ApiException"),
+    "302": (Means.TEXT, "invalid text", "PHP ApiException"),
+    "303": (Means.TEXT, "text too long", "PHP ApiException"),
     "304": (Means.FAILED, "message type missing, or no route", "JS ErrorCode; PHP ApiException"),
-    "305": (Means.REJECTED, "text missing or invalid", "DOCS sms, JS, GO"),
-    "306": (Means.REJECTED, "invalid sender", "JS ErrorCode"),
+    "305": (Means.TEXT, "text missing or invalid", "DOCS sms, JS, GO"),
+    "306": (Means.SENDER, "invalid sender", "JS ErrorCode"),
     "307": (Means.FAILED, "URL missing", "JS ErrorCode: of other endpoints"),
     "308": (Means.ACCOUNT, "unknown field in the request", "DOCS sms"),
     "400": (Means.ACCOUNT, "invalid message type", "JS ErrorCode; PHP: invalid message id"),
-    "401": (Means.REJECTED, "text too long", "DOCS sms, JS"),
+    "401": (Means.TEXT, "text too long", "DOCS sms, JS"),
     "402": (Means.LOCKED, "reload lock", "DOCS sms, JS: same text and recipient within 180 s"),
     "403": (Means.ONE_NUMBER, "daily limit of this number", "DOCS sms, JS"),
     "500": (Means.ACCOUNT, "not enough money", "DOCS sms, JS"),
@@ -116,7 +118,7 @@ _MILLISECONDS_FROM = 10**11  # a UNIX time above this counts milliseconds
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A documented code that says what became of a message: REJECTED, ONE_NUMBER, FAILED, CLOSED, ACCOUNT."""
+    """A code that says what became of a message. Of TAKEN, LOCKED and DOUBT there is none."""
 
     code: str
     means: Means
@@ -204,7 +206,9 @@ def _read_refusal(code: str | None, *, has_id: bool) -> Reading:  # noqa: PLR091
             return InDoubt(f"code {code}, {reason}")
         case Means.CLOSED | Means.ACCOUNT if has_id:
             return InDoubt(f"refused with code {code}, and yet given an id")
-        case Means.CLOSED | Means.ACCOUNT:
+        case Means.SENDER | Means.TEXT if has_id:
+            return Refusal(code, Means.REJECTED, reason)  # final, for it may have been taken
+        case Means.CLOSED | Means.ACCOUNT | Means.SENDER | Means.TEXT:
             return Refusal(code, means, reason)
         case Means.REJECTED | Means.ONE_NUMBER | Means.FAILED:
             return Refusal(code, Means.REJECTED, reason)

@@ -63,6 +63,7 @@ class SendingWork:
     retry_count: int
     messages: Sequence[Outgoing]
     not_after: datetime | None = None  # nothing of it is handed over later
+    has_own_texts: bool = False  # a text for each message, not one for all
 
 
 class TwoHolders(Exception):
@@ -182,7 +183,8 @@ def _sending_work(record: asyncpg.Record) -> SendingWork:
                 record["positions"] or (), record["phones"] or (), record["texts"] or (), strict=True
             )
         ],
-        record["not_after"],
+        not_after=record["not_after"],
+        has_own_texts=any(own is not None for own in record["texts"] or ()),
     )
 
 
@@ -239,7 +241,7 @@ async def begin_hand_over(
     Renews the lease. Gives the positions that may leave: those still queued, for a receipt may have come
     for one that was in doubt before, and not on the suppression list, which settles them as `suppressed`.
     None when none may: the lease is not ours any more, the deadline passed, the campaign is paused,
-    cancelled or past its `not_after`, or the account is on hold.
+    cancelled, on hold or past its `not_after`, or the account is on hold.
     """
     holder = Holder(work.batch_id, work.lease, worker)
     return await database.together(_begin_hand_over, (holder, lease_seconds, positions), in_haste=in_haste)

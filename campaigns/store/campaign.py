@@ -13,6 +13,7 @@ import asyncpg
 from campaigns.domain.errors import NotAllowed, NotFound
 from campaigns.domain.schedule import Schedule, check_schedule
 from campaigns.domain.states import CAMPAIGN_MOVES, CampaignState, MessageState
+from campaigns.store.campaign_hold import CampaignHold
 from campaigns.store.session import CHANNEL, Database, Round
 from campaigns.store.tally import TALLY_COLUMNS
 
@@ -38,6 +39,7 @@ class Overview:
     send_at: datetime | None = None  # nothing of it is handed over before
     not_after: datetime | None = None  # nor after
     is_waiting: bool = False  # for `send_at`
+    hold: CampaignHold | None = None  # why it is on hold itself
 
 
 _SUMS = ", ".join(
@@ -58,10 +60,12 @@ _OVERVIEW = f"""
     SELECT c.id, c.name, c.account, c.state::text AS state, c.recipient_count, c.currency, c.created_at,
            c.finished_at, c.send_at, c.not_after, c.refused::text AS refused,
            c.send_at > now() AND c.finished_at IS NULL AND c.state <> 'cancelled' AS is_waiting,
-           ({_TOTALS})::text AS totals, h.reason AS held
+           ({_TOTALS})::text AS totals, h.reason AS held,
+           o.held_at, o.about, o.code, o.reason
     FROM (SELECT * FROM campaign WHERE $1::uuid IS NULL OR id = $1
           ORDER BY created_at DESC, id DESC LIMIT $2) c
     LEFT JOIN account_hold h ON h.account = c.account AND c.finished_at IS NULL
+    LEFT JOIN campaign_hold o ON o.campaign_id = c.id AND o.lifted_at IS NULL AND c.finished_at IS NULL
     ORDER BY c.created_at DESC, c.id DESC
 """
 
@@ -94,6 +98,9 @@ def _overview(record: asyncpg.Record, totals: Mapping[str, Any]) -> Overview:
         send_at=record["send_at"],
         not_after=record["not_after"],
         is_waiting=bool(record["is_waiting"]),
+        hold=CampaignHold(record["id"], record["held_at"], record["about"], record["code"], record["reason"])
+        if record["held_at"]
+        else None,
     )
 
 

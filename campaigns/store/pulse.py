@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from campaigns.store.conditions import MAY_BE_SENT
 from campaigns.store.session import Database
 
 Kind = Literal["worker", "beat", "tick"]
@@ -17,10 +18,9 @@ _SEEN = (
 )
 
 # Each of these is the first of an index, or reads the few open campaigns: cheap also with a million due.
-_WORK = """
+_WORK = f"""
     WITH running AS MATERIALIZED (
-        SELECT c.id, c.state IN ('accepted', 'running')
-               AND NOT EXISTS (SELECT 1 FROM account_hold h WHERE h.account = c.account) AS is_sent
+        SELECT c.id, {MAY_BE_SENT} AS is_sent
         FROM campaign c WHERE c.finished_at IS NULL
     )
     SELECT now() AS now,

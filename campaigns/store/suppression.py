@@ -15,13 +15,19 @@ IS_LISTED = "s.phone = {phone}"
 
 async def suppress(database: Database, phones: Sequence[str], reason: str) -> int:
     """Put numbers (E.164) on the list. Gives how many are new; known ones keep their reason."""
+    return await suppress_each(database, [(phone, reason) for phone in phones])
+
+
+async def suppress_each(database: Database, listed: Sequence[tuple[str, str]]) -> int:
+    """The same, a reason for each number."""
     async with database.connection() as connection:
         records = await connection.fetch(
             "INSERT INTO suppression (phone, reason)"
-            " SELECT DISTINCT phone, $2 FROM unnest($1::text[]) AS p(phone)"
-            " ON CONFLICT (phone) DO NOTHING RETURNING 1",
-            phones,
-            reason,
+            " SELECT DISTINCT ON (phone) phone, reason"
+            " FROM unnest($1::text[], $2::text[]) AS p(phone, reason)"
+            " ORDER BY phone ON CONFLICT (phone) DO NOTHING RETURNING 1",
+            [phone for phone, _ in listed],
+            [reason for _, reason in listed],
         )
     return len(records)
 

@@ -154,7 +154,12 @@ async def give_up(database: Database, *, limit: int) -> Rescued:
             """
             UPDATE message SET updated_at = now(),
                 reason = CASE WHEN state = 'queued'
-                    THEN 'not handed over by the deadline' || coalesce(': ' || reason, '')
+                    THEN 'not handed over by the deadline' || coalesce(': ' || coalesce(reason, (
+                        SELECT coalesce(h.reason, a.reason)
+                        FROM batch b JOIN campaign c ON c.id = b.campaign_id
+                        LEFT JOIN campaign_hold h ON h.campaign_id = c.id AND h.lifted_at IS NULL
+                        LEFT JOIN account_hold a ON a.account = c.account
+                        WHERE b.id = message.batch_id)), '')
                     ELSE 'no final word by the deadline' || coalesce(': ' || reason, '') END,
                 state = CASE WHEN state = 'queued' THEN 'failed'::message_state ELSE 'unknown' END
             WHERE batch_id = ANY($1::bigint[])

@@ -329,6 +329,36 @@ class Pulse(SQLModel, table=True):
     seen_at: datetime = Field(sa_column=_moment(default=True))
 
 
+class CampaignHold(SQLModel, table=True):
+    """A campaign nothing is handed over of: its sender or its text is refused. Open until somebody lifts it,
+    and kept as the record of who went on, and with which new sender.
+    """
+
+    __tablename__ = "campaign_hold"
+    __table_args__ = (
+        CheckConstraint("about IN ('sender', 'text')", name="campaign_hold_about_check"),
+        CheckConstraint(
+            "(lifted_at IS NULL) = (lifted_by IS NULL) AND (lifted_at IS NOT NULL OR new_sender_id IS NULL)",
+            name="campaign_hold_lifted_check",
+        ),
+        Index("campaign_hold_of_campaign", "campaign_id", "id"),
+        Index("campaign_hold_open", "campaign_id", unique=True, postgresql_where=text("lifted_at IS NULL")),
+    )
+
+    id: int | None = Field(default=None, sa_column=Column(BigInteger, Identity(), primary_key=True))
+    campaign_id: UUID = Field(
+        sa_column=Column(Uuid, ForeignKey("campaign.id", ondelete="CASCADE"), nullable=False)
+    )
+    held_at: datetime = Field(sa_column=_moment(default=True))
+    lifted_at: datetime | None = Field(default=None, sa_column=_moment(nullable=True))
+    about: str = Field(sa_column=Column(Text, nullable=False))
+    code: str = Field(sa_column=Column(Text, nullable=False))
+    reason: str = Field(sa_column=Column(Text, nullable=False))
+    sender_id: str = Field(sa_column=Column(Text, nullable=False))  # the one in use when it was held
+    lifted_by: str | None = Field(default=None, sa_column=Column(Text))
+    new_sender_id: str | None = Field(default=None, sa_column=Column(Text))
+
+
 class Resolution(SQLModel, table=True):
     """An operator's word on messages in doubt: who said what, when, of how many. Never changed."""
 

@@ -6,6 +6,7 @@ from decimal import Decimal
 from campaigns.domain.provider import (
     Accepted,
     AccountTrouble,
+    CampaignTrouble,
     Failed,
     InDoubt,
     NotSent,
@@ -70,7 +71,8 @@ def written_of(
 
 
 def _without_id(
-    positions: list[int], outcome: Rejected | Failed | Throttled | NotSent | AccountTrouble | InDoubt
+    positions: list[int],
+    outcome: Rejected | Failed | Throttled | NotSent | AccountTrouble | CampaignTrouble | InDoubt,
 ) -> Written:
     match outcome:
         case Rejected(code, reason):
@@ -79,7 +81,7 @@ def _without_id(
             return Written(positions, MessageState.FAILED, provider_state=code, reason=reason)
         case Throttled() | NotSent():
             return Written(positions, MessageState.QUEUED, reason=outcome.why)
-        case AccountTrouble(code, reason):
+        case AccountTrouble(code, reason) | CampaignTrouble(code, reason):
             return Written(
                 positions, MessageState.QUEUED, provider_state=code, reason=reason, spends_attempt=False
             )

@@ -30,11 +30,13 @@ from hypothesis.stateful import (
 from campaigns import aggregation, batching, holding, receipts, rescue, sending, submission
 from campaigns.domain.errors import NotAllowed
 from campaigns.domain.message_ref import message_ref
+from campaigns.domain.outcomes import of_one_request
 from campaigns.domain.policy import Account, Circuit, Desk
 from campaigns.domain.provider import (
     Accepted,
     AccountTrouble,
     Answers,
+    CampaignTrouble,
     Failed,
     InDoubt,
     NotSent,
@@ -84,6 +86,9 @@ OF_RESCUE: Moves = frozenset(
     {(S, D), (S, State.UNKNOWN), (Q, State.FAILED), (Q, State.CANCELLED)}
     | {(before, State.UNKNOWN) for before in {D, *ASKED}}
 )
+OF_REFUSAL: Moves = frozenset(
+    {(S, Q), *((before, State.REJECTED) for before in State if RANK[before] >= RANK[S])}
+)
 OF_CANCEL: Moves = frozenset({(Q, State.CANCELLED)})
 OF_RESEND: Moves = frozenset({(D, Q)})
 OF_ASSUMING: Moves = frozenset({(D, State.UNKNOWN)})
@@ -97,6 +102,7 @@ NOT_TAKEN = [
         NotSent("connection refused"),
         NotSent("clock", retry_at_once=True),
         AccountTrouble("32", "no money"),
+        CampaignTrouble("9", "sender name not registered", "sender"),
     )
 ]
 FATES = [*[TAKEN] * 8, *[TAKEN_UNSEEN, LOST_UNSEEN] * 2, *NOT_TAKEN]
@@ -119,7 +125,7 @@ def expected(outcome: Outcome) -> State:
             return State.FAILED
         case InDoubt():
             return D
-        case Throttled() | NotSent() | AccountTrouble():
+        case Throttled() | NotSent() | AccountTrouble() | CampaignTrouble():
             return Q
 
 
@@ -158,7 +164,9 @@ _BATCHES = f"""
 """  # noqa: S608  our own column names
 _CAMPAIGNS = """
     SELECT id, state::text AS state, recipient_count, finished_at,
-           EXISTS (SELECT FROM account_hold h WHERE h.account = c.account) AS is_held FROM campaign c
+           EXISTS (SELECT FROM account_hold h WHERE h.account = c.account)
+           OR EXISTS (SELECT FROM campaign_hold h WHERE h.campaign_id = c.id AND lifted_at IS NULL) AS is_held
+    FROM campaign c
 """
 
 
@@ -179,6 +187,9 @@ class Laws(RuleBasedStateMachine):
         self.workers: list[Worker] = []
         self.messages: dict[str, Message] = {}
         self.opted_out: set[str] = set()
+        self.refused: set[str] = (
+            set()
+        )  # for their sender, at some time: whose fault that is, is decided later
         self.batches: dict[int, dict[str, Any]] = {}
         self.states_of_campaigns: dict[UUID, dict[str, Any]] = {}
         self.may: Moves = NO_MOVES
@@ -275,7 +286,7 @@ class Laws(RuleBasedStateMachine):
             *[lambda: self.resolve(chance)] * 4,
             *[self.resend_the_doubtful] * 3,
             *[self.finish] * 4,
-            *[lambda: self.change_state(chance, CampaignState.RUNNING, NO_MOVES)] * 3,
+            *[lambda: self.resume(chance)] * 4,
             lambda: self.change_state(chance, CampaignState.PAUSED, NO_MOVES),
             lambda: self.change_state(chance, CampaignState.CANCELLED, OF_CANCEL),
             lambda: self.cancel_in_flight(chance),
@@ -373,6 +384,7 @@ class Laws(RuleBasedStateMachine):
             may_begin = self.may_begin(worker)
             before = self.pass_gate(worker, chance.random() < 0.9, OF_HAND_OVER)
             changed = {ref for ref, was in before.items() if self.messages[ref].state is not was.state}
+            changed = {ref for ref in changed if before[ref].state is Q}  # else it was refused before
             begun = {ref for ref in changed if self.messages[ref].state is S}
             assert begun == (set(puppet.request) if worker.gate == "leave" else set())
             assert may_begin or not changed
@@ -425,9 +437,14 @@ class Laws(RuleBasedStateMachine):
             assert worker.task.result().trouble == "lease lost"
             self.took("answer fenced off")
             return
-        for ref, outcome in zip(worker.puppet.request, worker.puppet.outcomes, strict=True):
+        for ref, outcome in zip(worker.puppet.request, of_one_request(worker.puppet.outcomes), strict=True):
             after = self.messages[ref]
             was = before[ref].state
+            if isinstance(outcome, CampaignTrouble):  # decided at once, or when more is known
+                assert after.state in ({S, Q, State.REJECTED} if was is S else {was, State.REJECTED})
+                self.refused.add(ref)
+                self.took("written CampaignTrouble")
+                continue
             # A receipt may have outrun the answer: then the higher of the two.
             assert after.state is (expected(outcome) if was is S else max(was, expected(outcome), key=rank))
             if was is not S:
@@ -437,7 +454,7 @@ class Laws(RuleBasedStateMachine):
             if isinstance(outcome, Accepted):
                 assert after.provider_message_id == outcome.provider_message_id
             self.took(f"written {type(outcome).__name__}")
-        others = before.keys() - set(worker.puppet.request)
+        others = before.keys() - set(worker.puppet.request) - self.refused
         assert all(self.messages[ref] == before[ref] for ref in others)
 
     def step_poll(self, worker: Worker, chance: Random) -> None:
@@ -606,6 +623,18 @@ class Laws(RuleBasedStateMachine):
             except NotAllowed:
                 self.took("campaign may not")
 
+    def resume(self, chance: Random) -> None:
+        """What is paused or on hold goes on."""
+        with self.changing(NO_MOVES):
+            for campaign_id in self.campaigns:
+                try:
+                    done = self.run(holding.resume_campaign(self.database, campaign_id, operator="Ona"))
+                except NotAllowed:
+                    self.took("campaign may not")
+                else:
+                    self.took("campaign running", done.was_paused)
+                    self.took("campaign resumed", done.was_held)
+
     def cancel_in_flight(self, chance: Random) -> None:
         """Cancelled under a worker's hands: what it gives back afterwards is cleared by rescue."""
         leased = [row["campaign_id"] for row in self.batches.values() if row["state"] == "leased"]
@@ -710,7 +739,8 @@ class Laws(RuleBasedStateMachine):
             now = messages[ref]
             if now.state is not was.state:
                 note(f"{ref[-3:]}: {was.state} -> {now.state}")
-                assert (was.state, now.state) in self.may
+                is_decided = ref in self.refused and (was.state, now.state) in OF_REFUSAL
+                assert is_decided or (was.state, now.state) in self.may
             if was.state in SETTLED:
                 assert now.state is was.state or (RANK[now.state] > RANK[was.state] and now.state in EVIDENCE)
 
@@ -807,7 +837,15 @@ EVERY_PATH = {
     *(f"crashed at {gate}" for gate in ("prepare", "turn", "leave", "answer")),
     *("answer fenced off", "polled", "evidence merged"),
     *(f"written {outcome}" for outcome in ("Accepted", "InDoubt", "Rejected", "Throttled", "NotSent")),
-    *("written AccountTrouble", "lease ran out", "rescued a lease", "put in doubt", "gave up unsent"),
+    *(
+        "written AccountTrouble",
+        "written CampaignTrouble",
+        "campaign resumed",
+        "lease ran out",
+        "rescued a lease",
+        "put in doubt",
+        "gave up unsent",
+    ),
     *("gave up unknown", "cleared a cancelled batch", "deadline passed", "campaign paused"),
     *("campaign running", "campaign cancelled", "campaign ended", "account held", "account resumed"),
     *(

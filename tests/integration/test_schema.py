@@ -331,6 +331,14 @@ ILLEGAL = {
     "message_attempt_check": "UPDATE message SET state = 'sending'",
     "message_provider_message_id_check": "UPDATE message SET provider_message_id = 'id-1'",
     "message_pkey": "UPDATE message SET position = 0",
+    "campaign_hold_about_check": (
+        "INSERT INTO campaign_hold (campaign_id, about, code, reason, sender_id)"
+        " SELECT id, 'number', '9', 'refused', sender_id FROM campaign"
+    ),
+    "campaign_hold_lifted_check": (
+        "INSERT INTO campaign_hold (campaign_id, about, code, reason, sender_id, lifted_at)"
+        " SELECT id, 'text', '9', 'refused', sender_id, now() FROM campaign"
+    ),
     "resolution_word_check": (
         "INSERT INTO resolution (campaign_id, message_count, word, operator)"
         " SELECT id, 1, 'perhaps', 'Ona' FROM campaign"

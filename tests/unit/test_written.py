@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from campaigns.domain.provider import (
     Accepted,
     AccountTrouble,
+    CampaignTrouble,
     Failed,
     InDoubt,
     NotSent,
@@ -32,6 +33,7 @@ outcomes = st.one_of(
     st.builds(NotSent, words),
     st.builds(InDoubt, words),
     st.builds(AccountTrouble, words, words),
+    st.builds(CampaignTrouble, words, words, st.sampled_from(["sender", "text"])),
 )
 
 Told = tuple[MessageState, str | None, Decimal | None, int | None, str | None, str | None, bool]
@@ -50,7 +52,7 @@ def expected(outcome: Outcome) -> Told:
             return MessageState.QUEUED, None, None, None, None, why, True
         case InDoubt(why):
             return MessageState.IN_DOUBT, None, None, None, None, why, True
-        case AccountTrouble(code, reason):
+        case AccountTrouble(code, reason) | CampaignTrouble(code, reason):
             return MessageState.QUEUED, None, None, None, code, reason, False
 
 

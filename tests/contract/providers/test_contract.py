@@ -21,6 +21,7 @@ from campaigns.domain.provider import (
     Accepted,
     AccountTrouble,
     Answers,
+    CampaignTrouble,
     Failed,
     InDoubt,
     NotOurTurn,
@@ -388,5 +389,6 @@ async def test_nothing_leaves_this_machine(
 
 
 def test_outcomes_are_what_the_contract_names() -> None:
-    assert set(Outcome.__args__) == {Accepted, Rejected, Failed, Throttled, NotSent, InDoubt, AccountTrouble}
+    troubles = {AccountTrouble, CampaignTrouble}
+    assert set(Outcome.__args__) == {Accepted, Rejected, Failed, Throttled, NotSent, InDoubt} | troubles
     assert Answers([]).trouble is None

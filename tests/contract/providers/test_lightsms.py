@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
@@ -16,6 +16,7 @@ from campaigns.domain.provider import (
     Accepted,
     AccountTrouble,
     Answers,
+    CampaignTrouble,
     DayStatistics,
     Failed,
     InDoubt,
@@ -427,7 +428,9 @@ async def test_what_cannot_go_out_never_touches_the_wire(
     asked = len(server.seen)
     long = messages(1, "😀" * 620)
     assert provider.requests(long, SENDER) == [long]
-    assert await hand_over(provider, long) == [Rejected("url_too_long", "the text is too long for one URL")]
+    assert await hand_over(provider, long) == [
+        CampaignTrouble("url_too_long", "the text is too long for one URL", "text")
+    ]
     torn = messages(1, "half a pair \ud83d")
     assert provider.requests(torn, SENDER) == [torn]
     refused = await hand_over(provider, torn)
@@ -467,7 +470,16 @@ async def test_a_signature_that_cannot_leave_in_time_does_not_leave(
 
 # --- every code -------------------------------------------------------------------------------------
 
-REJECTED = {3, 4, 5, 8, 9, 10, 11, 13, 16, 27, 31, 33, 34}
+REJECTED = {4, 13, 16, 27, 31, 33, 34}
+OPTED_OUT = {13, 34}
+CAMPAIGN: dict[int, Literal["sender", "text"]] = {
+    3: "text",
+    5: "sender",
+    8: "sender",
+    9: "sender",
+    10: "sender",
+    11: "text",
+}
 ACCOUNT = {1, 2, 7, 32, 35}
 ELSEWHERE = {0, 6, 14, 24}  # their own tests
 
@@ -475,7 +487,9 @@ ELSEWHERE = {0, 6, 14, 24}  # their own tests
 def expected(code: int) -> Outcome:
     words = CODES[str(code)][1] if str(code) in CODES else "a code their documents do not hold"
     if code in REJECTED:
-        return Rejected(str(code), words)
+        return Rejected(str(code), words, opted_out=code in OPTED_OUT)
+    if code in CAMPAIGN:
+        return CampaignTrouble(str(code), words, CAMPAIGN[code])
     return AccountTrouble(str(code), words) if code in ACCOUNT else Failed(str(code), words)
 
 
@@ -493,6 +507,14 @@ async def test_every_code_in_every_form(make: Callable[..., LightSms], server: W
     ):
         server.script.append(answer(body_of(document)))
         assert await handed_over(provider, 2) == [expected(code)] * 2, document
+
+
+async def test_refused_with_an_id_it_is_never_sent_again(
+    make: Callable[..., LightSms], server: WireServer
+) -> None:
+    """Where a refused sender holds the campaign the message is sent again: not where it may be theirs."""
+    server.script.append(answer(body_of({"37061200001": {"error": "9", "id_sms": "4092112510348380960001"}})))
+    assert await handed_over(make(), 1) == [Rejected("9", "sender name not registered")]
 
 
 @pytest.mark.parametrize("document", [b"000", b"000\r\n", {"error": "000"}, {"": {"error": "000"}}])

@@ -20,6 +20,7 @@ from campaigns.domain.provider import (
     Answers,
     Callback,
     CallbackRefused,
+    CampaignTrouble,
     InDoubt,
     NotOurTurn,
     NotSent,
@@ -223,8 +224,8 @@ async def test_a_request_holds_one_message(make: Make, server: WireServer) -> No
 async def test_a_text_too_long_is_refused_here(make: Make, server: WireServer) -> None:
     server.script.append(answer(body_of(SENT)))
     assert isinstance(await outcome(make(), text="ą" * 1600), Accepted)
-    assert await outcome(make(), text="a" * 1601) == Rejected(
-        "text_too_long", "the text is longer than 1600 characters"
+    assert await outcome(make(), text="a" * 1601) == CampaignTrouble(
+        "text_too_long", "the text is longer than 1600 characters", "text"
     )
     assert len(server.seen) == 1
 
@@ -408,6 +409,8 @@ async def test_every_code_has_its_outcome(make: Make, server: WireServer, code: 
             expected: Outcome = AccountTrouble(code, words)
         case 429:
             expected = Throttled(None, "HTTP 429")
+        case _ if code == "2001":
+            expected = CampaignTrouble(code, words, "sender")
         case _:
             expected = Rejected(code, words)
     assert await outcome(make()) == expected
@@ -423,7 +426,7 @@ async def test_every_code_has_its_outcome(make: Make, server: WireServer, code: 
         (405, AccountTrouble("http_405", "the address is wrong")),
         (410, AccountTrouble("http_410", "the address is wrong")),
         (413, Rejected("http_413", "the request is too long")),
-        (422, Rejected("http_422", "found invalid")),
+        (422, Rejected("http_422", "found invalid", is_unclear=True)),
         (429, Throttled(None, "HTTP 429")),
         (503, Throttled(None, "HTTP 503")),
         (400, InDoubt("HTTP 400")),
@@ -478,6 +481,8 @@ async def test_a_code_in_http_200_is_as_clear_as_its_own_status(
             expected: Outcome = AccountTrouble(code, words)
         case 429:
             expected = Throttled(7.0, words)
+        case _ if code == "2001":
+            expected = CampaignTrouble(code, words, "sender")
         case _:
             expected = Rejected(code, words)
     assert await outcome(make()) == expected
@@ -512,7 +517,7 @@ async def test_a_no_that_is_not_clear_is_in_doubt(
 )
 async def test_what_cannot_be_a_code_is_none(make: Make, server: WireServer, code: object) -> None:
     server.script.append(answer(body_of({"success": False, "code": code}), 422))
-    assert await outcome(make()) == Rejected("http_422", "found invalid")
+    assert await outcome(make()) == Rejected("http_422", "found invalid", is_unclear=True)
 
 
 @pytest.mark.parametrize(
@@ -524,10 +529,6 @@ async def test_what_cannot_be_a_code_is_none(make: Make, server: WireServer, cod
                 "message": ["The message field is required."],
             },
             "found invalid: destination, message",
-        ),
-        (
-            [{"field": "source", "message": f"not for {PHONE}", "code": "INVALID_VALUE"}],
-            "found invalid: source",
         ),
         ({PHONE: ["is wrong"]}, "found invalid"),
         ({"receiptURL": ["bad"], "destination": ["bad"]}, "found invalid: destination, receiptURL"),
@@ -544,6 +545,36 @@ async def test_the_fields_at_fault_are_named_and_nothing_else(
     said = {"success": False, "message": "…", "code": "VALIDATION_ERROR", "errors": errors}
     server.script.append(answer(body_of(said), 422))
     assert await outcome(make()) == Rejected("VALIDATION_ERROR", reason)
+
+
+@pytest.mark.parametrize(
+    ("errors", "code", "expected"),
+    [
+        (
+            [{"field": "source", "message": f"not for {PHONE}", "code": "INVALID_VALUE"}],
+            422,
+            CampaignTrouble("422", "found invalid: source", "sender"),
+        ),
+        ({"message": ["too long"]}, 422, CampaignTrouble("422", "found invalid: message", "text")),
+        (
+            {"message": ["too long"], "source": ["too long"]},
+            "VALIDATION_ERROR",
+            CampaignTrouble("VALIDATION_ERROR", "found invalid: message, source", "sender"),
+        ),
+        (
+            {"source": ["bad"], "destination": ["bad"]},
+            2001,
+            Rejected("2001", "sender name not approved: destination, source"),
+        ),
+    ],
+)
+@pytest.mark.parametrize("status", [422, 400])
+async def test_what_is_the_campaign_s_fault_is_told_from_what_is_the_number_s(
+    make: Make, server: WireServer, errors: object, code: object, expected: Outcome, status: int
+) -> None:
+    server.script.append(answer(body_of({"success": False, "code": code, "errors": errors}), status))
+    assert type(found := await outcome(make())) is type(expected)
+    assert status == 400 or found == expected
 
 
 @pytest.mark.parametrize("errors", [{"receiptURL": ["must be https"]}, [{"field": "receiptURL"}]])

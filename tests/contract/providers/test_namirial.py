@@ -19,6 +19,7 @@ from campaigns.domain.provider import (
     Answers,
     Callback,
     CallbackRefused,
+    CampaignTrouble,
     Doubtful,
     Failed,
     InDoubt,
@@ -177,7 +178,7 @@ async def test_a_request_that_is_not_one_message_does_not_leave(
     [
         ("a" * 1600, None),
         ("😀" * 1600, None),
-        ("a" * 1601, Rejected("text_too_long", "the text is longer than 1600 characters")),
+        ("a" * 1601, CampaignTrouble("text_too_long", "the text is longer than 1600 characters", "text")),
         ("half a pair \ud83d", Rejected("not_unicode", "the text cannot be written as UTF-8")),
     ],
 )
@@ -242,8 +243,8 @@ EXPECTED: dict[str, Outcome] = {
     "61": Rejected("61", "the number is on a watchlist"),
     "63": AccountTrouble("63", "user name or password is wrong"),
     "64": InDoubt("the provider behind Namirial is unavailable (code 64)"),
-    "66": Rejected("66", "the text is empty"),
-    "74": Rejected("74", "a text with a URL is not allowed"),
+    "66": CampaignTrouble("66", "the text is empty", "text"),
+    "74": CampaignTrouble("74", "a text with a URL is not allowed", "text"),
 }
 
 

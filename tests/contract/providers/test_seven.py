@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import parse_qsl
 
 import pytest
@@ -17,6 +17,7 @@ from campaigns.domain.errors import ProviderRefused
 from campaigns.domain.provider import (
     Accepted,
     AccountTrouble,
+    CampaignTrouble,
     Failed,
     InDoubt,
     NotSent,
@@ -160,7 +161,7 @@ async def test_what_cannot_go_out_never_touches_the_wire(
 ) -> None:
     provider = make()
     assert await hand_over(provider, []) == []
-    too_long = Rejected("text_too_long", "the text is longer than 1520 characters")
+    too_long = CampaignTrouble("text_too_long", "the text is longer than 1520 characters", "text")
     assert await hand_over(provider, of_batch(2, "x" * 1521)) == [too_long] * 2
     torn = Rejected("not_unicode", "text or sender cannot be written as UTF-8")
     assert await hand_over(provider, of_batch(2, "half a pair \ud83d")) == [torn] * 2
@@ -210,13 +211,16 @@ async def test_what_an_account_says_of_itself(make: Callable[..., Seven]) -> Non
 
 # --- every code -------------------------------------------------------------------------------------
 
-REJECTED = {201, 302, 303, 305, 306, 401}
+CAMPAIGN: dict[int, Literal["sender", "text"]] = {
+    **dict.fromkeys((201, 306), "sender"),
+    **dict.fromkeys((302, 303, 305, 401), "text"),
+}
 ACCOUNT = {300, 301, 308, 400, 500, 802, 900, 901, 902, 903}
 FAILED = {304, 307, 801, 803}
 ONE_NUMBER = {202, 403}
 DOUBT = {600, 700}
 TAKEN = {100, 101}
-ALL = REJECTED | ACCOUNT | FAILED | ONE_NUMBER | DOUBT | TAKEN | {11, 402}
+ALL = set(CAMPAIGN) | ACCOUNT | FAILED | ONE_NUMBER | DOUBT | TAKEN | {11, 402}
 DOCUMENTED = {11, 100, 101, 201, 202, *range(300, 309), 400, 401, 402, 403, 500, 600, 700}
 DOCUMENTED |= {801, 802, 803, 900, 901, 902, 903}
 
@@ -228,7 +232,7 @@ def expected(code: int, count: int = 1) -> Outcome:
     each: dict[int, Outcome] = {
         **dict.fromkeys(TAKEN, InDoubt("the answer says taken and gives no ids")),
         **dict.fromkeys(ONE_NUMBER, one),
-        **dict.fromkeys(REJECTED, Rejected(word, words)),
+        **{each: CampaignTrouble(word, words, about) for each, about in CAMPAIGN.items()},
         **dict.fromkeys(ACCOUNT, AccountTrouble(word, words)),
         **dict.fromkeys(FAILED, Failed(word, words)),
         **dict.fromkeys(DOUBT, InDoubt(f"code {word}, {words}")),
@@ -426,7 +430,14 @@ async def test_a_partial_failure_is_read_number_by_number(
 def test_a_documented_code_of_one_message_refuses_that_message(code: int) -> None:
     document = sent(entry("37061234567", "", id=None, success=False, error=str(code)), success="101")
     (reading,) = read_answer(body_of(document), PHONES[:1])
-    assert reading == Refusal(str(code), Means.REJECTED, CODES[str(code)][1])
+    means = {"sender": Means.SENDER, "text": Means.TEXT, None: Means.REJECTED}[CAMPAIGN.get(code)]
+    assert reading == Refusal(str(code), means, CODES[str(code)][1])
+
+
+def test_refused_with_an_id_it_is_never_sent_again() -> None:
+    """Where a refused sender holds the campaign the message is sent again: not where it may be theirs."""
+    document = sent(entry("37061234567", "77229135982", success=False, error="201"), success="101")
+    assert read_answer(body_of(document), PHONES[:1]) == [Refusal("201", Means.REJECTED, "invalid sender")]
 
 
 @pytest.mark.parametrize("recipient", ["37061234567", "+37061234567", "0037061234567", " 370 612-34567"])

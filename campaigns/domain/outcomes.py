@@ -1,0 +1,71 @@
+"""What the outcomes of hand-overs say together: whether a batch may go on, and whose fault a refusal is."""
+
+from collections.abc import Sequence
+from typing import TypeGuard
+
+from campaigns.domain.provider import (
+    Accepted,
+    AccountTrouble,
+    CampaignTrouble,
+    Failed,
+    InDoubt,
+    NotSent,
+    Outcome,
+    Rejected,
+    Throttled,
+)
+
+Refusal = CampaignTrouble | Rejected
+
+LEFT = (Accepted, InDoubt)
+"""The provider has them or may have them."""
+
+TROUBLED = (AccountTrouble, CampaignTrouble, Throttled, NotSent)
+"""Nothing was taken, and the batch must not go on just now."""
+
+IN_VAIN = (Throttled, NotSent, InDoubt)
+"""No sign of a provider that works."""
+
+ENOUGH_REFUSALS = 10
+"""So many messages in a row refused for their sender or text, and none taken in between: that is their
+campaign's fault. Fewer are nobody's yet, and what a killed worker leaves in doubt is as many more.
+"""
+
+
+def of_one_request(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """The outcomes of one request, of one text and one sender: where something was taken, a refusal of either
+    speaks of its own number (of another country, another operator).
+    """
+    if any(isinstance(outcome, Accepted) for outcome in outcomes):
+        return [own_refusal(o) if isinstance(o, CampaignTrouble) else o for o in outcomes]
+    return list(outcomes)
+
+
+def own_refusal(refusal: Refusal) -> Rejected:
+    """The same, as the message's own fault."""
+    return refusal if isinstance(refusal, Rejected) else Rejected(refusal.code, refusal.reason)
+
+
+def is_of_campaign(outcome: Outcome) -> TypeGuard[Refusal]:
+    """Whether it is, or may be, the campaign's fault."""
+    return isinstance(outcome, CampaignTrouble) or (isinstance(outcome, Rejected) and outcome.is_unclear)
+
+
+def is_at_once(outcome: Outcome) -> bool:
+    """Whether what hindered it is mended already."""
+    return isinstance(outcome, NotSent) and outcome.retry_at_once
+
+
+def trouble_of(outcomes: Sequence[Outcome]) -> str | None:
+    """Why the batch must not go on just now; None when it may. Doubt and refusals are no such reason."""
+    for outcome in outcomes:
+        match outcome:
+            case AccountTrouble():
+                return f"account on hold: {outcome.reason}"
+            case CampaignTrouble():
+                return f"the campaign's {outcome.about} is refused: {outcome.reason}"
+            case Throttled() | NotSent():
+                return outcome.why
+            case Accepted() | Rejected() | Failed() | InDoubt():
+                continue
+    return None

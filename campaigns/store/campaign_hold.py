@@ -1,0 +1,138 @@
+"""Campaigns on hold: the provider refuses their sender or their text, so nothing of them is handed over.
+
+A row a hold, open until somebody lifts it, and kept: it says who went on, and with which sender.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from campaigns.domain.errors import NotAllowed, NotFound
+from campaigns.domain.provider import CampaignTrouble
+from campaigns.domain.states import CAMPAIGN_MOVES, CampaignState
+from campaigns.store.session import Database
+
+_HOLD = """
+    WITH seen AS (
+        SELECT c.id, c.sender_id,
+            EXISTS (SELECT 1 FROM campaign_hold h
+                WHERE h.campaign_id = c.id AND h.lifted_at IS NULL) AS is_held,
+            c.sender_id <> $5 OR EXISTS (SELECT 1 FROM campaign_hold h WHERE h.campaign_id = c.id
+                AND h.lifted_at > now() - make_interval(secs => $6)) AS is_outdated,
+            ($7 AND EXISTS (SELECT 1 FROM batch b WHERE b.campaign_id = c.id AND b.message_count >
+                b.suppressed_count + b.cancelled_count + b.queued_count + b.sending_count + b.rejected_count))
+            OR ($8 AND EXISTS (SELECT 1 FROM campaign_hold h WHERE h.campaign_id = c.id
+                AND h.about = 'text' AND h.lifted_at IS NOT NULL)) AS is_own
+        FROM campaign c WHERE c.id = $1
+    ),
+    made AS (
+        INSERT INTO campaign_hold (campaign_id, about, code, reason, sender_id)
+        SELECT id, $2, $3, $4, sender_id FROM seen WHERE NOT (is_held OR is_outdated OR is_own)
+        ON CONFLICT (campaign_id) WHERE lifted_at IS NULL DO UPDATE SET code = campaign_hold.code
+        RETURNING xmax = 0 AS is_new
+    )
+    SELECT CASE WHEN is_held THEN 'before' WHEN is_outdated THEN 'outdated' WHEN is_own THEN 'not'
+                WHEN is_new THEN 'now' ELSE 'before' END AS held
+    FROM seen LEFT JOIN made ON true
+"""
+
+
+async def hold(
+    database: Database,
+    campaign_id: UUID,
+    trouble: CampaignTrouble,
+    *,
+    sender_id: str,
+    known_for_seconds: float,
+    if_nothing_taken: bool,
+    if_never_resumed: bool,
+) -> Literal["now", "before", "not", "outdated"]:
+    """Hold a campaign: says whether this call did it, another one had, or it is not to be held; the first
+    reason stays. `outdated`: what was refused says nothing of how it is now.
+
+    Takes the sender id that was used and for how long the caller has known the campaign, for it may have been
+    let go on since, or with another sender. `if_nothing_taken`: only where nothing of it was ever taken;
+    `if_never_resumed`: only where nobody has let it go on after a refused text.
+    """
+    async with database.connection() as connection:
+        held: Literal["now", "before", "not", "outdated"] = await connection.fetchval(
+            _HOLD,
+            campaign_id,
+            trouble.about,
+            trouble.code,
+            trouble.reason,
+            sender_id,
+            known_for_seconds,
+            if_nothing_taken,
+            if_never_resumed,
+        )
+    return held
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """What hindered a campaign until now."""
+
+    was_paused: bool
+    was_held: bool
+
+
+async def resume(
+    database: Database, campaign_id: UUID, *, operator: str, sender_id: str | None = None
+) -> Resumed:
+    """Let a campaign go on that is paused, on hold, or both; with another sender id where one is given.
+
+    Recorded with who and when. Raises NotFound, NotAllowed: it is over, or it is given a sender id and is not
+    on hold.
+    """
+    async with database.transaction() as connection:
+        state = await connection.fetchval(
+            "SELECT state::text FROM campaign WHERE id = $1 FOR NO KEY UPDATE", campaign_id
+        )
+        if state is None:
+            raise NotFound(f"there is no campaign {campaign_id}; see: campaigns list")
+        before = CampaignState(state)
+        is_running = before is CampaignState.RUNNING
+        if not is_running and CampaignState.RUNNING not in CAMPAIGN_MOVES.get(before, frozenset()):
+            raise NotAllowed(f"campaign {campaign_id} is {before}; it cannot become running")
+        was_held = bool(
+            await connection.fetchval(
+                "UPDATE campaign_hold SET lifted_at = now(), lifted_by = $2, new_sender_id = $3"
+                " WHERE campaign_id = $1 AND lifted_at IS NULL RETURNING true",
+                campaign_id,
+                operator,
+                sender_id,
+            )
+        )
+        if sender_id is not None and not was_held:
+            raise NotAllowed(f"campaign {campaign_id} is not on hold; its sender id is changed only then")
+        await connection.execute(
+            "UPDATE campaign SET state = 'running', sender_id = coalesce($2, sender_id) WHERE id = $1",
+            campaign_id,
+            sender_id,
+        )
+    return Resumed(was_paused=not is_running, was_held=was_held)
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignHold:
+    """A campaign on hold, since when and why. `about`: sender or text."""
+
+    campaign_id: UUID
+    since: datetime
+    about: str
+    code: str
+    reason: str
+
+
+async def holds(database: Database) -> list[CampaignHold]:
+    """The campaigns on hold in which something may still happen, the longest held first."""
+    async with database.connection() as connection:
+        records = await connection.fetch(
+            "SELECT h.campaign_id, h.held_at, h.about, h.code, h.reason FROM campaign_hold h"
+            " JOIN campaign c ON c.id = h.campaign_id"
+            " WHERE h.lifted_at IS NULL AND c.finished_at IS NULL AND c.state <> 'cancelled'"
+            " ORDER BY h.held_at, h.id"
+        )
+    return [CampaignHold(*record) for record in records]
