@@ -11,8 +11,8 @@ import typer
 
 from campaigns import aggregation, batching, submission
 from campaigns.domain.errors import CampaignError
-from campaigns.domain.recipients import read_recipients
 from campaigns.domain.schedule import read_schedule
+from campaigns.recipient_files import open_recipients
 from campaigns.store.intake import TakenIn
 from campaigns.store.session import Database
 from worker.bootstrap import sender_of
@@ -28,7 +28,10 @@ ONCE_WITHIN_SECONDS = 23.5 * 3600
 
 
 def submit(  # noqa: PLR0913, PLR0917  the public contract names them
-    file: Annotated[str, typer.Argument(metavar="FILE", help="CSV or JSONL; - for standard input.")],
+    file: Annotated[
+        str,
+        typer.Argument(metavar="FILE", help="CSV, JSONL, .xlsx or .ods, also gzipped; - for standard input."),
+    ],
     account: Annotated[str, typer.Option(help="The account to send through.")],
     text: Annotated[
         str | None, typer.Option(help="What to send; {column} is filled in for each recipient.")
@@ -62,6 +65,7 @@ def submit(  # noqa: PLR0913, PLR0917  the public contract names them
         str | None, typer.Option(metavar="TIME", help="Hand nothing over later; what is left expires.")
     ] = None,
     zone: Zone = None,
+    sheet: Annotated[str | None, typer.Option(help="Which sheet of a workbook; else the first.")] = None,
     watch: Watch = False,
     as_json: AsJson = False,
 ) -> None:
@@ -95,8 +99,12 @@ def submit(  # noqa: PLR0913, PLR0917  the public contract names them
     done = _Done()
 
     async def work(database: Database) -> None:
-        with _opened(file) as stream:
-            reader = read_recipients(_pieces(stream, file), format=None, name=printable(file))
+        with (
+            _opened(file) as stream,
+            open_recipients(_pieces(stream, file), printable(file), sheet=sheet) as reader,
+        ):
+            if reader.note is not None:
+                err.print(f"{printable(file)} is {reader.note}", markup=False)
             with err.status("reading …") as status:
                 taken = await submission.submit(
                     database,

@@ -1,8 +1,9 @@
 """Reads a file of recipients as it streams in: CSV or JSON lines, whatever program wrote it.
 
-Only what is certain is taken. What is not (an unknown encoding, a quote that never closes, a row with
-a cell too many) stops the reading and names the row: a file read askew sends the wrong text to the
-wrong number. Cells are data: a formula or markup in one means nothing here.
+Only what is certain is taken. What is not (an unknown encoding, a quote that never closes, a value under no
+column) stops the reading and names the row: a file read askew sends the wrong text to the wrong number.
+Cells are data: a formula or markup in one means nothing here. What spreadsheets and databases add of their
+own is passed over: `sep=;` (Excel), `#TYPE …` (PowerShell), Ctrl-Z at the end (DOS), marks of byte order.
 """
 
 import codecs
@@ -14,6 +15,7 @@ from io import StringIO
 from itertools import chain
 from typing import Literal
 
+from campaigns.domain.columns import NULL, Columns, ColumnTrouble
 from campaigns.domain.errors import SubmissionError, is_harmless
 
 MAX_CELL_CHARACTERS = 100_000
@@ -27,11 +29,15 @@ _SLICE_BYTES = 65_536  # under MAX_CELL_CHARACTERS: a cell above that cannot lie
 _DELIMITERS = ",;\t|"
 _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16 LE, whose mark it begins with
-    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16 LE, whose mark it begins with
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+_SEPARATOR = re.compile(r'"?sep=([,;\t|])"?\s*', re.IGNORECASE)  # what Excel itself reads in a first line
+_TYPE = re.compile(r'"?#TYPE\s')  # PowerShell's Export-Csv
+_END_OF_FILE = "\x1a"  # DOS programs still write it
+_SHORTEST_UTF16 = 8  # bytes: below it NULs say nothing of an encoding
 _QUOTED = re.compile(r'"[^"]*"?')
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")  # NUL and halves of surrogate pairs: no database keeps them
 
@@ -42,9 +48,8 @@ _BAD_QUOTES = (
     'close it with a quote and write each quote inside it twice ("")'
 )
 _NOT_UTF8 = 'the text is not UTF-8; save the file as "CSV UTF-8" or with a byte order mark, and send it again'
-_NOT_UTF16 = "the text is not the UTF-16 its byte order mark promises; save the file as UTF-8"
-_UTF32 = "the file is UTF-32; save it as UTF-8"
-_NUL = "there is a NUL character; the file is damaged, or UTF-16 without a byte order mark: save it as UTF-8"
+_NOT_UTF16 = "the text is not the UTF-16 it begins as; save the file as UTF-8"
+_NUL = "there is a NUL character; the file is damaged: save it as UTF-8"
 _NO_OBJECT = 'each line must be one JSON object of names and values, such as {"phone": "+37060000000"}'
 _ARRAY = "this is a JSON array; write each object on a line of its own, without the brackets and commas"
 _TWICE = "an object names a field twice; keep one of them"
@@ -63,9 +68,9 @@ def read_recipients(
 
     Takes the file's bytes in pieces of any size; its `format`, None to tell it by the first character
     that is not blank ("{" is JSON lines); its `name` for messages. UTF-8 with or without byte order
-    mark, UTF-16 with one. CSV: the first row names the columns; the most frequent of comma, semicolon,
-    tab and | in it is the delimiter; a quoted cell may hold line breaks; lines end in any way. JSON
-    lines: an object a line; numbers keep their digits, true and false stay words, null is empty.
+    mark, UTF-16, UTF-32 with one. CSV: the first row names the columns; the most frequent of comma,
+    semicolon, tab and | in it is the delimiter; a quoted cell may hold line breaks; lines end in any way.
+    JSON lines: an object a line; numbers keep their digits, true and false stay words, null is empty.
 
     Gives a reader of (row, cells by column). Rows are counted as a person sees them in the file, from 1
     with the header; blank ones are counted and skipped.
@@ -93,12 +98,20 @@ class RecipientReader:
             first = self._find_first_line()
             self.format = format_ or _guess_format(first)
             if self.format == "csv":
+                delimiter = None
+                while (said := _SEPARATOR.fullmatch(first)) or _TYPE.match(first):
+                    delimiter = said[1] if said else delimiter
+                    next(self._lines.rest)
+                    self._row += 1
+                    first = self._find_first_line()
                 # strict: else csv guesses at stray quotes, and one that is missing swallows rows unseen.
                 self._cells: Iterator[list[str]] = csv.reader(
-                    self._lines.rest, delimiter=_guess_delimiter(first), strict=True
+                    self._lines.rest, delimiter=delimiter or _guess_delimiter(first), strict=True
                 )
-                self.columns = self._read_header()
-        except (_Unreadable, csv.Error) as trouble:
+                self._header = Columns(next(self._cells))
+                self.columns = self._header.names
+                self._row += 1
+        except (_Unreadable, ColumnTrouble, csv.Error) as trouble:
             raise self._refusal(trouble) from None
         self._recipients = self._read()
 
@@ -114,26 +127,15 @@ class RecipientReader:
             self._row += 1
         raise SubmissionError(f"{self._name} is empty; send a file with a row for each recipient")
 
-    def _read_header(self) -> tuple[str, ...]:
-        header = tuple(cell.strip() for cell in next(self._cells))
-        positions: dict[str, int] = {}
-        for position, column in enumerate(header, 1):
-            if not column:
-                raise _Unreadable(f"column {position} has no name; name it or delete the column")
-            first = positions.setdefault(column, position)
-            if first < position:
-                raise _Unreadable(f"columns {first} and {position} have the same name; rename one")
-        self._row += 1
-        return header
-
     def _read(self) -> Iterator[Recipient]:
         try:
-            yield from self._read_csv(self.columns) if self.columns is not None else self._read_jsonl()
-        except (_Unreadable, csv.Error) as trouble:
+            yield from self._read_csv(self._header) if self.format == "csv" else self._read_jsonl()
+        except (_Unreadable, ColumnTrouble, csv.Error) as trouble:
             raise self._refusal(trouble) from None
 
-    def _read_csv(self, columns: tuple[str, ...]) -> Iterator[Recipient]:
-        width = len(columns)
+    def _read_csv(self, header: Columns) -> Iterator[Recipient]:
+        columns = header.names
+        width = -1 if header.has_gaps else header.width
         lines = self._lines
         row = self._row
         found = False
@@ -143,14 +145,15 @@ class RecipientReader:
                     lines.fetched = 0
                     if any(len(cell) > MAX_CELL_CHARACTERS for cell in cells):
                         raise _Unreadable(_CELL_TOO_LONG)
-                if len(cells) != width or not cells[0].strip():
-                    if not any(cell.strip() for cell in cells):
-                        row += 1
-                        continue
-                    if len(cells) != width:
-                        raise _Unreadable(_wrong_width(len(cells), width))
+                if len(cells) == width and cells[0].strip() and NULL not in cells:
+                    fields = dict(zip(columns, cells))  # noqa: B905  they are as many; asking twice costs a third
+                elif (read := header.fields(cells)) is not None:
+                    fields = read
+                else:
+                    row += 1
+                    continue
                 found = True
-                yield row, dict(zip(columns, cells))  # noqa: B905  they are as many; asking twice costs a third
+                yield row, fields
                 row += 1
         finally:
             self._row = row
@@ -200,7 +203,7 @@ class _Lines:
                 raise _Unreadable(trouble)
             if self.fetched > MAX_ROW_CHARACTERS:
                 raise _Unreadable(_ROW_TOO_LONG)
-        if unfinished:
+        if unfinished := unfinished.rstrip(_END_OF_FILE):
             yield [unfinished]
 
 
@@ -220,10 +223,10 @@ def _slices(chunks: Iterable[bytes]) -> Iterator[bytes]:
 def _decode(slices: Iterator[bytes]) -> Iterator[tuple[str, str | None]]:
     """The text, and after what could be read the reason why no more can."""
     head = next(slices, b"")
-    mark, encoding = next((pair for pair in _BYTE_ORDER_MARKS if head.startswith(pair[0])), (b"", "utf-8"))
-    if encoding == "utf-32":
-        raise _Unreadable(_UTF32)
+    marked = (pair for pair in _BYTE_ORDER_MARKS if head.startswith(pair[0]))
+    mark, encoding = next(marked, (b"", _unmarked_encoding(head)))
     decoder = codecs.getincrementaldecoder(encoding)()
+    is_first = True
     for piece in chain((head[len(mark) :],), slices, (b"",)):
         trouble = None
         try:
@@ -231,6 +234,8 @@ def _decode(slices: Iterator[bytes]) -> Iterator[tuple[str, str | None]]:
         except UnicodeDecodeError as error:
             text = error.object[: error.start].decode(encoding)
             trouble = _NOT_UTF8 if encoding == "utf-8" else _NOT_UTF16
+        if is_first:  # some programs mark the order of bytes twice
+            text, is_first = text.lstrip("\ufeff"), not text
         nul = text.find("\0")
         if nul >= 0:
             text = text[:nul]
@@ -238,6 +243,16 @@ def _decode(slices: Iterator[bytes]) -> Iterator[tuple[str, str | None]]:
         yield text, trouble
         if trouble is not None:
             return
+
+
+def _unmarked_encoding(head: bytes) -> str:
+    """UTF-16 where every second byte of the beginning is zero, as SQL Server's bcp writes it; else UTF-8."""
+    even, odd = head[0:64:2], head[1:64:2]
+    if len(head) >= _SHORTEST_UTF16 and even and not any(odd) and all(even):
+        return "utf-16-le"
+    if len(head) >= _SHORTEST_UTF16 and odd and not any(even) and all(odd):
+        return "utf-16-be"
+    return "utf-8"
 
 
 def _guess_format(first_line: str) -> Format:
@@ -250,15 +265,6 @@ def _guess_format(first_line: str) -> Format:
 def _guess_delimiter(first_line: str) -> str:
     bare = _QUOTED.sub("", first_line)
     return max(_DELIMITERS, key=bare.count)  # the first of equals: a single column takes the comma
-
-
-def _wrong_width(cells: int, columns: int) -> str:
-    mend = (
-        "put quotes around a cell that holds the delimiter"
-        if cells > columns
-        else "write an empty cell where there is nothing"
-    )
-    return f"{cells} cells where the header has {columns}; {mend}"
 
 
 def _fields(pairs: list[tuple[str, object]]) -> dict[str, object]:

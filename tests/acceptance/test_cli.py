@@ -1,7 +1,9 @@
 """The operator's commands, one by one, against real servers (no worker: nothing is handed over)."""
 
 import csv
+import gzip
 import io
+from pathlib import Path
 
 import pytest
 
@@ -188,3 +190,17 @@ def test_the_simulator_speaks_for_one_provider(stack: Stack) -> None:
         done = stack.run(*arguments, check=False)
         assert done.returncode == 2, arguments
         assert b"Traceback" not in done.stderr
+
+
+def test_a_workbook_is_taken_in_as_it_shows(ready: Stack) -> None:
+    """As LibreOffice saved it, from a file and through a pipe; what is no list is named."""
+    sheets = Path(__file__).parents[1] / "unit" / "sheets"
+    submit = ("--account", "main", "--text", "Hello {name}, {amount}")
+    status = ready.json("submit", str(sheets / "libreoffice.xlsx"), *submit)
+    assert status["recipient_count"] == 2
+    packed = gzip.compress((sheets / "libreoffice.ods").read_bytes())
+    again = ready.json("submit", "-", *submit, "--sheet", "a", stdin=packed)
+    assert again["recipient_count"] == 2
+    refused = ready.run("submit", "-", *submit, stdin=b"%PDF-1.7\n", check=False)
+    assert refused.returncode == 1
+    assert "is a PDF" in refused.stderr.decode()

@@ -70,7 +70,7 @@ def test_the_delimiter_is_told_from_the_header(delimiter: str) -> None:
     others = "".join(other * 5 for other in ",;\t|" if other != delimiter)
     header = delimiter.join(["phone", f'"a{others}b"', "city"])
     assert read(f"{header}\n{delimiter.join('abc')}\n") == [
-        (2, {"phone": "a", f"a{others}b": "b", "city": "c"})
+        (2, {"phone": "a", f"a{others}b".replace("\t", " "): "b", "city": "c"})
     ]
 
 
@@ -250,10 +250,11 @@ def test_a_header_alone() -> None:
 @pytest.mark.parametrize(
     ("content", "row", "says"),
     [
-        ("a,,b\nsecret,2,3\n", 1, "column 2 has no name"),
-        ("\na,b,\n1,2,3\n", 2, "column 3 has no name"),
+        ("a,,b\n1,,3\nsecret,2,3\n", 3, "column 2 has no name in the header and a value here"),
+        ("\na,b,\n1,2,3\n", 3, "column 3 has no name in the header and a value here"),
+        (",,\n1,2,3\n", 1, "no column has a name"),
+        ("a\u200b,\ufeffa\n1,2\n", 1, "columns 1 and 2 have the same name"),
         ("secret,b, secret \n", 1, "columns 1 and 3 have the same name"),
-        ("a,b\n1,2\nsecret\n", 3, "1 cells where the header has 2"),
         ("a,b\n\nsecret,2,3\n", 3, "3 cells where the header has 2"),
         ('a,b\n"x\n\ny",2\nsecret,2,3,4\n', 3, "4 cells where the header has 2"),
         ('a,b\n1,2\n1,"secret\n3,4\n', 3, "a quoted cell does not end where it should"),
@@ -264,8 +265,8 @@ def test_a_header_alone() -> None:
         ('a,b\n1,2\n"x\ny\0",2\n', 3, "NUL"),
         ("a,b\n1,2\r\0", 3, "NUL"),
         ("\0", 1, "NUL"),
-        ("phone,name\nsecret,x\n".encode("utf-16-le"), 1, "NUL"),
-        ("phone,name\nsecret,x\n".encode("utf-32"), 1, "UTF-32"),
+        (b"a,b\n1\x1a,2\nsecret\0,3", 3, "NUL"),
+        ("phone,name\nsecret,x\n".encode("utf-16-le") + b"x", 3, "not the UTF-16"),
         ("a,b\n1,2\nsecret,Žydrūnas\n".encode("cp1257"), 3, "not UTF-8"),
         ("Žodis,b\n1,2\n".encode("cp1257"), 1, "not UTF-8"),
         (b"a,b\n1,2\nsecret,\xe2\x82", 3, "not UTF-8"),
