@@ -68,7 +68,7 @@ worker_consumer = "worker.consumer:Consumer"  # sets aside what Celery would end
 
 # --- beat ------------------------------------------------------------------------------------------------
 # No schedule file to be corrupted: the one entry is an interval, and a tick is harmless twice.
-beat_scheduler = "celery.beat:Scheduler"
+beat_scheduler = "worker.beat:Scheduler"  # by a monotonic clock, and never stuck in a broker that is away
 beat_max_loop_interval = 1
 enable_utc = True
 timezone = "UTC"

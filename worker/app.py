@@ -1,13 +1,16 @@
 """The Celery application: `celery -A worker.app worker`, `celery -A worker.app beat`."""
 
 import gc
+import importlib.util
 import os
 import signal
 import sys
 import threading
+from collections.abc import Mapping
 from functools import cache
+from pathlib import Path
 from socket import gethostname
-from types import FrameType
+from types import FrameType, ModuleType
 from typing import Any
 
 import click
@@ -19,9 +22,9 @@ from worker import broker
 from worker.addresses import broker_url
 from worker.bootstrap import located
 from worker.logs import configure_logs, get_logger
-from worker.queues import BEAT, TICK
+from worker.queues import BEAT, QUEUES, TICK
 from worker.runtime import Runtime
-from worker.settings import Settings, load_settings
+from worker.settings import Settings, load_settings, refuse_celerys_variables
 
 
 class NotConfigured(CampaignError, click.ClickException):
@@ -34,6 +37,7 @@ class NotConfigured(CampaignError, click.ClickException):
 def settings() -> Settings:
     """This process's settings, read once, with both URLs. Raises NotConfigured."""
     try:
+        refuse_celerys_variables()
         return located(load_settings())
     except CampaignError as error:
         raise NotConfigured(str(error)) from error
@@ -57,9 +61,27 @@ def _configuration() -> dict[str, Any]:
     }
 
 
+def _own_configuration() -> ModuleType:
+    """celeryconfig.py from beside this package. By name, that of whatever project is in the working directory
+    would be taken for it.
+    """
+    place = Path(__file__).parents[1] / "celeryconfig.py"
+    spec = importlib.util.spec_from_file_location("celeryconfig", place)
+    assert spec is not None  # noqa: S101  a path that ends in .py has one
+    assert spec.loader is not None  # noqa: S101  likewise
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except (OSError, SyntaxError) as error:
+        raise NotConfigured(f"{place} cannot be read, and it is ours: install campaigns again") from error
+    if getattr(module, "beat_scheduler", None) != "worker.beat:Scheduler":
+        raise NotConfigured(f"{place} is another project's: install campaigns apart from it")
+    return module
+
+
 broker.install()
 app = Celery("campaigns", include=["worker.tasks", "worker.pulses"])
-app.config_from_object("celeryconfig")
+app.config_from_object(_own_configuration())
 app.add_defaults(_configuration)
 
 runtime = Runtime(settings)
@@ -71,6 +93,39 @@ log = get_logger("campaigns")
 def _set_up_logs(**_: Any) -> None:
     now = settings()
     configure_logs(now.log_format, now.log_level, secrets=now.secrets())
+    _tell_what_is_not_used()
+
+
+def _refuse_what_is_not_ours(conf: Any, options: Mapping[str, Any]) -> None:
+    """Raises CampaignError for another broker and for queues and pools that we do not have."""
+    ours = broker_url(settings().redis_url or "")
+    if any(url != ours for url in (conf.broker_url, conf.broker_read_url, conf.broker_write_url)):
+        raise CampaignError("another broker is set (-b, --config): ours is the Redis of CAMPAIGNS_REDIS_URL")
+    for name in ("queues", "exclude_queues"):
+        given = options.get(name) or ()
+        strange = sorted({*(given.split(",") if isinstance(given, str) else given)} - {*QUEUES})
+        if strange:
+            raise CampaignError(f"there is no queue {', '.join(strange)}; there are: {', '.join(QUEUES)}")
+    pool = options.get("pool_cls") or options.get("pool")
+    if pool is not None and "thread" not in str(pool):
+        raise CampaignError("this worker runs on threads and on no other pool: leave -P out")
+
+
+def _tell_what_is_not_used() -> None:
+    """Options of Celery's that another setting of ours stands for: once, not in silence."""
+    context = click.get_current_context(silent=True)
+    if context is None:
+        return
+    instead = {
+        "loglevel": "-l is not used: set CAMPAIGNS_LOG_LEVEL",
+        "logfile": "-f is not used: the log goes to standard error",
+        "pool": "-P is not used: this worker runs on threads",
+        "scheduler": "--scheduler is not used: beat has a scheduler of its own",
+        "schedule": "-s is not used: beat keeps no file",
+    }
+    for name, sentence in instead.items():
+        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            log.warning(sentence)
 
 
 @signals.celeryd_init.connect
@@ -80,6 +135,7 @@ def _begin(conf: Any, options: dict[str, Any], **_: Any) -> None:
     """
     runtime.have_places(options.get("concurrency") or conf.worker_concurrency)
     try:
+        _refuse_what_is_not_ours(conf, options)
         runtime.run(lambda parts: schema.check(parts.database))
     except CampaignError as error:
         sys.stderr.write(f"Error: {error}\n")
@@ -114,15 +170,12 @@ def _say_that_the_database_is_away(sender: Any, exception: BaseException, **_: A
 
 
 @signals.beat_init.connect
-def _end_between_ticks(sender: Any, **_: Any) -> None:
-    """SIGTERM and SIGINT end beat when its tick is published.
-
-    Celery's own handler raises SystemExit wherever beat happens to be. In the middle of a publish redis-py
-    turns that into an error, which beat takes for a lost tick, and beat lives on.
-    """
+def _end_at_once(**_: Any) -> None:
+    """SIGTERM and SIGINT end beat wherever its main thread is: nothing is published there (see `beat`)."""
 
     def end(_number: int, _frame: FrameType | None) -> None:
-        sender.stop()
+        gc.freeze()  # nothing is looked through on the way out
+        raise SystemExit(0)
 
     if threading.current_thread() is threading.main_thread():  # `worker -B` may run it in a thread
         for number in (signal.SIGTERM, signal.SIGINT):

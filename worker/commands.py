@@ -227,3 +227,8 @@ for command in (
     doctor_command.alive,
 ):
     app.command()(command)
+
+for celerys in (run_commands.worker, run_commands.beat):  # their options are Celery's
+    app.command(
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+    )(celerys)

@@ -130,7 +130,8 @@ class _Handler(logging.StreamHandler[TextIO]):
 
 # --- set up ------------------------------------------------------------------------------------------
 
-_QUIET = ("kombu", "aiohttp.access", "asyncio", "celery.beat")  # beat: a line for every tick
+_QUIET = ("kombu", "aiohttp.access", "asyncio", "celery.beat", "celery.pool")
+# beat: a line for every tick; pool: a task's whole message, at debug
 _QUIET_BUT_FOR_DEBUGGING = ("celery.worker.strategy", "celery.app.trace")  # two lines for every task
 
 

@@ -93,8 +93,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _TRACEBACK = re.compile(r"Traceback \(most recent call last\):.*", re.DOTALL)
 _EXCEPTION = re.compile(
     r"((?<=exception=)[\w.]{1,200}|\b(?:\w{1,60}\.){0,6}\w{0,60}(?:Error|Exception|ExceptionGroup|Warning))"
-    r"(\(|: ).*",
-    re.DOTALL,
+    r"(?:\(|: )",
 )
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 
@@ -109,7 +108,7 @@ def _scrub(text: str, *, is_id: bool = False) -> str:
     text = _CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
     text = _TRACEBACK.sub(f"Traceback {HIDDEN}", text)
     if "Error" in text or "xception" in text or "Warning" in text:
-        text = _EXCEPTION.sub(_without_words, text)
+        text = _without_words(text)
     text = _LABELLED.sub(rf"\1{HIDDEN}", text)
     text = _URL.sub(lambda found: found[1] + _place(found[2]), text)
     text = _CALLBACK.sub(rf"\1{HIDDEN}", text)
@@ -147,6 +146,7 @@ _SPEAKING_ELSEWHERE = frozenset(
         "kombu.exceptions.OperationalError",
         "redis.exceptions.ConnectionError",
         "redis.exceptions.TimeoutError",
+        "redis.exceptions.ResponseError",
     }
 )
 """Kinds of exception whose words hold no message text; those of libraries by name, not to import them."""
@@ -157,12 +157,30 @@ def _speaks(kind: type[BaseException]) -> bool:
     return issubclass(kind, _SPEAKING) or not _SPEAKING_ELSEWHERE.isdisjoint(names)
 
 
-def _without_words(found: re.Match[str]) -> str:
-    """An exception inside a longer string: "ValueError('…')", "KeyError: …"."""
-    kind = getattr(builtins, found[1], None)
-    if isinstance(kind, type) and issubclass(kind, _SPEAKING):
-        return found[0]
-    return f"{found[1]}{found[2]}{HIDDEN}"
+_SPEAKING_NAME = re.compile(
+    r"(?:redis|kombu)\.exceptions\.(?!InvalidResponse|DataError|DecodeError|EncodeError|SerializationError)\w+"
+)
+_COMMAND = re.compile(r"Command # \d+ \(.*\) of pipeline caused error: ", re.DOTALL)
+_ARGUMENTS = re.compile(r",? with args beginning with: .*", re.DOTALL)
+
+
+def _servers_words(words: str) -> str:
+    """What Redis said, without the command that redis-py and Redis repeat: a task may stand in it."""
+    return _ARGUMENTS.sub("", _COMMAND.sub("", words))
+
+
+def _without_words(text: str) -> str:
+    """`text` up to the first exception in it whose words may be other people's: "ValueError('…')"."""
+    if "redis.exceptions." in text:
+        text = _servers_words(text)
+    at = 0
+    while (found := _EXCEPTION.search(text, at)) is not None:
+        kind = getattr(builtins, found[1], None)
+        speaks = isinstance(kind, type) and issubclass(kind, _SPEAKING)
+        if not speaks and not _SPEAKING_NAME.fullmatch(found[1]):
+            return f"{text[: found.end()]}{HIDDEN}"
+        at = found.end()
+    return text
 
 
 def _exception(error: BaseException) -> str:
@@ -171,9 +189,13 @@ def _exception(error: BaseException) -> str:
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
     if not isinstance(error, CampaignError) and not _speaks(kind):
         return f"{name}: {HIDDEN}" if error.args else name
-    words = _scrub(_as_text(error, str))
+    words = _scrub(_servers_words(_as_text(error, str)))
+    code = getattr(error, "status_code", None)  # redis-py takes it off: READONLY, OOM, NOAUTH
+    if name.startswith("redis.") and code not in (None, "", "ERR"):
+        words = f"{code} {words}"
     if not isinstance(error, CampaignError):
         words = words.partition("\nDETAIL:")[0]  # PostgreSQL repeats the whole row there
+    if not isinstance(error, CampaignError) and not name.startswith("redis."):  # whose words are plain: can't
         words = _QUOTED.sub(lambda found: HIDDEN if re.search(r"\s", found[0]) else found[0], words)
     return f"{name}: {words}" if words else name
 

@@ -34,6 +34,23 @@ def up(
     )
 
 
+def worker(context: typer.Context) -> None:
+    """Run a worker: `celery -A worker.app worker` and its options, whatever the working directory holds."""
+    _celery("worker", context.args)
+
+
+def beat(context: typer.Context) -> None:
+    """Run beat: `celery -A worker.app beat` and its options, whatever the working directory holds."""
+    _celery("beat", context.args)
+
+
+def _celery(command: str, options: list[str]) -> None:
+    from worker.app import app as celery
+
+    code: object = celery.start([command, *options])
+    raise typer.Exit(code if isinstance(code, int) else 0)
+
+
 def web(
     host: Annotated[str, typer.Option()] = "127.0.0.1",
     port: WebPort = 8026,

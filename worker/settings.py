@@ -311,6 +311,26 @@ class Settings(BaseSettings):
         return frozenset({*passwords, *map(unquote, passwords), *keys, *basics})
 
 
+_CELERYS_VARIABLES = (
+    *("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL"),
+    *("CELERY_RESULT_BACKEND", "CELERY_LOADER"),
+)
+
+
+def refuse_celerys_variables(environment: Mapping[str, str] | None = None) -> None:
+    """Raises SettingsError where a variable of Celery's own would move worker or beat to another broker than
+    the one that every other command looks at. Left over from another application, mostly.
+    """
+    given = os.environ if environment is None else environment
+    raise_for = [name for name in _CELERYS_VARIABLES if given.get(name)]
+    if raise_for:
+        raise SettingsError(
+            f"{name} is set, or -b is given: Celery would use it in place of {PREFIX}REDIS_URL; remove it "
+            f"(env -u {name} …)"
+            for name in raise_for
+        )
+
+
 # --- reading -----------------------------------------------------------------------------------------
 
 _GROUPS: dict[str, Mapping[str, FieldInfo]] = {

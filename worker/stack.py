@@ -191,13 +191,13 @@ def stopping_on_signals() -> Iterator[Interrupts]:
 
 
 def celery_command(*arguments: str) -> list[str]:
-    """The production command, run by this very Python."""
-    return [sys.executable, "-m", "celery", "-A", "worker.app", *arguments]
+    """`campaigns worker` or `campaigns beat`, run by this very Python."""
+    return [sys.executable, "-P", "-m", "worker.cli", *arguments]  # -P: no module of the working directory
 
 
 def web_command(*arguments: str) -> list[str]:
     """`campaigns web`, run by this very Python."""
-    return [sys.executable, "-m", "worker.cli", "web", *arguments]
+    return [sys.executable, "-P", "-m", "worker.cli", "web", *arguments]
 
 
 def environment_for(

@@ -17,14 +17,14 @@ from celery.exceptions import Reject
 from kombu.exceptions import OperationalError
 
 from campaigns import aggregation, batching, holding, receipts, rescue, sending, submission, watching
-from campaigns.domain.errors import DatabaseUnavailable, SubmissionError
+from campaigns.domain.errors import DatabaseUnavailable, NotFound, SubmissionError
 from campaigns.domain.policy import Desk
 from campaigns.domain.schedule import read_schedule
 from campaigns.domain.states import BatchState
 from campaigns.places import Places, Way
 from campaigns.store.batch import Dealt
 from campaigns.store.session import Database
-from worker import queues
+from worker import arguments, queues
 from worker.app import app, runtime
 from worker.bootstrap import Parts, sender_of
 from worker.dealer import Dealer
@@ -188,10 +188,26 @@ def probe_account(account: str) -> None:
         log.info("account resumed by its probe", account=account)
 
 
+class _Submission(Task[Any, Any]):
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Says what is wrong with the arguments. Not by the base's `__call__`, which hides the task's id."""
+        try:
+            arguments.check(self.run, args, kwargs)
+        except SubmissionError as error:
+            log.error("submission refused", task_id=self.request.id, why=str(error))
+            raise
+        return self.run(*args, **kwargs)
+
+
 # The one late ack: until it is stored, the message is all there is of the campaign. Run twice, the
 # submission key makes it one campaign.
 @app.task(
-    name=queues.SUBMIT, bind=True, acks_late=True, reject_on_worker_lost=True, throws=(SubmissionError,)
+    name=queues.SUBMIT,
+    base=_Submission,
+    bind=True,
+    acks_late=True,
+    reject_on_worker_lost=True,
+    throws=(SubmissionError,),
 )
 def submit(  # noqa: PLR0913, PLR0917  the public contract names them
     self: Task[Any, Any],
@@ -248,9 +264,9 @@ def submit(  # noqa: PLR0913, PLR0917  the public contract names them
 
     try:
         campaign_id = runtime.run(work)
-    except SubmissionError as error:
-        log.error("submission refused", account=account, why=str(error))
-        raise
+    except (SubmissionError, NotFound) as error:
+        log.error("submission refused", account=account, task_id=self.request.id, why=str(error))
+        raise SubmissionError(str(error)) from error
     except DatabaseUnavailable as error:
         time.sleep(_AWAY_SECONDS)  # in this thread only; keeps a requeued message from spinning
         raise Reject(str(error), requeue=True) from error

@@ -1,5 +1,7 @@
 """What other programs put into our queues, met by a real worker."""
 
+from typing import Any
+
 import pytest
 from celery import Celery
 from redis import Redis
@@ -97,3 +99,49 @@ def test_poison_is_set_aside_and_the_worker_goes_on(stack: Stack, servers: Serve
         stack.run("aside", "drop", *(each["id"] for each in stack.json("aside", "list")))
         assert stack.json("aside", "list") == []
         assert worker.poll() is None
+
+
+_WRONG: tuple[dict[str, Any], ...] = (
+    {"senderid": "X"},
+    {"text": None},
+    {"account": 7},
+    {"account": "nosuch"},
+    {"region": 370},
+    {"submission_key": 4711},
+    {"recipients": {"phone": "+37060000111"}},
+)
+
+
+def test_bad_input_is_one_sentence_and_no_level_of_the_log_holds_a_text(
+    stack: Stack, servers: ServerUrls
+) -> None:
+    """Not of what is refused, nor of what is taken, nor of what is serialised otherwise."""
+    stack.simulator("--delivery-seconds", "0")
+    stack.settings["LOG_LEVEL"] = "debug"
+    stack.worker()
+    stack.beat()
+    service = Celery(broker=broker_url(servers.redis_url))
+    for number, wrong in enumerate(_WRONG):
+        service.send_task(
+            SUBMIT, kwargs=GOOD | wrong, queue=QUEUE_OF[SUBMIT], task_id=f"wrong-{number}", countdown=0.1
+        )
+    service.send_task(SUBMIT, kwargs={"account": "main"}, queue=QUEUE_OF[SUBMIT])
+    service.send_task(SUBMIT, kwargs=GOOD, queue=QUEUE_OF[SUBMIT], serializer="pickle")
+    service.send_task(SUBMIT, args=list(GOOD.values()), queue=QUEUE_OF[SUBMIT])
+    service.close()
+
+    (campaign,) = wait_until(lambda: stack.json("list"), "the good one is taken in", every=0.3)
+    stack.finished(campaign["id"])
+    log = wait_until(
+        lambda: (
+            (text := stack.log("worker").read_text()).count('"submission refused"') > len(_WRONG) and text
+        ),
+        "all are answered",
+    )
+    assert log.count('"submission refused"') == len(_WRONG) + 1
+    assert "did you mean sender_id?" in log
+    assert "account must be text, not a whole number" in log
+    assert log.count('"task set aside"') == 1
+    assert "Traceback" not in log
+    for word in ("SECRETWORD", "60000111", "0000111"):
+        assert word not in log
