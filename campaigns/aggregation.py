@@ -48,6 +48,23 @@ def settled_count(overview: Overview) -> int:
     return sum(count for state, count in overview.totals.items() if state in SETTLED)
 
 
+_NOBODY_REACHED = frozenset(
+    {
+        MessageState.SUPPRESSED,
+        MessageState.CANCELLED,
+        MessageState.FAILED,
+        MessageState.REJECTED,
+        MessageState.EXPIRED,
+    }
+)
+
+
+def is_wholly_refused(overview: Overview) -> bool:
+    """Whether a campaign is over and not one message was taken, though some were meant to be sent."""
+    reached = any(count for state, count in overview.totals.items() if state not in _NOBODY_REACHED)
+    return overview.finished_at is not None and bool(overview.reasons) and not reached
+
+
 def as_json(overview: Overview) -> dict[str, Any]:
     """The public object of `status --json`; other programs rely on it word for word."""
     hold = overview.hold
@@ -75,6 +92,9 @@ def as_json(overview: Overview) -> dict[str, Any]:
             "reason": hold.reason,
             "since": hold.since.isoformat(),
         },
+        "reasons": [
+            {"code": each.code, "reason": each.reason, "count": each.count} for each in overview.reasons
+        ],
     }
 
 

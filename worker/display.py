@@ -14,6 +14,7 @@ from campaigns.domain.states import SETTLED, CampaignState, MessageState
 from campaigns.store.campaign import Overview
 from campaigns.store.campaign_hold import CampaignHold
 from campaigns.store.message import MessageRow
+from campaigns.store.reasons import Reason
 
 _COLOURS: dict[MessageState, str] = {
     MessageState.SUPPRESSED: "dim",
@@ -68,6 +69,9 @@ def campaign(overview: Overview) -> RenderableType:
         for reason, count in overview.refused.items():
             reasons.add_row(f"  {reason}", Text(str(count), justify="right"))
         lines.append(reasons)
+    if overview.reasons:
+        lines.append(Text("why not:", style="red"))
+        lines += [Text(f"  {said(each)}") for each in overview.reasons]
     if overview.hold:
         lines += _hold(overview.hold)
     if overview.held:
@@ -75,6 +79,12 @@ def campaign(overview: Overview) -> RenderableType:
     elif overview.trouble and not overview.hold and not is_over(overview):
         lines.append(Text(f"last trouble: {overview.trouble}", style="yellow"))
     return Group(*lines)
+
+
+def said(reason: Reason) -> str:
+    """A reason that messages have in common, with how many have it."""
+    why = reason.reason or "the provider does not say why"
+    return f"{reason.count} {why}" + (f" (code {reason.code})" if reason.code else "")
 
 
 def _moment(at: datetime | None) -> str:
@@ -103,6 +113,9 @@ def campaigns(overviews: Sequence[Overview]) -> RenderableType:
     table = Table(box=None, pad_edge=False)
     for column in ("id", "name", "account", "state", "settled", "in doubt", "delivered", "cost", "created"):
         table.add_column(column, no_wrap=True)
+    refused = {each.id for each in overviews if aggregation.is_wholly_refused(each)}
+    if refused:
+        table.add_column("why")
     for overview in overviews:
         delivered = overview.totals[MessageState.DELIVERED] + overview.totals[MessageState.READ]
         table.add_row(
@@ -115,6 +128,7 @@ def campaigns(overviews: Sequence[Overview]) -> RenderableType:
             str(delivered),
             aggregation.amount_text(overview.cost),
             overview.created_at.strftime("%Y-%m-%d %H:%M"),
+            *([said(overview.reasons[0])] if overview.id in refused else []),
         )
     return table
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any, Literal, TypeVar
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from celery import Task, signals
 from celery.exceptions import Reject
@@ -50,7 +50,7 @@ def tick() -> None:
     async def work(parts: Parts) -> tuple[rescue.Rescue, int, list[str], bool]:
         rescued = await rescue.rescue(parts.database, apart_seconds=parts.desk.policy.lease_seconds)
         for campaign_id in await aggregation.finish(parts.database):
-            log.info("campaign finished", campaign_id=str(campaign_id))
+            await _say_finished(parts, campaign_id)
         await aggregation.sum_up(parts.database)
         resent_count = await rescue.resend(parts.database, parts.desk.policy)
         held_accounts = await holding.deal_probes(parts.database)
@@ -278,12 +278,22 @@ async def _after(
 ) -> None:
     """End the campaign if that was its last batch, and have more dealt: a place is free."""
     if state is BatchState.DONE and await aggregation.finish(parts.database, campaign_id):
-        log.info("campaign finished", campaign_id=str(campaign_id), batch_id=batch_id)
+        await _say_finished(parts, campaign_id)
     if parts.desk.is_stopping():
         return
     _dealer.soon(parts)
     if due_in_seconds is not None and due_in_seconds < parts.settings.tick_seconds:
         _dealer.soon(parts, due_in_seconds)
+
+
+async def _say_finished(parts: Parts, campaign_id: UUID) -> None:
+    """A campaign that reached nobody is worth a warning, with why."""
+    overview = await aggregation.status(parts.database, campaign_id)
+    if aggregation.is_wholly_refused(overview):
+        why = "; ".join(f"{each.count} {each.reason} (code {each.code})" for each in overview.reasons)
+        log.warning("campaign finished", campaign_id=str(campaign_id), state=overview.state.value, why=why)
+    else:
+        log.info("campaign finished", campaign_id=str(campaign_id))
 
 
 async def _deal(parts: Parts) -> None:

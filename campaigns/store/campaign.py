@@ -14,6 +14,7 @@ from campaigns.domain.errors import NotAllowed, NotFound
 from campaigns.domain.schedule import Schedule, check_schedule
 from campaigns.domain.states import CAMPAIGN_MOVES, CampaignState, MessageState
 from campaigns.store.campaign_hold import CampaignHold
+from campaigns.store.reasons import REASONS, Reason, reasons_of
 from campaigns.store.session import CHANNEL, Database, Round
 from campaigns.store.tally import TALLY_COLUMNS
 
@@ -40,6 +41,7 @@ class Overview:
     not_after: datetime | None = None  # nor after
     is_waiting: bool = False  # for `send_at`
     hold: CampaignHold | None = None  # why it is on hold itself
+    reasons: Sequence[Reason] = ()  # why messages reached nobody, the commonest first
 
 
 _SUMS = ", ".join(
@@ -61,7 +63,8 @@ _OVERVIEW = f"""
            c.finished_at, c.send_at, c.not_after, c.refused::text AS refused,
            c.send_at > now() AND c.finished_at IS NULL AND c.state <> 'cancelled' AS is_waiting,
            ({_TOTALS})::text AS totals, h.reason AS held,
-           o.held_at, o.about, o.code, o.reason
+           o.held_at, o.about, o.code, o.reason,
+           (CASE WHEN c.totals ? 'reasons' THEN c.totals -> 'reasons' ELSE {REASONS} END)::text AS reasons
     FROM (SELECT * FROM campaign WHERE $1::uuid IS NULL OR id = $1
           ORDER BY created_at DESC, id DESC LIMIT $2) c
     LEFT JOIN account_hold h ON h.account = c.account AND c.finished_at IS NULL
@@ -98,6 +101,7 @@ def _overview(record: asyncpg.Record, totals: Mapping[str, Any]) -> Overview:
         send_at=record["send_at"],
         not_after=record["not_after"],
         is_waiting=bool(record["is_waiting"]),
+        reasons=reasons_of(record["reasons"]),
         hold=CampaignHold(record["id"], record["held_at"], record["about"], record["code"], record["reason"])
         if record["held_at"]
         else None,
@@ -224,7 +228,8 @@ _SUM_UP = f"""
     sums AS (
         SELECT b.campaign_id, {_SUMS} FROM held b GROUP BY b.campaign_id HAVING bool_and(b.state = 'done')
     )
-    UPDATE campaign c SET totals = to_jsonb(sums) - 'campaign_id'
+    UPDATE campaign c
+    SET totals = to_jsonb(sums) - 'campaign_id' || jsonb_build_object('reasons', {REASONS})
     FROM sums WHERE c.id = sums.campaign_id
     RETURNING c.id
 """

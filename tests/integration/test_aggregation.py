@@ -45,7 +45,7 @@ PUBLIC_KEYS = [
     "finished_at",
     "refused",
 ]
-OUR_OWN_KEYS = ["held", "trouble", "send_at", "not_after", "waits_for"]
+OUR_OWN_KEYS = ["held", "trouble", "send_at", "not_after", "waits_for", "campaign_held", "reasons"]
 
 
 async def send_all(database: Database, desk: Desk) -> None:
@@ -99,6 +99,8 @@ async def test_status_as_json_is_what_other_programs_rely_on(database: Database,
         "send_at": None,
         "not_after": None,
         "waits_for": None,
+        "campaign_held": None,
+        "reasons": [{"code": "13", "reason": "blacklist", "count": 1}],
     }
 
 

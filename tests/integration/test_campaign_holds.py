@@ -1,23 +1,27 @@
 """A refused sender or text holds its campaign: no recipient is spent on what a person can mend."""
 
 import asyncio
+import io
 from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
 import pytest
+from rich.console import Console
 
 from campaigns import aggregation, batching, holding, rescue, sending
 from campaigns.domain.errors import NotAllowed
 from campaigns.domain.outcomes import ENOUGH_REFUSALS
-from campaigns.domain.provider import Accepted, CampaignTrouble, Outcome, Rejected
+from campaigns.domain.provider import Accepted, CampaignTrouble, Failed, Outcome, Rejected
 from campaigns.domain.states import BatchState, CampaignState, MessageState
 from campaigns.providers.stub import Stub
+from campaigns.store.reasons import Reason
 from campaigns.store.session import Database
 from tests.conftest import MakeDesk
 from tests.integration.hands import OneText, send_one, sent, submit_texts
 from tests.integration.rows import message_rows, pass_deadlines, query, states, wrong_tallies
-from tests.river import phones, submit
+from tests.river import flow, phones, submit
+from worker import display
 
 Q, A, R = MessageState.QUEUED, MessageState.ACCEPTED, MessageState.REJECTED
 SENDER = CampaignTrouble("9", "sender name not registered", "sender")
@@ -309,6 +313,50 @@ async def test_a_last_batch_of_refused_texts_does_not_hold_what_others_of_it_rea
         await sending.send_batch(database, make_desk(stub), dealt)
 
     assert await states(database) == [A, A, R, R]
+
+
+# --- why not, by count ---
+
+
+async def test_a_campaign_says_why_its_messages_reached_nobody(
+    database: Database, make_desk: MakeDesk
+) -> None:
+    invalid, stopped = Rejected("16", "invalid phone number"), Rejected("13", "phone in the blacklist")
+    rows = phones(7)
+    outcomes = (
+        refusing(rows[:4], invalid) | refusing(rows[4:6], stopped) | refusing(rows[6:], Failed("12", "no"))
+    )
+    made = await submit(database, rows, batch_size=2)
+    desk = make_desk(Stub("main", outcomes=outcomes))
+    for dealt in await batching.deal_sending(database, desk):
+        await sending.send_batch(database, desk, dealt)
+    expected = [
+        Reason("16", "invalid phone number", 4),
+        Reason("13", "phone in the blacklist", 2),
+        Reason("12", "no", 1),
+    ]
+
+    assert (await aggregation.status(database, made.id)).reasons == expected
+    await aggregation.finish(database)
+    await aggregation.sum_up(database)
+    await query(database, "UPDATE message SET reason = 'another'")  # what is over is not counted again
+
+    (overview,) = await aggregation.newest(database)
+    assert overview.reasons == expected
+    assert aggregation.is_wholly_refused(overview)
+    shown = Console(width=250, record=True, file=io.StringIO())
+    shown.print(display.campaign(overview), display.campaigns([overview]))
+    assert shown.export_text().count("4 invalid phone number (code 16)") == 2
+
+
+async def test_a_campaign_that_reached_somebody_is_not_wholly_refused(
+    database: Database, make_desk: MakeDesk
+) -> None:
+    made = await submit(database, phones(2))
+    desk = make_desk(Stub("main", outcomes=refusing(phones(1), Rejected("16", "invalid phone number"))))
+    overview = await flow(database, desk, made.id)
+    assert [each.count for each in overview.reasons] == [1]
+    assert not aggregation.is_wholly_refused(overview)
 
 
 # --- opt-outs that the provider knows of ---

@@ -1,0 +1,37 @@
+"""Why messages of a campaign did not reach anybody, by count."""
+
+import json
+from collections.abc import Sequence
+
+from campaigns.domain.values import value
+
+_MOST = 5
+
+
+@value
+class Reason:
+    """What so many messages of a campaign have in common: the provider's code, and why in words."""
+
+    code: str | None
+    reason: str | None
+    count: int
+
+
+REASONS = f"""
+    (SELECT coalesce(jsonb_agg(to_jsonb(r) ORDER BY r.count DESC, r.code, r.reason), '[]') FROM (
+        SELECT m.provider_state AS code, coalesce(m.reason, m.provider_reason) AS reason,
+               count(*)::int AS count
+        FROM batch b JOIN message m ON m.batch_id = b.id
+        WHERE b.campaign_id = c.id
+          AND b.rejected_count + b.failed_count + b.undelivered_count + b.expired_count > 0
+          AND m.state IN ('rejected', 'failed', 'undelivered', 'expired')
+        GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2 LIMIT {_MOST}) r)
+"""
+"""SQL: the commonest reasons in campaign `c`, as JSON. Reads the messages of batches with any refused; of
+what is over they are kept with the totals.
+"""
+
+
+def reasons_of(said: str | None) -> Sequence[Reason]:
+    """What `REASONS` gives, the commonest first."""
+    return [Reason(**each) for each in json.loads(said or "[]")]
