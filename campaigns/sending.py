@@ -109,6 +109,7 @@ class _HandOver:
         self._troubled: list[Outcome] = []
         self._is_held = False
         self._refusals = Refusals(database, work, self._write)
+        self._is_called_back = False
         self._stop: _Stop | None = None
         # On the running loop's clock; nothing is written down after it.
         self._lease_ends_at = asyncio.get_running_loop().time() + desk.policy.lease_seconds
@@ -126,6 +127,7 @@ class _HandOver:
         try:
             async with asyncio.timeout(self._desk.policy.lease_seconds / 2):
                 await account.provider.prepare()
+                self._is_called_back = await account.is_called_back()
         except (ProviderRefused, TimeoutError) as error:
             why = str(error) or "the provider did not answer in time"
             await self._note(account, got_through=False, why=why)
@@ -278,7 +280,7 @@ class _HandOver:
         how = Release(
             send_in_seconds=max(send_in or 0, self._send_again_in()) if self._troubled else send_in,
             # An attempt that handed nothing over must not put off what is to be polled from before it.
-            poll_in_seconds=self._first_poll_in(account) if handed_over else None,
+            poll_in_seconds=self._first_poll_in() if handed_over else None,
             asks_doubt=account is None or account.provider.settles_doubt_after_seconds is not None,
             retry_count=retry_count,
             poll_count=0 if handed_over else None,
@@ -336,10 +338,9 @@ class _HandOver:
             self._refusals.held,
         )
 
-    def _first_poll_in(self, account: Account | None) -> float:
+    def _first_poll_in(self) -> float:
         first = self._desk.policy.poll.delay_seconds(0, self._desk.random())
-        called_back = account is not None and account.callbacks is not None
-        return max(first, self._desk.policy.poll_after_callback_seconds) if called_back else first
+        return max(first, self._desk.policy.poll_after_callback_seconds) if self._is_called_back else first
 
     def _send_again_in(self) -> float:
         backoff = self._desk.policy.retry.delay_seconds(self._work.retry_count, self._desk.random())

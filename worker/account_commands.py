@@ -7,9 +7,10 @@ from rich.table import Table
 
 from campaigns import aggregation, holding
 from campaigns.domain.errors import CampaignError
+from campaigns.domain.phone import InvalidPhone, normalise
 from worker.bootstrap import callback_urls
 from worker.settings import PREFIX, load_settings
-from worker.terminal import AsJson, ask, do, out, print_json
+from worker.terminal import AsJson, Region, ask, do, out, print_json
 
 app = typer.Typer(no_args_is_help=True, help="Ask about one account, or let it go on.")
 
@@ -63,16 +64,59 @@ def stats(
 
 
 @app.command("callback-url")
-def callback_url(context: typer.Context) -> None:
+def callback_url(
+    context: typer.Context,
+    check: Annotated[bool, typer.Option("--check", help="Ask the provider whether it knows it.")] = False,
+    register: Annotated[bool, typer.Option("--register", help="Have it registered there.")] = False,
+) -> None:
     """Where its provider may call us back: for one that is told once, in its own settings."""
     settings = load_settings()
-    urls = callback_urls(settings, context.obj)
-    if urls is not None:
-        out.print(urls.url_of_account(), markup=False)
+    name = context.obj
+    urls = callback_urls(settings, name)
+    if urls is None:
+        if not settings.account(name).calls_back:
+            raise CampaignError(f"the provider of account {name} calls nobody back")
+        raise CampaignError(f"{PREFIX}PUBLIC_URL is not set: set it, and {PREFIX}CALLBACK_SECRET")
+    url = urls.url_of_account()
+    if register:
+        is_new = ask(lambda parts: parts.desk.accounts[name].provider.register_callbacks(url), settings)
+        out.print("registered" if is_new else "it was registered already")
+    elif check:
+        known = ask(lambda parts: parts.desk.accounts[name].provider.callbacks_registered(url), settings)
+        if known is False:
+            raise CampaignError(
+                f"the address of account {name} does not stand among its provider's hooks;"
+                f" have it registered: campaigns account {name} callback-url --register"
+            )
+        out.print("registered" if known else "its provider is told with each message where to call")
+    else:
+        out.print(url, markup=False)
+
+
+@app.command()
+def blacklist(
+    context: typer.Context,
+    phone: Annotated[str, typer.Option(metavar="N", help="The number, with + and country code.")],
+    region: Region = None,
+    as_json: AsJson = False,
+) -> None:
+    """Whether a number stands on the provider's own blacklist."""
+    settings = load_settings()
+    settings.account(context.obj)
+    try:
+        number = normalise(phone, region)
+    except InvalidPhone as error:
+        raise CampaignError(f"this number cannot be looked up: {error}") from None
+    entry = ask(lambda parts: parts.desk.accounts[context.obj].provider.find_blacklisted(number), settings)
+    if as_json:
+        found = {"since": entry.since, "reason": entry.reason} if entry is not None else {}
+        print_json({"account": context.obj, "phone": number, "is_listed": entry is not None, **found})
         return
-    if not settings.account(context.obj).calls_back:
-        raise CampaignError(f"the provider of account {context.obj} calls nobody back")
-    raise CampaignError(f"{PREFIX}PUBLIC_URL is not set: set it, and {PREFIX}CALLBACK_SECRET")
+    if entry is None:
+        out.print("not on it")
+        return
+    since = f" since {entry.since}" if entry.since else ""
+    out.print(f"on it{since}{f': {entry.reason}' if entry.reason else ''}", markup=False)
 
 
 @app.command("resume")

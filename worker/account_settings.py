@@ -160,8 +160,9 @@ class SevenAccount(_Account):
     api_key: HeaderSecret
     """The API key of the account. Wrong: everything is refused and the account is held."""
     signing_key: SecretStr | None = Field(default=None, min_length=1)
-    """The signing key of the account, where signing is on at seven.io. Wrong: requests and callbacks are
-    refused; none: requests are not signed, and a callback is known by its address alone."""
+    """The signing key of the account: requests are signed with it and callbacks verified (it needs a clock
+    that is right by 30 seconds). Wrong: both are refused; none: requests are not signed, and a callback is
+    known by its address alone."""
     base_url: Annotated[str, AfterValidator(_before("/sms", ends="/sms$"))] = "https://gateway.seven.io/api"
     """Everything before /sms. Wrong: texts and the key go to a stranger."""
     currency: Currency | None = None

@@ -7,6 +7,7 @@ from typing import Any
 
 from campaigns.domain.backoff import delay_seconds
 from campaigns.domain.callbacks import CallbackUrls
+from campaigns.domain.errors import ProviderRefused
 from campaigns.domain.provider import Provider, Turn
 
 PROBE_FIRST_SECONDS = 30.0
@@ -107,6 +108,15 @@ class Account:
             return await self.several(most)
         await self.turn()
         return (0.0,)
+
+    async def is_called_back(self) -> bool:
+        """Whether its provider will call us: it is told so with each message, or says that it knows where."""
+        if self.callbacks is None:
+            return False
+        try:
+            return await self.provider.callbacks_registered(self.callbacks.url_of_account()) is not False
+        except ProviderRefused:
+            return False  # then it is asked as one that does not call
 
     def asking_until(self, ends_at: float) -> Turn:
         """What a series of questions awaits before each: a slot by `ends_at`, on the running loop's clock."""

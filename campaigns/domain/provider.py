@@ -254,6 +254,14 @@ class DayStatistics:
     segment_count: int
 
 
+@value
+class BlacklistEntry:
+    """That a provider will send nothing to a number, as it says so itself."""
+
+    since: str | None  # the moment in its own words; None where it does not say
+    reason: str | None
+
+
 class Turn(Protocol):
     """Waits for a slot to speak to an account (pacing). An adapter awaits it before each request.
 
@@ -360,6 +368,25 @@ class Provider(Protocol):
 
         Gives what is left on it, None where access is well and the balance cannot be asked. Raises
         ProviderRefused while the provider is not reached or refuses the account.
+        """
+        ...
+
+    async def callbacks_registered(self, url: str) -> bool | None:
+        """Whether the provider knows `url` as where to call this account back, as it said at most ten minutes
+        ago. None: it is told so with each message, or calls nobody. Raises ProviderRefused.
+        """
+        ...
+
+    async def register_callbacks(self, url: str) -> bool:
+        """Have the provider call this account back at `url`; gives whether that is new. Idempotent; changes
+        nothing else there. Raises ProviderRefused, also where there is nothing to register.
+        """
+        ...
+
+    async def find_blacklisted(self, phone: str) -> BlacklistEntry | None:
+        """What the provider's own blacklist says of a number (E.164 with +); None: it is not on it.
+
+        Costs nothing. Raises ProviderRefused, also where there is no list to be asked.
         """
         ...
 

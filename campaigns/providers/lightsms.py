@@ -19,7 +19,6 @@ import hashlib
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from random import getrandbits
 from urllib.parse import quote
 
@@ -27,6 +26,7 @@ from campaigns.domain.errors import ProviderRefused
 from campaigns.domain.provider import (
     AccountTrouble,
     Answers,
+    BlacklistEntry,
     Callback,
     CallbackRefused,
     CampaignTrouble,
@@ -47,7 +47,8 @@ from campaigns.domain.provider import (
     Throttled,
     Turn,
 )
-from campaigns.providers.documents import MESSAGE_ID, amount_of, field_of, text_of
+from campaigns.providers.base import BaseAdapter
+from campaigns.providers.documents import MESSAGE_ID, amount_of, field_of
 from campaigns.providers.lightsms_answers import (
     Means,
     Refusal,
@@ -56,20 +57,18 @@ from campaigns.providers.lightsms_answers import (
     load,
     msisdn,
     read_answer,
+    read_blacklist,
     read_statistics,
     read_statuses,
     top_code,
 )
+from campaigns.providers.lightsms_clock import Clock, ClockReading, NoAnswer, expect_answer
 from campaigns.providers.wire import Answered, NeverLeft, Unseen, Wire, retry_after_seconds
 
 _URL_TARGET = 4_000  # their limit is not documented; common servers stop near 8,000
 _URL_LIMIT = 7_500  # beyond this a request is refused here, with a clear reason
 _SIGNATURE_SECONDS = 5.0  # half of the timestamp's 10 s: what cannot leave by then is not sent
-_CLOCK_SECONDS = 300.0  # how long a learned clock is good for
-_CLOCK_ROUND_TRIP_SECONDS = 3.0  # learning may put us behind by so much and one second more
-_CLOCK_DRIFT_SECONDS = 2.0  # wall and monotonic clock apart by more: the machine slept or was set
 _BISECTIONS = 64  # questions one refused list of ids may cost
-_MOMENT = re.compile("[0-9]{9,11}")
 _MONTH = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
 
 
@@ -83,26 +82,7 @@ def signature(parameters: Mapping[str, str], api_key: str) -> str:
     return hashlib.md5(signed.encode(), usedforsecurity=False).hexdigest()
 
 
-@dataclass(slots=True)
-class _Clock:
-    """Their clock, as we learned it."""
-
-    ahead_seconds: float  # of our monotonic clock
-    learned_at: float  # by our monotonic clock
-    wall_ahead_seconds: float  # our own wall clock before our monotonic one, at that moment
-    follows_refusal: bool  # learned because a signature was refused, and not believed since
-    doubted: bool = False
-
-
-class _NoAnswer(ProviderRefused):
-    """A question was not answered."""
-
-    def __init__(self, sentence: str, retry_after: float | None = None) -> None:
-        super().__init__(sentence)
-        self.retry_after_seconds = retry_after
-
-
-class LightSms:
+class LightSms(BaseAdapter):
     """One account at LightSMS. Keeps `campaigns.domain.provider.Provider`.
 
     Takes `base_url`, everything before `/external/get/`; `timeout_seconds`, for one request as a whole;
@@ -110,6 +90,8 @@ class LightSms:
     Promises: made inside the loop of its `wire`; any number of tasks may use it at once. Remembers
     their clock and how many recipients they take, nothing of any message.
     """
+
+    company = "LightSMS"
 
     def __init__(  # noqa: PLR0913  an account is configured once, all by name
         self,
@@ -136,11 +118,7 @@ class LightSms:
         self._max_status_ids = max_status_ids_per_request
         self._currency = currency
         self._wall = clock
-        self._monotonic = monotonic
-        self._learning = asyncio.Lock()
-        self._clock: _Clock | None = None
-        self._clock_failure: tuple[float, str] | None = None  # when learning last failed, and why
-        self._refused = False  # a signature was refused and none believed since
+        self._clock = Clock(wire, self._root + "timestamp.php", timeout_seconds, clock, monotonic)
 
     def __repr__(self) -> str:
         return f"LightSms(name={self._name!r})"
@@ -199,70 +177,19 @@ class LightSms:
         return requests
 
     async def prepare(self) -> None:
-        """Learn their clock, when ours of it is missing, old or doubted. One question however many ask.
-
-        Raises ProviderRefused.
-        """
-        asked_at = self._monotonic()
-        async with self._learning:
-            now, clock = self._monotonic(), self._clock
-            if (
-                clock is not None
-                and not clock.doubted
-                and now - clock.learned_at < _CLOCK_SECONDS
-                and abs(self._wall() - now - clock.wall_ahead_seconds) < _CLOCK_DRIFT_SECONDS
-            ):
-                return
-            if self._clock_failure is not None and self._clock_failure[0] >= asked_at:
-                raise _NoAnswer(self._clock_failure[1])  # it failed while we waited: that was our answer too
-            try:
-                self._clock = await self._learn()
-            except _NoAnswer as failure:
-                self._clock_failure = (self._monotonic(), str(failure))
-                raise
-
-    async def _learn(self) -> _Clock:
-        before = self._monotonic()
-        result = await self._wire.ask(
-            self._root + "timestamp.php", timeout_seconds=self._timeout_seconds, max_bytes=4096
-        )
-        now = self._monotonic()
-        answer = self._expect_answer(result)
-        try:
-            said = text_of(answer.body)
-        except ValueError:
-            said = ""
-        if not _MOMENT.fullmatch(said):
-            raise _NoAnswer("LightSMS's clock cannot be read")
-        if now - before > _CLOCK_ROUND_TRIP_SECONDS:
-            raise _NoAnswer("LightSMS answers too slowly to set a clock by")
-        # Counted from the moment the answer was here, so we are never ahead of them: a timestamp of the
-        # past is good for 10 s, of the future they say nothing. Kept against the monotonic clock, which
-        # nobody sets; where it runs away from the wall clock, `prepare` learns anew.
-        return _Clock(int(said) - now, now, self._wall() - now, self._refused)
-
-    def _clock_refused(self, clock: _Clock) -> bool:
-        """Note that a signature was refused; whether that says the credentials are at fault."""
-        if clock is not self._clock:
-            return False  # an answer to a signature of before: the clock in use was learned since
-        clock.doubted = True
-        self._refused = True
-        return clock.follows_refusal
-
-    def _clock_believed(self, clock: _Clock) -> None:
-        if clock is self._clock:
-            self._refused = clock.follows_refusal = False
+        """Learn their clock, when ours of it is missing, old or doubted. Raises ProviderRefused."""
+        await self._clock.learn()
 
     async def hand_over(
         self, request: Sequence[OutboundMessage], sender_id: str, leave_by: float
     ) -> list[Outcome]:
         """Hand one request over: a signed GET to send.php, made at the last moment."""
         now = asyncio.get_running_loop().time()
-        count, clock = len(request), self._clock
-        if clock is None or clock.doubted:
-            return [NotSent("LightSMS's clock must be learned first", clock is not None)] * count
+        count, reading = len(request), self._clock.reading
+        if reading is None or reading.doubted:
+            return [NotSent("LightSMS's clock must be learned first", reading is not None)] * count
         phones = [message.phone for message in request]
-        url = self._paid_url(request, sender_id, clock)
+        url = self._paid_url(request, sender_id, reading)
         if not isinstance(url, str):
             return [url] * count
         result = await self._wire.hand_over(
@@ -277,12 +204,12 @@ class LightSms:
             case Unseen(why):
                 return [InDoubt(why)] * count
             case Answered(status=status) if 200 <= status < 300:
-                return self._outcomes(result, phones, clock)
+                return self._outcomes(result, phones, reading)
             case Answered():
                 return [self._outcome_of_status(result, count)] * count
 
     def _paid_url(
-        self, request: Sequence[OutboundMessage], sender_id: str, clock: _Clock
+        self, request: Sequence[OutboundMessage], sender_id: str, reading: ClockReading
     ) -> str | NotSent | Rejected | CampaignTrouble:
         phones = [msisdn(message.phone) for message in request]
         texts = {message.text for message in request}
@@ -290,7 +217,7 @@ class LightSms:
             return NotSent("a request holds one text and no phone twice")
         parameters = self._send_parameters(",".join(phones), texts.pop(), sender_id)
         try:
-            url = self._url("send.php", parameters, int(self._monotonic() + clock.ahead_seconds))
+            url = self._url("send.php", parameters, self._clock.moment(reading))
         except UnicodeEncodeError:
             return Rejected("not_unicode", "text or sender cannot be written as UTF-8")
         if len(url) <= _URL_LIMIT:
@@ -299,14 +226,14 @@ class LightSms:
             return NotSent("the request is too long for one URL")
         return CampaignTrouble("url_too_long", "the text is too long for one URL", "text")
 
-    def _outcomes(self, answer: Answered, phones: Sequence[str], clock: _Clock) -> list[Outcome]:
+    def _outcomes(self, answer: Answered, phones: Sequence[str], signed: ClockReading) -> list[Outcome]:
         readings = read_answer(answer.body, phones)
         refusals = [reading for reading in readings if isinstance(reading, Refusal)]
         at_fault = False
         if any(refusal.means is Means.CLOCK for refusal in refusals):
-            at_fault = self._clock_refused(clock)
+            at_fault = self._clock.refused(signed)
         elif not all(isinstance(reading, InDoubt) for reading in readings):
-            self._clock_believed(clock)
+            self._clock.believed(signed)
 
         def outcome(refusal: Refusal) -> Outcome:  # noqa: PLR0911  one line for each meaning
             code, reason = refusal.code, refusal.reason
@@ -392,7 +319,7 @@ class LightSms:
                     trouble = "LightSMS knows too many of these ids not, to ask for each at once"
         except NotOurTurn as later:
             return Answers(receipts, None, later.wait_seconds, unasked())  # our own pace: nothing is amiss
-        except _NoAnswer as failure:
+        except NoAnswer as failure:
             return Answers(receipts, str(failure), failure.retry_after_seconds, unasked())
         return Answers(receipts, trouble)
 
@@ -441,43 +368,42 @@ class LightSms:
             raise ProviderRefused(f"LightSMS refused the statistics: {said.reason} (code {said.code})")
         return read_statistics(said)
 
+    async def find_blacklisted(self, phone: str) -> BlacklistEntry | None:
+        """Ask find_on_stop.php (GUIDE blacklist). Raises ProviderRefused."""
+        said = await self._question("find_on_stop.php", {"phone": msisdn(phone)})
+        if isinstance(said, Refusal):
+            if said.code == "19":
+                return None
+            raise ProviderRefused(f"LightSMS refused the look-up: {said.reason} (code {said.code})")
+        return read_blacklist(said)
+
     async def _question(
         self, script: str, parameters: Mapping[str, str], turn: Turn | None = None
     ) -> object | Refusal:
         """Ask one thing, once more with a clock learned anew. Raises ProviderRefused, NotOurTurn."""
         for _ in range(2):
-            await self.prepare()
+            reading = await self._clock.learn()
             if turn is not None:
                 await turn()
-            clock = self._clock
-            assert clock is not None  # noqa: S101  prepare() gave one or raised
-            moment = int(self._monotonic() + clock.ahead_seconds)
+                reading = self._clock.reading or reading
+            moment = self._clock.moment(reading)
             url = self._url(script, {"login": self._login, "return": "json", **parameters}, moment)
             result = await self._wire.ask(url, timeout_seconds=self._timeout_seconds)
-            document = load(self._expect_answer(result).body)
+            document = load(expect_answer(result, self._wall()).body)
             if document is None:
-                raise _NoAnswer("LightSMS's answer cannot be read")
+                raise NoAnswer("LightSMS's answer cannot be read")
             code = top_code(document) or common_code(document)
             if code is None or code == "0":
-                self._clock_believed(clock)
+                self._clock.believed(reading)
                 return document
             refusal = Refusal(code)
             if refusal.means is Means.CLOSED:
-                raise _NoAnswer(f"LightSMS refused the question: {refusal.reason} (code {code})")
+                raise NoAnswer(f"LightSMS refused the question: {refusal.reason} (code {code})")
             if refusal.means is not Means.CLOCK:
                 return refusal
-            if self._clock_refused(clock):
+            if self._clock.refused(reading):
                 break
-        raise _NoAnswer("LightSMS refused the signature, also by a clock learned anew (code 6 or 24)")
-
-    def _expect_answer(self, result: Answered | NeverLeft | Unseen) -> Answered:
-        match result:
-            case NeverLeft(why) | Unseen(why):
-                raise _NoAnswer(f"LightSMS did not answer: {why}")
-            case Answered(status=status) if not 200 <= status < 300:
-                raise _NoAnswer(f"LightSMS answered HTTP {status}", retry_after_seconds(result, self._wall()))
-            case Answered():
-                return result
+        raise NoAnswer("LightSMS refused the signature, also by a clock learned anew (code 6 or 24)")
 
     def _send_parameters(self, phones: str, text: str, sender_id: str) -> dict[str, str]:
         return {"login": self._login, "phone": phones, "text": text, "sender": sender_id, "return": "json"}

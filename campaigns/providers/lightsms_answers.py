@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from campaigns.domain.errors import ProviderRefused
-from campaigns.domain.provider import Accepted, DayStatistics, InDoubt, Receipt
+from campaigns.domain.provider import Accepted, BlacklistEntry, DayStatistics, InDoubt, Receipt
 from campaigns.domain.states import MessageState
 from campaigns.providers.documents import (
     MESSAGE_ID,
@@ -245,6 +245,30 @@ def _lines_of(document: object) -> Iterator[tuple[object, object, object]]:
             yield from ((day, field_of(line, "status"), line) for line in said)
         else:
             yield None, None, None
+
+
+def read_blacklist(document: object) -> BlacklistEntry | None:
+    """Read the JSON of find_on_stop.php; None: the number is not listed. Pure.
+
+    Takes every form seen: `time_in` and `description` (GUIDE blacklist), the same under an id (INTIS),
+    `blacklisted` (API check-blacklist), and nothing. Raises ProviderRefused for any other.
+    """
+    if document in ([], {}):
+        return None
+    within = (
+        document.values() if isinstance(document, dict) else document if isinstance(document, list) else ()
+    )
+    for entry in (document, *within):
+        listed, reason = field_of(entry, "blacklisted"), field_of(entry, "description")
+        if listed is False:
+            return None
+        since = field_of(entry, "time_in") or field_of(entry, "added_at")
+        if listed is True or isinstance(since, str):
+            return BlacklistEntry(
+                shown(since) if isinstance(since, str) else None,
+                shown(reason) if isinstance(reason, str) and reason.strip() else None,
+            )
+    raise ProviderRefused("LightSMS's answer cannot be read")
 
 
 def load(body: bytes) -> object:

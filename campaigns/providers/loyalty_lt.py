@@ -44,6 +44,7 @@ from campaigns.domain.provider import (
     Turn,
     receipt_from,
 )
+from campaigns.providers.base import BaseAdapter
 from campaigns.providers.loyalty_lt_answers import (
     Refusal,
     is_message_id,
@@ -94,7 +95,7 @@ class _Round:
         self.is_over = self.is_over or is_over
 
 
-class LoyaltyLt:
+class LoyaltyLt(BaseAdapter):
     """One account at Loyalty.lt. Keeps `campaigns.domain.provider.Provider`.
 
     Takes `base_url`, everything before `/{locale}/sms/`; `locale`, the language of their sentences, of which
@@ -103,6 +104,8 @@ class LoyaltyLt:
     Promises: any number of tasks may use it at once. Remembers which ids were asked within the last five
     seconds, nothing of any message.
     """
+
+    company = "Loyalty.lt"
 
     def __init__(  # noqa: PLR0913  an account is configured once, all by name
         self,

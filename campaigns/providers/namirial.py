@@ -52,6 +52,7 @@ from campaigns.domain.provider import (
     Turn,
     receipt_from,
 )
+from campaigns.providers.base import BaseAdapter
 from campaigns.providers.documents import field_of
 from campaigns.providers.namirial_answers import (
     CODES,
@@ -81,7 +82,7 @@ class _Refusal:
     until: float  # by our monotonic clock; `probe` says no until then
 
 
-class Namirial:
+class Namirial(BaseAdapter):
     """One account at Namirial. Keeps `campaigns.domain.provider.Provider`.
 
     Takes `send_url`, everything before `/api/Services/send`, with `username` and `password`; `status_url`,
@@ -93,6 +94,8 @@ class Namirial:
     Promises: made inside the loop of its `wire`; any number of tasks may use it at once. Remembers that the
     account was refused, nothing of any message. Raises ValueError for a user name with a colon (RFC 7617, 2).
     """
+
+    company = "Namirial"
 
     def __init__(  # noqa: PLR0913  an account is configured once, all by name
         self,

@@ -7,15 +7,16 @@ What shapes this file:
 * An answer not seen can be looked up: their journal holds what they took, by number and `foreign_id`.
 * They refuse the same text to the same number for 180 seconds (the reload lock, 402). A refusal for that says
   that nothing was taken now, and leaves open whether an attempt of ours before it was.
-* One address of ours is called back for a whole account; callbacks may be signed.
+* One address of ours is called back for a whole account, where it is registered there (hooks); callbacks
+  may be signed, and so are our requests where there is a signing key.
 
 Sources, as named in the tables: SEED the delivery report page (sms77) · DOCS docs.seven.io/en/rest-api
 (endpoints/sms, endpoints/status, endpoints/logbook, webhooks, signing) · OPENAPI seven-io/api-schemes ·
 PHP, JS, GO: seven-io's clients (php-client, js-client, go-client).
 """
 
+import asyncio
 import logging
-import re
 import time
 from collections.abc import Callable, Sequence
 from urllib.parse import quote_plus, urlencode
@@ -42,8 +43,11 @@ from campaigns.domain.provider import (
     Throttled,
     Turn,
 )
+from campaigns.providers.base import BaseAdapter
+from campaigns.providers.seven_access import SIGNATURE_SECONDS, Access
 from campaigns.providers.seven_answers import MAX_ANSWER_BYTES, Means, Refusal, digits, read_answer
 from campaigns.providers.seven_callbacks import is_stale, read_receipts
+from campaigns.providers.seven_hooks import Hooks
 from campaigns.providers.seven_journal import foreign_id_of, shared_part
 from campaigns.providers.seven_questions import Questions
 from campaigns.providers.wire import Answered, NeverLeft, Unseen, Wire, retry_after_seconds
@@ -57,15 +61,17 @@ _VALIDITY_MINUTES = 2880  # what they keep trying for where nothing is said (DOC
 _ALONE_SECONDS = 60.0  # how long messages go one by one after a request was refused for one number
 
 
-class Seven:
+class Seven(BaseAdapter):
     """One account at seven.io. Keeps `campaigns.domain.provider.Provider`.
 
     Takes `base_url`, everything before `/sms`; `timeout_seconds`, for one request as a whole; `signing_key`,
-    which callbacks are verified with (None: their signature is not looked at; requests of ours are never
-    signed); `clock` (wall) and `monotonic`, for tests. Raises ValueError for a key that cannot be one.
+    which our requests are signed and callbacks verified with (None: neither); `clock` (wall) and
+    `monotonic`, for tests. Raises ValueError for a key that cannot be one.
     Promises: made inside the loop of its `wire`; any number of tasks may use it at once. Remembers when a
     request was last refused for one number, nothing of any message.
     """
+
+    company = "seven.io"
 
     def __init__(  # noqa: PLR0913  an account is configured once, all by name
         self,
@@ -81,16 +87,12 @@ class Seven:
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        if not re.fullmatch(r"[!-~]+", api_key):  # in a header nothing else arrives as it was meant
-            raise ValueError("api_key must be printable ASCII without spaces")
-        if signing_key is not None and not signing_key.strip():
-            raise ValueError("signing_key may be left out, not blank: anybody could sign with that")
         self._name = name
-        self._headers = {"X-Api-Key": api_key, "Accept": "application/json"}
+        self._access = access = Access(api_key, signing_key, clock)
         self._wire = wire
-        self._signing_key = signing_key
         self._root = base_url.rstrip("/")
-        self._questions = Questions(wire, self._root, self._headers, timeout_seconds, clock, monotonic)
+        self._questions = Questions(wire, self._root, access, timeout_seconds, clock, monotonic)
+        self._hooks = Hooks(wire, self._root, access, timeout_seconds, monotonic)
         self._timeout_seconds = timeout_seconds
         self._max_recipients = max_recipients_per_request
         self._concurrency = concurrency
@@ -165,12 +167,16 @@ class Seven:
         form = self._form(request, sender_id, self._wall())
         if not isinstance(form, bytes):
             return [form] * count
+        url = f"{self._root}/sms"
         result = await self._wire.hand_over(
             "POST",
-            f"{self._root}/sms",
+            url,
             timeout_seconds=self._timeout_seconds,
-            leave_by=leave_by,
-            headers={**self._headers, "Content-Type": "application/x-www-form-urlencoded"},
+            leave_by=min(leave_by, asyncio.get_running_loop().time() + SIGNATURE_SECONDS),
+            headers={
+                **self._access.headers("POST", url, form),
+                "Content-Type": "application/x-www-form-urlencoded",
+            },
             data=form,
             max_bytes=MAX_ANSWER_BYTES,
         )
@@ -277,12 +283,21 @@ class Seven:
         What is genuine and in no form we know is logged by the names of its fields: refused, it would be
         lost all the same, for 4xx is final there.
         """
-        stale = self._signing_key is not None and is_stale(callback, self._signing_key)
+        signing_key = self._access.signing_key
+        stale = signing_key is not None and is_stale(callback, signing_key)
         told = read_receipts(callback, stale=stale)
         if told.unread:
             form, count = told.unread[0], len(told.unread)
             log.warning("%d of account %s's callbacks could not be read: %s", count, self._name, form)
         return list(told.receipts)
+
+    async def callbacks_registered(self, url: str) -> bool:
+        """Ask GET /hooks. An address that was set by hand in their settings may not stand there."""
+        return await self._hooks.are_registered(url)
+
+    async def register_callbacks(self, url: str) -> bool:
+        """POST /hooks, where there is none for `url`."""
+        return await self._hooks.register(url)
 
     async def probe(self) -> Money:
         """The balance."""

@@ -9,7 +9,6 @@ would be state in every process for no gain. What is too old is not believed (DO
 repeated call is signed anew), but worth a question.
 """
 
-import hashlib
 import hmac
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,6 +17,7 @@ from urllib.parse import parse_qsl
 
 from campaigns.domain.provider import Callback, CallbackRefused, Receipt
 from campaigns.providers.documents import MESSAGE_ID, field_of
+from campaigns.providers.seven_access import signature
 from campaigns.providers.seven_answers import load, moment_of, receipt_of
 from campaigns.providers.seven_journal import whole_reference
 
@@ -33,20 +33,6 @@ _PATH = re.compile(r"[^\[\]]+|(?<=\[)(?=\])")  # the parts of a name: data[0][ms
 _FIELD = re.compile(r"[A-Za-z_][A-Za-z_0-9\[\]]{0,39}")
 _EVENT = "webhook_event"
 _RECEIPT = "dlr"
-
-
-def signature(timestamp: str, nonce: str, method: str, url: str, body: bytes, signing_key: str) -> str:
-    """Sign a request as seven.io does: HMAC-SHA256 over its moment, nonce, method, URL and body.
-
-    Takes `url` whole, with its query, as the caller wrote it; `body` raw, empty for GET. Gives 64
-    lower-case hexadecimal digits. Source: DOCS signing, PHP (which trims the key), JS WebhookVerifier.
-    """
-    digest = hashlib.md5(body, usedforsecurity=False).hexdigest()
-    signed = "\n".join((timestamp, nonce, method, url, digest))
-    # A URL that came through a server may hold what is no UTF-8: no signature fits it, and nothing breaks.
-    return hmac.new(
-        signing_key.strip().encode(), signed.encode(errors="surrogatepass"), hashlib.sha256
-    ).hexdigest()
 
 
 def is_stale(callback: Callback, signing_key: str) -> bool:

@@ -22,6 +22,7 @@ from campaigns.domain.provider import (
     Turn,
 )
 from campaigns.providers.documents import MESSAGE_ID
+from campaigns.providers.seven_access import Access
 from campaigns.providers.seven_answers import (
     CODES,
     INVALID_ID,
@@ -60,22 +61,22 @@ class _NoAnswer(ProviderRefused):
 
 
 class Questions:
-    """The questions to one account. Takes `root`, everything before `/status`, and what each question bears
-    in its head. Keeps nothing; any number of tasks may use it at once.
+    """The questions to one account. Takes `root`, everything before `/status`. Keeps nothing; any number of
+    tasks may use it at once.
     """
 
     def __init__(
         self,
         wire: Wire,
         root: str,
-        headers: Mapping[str, str],
+        access: Access,
         timeout_seconds: float,
         clock: Callable[[], float],
         monotonic: Callable[[], float],
     ) -> None:
         self._wire = wire
         self._root = root
-        self._headers = headers
+        self._access = access
         self._timeout_seconds = timeout_seconds
         self._wall = clock
         self._monotonic = monotonic
@@ -257,10 +258,11 @@ class Questions:
         if turn is not None:
             await turn()
         query = f"?{urlencode(fields, safe=',')}" if fields else ""
+        url = f"{self._root}/{path}{query}"
         result = await self._wire.ask(
-            f"{self._root}/{path}{query}",
+            url,
             timeout_seconds=self._timeout_seconds,
-            headers=self._headers,
+            headers=self._access.headers("GET", url),
             max_bytes=MAX_ANSWER_BYTES,
         )
         match result:

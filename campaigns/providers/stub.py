@@ -30,6 +30,7 @@ from campaigns.domain.provider import (
     Turn,
 )
 from campaigns.domain.states import EVIDENCE, MessageState
+from campaigns.providers.base import BaseAdapter
 
 STATUSES: dict[str, MessageState] = {state.value: state for state in EVIDENCE}
 """The stub speaks our own words. Any other word is kept and changes nothing."""
@@ -46,7 +47,7 @@ class LedgerLine:
     outcome: Outcome
 
 
-class Stub:
+class Stub(BaseAdapter):
     """One account at nobody. Keeps `campaigns.domain.provider.Provider`.
 
     Takes `outcomes`, by phone: what to answer at its first, second ... hand-over, then Accepted;
@@ -56,6 +57,8 @@ class Stub:
     Promises: the id of a message is made of our own reference, so a stub in another process, or one
     started again, knows it too.
     """
+
+    company = "The stub"
 
     def __init__(  # noqa: PLR0913  each says one thing of what it plays
         self,

@@ -34,12 +34,20 @@ def test_a_campaign_ends_by_callbacks_long_before_its_first_question(stack: Stac
         "POLL__GIVE_UP_SECONDS": "1000",
     }
     options: list[str] = []
-    if provider == "seven":  # it is told once, in its own settings
-        stack.settings |= {"ACCOUNTS__MAIN__PROVIDER": "seven", "ACCOUNTS__MAIN__API_KEY": "your_api_key"}
-        url = stack.run("account", "main", "callback-url").stdout.decode().strip()
-        options = ["--callback-url", url, "--signing-key", SIGNING_KEY]
+    if provider == "seven":  # requests are signed, as callbacks are
+        options = ["--signing-key", SIGNING_KEY]
         stack.settings["ACCOUNTS__MAIN__SIGNING_KEY"] = SIGNING_KEY
     simulator = stack.simulator("--delivery-seconds", "1", *options, provider=provider)
+    if provider == "seven":  # it is told once, by its hooks
+        missing = stack.run("account", "main", "callback-url", "--check", check=False)
+        assert missing.returncode == 1
+        assert b"campaigns account main callback-url --register" in missing.stderr
+        assert b"has no hook for us" in stack.run("doctor", check=False).stdout
+        assert stack.run("account", "main", "callback-url", "--register").stdout == b"registered\n"
+        assert b"already" in stack.run("account", "main", "callback-url", "--register").stdout
+        assert b"has no hook for us" not in stack.run("doctor", check=False).stdout
+    known = stack.run("account", "main", "callback-url", "--check").stdout
+    assert known in (b"registered\n", b"its provider is told with each message where to call\n")
     stack.start("web", "campaigns", "web", "--port", str(port))
     stack.worker()
     stack.beat()

@@ -6,6 +6,7 @@ import aiohttp
 
 from campaigns import aggregation
 from campaigns.domain.errors import CampaignError
+from campaigns.domain.policy import Account
 from worker.bootstrap import Parts
 from worker.doctor.findings import Finding, ok
 from worker.settings import PREFIX, Settings
@@ -17,11 +18,27 @@ _MOST_BYTES = 4096
 
 async def account(parts: Parts, name: str) -> list[Finding]:
     """Whether the provider lets an account in, by a question that costs nothing."""
-    money = await parts.desk.accounts[name].provider.probe()
-    if money is None:
-        return [ok(f"account {name}", "its provider lets it in; what is left on it cannot be asked")]
-    amount = f"balance {aggregation.amount_text(money.amount)} {money.currency or ''}".strip()
-    return [ok(f"account {name}", amount)]
+    asked = parts.desk.accounts[name]
+    money = await asked.provider.probe()
+    said = "its provider lets it in; what is left on it cannot be asked"
+    if money is not None:
+        said = f"balance {aggregation.amount_text(money.amount)} {money.currency or ''}".strip()
+    return [ok(f"account {name}", said + await _called_back(asked, name))]
+
+
+async def _called_back(asked: Account, name: str) -> str:
+    """What is to be said of its callbacks, where its provider is told once where they go. No fault: polls
+    learn the same, and an address set by hand does not show.
+    """
+    if asked.callbacks is None:
+        return ""
+    try:
+        known = await asked.provider.callbacks_registered(asked.callbacks.url_of_account())
+    except CampaignError as error:
+        return f"; whether it calls us back is not known: {error}"
+    if known is False:
+        return f"; its provider has no hook for us: campaigns account {name} callback-url --register"
+    return ""
 
 
 async def web(settings: Settings) -> list[Finding]:

@@ -34,6 +34,8 @@ Endpoint = Literal[
     "balance",
     "find_on_stop",
     "journal",
+    "hooks",
+    "delete",
     "phone_number",
     "reference",
     "health",

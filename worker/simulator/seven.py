@@ -1,10 +1,11 @@
-"""seven.io over its own wire: `/api/sms`, `/api/status`, `/api/balance`, `/api/journal/outbound`, and its
-callbacks. Everything that is answered is HTTP 200 with a code in the body.
+"""seven.io over its own wire: `/api/sms`, `/api/status`, `/api/balance`, `/api/journal`, `/api/hooks`, and
+its callbacks. Everything that is answered is HTTP 200 with a code in the body.
 
 Source: the provider's pages (delivery reports; docs.seven.io/en/rest-api: sms, status, logbook, webhooks,
 signing) and what is public beside them (providers.md 3). Where they are silent this file decides, strictly:
 
-* a key is `X-Api-Key` or `Authorization: Basic` with the key itself; none is 300, another 900;
+* a key is `X-Api-Key`, `Authorization: Basic` or `Bearer` with the key itself, or the field `p`; none is 300,
+  another 900;
 * a body or query that cannot be decoded, a field given twice, and more than Options.max_recipients numbers
   (413) are HTTP errors with a sentence: no code says it;
 * a field nobody knows is 308, and so is a value of `foreign_id`, `delay`, `ttl`, `limit`, `offset` or a date
@@ -20,7 +21,10 @@ signing) and what is public beside them (providers.md 3). Where they are silent 
 * of a status question with an id nobody knows, all is 901;
 * the journal shows what was accepted, newest first, its last 30 days where nothing is said; `date_to` is the
   last day, included; it shows at most 100 rows, as many as `limit` where that says less;
-* a callback is sent for every word, to Options.callback_url; a call that is repeated is the same call with
+* `/journal` is asked with `type`; of others than outbound there is nothing;
+* `DELETE /sms` takes messages back whose time has not come, and their price with them;
+* a callback is sent for every word, to every hook for delivery reports, of which Options.callback_url is the
+  first; a call that is repeated is the same call with
   the same signature. The pauses from the seventh attempt on are made up.
 
 Faults in seven.io's words: `code18` is 901 for the whole question; `clock` is the clock signatures of
@@ -56,9 +60,10 @@ from worker.simulator.faults import (
     UnknownWordFault,
 )
 from worker.simulator.ledger import Ledger, Row
-from worker.simulator.options import Options
+from worker.simulator.options import CallbackMethod, Options
 from worker.simulator.segments import count_segments
 from worker.simulator.seven_answers import Line, Order
+from worker.simulator.seven_hooks import Hooks
 from worker.simulator.seven_requests import (
     DIGITS,
     FIELDS,
@@ -67,6 +72,7 @@ from worker.simulator.seven_requests import (
     Unreadable,
     check_access,
     is_on,
+    read_day,
     read_fields,
     read_order,
 )
@@ -80,7 +86,6 @@ _RETRIED = frozenset({429, 500, 502, 503, 504})
 _MOST_ROWS = 100
 _JOURNAL_DAYS = 30
 _FILTERS = (("id", "id"), ("state", "dlr"))  # of the journal, and the column each looks at
-_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 
 Work = Callable[[Mapping[str, str], Drawn, bool], Answer]
 
@@ -99,6 +104,8 @@ class Seven:
         self._series = f"7{secrets.randbelow(10**5):05d}"
         self._orders: dict[int, Order] = {}  # by the sequence number of their first acceptance
         self._locks: dict[tuple[bytes, int], float] = {}  # until when, oldest first
+        self._deleted: set[int] = set()
+        self._hooks = Hooks(options)
         self.ledger = Ledger(self._id)
 
     def fates_as_json(self) -> dict[str, object]:
@@ -116,6 +123,11 @@ class Seven:
         }
         for endpoint, (path, work) in questions.items():
             router.add_get(f"/api/{path}", partial(self._handle, endpoint, work), allow_head=False)
+        router.add_get("/api/journal", partial(self._handle, "journal", self._journal), allow_head=False)
+        router.add_delete("/api/sms", partial(self._handle, "delete", self._delete))
+        for method in ("GET", "POST", "DELETE"):
+            work = partial(self._hook, method)
+            router.add_route(method, "/api/hooks", partial(self._handle, "hooks", work))
 
     async def _handle(self, endpoint: Endpoint, work: Work, request: web.Request) -> web.StreamResponse:
         self.ledger.requests[endpoint] += 1
@@ -152,7 +164,7 @@ class Seven:
                 raise Refused(ending.code)
             if isinstance(ending, Code18Fault):
                 raise Refused("901")
-            check_access(request, body, self._options, drawn)
+            check_access(request, body, read, self._options, drawn)
             if isinstance(fields, Unreadable):
                 raise fields
             if not fields.keys() <= FIELDS[endpoint]:
@@ -225,7 +237,7 @@ class Seven:
         for phone in accepted:
             self._locks.pop((digest, phone), None)  # else it would keep its old place in the order
             self._locks[digest, phone] = until
-        if self._options.callback_url:
+        if any(self._hooks.targets()):
             wait = 0.0 if due is None else due - self.ledger.clock()
             for offset, phone in enumerate(accepted):
                 self._tell_next(first + offset, phone, wait, 0)
@@ -238,6 +250,7 @@ class Seven:
         if first is not None and self.ledger.find(first) is None:
             self._orders.clear()
             self._locks.clear()
+            self._deleted.clear()
         now = self.ledger.clock()
         for key in [*takewhile(lambda key: self._locks[key] <= now, self._locks)]:
             del self._locks[key]
@@ -249,17 +262,29 @@ class Seven:
         words = fates.changes(fates.fate_of(phone), self._options.delivery_seconds)
         if place < len(words):
             after, word = words[place]
-            call = partial(self._call, sequence, phone, place, word, after)
             before = words[place - 1][0] if place else 0.0
-            self._callbacks.after(max(wait, 0.0) + after - before, call)
+            for at, target in enumerate(self._hooks.targets()):
+                call = partial(self._call, sequence, target, word, after)
+                if at == 0:  # the first sees to the next word
+                    call = partial(self._call, sequence, target, word, after, (phone, place + 1))
+                self._callbacks.after(max(wait, 0.0) + after - before, call)
 
-    def _call(self, sequence: int, phone: int, place: int, word: str, after: float) -> Call | None:
-        """Tell that a word came; nothing where the ledger was cleared."""
+    def _call(
+        self,
+        sequence: int,
+        target: tuple[str, CallbackMethod],
+        word: str,
+        after: float,
+        then: tuple[int, int] | None = None,
+    ) -> Call | None:
+        """Tell that a word came; nothing where the ledger was cleared, or the message taken back."""
         taken = self.ledger.find(sequence)
-        if taken is None:
+        if taken is None or sequence in self._deleted:
             return None
-        self._tell_next(sequence, phone, 0.0, place + 1)
-        return answers.callback(self._options, self._id(sequence), word, taken.due + after, time.time())
+        if then is not None:
+            self._tell_next(sequence, then[0], 0.0, then[1])
+        key, at = self._options.signing_key, taken.due + after
+        return answers.callback(*target, key, self._id(sequence), word, at, time.time())
 
     # --- status, journal, balance -------------------------------------------------------------------
 
@@ -285,6 +310,8 @@ class Seven:
         if taken is None:
             return None
         fate = fates.fate_of(taken.phone)
+        if sequence in self._deleted:
+            return None, taken.due, fate
         age = self.ledger.clock() - taken.due
         after, word = fates.word_at(fate, age, self._options.delivery_seconds)
         return word, taken.due + after, fate
@@ -301,13 +328,34 @@ class Seven:
     def _balance(self, _fields: Mapping[str, str], _drawn: Drawn, wants_json: bool) -> Answer:
         return answers.balance(self._money, self._options.currency, wants_json=wants_json)
 
+    def _hook(self, method: str, fields: Mapping[str, str], _drawn: Drawn, _wants_json: bool) -> Answer:
+        return self._hooks.answer(method, fields)
+
+    def _delete(self, fields: Mapping[str, str], _drawn: Drawn, _wants_json: bool) -> Answer:
+        """Take scheduled messages back, and give their price."""
+        back: list[str] = []
+        for message_id in fields.get("ids", "").split(","):
+            sequence = self._sequence(message_id)
+            taken = None if sequence is None else self.ledger.find(sequence)
+            if sequence is None or taken is None or taken.due <= self.ledger.clock():
+                continue
+            if sequence not in self._deleted:
+                self._deleted.add(sequence)
+                back.append(message_id)
+        for row in self.ledger.rows() if back else ():
+            held = {self._id(row.first + offset) for offset in range(len(row.phones))}
+            self._money += self._options.price * row.segments * len(held.intersection(back))
+        return answers.deleted(back)
+
     def _journal(self, fields: Mapping[str, str], _drawn: Drawn, _wants_json: bool) -> Answer:
-        limit, offset = fields.get("limit", str(_MOST_ROWS)), fields.get("offset", "0")
+        if (fields.get("type") or "outbound") != "outbound":
+            return answers.journal([])
+        limit, offset = fields.get("limit") or str(_MOST_ROWS), fields.get("offset") or "0"
         if not DIGITS.fullmatch(limit) or not 1 <= int(limit) <= _MOST_ROWS or not DIGITS.fullmatch(offset):
             raise Refused("308")
         today = answers.berlin(self.ledger.clock()).date()
-        first = _day(fields.get("date_from"), today - timedelta(days=_JOURNAL_DAYS))
-        last = _day(fields.get("date_to"), today)
+        first = read_day(fields.get("date_from"), today - timedelta(days=_JOURNAL_DAYS))
+        last = read_day(fields.get("date_to"), today)
         rows = self._rows(fields, first, last)
         return answers.journal([*islice(rows, int(offset), int(offset) + int(limit))])
 
@@ -326,6 +374,7 @@ class Seven:
     def _journal_row(self, row: Row, offset: int) -> dict[str, object]:
         fate = fates.fate_of(row.phones[offset])
         after, word = fates.word_at(fate, self.ledger.clock() - row.due, self._options.delivery_seconds)
+        word = None if row.first + offset in self._deleted else word
         return answers.journal_row(
             message_id=self._id(row.first + offset),
             phone=row.phones[offset],
@@ -349,12 +398,3 @@ class Seven:
 def _phone(said: str) -> int:
     digits = re.sub("[^0-9]", "", said).removeprefix("00")
     return int(digits) if digits else 0
-
-
-def _day(said: str | None, otherwise: date) -> date:
-    try:
-        if said and not _DAY.fullmatch(said):
-            raise ValueError
-        return date.fromisoformat(said) if said else otherwise
-    except ValueError:
-        raise Refused("308") from None

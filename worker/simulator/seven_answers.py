@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from worker.simulator.callbacks import Call
 from worker.simulator.faults import Drawn, ExtraKeysFault, IntCodesFault, ObjectFormFault
-from worker.simulator.options import ErrorForm, Options
+from worker.simulator.options import CallbackMethod, ErrorForm
 from worker.simulator.wire import Answer
 
 REASONS: Final[Mapping[str, str]] = {
@@ -201,6 +201,28 @@ def journal_row(
     }
 
 
+def hooks(entries: Sequence[Mapping[str, object]]) -> Answer:
+    """The hooks there are."""
+    return _json({"success": True, "hooks": entries})
+
+
+def hooked(number: int | None) -> Answer:
+    """The answer to a hook that was to be added: its number; None: it was not."""
+    if number is None:
+        return _json({"success": False, "error_message": "Invalid hook"})
+    return _json({"success": True, "id": number})
+
+
+def unhooked(*, success: bool) -> Answer:
+    """The answer to a hook that was to be removed."""
+    return _json({"success": success})
+
+
+def deleted(ids: Sequence[str]) -> Answer:
+    """The answer to scheduled messages that were to be taken back: those that were."""
+    return _json({"deleted": list(ids) or None, "success": bool(ids)})
+
+
 def balance(money: Decimal, currency: str, *, wants_json: bool) -> Answer:
     """What is left on the account."""
     if wants_json:
@@ -208,11 +230,13 @@ def balance(money: Decimal, currency: str, *, wants_json: bool) -> Answer:
     return Answer(f"{money:f}".encode(), "text/plain")
 
 
-def callback(options: Options, message_id: str, word: str, at: float, now: float) -> Call:
-    """What the account is told of a message's new word, in its form, signed where there is a key."""
+def callback(
+    url: str, how: CallbackMethod, signing_key: str, message_id: str, word: str, at: float, now: float
+) -> Call:
+    """What `url` is told of a message's new word, in that form, signed where there is a key."""
     data = {"msg_id": message_id, "status": word}
-    url, headers, body = options.callback_url, dict[str, str](), b""
-    match options.callback_method:
+    headers, body = dict[str, str](), b""
+    match how:
         case "GET":
             query = urlencode({**data, "timestamp": _milliseconds(at)})
             url += ("&" if "?" in url else "?") + query
@@ -229,13 +253,13 @@ def callback(options: Options, message_id: str, word: str, at: float, now: float
             }
             body = json.dumps(told, separators=(",", ":")).encode()
             headers["Content-Type"] = "application/json"
-    method = "GET" if options.callback_method == "GET" else "POST"
-    if options.signing_key:
+    method = "GET" if how == "GET" else "POST"
+    if signing_key:
         timestamp, nonce = str(int(now)), secrets.token_hex(16)
         headers |= {
             "X-Timestamp": timestamp,
             "X-Nonce": nonce,
-            "X-Signature": sign(timestamp, nonce, method, url, body, options.signing_key),
+            "X-Signature": sign(timestamp, nonce, method, url, body, signing_key),
         }
     return Call(method, url, headers, body)
 

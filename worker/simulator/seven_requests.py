@@ -7,7 +7,7 @@ import re
 import secrets
 import time
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -21,11 +21,15 @@ from worker.simulator.wire import Answer
 
 _LEGACY = frozenset({"json", "return_msg_id", "details", "debug", "no_reload", "unicode", "utf8"})
 _OPTIONS = frozenset({"delay", "ttl", "flash", "udh", "label", "foreign_id", "performance_tracking"})
+_ACCESS = frozenset({"p", "u"})  # the key as a field, as clients of sms77's time send it (sms77api)
 FIELDS: Final[Mapping[Endpoint, frozenset[str]]] = {
-    "send": frozenset({"to", "text", "from"}) | _OPTIONS | _LEGACY,
-    "status": frozenset({"msg_id", "json"}),
-    "balance": frozenset({"json"}),
-    "journal": frozenset({"id", "date_from", "date_to", "state", "to", "limit", "offset"}),
+    "send": frozenset({"to", "text", "from"}) | _OPTIONS | _LEGACY | _ACCESS,
+    "status": frozenset({"msg_id", "json"}) | _ACCESS,
+    "balance": frozenset({"json"}) | _ACCESS,
+    "journal": frozenset({"id", "date_from", "date_to", "state", "to", "limit", "offset", "type"}) | _ACCESS,
+    "hooks": frozenset({"action", "id", "target_url", "event_type", "request_method", "headers"})
+    | {"event_filter", *_ACCESS},
+    "delete": frozenset({"ids"}) | _ACCESS,
 }
 """The fields each endpoint knows."""
 
@@ -34,6 +38,10 @@ NUMBER = re.compile(r"(?:\+|00)?([1-9][0-9]{6,14})", re.ASCII)
 
 DIGITS = re.compile(r"[0-9]{1,10}", re.ASCII)
 
+_UNIX = re.compile(r"[0-9]{1,14}", re.ASCII)
+_MILLISECONDS_FROM = 10**11  # a number above this counts milliseconds
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
+_JS_MOMENT = re.compile(r"[A-Z][a-z]{2} ([A-Z][a-z]{2} [0-9]{2} [0-9]{4}) [0-9:]{8} GMT", re.ASCII)
 _SIGNATURE_SECONDS = 30
 _SIGNATURE_HEADERS = ("X-Timestamp", "X-Nonce", "X-Signature")
 _MOST_CHARACTERS = 1520
@@ -72,7 +80,11 @@ def read_fields(request: web.Request, body: bytes) -> dict[str, str]:
             document = json.loads(body, object_pairs_hook=list)
             if not isinstance(document, list) or not all(isinstance(pair, tuple) for pair in document):
                 raise Unreadable("JSON comes as one object")
-            pairs += [(name, _word_of(value)) for name, value in document]
+            for name, value in document:
+                several = value if name == "ids" and isinstance(value, list) else None
+                pairs += (
+                    [("ids[]", _word_of(each)) for each in several] if several else [(name, _word_of(value))]
+                )
         elif body and request.content_type == "application/x-www-form-urlencoded":
             pairs += parse_qsl(
                 body.decode("ascii"), keep_blank_values=True, strict_parsing=True, errors="strict"
@@ -83,13 +95,20 @@ def read_fields(request: web.Request, body: bytes) -> dict[str, str]:
             value.encode()  # JSON may spell half of a pair, which is no text
     except ValueError:  # those of Unicode are; their text would hold what was sent
         raise Unreadable("the request cannot be decoded") from None
-    fields = dict(pairs)
-    if len(fields) != len(pairs):
-        raise Unreadable("a field is given twice")
+    fields: dict[str, str] = {}
+    for name, value in pairs:
+        if name.startswith("ids["):  # a list, as PHP writes it
+            fields["ids"] = f"{fields['ids']},{value}" if "ids" in fields else value
+        elif name in fields:
+            raise Unreadable("a field is given twice")
+        else:
+            fields[name] = value
     return fields
 
 
 def _word_of(value: object) -> str:
+    if value is None:  # Symfony's sender, where there is none
+        return ""
     if isinstance(value, bool):
         return "1" if value else "0"
     if isinstance(value, str | int):
@@ -106,12 +125,16 @@ def _same(given: str, expected: str) -> bool:
     return secrets.compare_digest(given.encode(errors="surrogateescape"), expected.encode())
 
 
-def check_access(request: web.Request, body: bytes, options: Options, drawn: Drawn) -> None:
+def check_access(
+    request: web.Request, body: bytes, fields: Mapping[str, str], options: Options, drawn: Drawn
+) -> None:
     """The key, then the signature where one is given. Raises Refused."""
     keys = request.headers.getall("X-Api-Key", [])
     for given in request.headers.getall("Authorization", []):
         scheme, _, key = given.partition(" ")
-        keys.append(key if scheme.lower() == "basic" else "")
+        keys.append(key if scheme.lower() in ("basic", "bearer") else "")
+    if "p" in fields:
+        keys.append(fields["p"])
     if not keys:
         raise Refused("300")
     if any(not _same(key, options.api_key) for key in keys):
@@ -168,12 +191,35 @@ def read_order(
 
 
 def _moment(delay: str) -> float | None:
+    """UNIX seconds or milliseconds (JS), ISO 8601, or a date without zone, which is Berlin's; its seconds may
+    be missing (PHP).
+    """
     if not delay:
         return None
-    if DIGITS.fullmatch(delay):
-        return float(delay)
+    if _UNIX.fullmatch(delay):
+        number = float(delay)
+        return number / 1000 if number > _MILLISECONDS_FROM else number
     try:
-        moment = datetime.strptime(delay, "%Y-%m-%d %H:%M:%S").replace(tzinfo=answers.zone())
+        moment = datetime.fromisoformat(delay)
+        zoned = moment.replace(tzinfo=answers.zone()) if moment.tzinfo is None else moment
+        return zoned.timestamp()
+    except (ValueError, OverflowError):
+        raise Refused("308") from None
+
+
+def read_day(said: str | None, otherwise: date) -> date:
+    """A day of the journal's range; `otherwise` where none is said. Raises Refused.
+
+    The JavaScript client writes `undefined` where it was given none, and a moment as its language shows it.
+    """
+    if not said or said == "undefined":
+        return otherwise
+    try:
+        if _DAY.fullmatch(said):
+            return date.fromisoformat(said)
+        as_shown = _JS_MOMENT.match(said)
+        if as_shown is None:
+            raise ValueError
+        return datetime.strptime(as_shown[1], "%b %d %Y").replace(tzinfo=answers.zone()).date()
     except ValueError:
         raise Refused("308") from None
-    return moment.timestamp()

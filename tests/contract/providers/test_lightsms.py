@@ -16,6 +16,7 @@ from campaigns.domain.provider import (
     Accepted,
     AccountTrouble,
     Answers,
+    BlacklistEntry,
     CampaignTrouble,
     DayStatistics,
     Failed,
@@ -1129,3 +1130,49 @@ def test_statistics_with_a_line_missing_are_refused(document: object) -> None:
 async def test_without_another_address_it_is_theirs(wire: Wire) -> None:
     provider = LightSms(name="main", login=LOGIN, api_key=API_KEY, wire=wire)
     assert provider._url("send.php", {}, 1).startswith("https://www.lightsms.com/external/get/send.php?")
+
+
+# --- blacklist --------------------------------------------------------------------------------------
+
+STOP_LIST = "/external/get/find_on_stop.php"
+SINCE = "2024-08-29 11:07:43"
+
+
+@pytest.mark.parametrize(
+    ("document", "expected"),
+    [
+        ({"time_in": SINCE, "description": "asked for it"}, BlacklistEntry(SINCE, "asked for it")),
+        ({"time_in": SINCE, "description": ""}, BlacklistEntry(SINCE, None)),
+        ({"4494794": {"time_in": SINCE, "description": "x"}}, BlacklistEntry(SINCE, "x")),  # INTIS
+        ([{"time_in": SINCE}], BlacklistEntry(SINCE, None)),
+        ({"blacklisted": True, "added_at": SINCE}, BlacklistEntry(SINCE, None)),  # API check-blacklist
+        ({"blacklisted": True}, BlacklistEntry(None, None)),
+        ({"blacklisted": False}, None),
+        ({}, None),
+        ([], None),
+        (b"\xef\xbb\xbf[]\n", None),
+        ({"error": 19}, None),  # MOBIL
+        ({"error": "19"}, None),
+        (b"19", None),
+    ],
+)
+async def test_the_blacklist_is_read_in_every_form_seen(
+    make: Callable[..., LightSms], server: WireServer, document: object, expected: object
+) -> None:
+    server.free[STOP_LIST] = body_of(document)
+    assert await make().find_blacklisted("+37061234567") == expected
+    seen = server.seen[-1]
+    assert signed_rightly(seen)
+    assert seen.query["phone"] == "37061234567"
+
+
+@pytest.mark.parametrize(
+    "document", [{"error": 7}, {"error": 16}, b"OK", b"null", {"time_in": None}, {"a": 1}, [[]], {"0": {}}]
+)
+async def test_a_blacklist_that_cannot_be_read_is_not_a_no(
+    make: Callable[..., LightSms], server: WireServer, document: object
+) -> None:
+    server.free[STOP_LIST] = body_of(document)
+    with pytest.raises(ProviderRefused) as refused:
+        await make().find_blacklisted("+37061234567")
+    assert "37061234567" not in str(refused.value)

@@ -201,3 +201,39 @@ async def test_questions_and_callbacks_show_no_secret_no_number_and_no_text(
     for hidden in (*wired.secrets, number.removeprefix("+"), number[4:], TEXT, TEXT[:12], "Kodas"):
         for text in shown:
             assert hidden not in text, hidden
+
+
+# --- what few providers have ------------------------------------------------------------------------
+
+
+async def test_what_a_provider_does_not_have_is_a_sentence(
+    member: Member, server: WireServer, wire: Wire
+) -> None:
+    provider, url = member.make(server, wire), "https://hooks.example.test/callbacks/main/token"
+    if member.name != "seven":
+        assert await provider.callbacks_registered(url) is None
+        with pytest.raises(ProviderRefused, match="none is to be registered") as refused:
+            await provider.register_callbacks(url)
+        assert url not in str(refused.value)
+    if member.name != "lightsms":
+        with pytest.raises(ProviderRefused, match="has no blacklist that can be asked"):
+            await provider.find_blacklisted(PHONE)
+    assert not server.seen
+
+
+@pytest.mark.parametrize("name", IN_VAIN)
+async def test_what_few_have_is_asked_in_vain_without_showing_anything(
+    wired: WiredMember, server: WireServer, wire: Wire, name: str
+) -> None:
+    provider = wired.make(server, wire)
+    for question in (provider.find_blacklisted(PHONE), provider.callbacks_registered("https://x.test/token")):
+        server.script.extend([IN_VAIN[name]() for _ in range(2)])
+        shown = ""
+        try:
+            shown = repr(await question)
+        except ProviderRefused as refused:
+            shown = "".join(traceback.format_exception(refused))
+        server.script.clear()
+        assert shown == "None" or "Refused" in shown or "NoAnswer" in shown
+        for hidden in (*wired.secrets, PHONE[1:], "token"):
+            assert hidden not in shown

@@ -201,6 +201,11 @@ ENDPOINTS = [
     ("POST", "status"),
     ("GET", "balance"),
     ("GET", "journal/outbound"),
+    ("GET", "journal"),
+    ("GET", "hooks"),
+    ("POST", "hooks"),
+    ("DELETE", "hooks"),
+    ("DELETE", "sms"),
 ]
 
 
@@ -211,13 +216,17 @@ async def test_every_endpoint_wants_the_key(account: Account, method: str, path:
         ({"X-Api-Key": "wrong"}, "900"),
         ({"X-Api-Key": KEY.upper()}, "900"),
         ({"X-Api-Key": "", "Authorization": "Basic wrong"}, "900"),
-        ({"X-Api-Key": "", "Authorization": f"Bearer {KEY}"}, "900"),
+        ({"X-Api-Key": "", "Authorization": f"Digest {KEY}"}, "900"),
         ({"Authorization": "Basic wrong"}, "900"),
     ):
         reply = await account.request(method, path, **headers)
         assert (reply.status, reply.json()) == (200, code), headers
-    good = await account.request(method, path, **{"X-Api-Key": "", "Authorization": f"Basic {KEY}"})
-    assert good.json() not in ("300", "900")
+    for scheme in ("Basic", "basic", "Bearer"):
+        good = await account.request(method, path, **{"X-Api-Key": "", "Authorization": f"{scheme} {KEY}"})
+        assert good.json() not in ("300", "900")
+    assert (await account.request(method, f"{path}?p=wrong", **{"X-Api-Key": ""})).json() == "900"
+    good = await account.request(method, f"{path}?p={KEY}", **{"X-Api-Key": ""})
+    assert good.json() not in ("300", "308", "900")
 
 
 async def test_a_request_may_be_signed_and_then_must_be_right(begin: StartAccount) -> None:
@@ -353,9 +362,9 @@ async def test_what_nobody_documents_is_an_http_error(account: Account) -> None:
         reply = await account.request("POST", path, body, **headers)
         assert (reply.status, reply.content_type) == (status, "text/plain"), body
         assert PHONE not in reply.body
-    for method, path in (("GET", "sms"), ("DELETE", "sms"), ("HEAD", "status"), ("POST", "balance")):
+    for method, path in (("GET", "sms"), ("PUT", "hooks"), ("HEAD", "status"), ("POST", "balance")):
         assert (await account.request(method, path)).status == 405
-    assert (await account.request("GET", "hooks")).status == 404
+    assert (await account.request("GET", "contacts")).status == 404
     for path in ("status?msg_id=1&to=2", "balance?x=1", "journal/outbound?foreign_id=a"):
         assert (await account.request("GET", path)).json() == "308"
     assert await account.simulator.accepted() == 0
