@@ -8,7 +8,7 @@ from campaigns import aggregation
 from campaigns.domain.errors import CampaignError
 from campaigns.domain.policy import Account
 from worker.bootstrap import Parts
-from worker.doctor.findings import Finding, ok
+from worker.doctor.findings import Finding, note, ok
 from worker.settings import PREFIX, Settings
 from worker.web.health import SERVICE
 
@@ -23,21 +23,22 @@ async def account(parts: Parts, name: str) -> list[Finding]:
     said = "its provider lets it in; what is left on it cannot be asked"
     if money is not None:
         said = f"balance {aggregation.amount_text(money.amount)} {money.currency or ''}".strip()
-    return [ok(f"account {name}", said + await _called_back(asked, name))]
+    unheard = await _not_called_back(asked, name)
+    return [note(f"account {name}", f"{said}; {unheard}") if unheard else ok(f"account {name}", said)]
 
 
-async def _called_back(asked: Account, name: str) -> str:
-    """What is to be said of its callbacks, where its provider is told once where they go. No fault: polls
-    learn the same, and an address set by hand does not show.
+async def _not_called_back(asked: Account, name: str) -> str:
+    """Why callbacks may not come, where the provider is told once where they go. No fault: polls learn the
+    same, and an address set by hand does not show.
     """
     if asked.callbacks is None:
         return ""
     try:
         known = await asked.provider.callbacks_registered(asked.callbacks.url_of_account())
     except CampaignError as error:
-        return f"; whether it calls us back is not known: {error}"
+        return f"whether it calls us back is not known: {error}"
     if known is False:
-        return f"; its provider has no hook for us: campaigns account {name} callback-url --register"
+        return f"its provider has no hook for us: campaigns account {name} callback-url --register"
     return ""
 
 
