@@ -93,8 +93,8 @@ def callback_url(
         out.print(url, markup=False)
 
 
-@app.command()
-def blacklist(
+@app.command("blacklist")
+def stop_list(
     context: typer.Context,
     phone: Annotated[str, typer.Option(metavar="N", help="The number, with + and country code.")],
     region: Region = None,
@@ -107,7 +107,7 @@ def blacklist(
         number = normalise(phone, region)
     except InvalidPhone as error:
         raise CampaignError(f"this number cannot be looked up: {error}") from None
-    entry = ask(lambda parts: parts.desk.accounts[context.obj].provider.find_blacklisted(number), settings)
+    entry = ask(lambda parts: parts.desk.accounts[context.obj].provider.find_on_stop_list(number), settings)
     if as_json:
         found = {"since": entry.since, "reason": entry.reason} if entry is not None else {}
         print_json({"account": context.obj, "phone": number, "is_listed": entry is not None, **found})

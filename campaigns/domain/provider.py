@@ -255,7 +255,7 @@ class DayStatistics:
 
 
 @value
-class BlacklistEntry:
+class StopListEntry:
     """That a provider will send nothing to a number, as it says so itself."""
 
     since: str | None  # the moment in its own words; None where it does not say
@@ -383,7 +383,7 @@ class Provider(Protocol):
         """
         ...
 
-    async def find_blacklisted(self, phone: str) -> BlacklistEntry | None:
+    async def find_on_stop_list(self, phone: str) -> StopListEntry | None:
         """What the provider's own blacklist says of a number (E.164 with +); None: it is not on it.
 
         Costs nothing. Raises ProviderRefused, also where there is no list to be asked.

@@ -1,7 +1,7 @@
 """What most providers do not have, said once: an adapter overrides what its own has."""
 
 from campaigns.domain.errors import ProviderRefused
-from campaigns.domain.provider import BlacklistEntry
+from campaigns.domain.provider import StopListEntry
 
 
 class BaseAdapter:
@@ -20,6 +20,6 @@ class BaseAdapter:
         """Nowhere to register. Raises ProviderRefused."""
         raise ProviderRefused(f"{self.company} keeps no address to call back: none is to be registered.")
 
-    async def find_blacklisted(self, phone: str) -> BlacklistEntry | None:
+    async def find_on_stop_list(self, phone: str) -> StopListEntry | None:
         """Nothing to ask. Raises ProviderRefused."""
         raise ProviderRefused(f"{self.company} has no blacklist that can be asked.")

@@ -26,7 +26,6 @@ from campaigns.domain.errors import ProviderRefused
 from campaigns.domain.provider import (
     AccountTrouble,
     Answers,
-    BlacklistEntry,
     Callback,
     CallbackRefused,
     CampaignTrouble,
@@ -44,6 +43,7 @@ from campaigns.domain.provider import (
     Rejected,
     Sighting,
     Sightings,
+    StopListEntry,
     Throttled,
     Turn,
 )
@@ -57,9 +57,9 @@ from campaigns.providers.lightsms_answers import (
     load,
     msisdn,
     read_answer,
-    read_blacklist,
     read_statistics,
     read_statuses,
+    read_stop_list,
     top_code,
 )
 from campaigns.providers.lightsms_clock import Clock, ClockReading, NoAnswer, expect_answer
@@ -368,14 +368,14 @@ class LightSms(BaseAdapter):
             raise ProviderRefused(f"LightSMS refused the statistics: {said.reason} (code {said.code})")
         return read_statistics(said)
 
-    async def find_blacklisted(self, phone: str) -> BlacklistEntry | None:
+    async def find_on_stop_list(self, phone: str) -> StopListEntry | None:
         """Ask find_on_stop.php (GUIDE blacklist). Raises ProviderRefused."""
         said = await self._question("find_on_stop.php", {"phone": msisdn(phone)})
         if isinstance(said, Refusal):
             if said.code == "19":
                 return None
             raise ProviderRefused(f"LightSMS refused the look-up: {said.reason} (code {said.code})")
-        return read_blacklist(said)
+        return read_stop_list(said)
 
     async def _question(
         self, script: str, parameters: Mapping[str, str], turn: Turn | None = None

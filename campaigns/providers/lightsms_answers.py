@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from campaigns.domain.errors import ProviderRefused
-from campaigns.domain.provider import Accepted, BlacklistEntry, DayStatistics, InDoubt, Receipt
+from campaigns.domain.provider import Accepted, DayStatistics, InDoubt, Receipt, StopListEntry
 from campaigns.domain.states import MessageState
 from campaigns.providers.documents import (
     MESSAGE_ID,
@@ -247,7 +247,7 @@ def _lines_of(document: object) -> Iterator[tuple[object, object, object]]:
             yield None, None, None
 
 
-def read_blacklist(document: object) -> BlacklistEntry | None:
+def read_stop_list(document: object) -> StopListEntry | None:
     """Read the JSON of find_on_stop.php; None: the number is not listed. Pure.
 
     Takes every form seen: `time_in` and `description` (GUIDE blacklist), the same under an id (INTIS),
@@ -264,7 +264,7 @@ def read_blacklist(document: object) -> BlacklistEntry | None:
             return None
         since = field_of(entry, "time_in") or field_of(entry, "added_at")
         if listed is True or isinstance(since, str):
-            return BlacklistEntry(
+            return StopListEntry(
                 shown(since) if isinstance(since, str) else None,
                 shown(reason) if isinstance(reason, str) and reason.strip() else None,
             )

@@ -16,7 +16,6 @@ from campaigns.domain.provider import (
     Accepted,
     AccountTrouble,
     Answers,
-    BlacklistEntry,
     CampaignTrouble,
     DayStatistics,
     Failed,
@@ -28,6 +27,7 @@ from campaigns.domain.provider import (
     Outcome,
     Receipt,
     Rejected,
+    StopListEntry,
     Throttled,
 )
 from campaigns.domain.states import MessageState
@@ -1141,12 +1141,12 @@ SINCE = "2024-08-29 11:07:43"
 @pytest.mark.parametrize(
     ("document", "expected"),
     [
-        ({"time_in": SINCE, "description": "asked for it"}, BlacklistEntry(SINCE, "asked for it")),
-        ({"time_in": SINCE, "description": ""}, BlacklistEntry(SINCE, None)),
-        ({"4494794": {"time_in": SINCE, "description": "x"}}, BlacklistEntry(SINCE, "x")),  # INTIS
-        ([{"time_in": SINCE}], BlacklistEntry(SINCE, None)),
-        ({"blacklisted": True, "added_at": SINCE}, BlacklistEntry(SINCE, None)),  # API check-blacklist
-        ({"blacklisted": True}, BlacklistEntry(None, None)),
+        ({"time_in": SINCE, "description": "asked for it"}, StopListEntry(SINCE, "asked for it")),
+        ({"time_in": SINCE, "description": ""}, StopListEntry(SINCE, None)),
+        ({"4494794": {"time_in": SINCE, "description": "x"}}, StopListEntry(SINCE, "x")),  # INTIS
+        ([{"time_in": SINCE}], StopListEntry(SINCE, None)),
+        ({"blacklisted": True, "added_at": SINCE}, StopListEntry(SINCE, None)),  # API check-blacklist
+        ({"blacklisted": True}, StopListEntry(None, None)),
         ({"blacklisted": False}, None),
         ({}, None),
         ([], None),
@@ -1160,7 +1160,7 @@ async def test_the_blacklist_is_read_in_every_form_seen(
     make: Callable[..., LightSms], server: WireServer, document: object, expected: object
 ) -> None:
     server.free[STOP_LIST] = body_of(document)
-    assert await make().find_blacklisted("+37061234567") == expected
+    assert await make().find_on_stop_list("+37061234567") == expected
     seen = server.seen[-1]
     assert signed_rightly(seen)
     assert seen.query["phone"] == "37061234567"
@@ -1174,5 +1174,5 @@ async def test_a_blacklist_that_cannot_be_read_is_not_a_no(
 ) -> None:
     server.free[STOP_LIST] = body_of(document)
     with pytest.raises(ProviderRefused) as refused:
-        await make().find_blacklisted("+37061234567")
+        await make().find_on_stop_list("+37061234567")
     assert "37061234567" not in str(refused.value)

@@ -217,7 +217,7 @@ async def test_what_a_provider_does_not_have_is_a_sentence(
         assert url not in str(refused.value)
     if member.name != "lightsms":
         with pytest.raises(ProviderRefused, match="has no blacklist that can be asked"):
-            await provider.find_blacklisted(PHONE)
+            await provider.find_on_stop_list(PHONE)
     assert not server.seen
 
 
@@ -226,7 +226,10 @@ async def test_what_few_have_is_asked_in_vain_without_showing_anything(
     wired: WiredMember, server: WireServer, wire: Wire, name: str
 ) -> None:
     provider = wired.make(server, wire)
-    for question in (provider.find_blacklisted(PHONE), provider.callbacks_registered("https://x.test/token")):
+    for question in (
+        provider.find_on_stop_list(PHONE),
+        provider.callbacks_registered("https://x.test/token"),
+    ):
         server.script.extend([IN_VAIN[name]() for _ in range(2)])
         shown = ""
         try:
