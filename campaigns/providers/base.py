@@ -12,6 +12,9 @@ class BaseAdapter:
 
     company: str
 
+    async def prepare(self) -> None:
+        """Nothing needs to be done before a hand-over."""
+
     async def callbacks_registered(self, url: str) -> bool | None:
         """None: it is told with each message where to call, or calls nobody."""
         return None

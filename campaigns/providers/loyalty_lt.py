@@ -173,9 +173,6 @@ class LoyaltyLt(BaseAdapter):
         """One message each."""
         return [[message] for message in messages]
 
-    async def prepare(self) -> None:
-        """Nothing needs to be done before a hand-over."""
-
     async def hand_over(
         self, request: Sequence[OutboundMessage], sender_id: str, leave_by: float
     ) -> list[Outcome]:
@@ -224,9 +221,7 @@ class LoyaltyLt(BaseAdapter):
     def _outcome_of(  # noqa: PLR0911  one line for each meaning
         self, status: int | None, refusal: Refusal, answer: Answered
     ) -> Outcome:
-        """What a refusal says by its HTTP status, or by the one that its code stands for. The code in the
-        body only says more, but for one thing: money, credentials and pace are never a message's own fault.
-        """
+        """What it says by its HTTP status; of money, credentials and pace its code has the last word."""
         said = f"HTTP {answer.status}"
         if status in (400, 422) and refusal.is_said_by_them and refusal.says_status in (401, 402, 403, 429):
             status = refusal.says_status

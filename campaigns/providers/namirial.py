@@ -174,9 +174,6 @@ class Namirial(BaseAdapter):
         """One message to a request. `sender_id` cannot be said to Namirial."""
         return [[message] for message in messages]
 
-    async def prepare(self) -> None:
-        """Nothing needs to be done before a hand-over."""
-
     async def hand_over(
         self, request: Sequence[OutboundMessage], sender_id: str, leave_by: float
     ) -> list[Outcome]:

@@ -156,9 +156,6 @@ class Seven(BaseAdapter):
                 phones.add(message.phone)
         return requests
 
-    async def prepare(self) -> None:
-        """Nothing needs to be done before a hand-over."""
-
     async def hand_over(
         self, request: Sequence[OutboundMessage], sender_id: str, leave_by: float
     ) -> list[Outcome]:

@@ -123,9 +123,6 @@ class Stub(BaseAdapter):
         size = self._max_recipients
         return [list(messages[at : at + size]) for at in range(0, len(messages), size)]
 
-    async def prepare(self) -> None:
-        """Nothing needs to be done before a hand-over."""
-
     async def hand_over(
         self, request: Sequence[OutboundMessage], sender_id: str, leave_by: float
     ) -> list[Outcome]:
