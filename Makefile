@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOCK := requirements/development.lock
 
-.PHONY: help setup demo test chaos storm bench lint check format lock clean
+.PHONY: help setup demo test chaos storm bench lint check audit format lock clean
 
 help:  ## what can be done
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
@@ -51,6 +51,9 @@ lint: setup  ## format, lint, types, import contracts
 
 check: test lint  ## tests and lint
 
+audit: setup  ## ask the OSV database about every pinned package; without the network a warning
+	@$(BIN)/python .ci/audit.py requirements/*.lock
+
 format: setup  ## put the code in its one format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -58,6 +61,7 @@ format: setup  ## put the code in its one format
 lock:  ## write the lock files anew from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 pyproject.toml -o requirements/production.lock
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 pyproject.toml --extra embedded --group dev -o requirements/development.lock
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 --group build -c requirements/development.lock -o requirements/build.lock
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 --group bench -c requirements/development.lock -o requirements/bench.lock
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 --group bench-arq -o requirements/bench-arq.lock
 

@@ -1,5 +1,6 @@
 """Every command the README prints is run, as it is printed."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -90,11 +91,33 @@ def test_the_readmes_commands_work_as_printed(alone: Stack) -> None:
     assert alone.stop("up") == 0
 
 
-def test_docker_compose_accepts_the_file() -> None:
-    """`docker-compose config`, with the example's settings."""
+def _compose(**passwords: str) -> "subprocess.CompletedProcess[bytes]":
+    """`docker-compose config`, with the example's settings and these."""
     program = shutil.which("docker-compose")
     if program is None:
         pytest.skip("docker-compose is not installed here; CI installs it")
-    done = subprocess.run([program, "config"], cwd=ROOT, capture_output=True, timeout=60, check=False)
+    kept = {name: value for name, value in os.environ.items() if not name.endswith("_PASSWORD")}
+    return subprocess.run(
+        [program, "config"], cwd=ROOT, env=kept | passwords, capture_output=True, timeout=60, check=False
+    )
+
+
+def test_docker_compose_accepts_the_file() -> None:
+    """Whatever the password of PostgreSQL holds: it stands in no address."""
+    password = "a/b@c:d#e?f"
+    done = _compose(POSTGRES_PASSWORD=password, REDIS_PASSWORD="0123abcd")
     assert done.returncode == 0, done.stderr.decode()
-    assert b"celery -A worker.app beat" in done.stdout or b"beat" in done.stdout
+    assert b"celery" in done.stdout
+    addresses = re.findall(r"CAMPAIGNS_\w+_URL: (\S+)", done.stdout.decode())
+    assert set(addresses) == {
+        "postgresql://campaigns@postgres:5432/campaigns",
+        "redis://:0123abcd@redis:6379/0",
+    }
+    assert done.stdout.decode().count(f"PGPASSWORD: {password}") >= 3
+
+
+def test_docker_compose_makes_up_no_password() -> None:
+    """A sentence instead of a password everybody knows."""
+    done = _compose()
+    assert done.returncode != 0
+    assert b"set it in .env" in done.stderr

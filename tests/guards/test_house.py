@@ -383,7 +383,7 @@ def test_lock_files_pin_by_hash_and_name_no_place() -> None:
             line for line in lines if line.lstrip().startswith("-") and "--hash=sha256:" not in line
         ] == []
         pins = [place for place, line in enumerate(lines) if line and not line.startswith(" ")]
-        assert len(pins) > 10
+        assert len(pins) > 5
         for place in pins:
             assert re.match(r"[a-z0-9._-]+(\[[a-z0-9,-]+\])?==[0-9]", lines[place]), lines[place]
             assert "--hash=sha256:" in lines[place + 1], lines[place]

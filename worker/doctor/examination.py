@@ -57,11 +57,13 @@ async def _examine(parts: Parts, settings: Settings) -> list[Finding]:
         "redis",
         lambda: broker.redis(parts.redis, safe_url(settings.redis_url) if settings.redis_url else embedded),
     )
+    if findings[-1].status is not Status.FAIL:
+        findings += await look("set aside", lambda: work.tasks_set_aside(parts.redis))
     held: dict[str, str] = {}
     if has_schema:
         findings += await look("work", lambda: work.workers(database, settings))
         findings += await look("doubt", lambda: work.doubt(database))
-        findings += await look("set aside", lambda: work.set_aside(database))
+        findings += await look("set aside", lambda: work.receipts_set_aside(database))
         findings += await look("totals", lambda: _totals(parts))
         try:
             held = await work.holds(database)

@@ -1,12 +1,17 @@
 """Whether anybody works on what is due, and what waits for a person."""
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from campaigns import aside, holding, watching
 from campaigns.store.session import Database
 from campaigns.watching import Working, seconds_text
+from worker import aside_tasks
 from worker.doctor.findings import Finding, fail, note, ok
 from worker.settings import Settings
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
 
 _MOST_ASIDE = 1000
 
@@ -55,16 +60,27 @@ async def doubt(database: Database) -> list[Finding]:
     ]
 
 
-async def set_aside(database: Database) -> list[Finding]:
-    """What could not be done and was set aside."""
-    receipts = await aside.receipts(database, limit=_MOST_ASIDE)
-    if not receipts:
-        return [ok("set aside", "nothing")]
+async def receipts_set_aside(database: Database) -> list[Finding]:
+    """Receipts that could not be merged."""
+    found = await aside.receipts(database, limit=_MOST_ASIDE)
+    return _set_aside("receipt", [(each.set_aside_at, each.reason) for each in found])
+
+
+async def tasks_set_aside(redis: "Redis") -> list[Finding]:
+    """Tasks that could not be taken."""
+    found = await aside_tasks.listed(redis, limit=_MOST_ASIDE)
+    return _set_aside("task", [(each.set_aside_at, each.reason) for each in found])
+
+
+def _set_aside(what: str, found: list[tuple[datetime, str]]) -> list[Finding]:
+    if not found:
+        return [ok("set aside", f"no {what}")]
+    since, reason = min(found)
     return [
         fail(
             "set aside",
-            f"{len(receipts)} receipt(s), the oldest since {receipts[0].set_aside_at:%Y-%m-%d %H:%M} UTC "
-            f"({receipts[0].reason}): campaigns aside list",
+            f"{len(found)} {what}(s), the oldest since {since:%Y-%m-%d %H:%M} UTC ({reason}): "
+            "campaigns aside list",
         )
     ]
 
