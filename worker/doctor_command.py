@@ -7,6 +7,7 @@ import typer
 
 from campaigns import watching
 from campaigns.domain.errors import CampaignError
+from campaigns.store import schema
 from campaigns.store.session import Database
 from worker import stack
 from worker.bootstrap import located
@@ -43,8 +44,8 @@ def alive(
 ) -> None:
     """For a container's probe: exit code 0 where this host's worker or beat was seen within a minute.
 
-    Cannot be told apart from a database that is away: then 0 too, for a restart would mend nothing. A beat
-    is seen by its ticks, through a worker: where no worker runs it counts as alive.
+    With the database away, or of another schema, nobody can know: then 0 too, for a restart would mend
+    nothing. A beat is seen by its ticks, through a worker: where no worker runs it counts as alive.
     """
     if worker == beat:
         raise typer.BadParameter("say one of --worker and --beat")
@@ -52,6 +53,7 @@ def alive(
     settings = load_settings()
 
     async def ask(database: Database) -> str | None:
+        await schema.check(database)
         found = await watching.working(database, tick_seconds=settings.tick_seconds)
         if kind == "beat" and found.work.worker_count == 0:
             return None

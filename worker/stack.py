@@ -253,4 +253,4 @@ def up(settings: Settings, *, workers: int, web_place: tuple[str, int], say: Cal
 def _servers_of(settings: Settings) -> str:
     if settings.database_url is not None:
         return "your PostgreSQL and Redis"
-    return f"embedded PostgreSQL and Redis in {settings.data_dir}"
+    return f"embedded PostgreSQL and Redis in {settings.data_dir} (older releases, for trying out)"

@@ -37,8 +37,10 @@ _MENDS: tuple[tuple[type[BaseException], str], ...] = (
     ),
     (ssl.SSLError, "mend sslmode in CAMPAIGNS_DATABASE_URL, or the server's TLS"),
     (ConnectionRefusedError, "start it, or mend host and port in CAMPAIGNS_DATABASE_URL"),
-    (FileNotFoundError, "mend the path; for a socket: is the server running?"),
+    (FileNotFoundError, "mend the path (PGSSLROOTCERT, or a socket's directory), or start the server"),
     (PermissionError, "let this user read it"),
+    (ConnectionResetError, "the connection was cut"),
+    (ConnectionError, "give it TLS, or say sslmode=disable where the way to it is trusted"),
 )
 
 # Errors of the driver's own whose words are ours or its: others of the family repeat values.

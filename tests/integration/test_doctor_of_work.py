@@ -51,3 +51,20 @@ async def test_doubt_is_told_over_all_campaigns_and_since_when(database: Databas
 
     assert found.status is Status.NOTE
     assert "5 message(s) of 2 campaign(s) in doubt, the oldest since 2026-11-28 12:00 UTC" in found.sentence
+
+
+async def test_a_campaign_on_hold_is_named_with_its_reason(database: Database) -> None:
+    await submit(database, phones(3))
+    campaign_id = (await query(database, "SELECT id FROM campaign"))[0]["id"]
+    assert await work.campaign_holds(database) == []
+    await query(
+        database,
+        "INSERT INTO campaign_hold (campaign_id, about, code, reason, sender_id)"
+        " VALUES ($1, 'sender', '12', 'the sender is not registered', 'Ops')",
+        campaign_id,
+    )
+
+    (found,) = await work.campaign_holds(database)
+
+    assert found.status is Status.FAIL
+    assert "the sender is not registered; once that is mended: campaigns resume" in found.sentence

@@ -1,8 +1,10 @@
 """The order in which the doctor looks, and what is skipped where something else is wrong."""
 
+import stat
 from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 
 from campaigns import aggregation
 from campaigns.domain.errors import CampaignError
@@ -10,7 +12,7 @@ from worker import stack
 from worker.addresses import safe_url
 from worker.bootstrap import Parts
 from worker.doctor import broker, outside, postgres, work
-from worker.doctor.findings import Finding, Status, fail, look, ok, skipped
+from worker.doctor.findings import Finding, Status, fail, look, note, ok, skipped
 from worker.runtime import run_once
 from worker.settings import Settings, load_settings
 
@@ -30,6 +32,7 @@ def examine() -> Iterator[Finding]:
         yield from skipped(["database", "redis", "accounts"], "the settings say where they are")
         return
     yield ok("settings", f"{len(settings.accounts)} account(s)")
+    yield from _env_file(Path(".env"))
     with ExitStack() as resources:
         try:
             located = resources.enter_context(stack.located_servers(settings))
@@ -38,6 +41,22 @@ def examine() -> Iterator[Finding]:
             yield from skipped(["database", "redis", "accounts"], "no servers")
             return
         yield from run_once(located, lambda parts: _examine(parts, settings))
+
+
+def _env_file(path: Path) -> list[Finding]:
+    """Whether others of this machine can read the file with every key in it."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return []  # there is none, or the settings have said what is wrong with it
+    if not mode & (stat.S_IRWXG | stat.S_IRWXO):
+        return []
+    return [
+        note(
+            "settings",
+            f"{path} can be read by others of this machine (mode {mode & 0o777:03o}): chmod 600 {path}",
+        )
+    ]
 
 
 async def _examine(parts: Parts, settings: Settings) -> list[Finding]:
@@ -64,6 +83,7 @@ async def _examine(parts: Parts, settings: Settings) -> list[Finding]:
         findings += await look("work", lambda: work.workers(database, settings))
         findings += await look("doubt", lambda: work.doubt(database))
         findings += await look("set aside", lambda: work.receipts_set_aside(database))
+        findings += await look("campaigns", lambda: work.campaign_holds(database))
         findings += await look("totals", lambda: _totals(parts))
         try:
             held = await work.holds(database)

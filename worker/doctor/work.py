@@ -85,6 +85,18 @@ def _set_aside(what: str, found: list[tuple[datetime, str]]) -> list[Finding]:
     ]
 
 
+async def campaign_holds(database: Database) -> list[Finding]:
+    """Campaigns whose sender or text their provider refuses."""
+    return [
+        fail(
+            f"campaign {hold.campaign_id}",
+            f"on hold since {hold.since:%Y-%m-%d %H:%M} UTC: {hold.reason}; once that is mended: "
+            f"campaigns resume {hold.campaign_id}",
+        )
+        for hold in await holding.campaign_holds(database)
+    ]
+
+
 async def holds(database: Database) -> dict[str, str]:
     """Why accounts are on hold, by name."""
     return {
