@@ -169,6 +169,13 @@ def _say_that_the_database_is_away(sender: Any, exception: BaseException, **_: A
         log.warning("database away", task=sender.name, why=str(exception))
 
 
+@signals.task_revoked.connect
+def _say_that_it_expired(request: Any, expired: bool, **_: Any) -> None:
+    """Celery drops it without a word above info: for a submission that is a campaign nobody gets."""
+    if expired:
+        log.warning("task expired before a worker took it", task=request.task, task_id=request.id)
+
+
 @signals.beat_init.connect
 def _end_at_once(**_: Any) -> None:
     """SIGTERM and SIGINT end beat wherever its main thread is: nothing is published there (see `beat`)."""

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 ABOUT = "campaigns.aside"
 MESSAGES = "campaigns.aside.messages"
 NUMBER = "campaigns.aside.number"
+NOBODYS = "celery"
+"""Celery's own default queue, where a submission lands that names none: nobody of ours serves it."""
+_PEEK = 100
 MOST = 10_000
 """Above it only what may be a submission is kept; the oldest stay, being nearest to the cause."""
 
@@ -63,6 +66,14 @@ def keep(redis: "SyncRedis", raw: bytes, *, queue: str, reason: str, task: str, 
 async def count(redis: "Redis") -> int:
     """How many are set aside, for `doctor`."""
     return int(await redis.hlen(ABOUT))
+
+
+async def stranded(redis: "Redis") -> int:
+    """How many of the next hundred tasks in Celery's default queue are submissions, for `doctor`."""
+    if await redis.type(NOBODYS) != b"list":
+        return 0
+    waiting = await redis.lrange(NOBODYS, -_PEEK, -1)
+    return sum(f'"task": "{SUBMIT}"'.encode() in raw for raw in waiting)
 
 
 async def listed(redis: "Redis", *, limit: int) -> list[AsideTask]:

@@ -1,6 +1,7 @@
 """Redis: whether it takes what we write, and what it does when it is full."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from redis.asyncio import Redis
@@ -15,8 +16,9 @@ from redis.exceptions import (
     TimeoutError,  # noqa: A004  the line above
 )
 
+from worker import aside_tasks
 from worker.doctor.findings import Finding, fail, note, ok
-from worker.queues import QUEUES
+from worker.queues import QUEUE_OF, QUEUES, SUBMIT
 
 _KEY = "campaigns:doctor"
 _SCRIPT = "redis.call('SET', KEYS[1], 'x', 'EX', 10); return redis.call('DEL', KEYS[1])"
@@ -63,8 +65,35 @@ async def redis(client: Redis, where: str) -> list[Finding]:
         return [fail("redis", f"it takes no write: {error}{_mend(error)}")]
     lengths = {queue: await client.llen(queue) for queue in QUEUES}
     waiting = ", ".join(f"{count} in {queue}" for queue, count in lengths.items() if count) or "no task waits"
-    findings = [ok("redis", f"{kind} {version}, {where}; {waiting}")]
+    findings = [ok("redis", f"{kind} {version}, {where}; {waiting}"), *await _tasks(client)]
     return [*findings, *(note("redis", each) for each in [*remark, *_remarks(info, kind, version)])]
+
+
+async def _tasks(client: Redis) -> list[Finding]:
+    found: list[Finding] = []
+    with suppress(NoPermissionError):  # a user of before may not see it
+        found += await _aside(client)
+    with suppress(NoPermissionError):  # nor need it: it is not ours
+        found += await _stranded(client)
+    return found
+
+
+async def _aside(client: Redis) -> list[Finding]:
+    if count := await aside_tasks.count(client):
+        return [fail("tasks", f"{count} task(s) set aside: campaigns aside list")]
+    return []
+
+
+async def _stranded(client: Redis) -> list[Finding]:
+    if count := await aside_tasks.stranded(client):
+        return [
+            fail(
+                "tasks",
+                f"{count} submission(s) wait in the queue {aside_tasks.NOBODYS}, which is not ours: "
+                f'their sender must name queue="{QUEUE_OF[SUBMIT]}"',
+            )
+        ]
+    return []
 
 
 def _mend(error: RedisError) -> str:

@@ -17,6 +17,8 @@ _SETTINGS = {
     "unixsocketperm": "700",
     "appendonly": "yes",  # every change goes to a file, at most a second of them is lost with the power
     "appendfsync": "everysec",
+    # What was enqueued stands in it until it is rewritten: texts and numbers, long after they were stored.
+    "auto-aof-rewrite-min-size": "1mb",
     "aof-load-truncated": "yes",  # a last change cut short by a crash is dropped, the rest loads
     "save": "",  # the append-only file is the record; snapshots beside it would only cost memory and disk
     "maxmemory-policy": "noeviction",  # a queue may refuse, it may not forget
