@@ -80,6 +80,7 @@ def as_json(overview: Overview) -> dict[str, Any]:
         "created_at": overview.created_at.isoformat(),
         "finished_at": overview.finished_at.isoformat() if overview.finished_at else None,
         "refused": dict(overview.refused),
+        "noted": dict(overview.noted),
         "held": overview.held,
         "trouble": overview.trouble,
         "send_at": overview.send_at.isoformat() if overview.send_at else None,
@@ -171,19 +172,27 @@ async def refusals(
     database: Database, campaign_id: UUID, *, limit: int | None = None
 ) -> list[tuple[int, str]]:
     """(row, reason) of recipients that were not taken in."""
+    found = await refusals_in_full(database, campaign_id, limit=limit)
+    return [(row, reason) for row, reason, _ in found]
+
+
+async def refusals_in_full(
+    database: Database, campaign_id: UUID, *, limit: int | None = None
+) -> list[tuple[int, str, str | None]]:
+    """The same with the column that the reason is about, None where it is about none."""
     return await campaign_rows.refusals(database, campaign_id, limit=limit)
 
 
 async def export_refused(
     database: Database, campaign_id: UUID
 ) -> tuple[list[str], AsyncIterator[dict[str, Any]]]:
-    """The recipients that were not taken in, in the shape of `export`: row and reason."""
+    """The recipients that were not taken in, in the shape of `export`: row, reason, column."""
 
     async def lines() -> AsyncIterator[dict[str, Any]]:
-        for row, reason in await refusals(database, campaign_id):
-            yield {"row": row, "reason": reason}
+        for row, reason, column in await refusals_in_full(database, campaign_id):
+            yield {"row": row, "reason": reason, "column": column or ""}
 
-    return ["row", "reason"], lines()
+    return ["row", "reason", "column"], lines()
 
 
 def wanted(by: By, typed: str, region: str | None = None) -> str:

@@ -6,52 +6,37 @@ doubtful (a missing column, a torn row) is an error, and nothing is stored.
 """
 
 import asyncio
-import hashlib
-import json
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any, Literal, get_args
 from uuid import uuid4
 
-from campaigns.domain.errors import SubmissionError, is_harmless, listed_columns, shown_column
-from campaigns.domain.phone import PHONE_REASONS, InvalidPhone, is_region, normalise
+from campaigns.cleaning import REASONS, Cleaner, Portion, Wanted
+from campaigns.domain.errors import SubmissionError, is_harmless, shown_column
+from campaigns.domain.phone import PHONE_REASONS, REFUSED_KINDS, InvalidPhone, is_region, normalise
 from campaigns.domain.policy import Policy
+from campaigns.domain.recipients import MAX_ROW_CHARACTERS
 from campaigns.domain.schedule import ALWAYS, Schedule, check_schedule
-from campaigns.domain.segments import count_segments
-from campaigns.domain.text import MissingColumn, Template, TemplateError
+from campaigns.domain.text import TemplateError
 from campaigns.store import intake
 from campaigns.store import suppression as suppressions
-from campaigns.store.intake import NewCampaign, NobodyToSendTo, StagedRecipient, TakenIn
+from campaigns.store.intake import NewCampaign, NobodyToSendTo, TakenIn
 from campaigns.store.session import Database
 
-MAX_SEGMENT_COUNT = 10
-"""A longer text is a mistake more often than a wish; each recipient of one is refused."""
-
-_MOST_CHARACTERS = MAX_SEGMENT_COUNT * 153  # more of them need more segments in any encoding
-
-# Rows are held in portions bounded by both: wide rows must not cost more memory than many. Many rows, for
-# storing a portion waits three times until the thread that cleans the next lets go of the interpreter.
-_PORTION_ROWS = 10_000
-_PORTION_CHARACTERS = 4_000_000
+MAX_TEXT_CHARACTERS = 10_000
+MAX_NAME_CHARACTERS = 200
+MAX_SENDER_ID_CHARACTERS = 16
+MAX_TASK_RECIPIENTS = 100_000
+"""Of one list that another program made, which is held in memory whole. A file may have any number."""
 
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")  # NUL and halves of surrogate pairs: no database keeps them
-_as_json = json.JSONEncoder(ensure_ascii=False).encode
 _MOST_BITS = 1024  # of a whole number: more is nobody's, and past 4300 digits Python writes none out
 
-REASONS: dict[str, str] = {
-    **PHONE_REASONS,
-    "duplicate": "the same number stands in an earlier row; it is sent to once",
-    "empty_text": "the text is empty for this recipient; fill the columns it uses",
-    "text_too_long": f"the text needs more than {MAX_SEGMENT_COUNT} segments for this recipient; shorten it",
-    "nul_character": "a NUL character stands in this row; remove it",
-    "broken_character": "half a character (a lone surrogate) stands in this row; write it anew",
-}
-"""Why a recipient is not taken in: word -> one sentence that says how to mend it."""
-
+# A name and a sender id are shown on one line, in terminals too: nothing may break it or turn it round.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 OnDoubt = Literal["hold", "resend"]
 """What becomes of messages in doubt: wait for evidence, a person or the deadline; or send again."""
@@ -62,6 +47,8 @@ class Submission:
     """What somebody wants sent. `text` may hold {column} placeholders; `region` (ISO 3166) is where
     numbers without a country code are at home. `sender_id` is None where the provider takes none. Without
     a key, a campaign of the same content within `once_within_seconds` is the one meant.
+    `allow_kinds` are kinds of `REFUSED_KINDS` that are sent to all the same; `mobile_only` leaves out what
+    can only be a fixed line; `literal` sends what looks like another program's placeholders as it stands.
     """
 
     account: str
@@ -75,6 +62,9 @@ class Submission:
     on_doubt: OnDoubt = "hold"
     schedule: Schedule = ALWAYS
     once_within_seconds: float | None = None
+    allow_kinds: Sequence[str] = ()
+    mobile_only: bool = False
+    literal: bool = False
 
 
 async def submit(
@@ -94,7 +84,7 @@ async def submit(
     """
     _check(submission)
     try:
-        cleaner = _Cleaner(submission)
+        cleaner = _cleaner(submission)
     except TemplateError as error:
         raise SubmissionError(f"the text cannot be used: {error}") from error
     portions = cleaner.portions(rows)
@@ -126,8 +116,14 @@ async def submit(
                 on_doubt=submission.on_doubt,
                 schedule=submission.schedule,
                 once_within_seconds=submission.once_within_seconds,
+                noted=dict(sorted(cleaner.noted.items())),
             )
-            return await door.accept(campaign, batch_size=batch_size)
+            taken = await door.accept(campaign, batch_size=batch_size)
+        return replace(
+            taken,
+            costly=tuple(cleaner.costly.characters),
+            saved_segment_count=cleaner.costly.saved_segment_count,
+        )
     except NobodyToSendTo as nobody:
         raise SubmissionError(_nobody(cleaner, nobody.refused)) from nobody
     except Exception:
@@ -139,7 +135,33 @@ async def submit(
         raise
 
 
-def _next(portions: Iterator["_Portion"]) -> "_Portion | None":
+def _cleaner(submission: Submission) -> Cleaner:
+    choices = [submission.allow_kinds and sorted(submission.allow_kinds), submission.mobile_only]
+    identity = [
+        submission.account,
+        submission.sender_id,
+        submission.text,
+        submission.region,
+        submission.on_doubt,
+        submission.phone_column.strip().casefold(),
+        *submission.schedule.words(),
+        # Left out where they are not made: what was submitted before there were any keeps its hash.
+        *(choices if any(choices) else ()),
+    ]
+    return Cleaner(
+        Wanted(
+            text=submission.text,
+            region=submission.region,
+            phone_column=submission.phone_column,
+            identity=identity,
+            allow_kinds=frozenset(submission.allow_kinds),
+            is_mobile_only=submission.mobile_only,
+            is_literal=submission.literal,
+        )
+    )
+
+
+def _next(portions: Iterator[Portion]) -> Portion | None:
     try:
         return next(portions, None)
     except OSError as error:  # said here: further out it would be taken for the database's
@@ -153,6 +175,11 @@ def rows_of(recipients: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, Mapp
     """
     if not isinstance(recipients, list | tuple):
         raise SubmissionError("the recipients are no list; give a list of objects such as {'phone': '…'}")
+    if len(recipients) > MAX_TASK_RECIPIENTS:
+        raise SubmissionError(
+            f"there are {len(recipients)} recipients in one list, which may have {MAX_TASK_RECIPIENTS}; "
+            "cut it into several submissions, or hand a file to: campaigns submit"
+        )
     for row, recipient in enumerate(recipients, 1):
         if not isinstance(recipient, Mapping):
             raise SubmissionError(f"recipient {row} is not an object; give objects such as {{'phone': '…'}}")
@@ -164,7 +191,12 @@ def rows_of(recipients: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, Mapp
                     f"recipient {row}: the field {shown_column(name, place)} holds no plain value; "
                     "give text or a number"
                 )
-        yield row, {name: _as_text(value) for name, value in recipient.items()}
+        fields = {name: _as_text(value) for name, value in recipient.items()}
+        if sum(map(len, fields)) + sum(map(len, fields.values())) > MAX_ROW_CHARACTERS:
+            raise SubmissionError(
+                f"recipient {row} has more than {MAX_ROW_CHARACTERS} characters; shorten it"
+            )
+        yield row, fields
 
 
 def _is_plain(value: object) -> bool:
@@ -233,10 +265,40 @@ def _check(submission: Submission) -> None:
         _check_storable(name, value)
     if not submission.text.strip():
         raise SubmissionError("the text is empty; give the words to be sent")
+    if len(submission.text) > MAX_TEXT_CHARACTERS:
+        raise SubmissionError(f"the text has more than {MAX_TEXT_CHARACTERS} characters; shorten it")
     if submission.sender_id is not None and not submission.sender_id.strip():
         raise SubmissionError("there is no sender id; give one, or set the account's SENDER_ID")
     if submission.submission_key is not None and not 0 < len(submission.submission_key) <= 200:
         raise SubmissionError("the submission key must have 1 to 200 characters")
+    _check_line("name", submission.name, MAX_NAME_CHARACTERS)
+    if submission.sender_id is not None:
+        _check_line("sender id", submission.sender_id, MAX_SENDER_ID_CHARACTERS)
+    for name, value in (("account", submission.account), ("phone column", submission.phone_column)):
+        if len(value) > MAX_NAME_CHARACTERS:
+            raise SubmissionError(f"the {name} has more than {MAX_NAME_CHARACTERS} characters; shorten it")
+    _check_kinds(submission.allow_kinds)
+    for name, choice in (("mobile_only", submission.mobile_only), ("literal", submission.literal)):
+        if not isinstance(choice, bool):  # the text "false" would mean true
+            raise SubmissionError(f"{name} must be true or false")
+
+
+def _check_line(name: str, value: str, most: int) -> None:
+    if not 0 < len(value.strip()) <= most or len(value) > most or _UNPRINTABLE.search(value):
+        raise SubmissionError(f"the {name} must be 1 to {most} printable characters on one line")
+
+
+def _check_kinds(kinds: Sequence[str]) -> None:
+    # Other programs are not held to our types.
+    is_list = isinstance(kinds, Sequence) and not isinstance(kinds, str)
+    if not is_list or not all(isinstance(kind, str) and kind in REFUSED_KINDS for kind in kinds):
+        raise SubmissionError(f"the kinds that can be allowed are: {', '.join(REFUSED_KINDS)}")
+
+
+def name_of(title: str) -> str:
+    """A campaign's name out of a file's: what is printable of it, cut to what is allowed."""
+    name = _UNPRINTABLE.sub("", _UNSTORABLE.sub("", title)).strip()[:MAX_NAME_CHARACTERS]
+    return name.strip() or "campaign"
 
 
 def _check_region(region: str | None) -> None:
@@ -254,147 +316,11 @@ def _check_storable(name: str, value: str) -> None:
         )
 
 
-def _nobody(cleaner: "_Cleaner", refused: Mapping[str, int]) -> str:
+def _nobody(cleaner: Cleaner, refused: Mapping[str, int]) -> str:
     reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(refused.items()))
-    row, reason = cleaner.first_refusal or (0, "duplicate")
+    row, reason, column = cleaner.first_refusal or (0, "duplicate", None)
+    about = f" (column {column})" if column is not None and is_harmless(column) else ""
     return (
         f"not one of the {cleaner.row_count} recipients can be sent to ({reasons}); "
-        f"the first is row {row}: {REASONS[reason]}"
+        f"the first is row {row}{about}: {REASONS[reason]}"
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Portion:
-    recipients: Sequence[StagedRecipient]
-    refusals: Sequence[tuple[int, str]]
-    row_count: int  # read up to its end
-
-
-class _Cleaner:
-    """Turns rows into recipients to be staged, and remembers what they were, for the submission key."""
-
-    def __init__(self, submission: Submission) -> None:
-        self._region = submission.region
-        self._named_phone_column = submission.phone_column
-        self._phone_column = submission.phone_column.strip().casefold()
-        self._template = Template(submission.text)
-        self.is_plain = self._template.is_plain
-        self.plain_text = self._template.render({}) if self.is_plain else ""
-        self.row_count = 0
-        self.first_refusal: tuple[int, str] | None = None
-        self._hash = hashlib.sha256(
-            json.dumps(
-                [
-                    submission.account,
-                    submission.sender_id,
-                    submission.text,
-                    submission.region,
-                    submission.on_doubt,
-                    self._phone_column,
-                    *submission.schedule.words(),
-                ]
-            ).encode()
-        )
-        self._cached_count = lru_cache(maxsize=10_000)(lambda text: count_segments(text).count)
-        self._plain_segment_count = self._count(self.plain_text) if self.is_plain else 0
-        self._bound_for: tuple[str, ...] | None = None
-        self._phone_key = ""
-        self._own_columns: list[tuple[str, str]] = []
-        self._bound = self._template
-
-    def content_hash(self) -> str:
-        """What the submission was, over everything that decides what is sent to whom."""
-        return self._hash.hexdigest()
-
-    def portions(self, rows: Iterable[tuple[int, Mapping[str, str]]]) -> Iterator[_Portion]:
-        recipients: list[StagedRecipient] = []
-        refusals: list[tuple[int, str]] = []
-        held_characters = 0
-        for row, fields in rows:
-            self.row_count += 1
-            cleaned = self._clean(row, fields)
-            if isinstance(cleaned, str):
-                refusals.append((row, cleaned))
-                if self.first_refusal is None:
-                    self.first_refusal = (row, cleaned)
-            else:
-                recipients.append(cleaned)
-                _, _, text, own_json, _ = cleaned
-                held_characters += len(text or "") + len(own_json or "")
-            if len(recipients) + len(refusals) >= _PORTION_ROWS or held_characters >= _PORTION_CHARACTERS:
-                yield _Portion(recipients, refusals, self.row_count)
-                recipients, refusals = [], []
-                held_characters = 0
-        if recipients or refusals:
-            yield _Portion(recipients, refusals, self.row_count)
-
-    def _bind(self, row: int, columns: tuple[str, ...]) -> None:
-        """Find the columns once for all rows that have the same ones."""
-        phone_key = self._find_phone_column(row, columns)
-        try:
-            self._bound = self._template.bind(columns)
-        except TemplateError as error:
-            raise SubmissionError(f"the text cannot be used: {error}") from error
-        except MissingColumn as error:
-            raise SubmissionError(
-                f"row {row}: {error} (there is: {listed_columns(columns)}); mend the text or the file"
-            ) from error
-        self._phone_key = phone_key
-        own = (name for name in columns if name != phone_key)
-        # What stands in JSON before the value of each column: written out once, not for every row.
-        self._own_columns = [(f"{', ' if n else '{'}{_as_json(name)}: ", name) for n, name in enumerate(own)]
-        self._bound_for = columns
-
-    def _find_phone_column(self, row: int, columns: tuple[str, ...]) -> str:
-        """The column that is called exactly so, else the only one that is so but for case and blanks."""
-        if self._named_phone_column in columns:
-            return self._named_phone_column
-        matches = [name for name in columns if name.strip().casefold() == self._phone_column]
-        if len(matches) == 1:
-            return matches[0]
-        trouble = "has no column" if not matches else f"has {len(matches)} columns that could be"
-        named = repr(self._phone_column) if is_harmless(self._phone_column) else "of the given name"
-        raise SubmissionError(
-            f"row {row} {trouble} {named} for the phone number "
-            f"(there is: {listed_columns(columns)}); name the right one with --phone-column"
-        )
-
-    def _clean(self, row: int, fields: Mapping[str, str]) -> StagedRecipient | str:
-        columns = tuple(fields)
-        if columns != self._bound_for:
-            self._bind(row, columns)
-        raw_phone = fields[self._phone_key]
-        own_json = ""
-        for before, name in self._own_columns:
-            own_json += before + _as_json(fields[name])
-        if own_json:
-            own_json += "}"
-        # With its length, for a cell may hold any character: no two submissions read as the same content.
-        content = f"\x1e{len(raw_phone)}:{raw_phone}\x1f{own_json}"
-        try:
-            self._hash.update(content.encode())
-        except UnicodeEncodeError:
-            self._hash.update(content.encode(errors="surrogatepass"))
-            return "broken_character"
-        try:
-            phone = normalise(raw_phone, self._region)
-        except InvalidPhone as error:
-            return error.reason
-        # The escape is looked for first: it is rare, and may be six characters that somebody typed.
-        own_columns = self._own_columns
-        if "\\u0000" in own_json and any("\0" in name or "\0" in fields[name] for _, name in own_columns):
-            return "nul_character"
-        text = None
-        segment_count = self._plain_segment_count
-        if not self.is_plain:
-            text = self._bound.render(fields)
-            if not text.strip():
-                return "empty_text"
-            segment_count = self._count(text)
-        if segment_count > MAX_SEGMENT_COUNT:
-            return "text_too_long"
-        return row, phone, text, own_json or None, segment_count
-
-    def _count(self, text: str) -> int:
-        # What is too long anyhow is not counted: the cache must not keep huge texts.
-        return self._cached_count(text) if len(text) <= _MOST_CHARACTERS else MAX_SEGMENT_COUNT + 1

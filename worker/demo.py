@@ -13,6 +13,7 @@ from subprocess import Popen
 from rich.console import Console
 
 from campaigns import aggregation, batching, submission
+from campaigns.cleaning import REASONS
 from campaigns.domain.errors import CampaignError
 from campaigns.domain.recipients import read_recipients
 from campaigns.store import schema
@@ -164,7 +165,7 @@ async def _main_job(
     taken = await _submit(database, settings, recipients)
     console.print(f"campaign {taken.id}: {taken.recipient_count} recipients taken in", highlight=False)
     for row, reason in await aggregation.refusals(database, taken.id, limit=3):
-        console.print(f"  not row {row}: {submission.REASONS[reason]}", highlight=False)
+        console.print(f"  not row {row}: {REASONS[reason]}", highlight=False)
 
     async def pause() -> None:
         look_after()

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from campaigns import aggregation
+from campaigns.cleaning import NOTES
 from campaigns.domain.provider import Sighting
 from campaigns.domain.states import SETTLED, CampaignState, MessageState
 from campaigns.store.campaign import Overview
@@ -74,6 +75,10 @@ def campaign(overview: Overview) -> RenderableType:
         lines += [Text(f"  {said(each)}") for each in overview.reasons]
     if overview.hold:
         lines += _hold(overview.hold)
+    lines.extend(
+        Text(f"worth a look: {count} {NOTES.get(note, note)}", style="yellow")
+        for note, count in overview.noted.items()
+    )
     if overview.held:
         lines.append(Text(f"account {overview.account} is on hold: {overview.held}", style="bold red"))
     elif overview.trouble and not overview.hold and not is_over(overview):

@@ -10,6 +10,7 @@ from typing import Annotated, BinaryIO, Literal
 import typer
 
 from campaigns import aggregation, batching, submission
+from campaigns.cleaning import NOTES, REASONS
 from campaigns.domain.errors import CampaignError
 from campaigns.domain.schedule import read_schedule
 from campaigns.recipient_files import open_recipients
@@ -66,6 +67,16 @@ def submit(  # noqa: PLR0913, PLR0917  the public contract names them
     ] = None,
     zone: Zone = None,
     sheet: Annotated[str | None, typer.Option(help="Which sheet of a workbook; else the first.")] = None,
+    allow_kind: Annotated[
+        list[str] | None,
+        typer.Option(help="Text to this kind of number too (premium_rate, satellite, …); once for each."),
+    ] = None,
+    mobile_only: Annotated[
+        bool, typer.Option("--mobile-only", help="Leave out numbers that can only be fixed lines.")
+    ] = False,
+    literal: Annotated[
+        bool, typer.Option("--literal", help="[name] and {{name}} are meant to be sent as they stand.")
+    ] = False,
     watch: Watch = False,
     as_json: AsJson = False,
 ) -> None:
@@ -87,7 +98,7 @@ def submit(  # noqa: PLR0913, PLR0917  the public contract names them
         account=account.lower(),
         text=text if text is not None else read_text(str(text_file)),
         sender_id=sender_of(settings, account.lower(), sender_id),
-        name=name or ("standard input" if file == "-" else printable(Path(file).stem)),
+        name=name or ("standard input" if file == "-" else submission.name_of(Path(file).stem)),
         submission_key=submission_key,
         phone_column=phone_column,
         region=region.upper() if region else None,
@@ -95,6 +106,9 @@ def submit(  # noqa: PLR0913, PLR0917  the public contract names them
         on_doubt=on_doubt,
         schedule=read_schedule(at, not_after, zone),
         once_within_seconds=None if again else ONCE_WITHIN_SECONDS,
+        allow_kinds=allow_kind or (),
+        mobile_only=mobile_only,
+        literal=literal,
     )
     done = _Done()
 
@@ -185,10 +199,14 @@ async def _tell(database: Database, taken: TakenIn, *, has_key: bool) -> None:
         return
     out.print(f"campaign {taken.id}: {taken.recipient_count} recipients taken in")
     for reason, count in taken.refused.items():
-        out.print(
-            f"  {count} not taken in: {reason} ({submission.REASONS.get(reason, reason)})", markup=False
-        )
-    rows = await aggregation.refusals(database, taken.id, limit=10)
+        out.print(f"  {count} not taken in: {reason} ({REASONS.get(reason, reason)})", markup=False)
+    rows = await aggregation.refusals_in_full(database, taken.id, limit=10)
     if rows:
         more = " …" if sum(taken.refused.values()) > len(rows) else ""
-        out.print("  rows: " + ", ".join(f"{row} {reason}" for row, reason in rows) + more, markup=False)
+        each = (f"{row} {why}" + (f" {{{printable(name)}}}" if name else "") for row, why, name in rows)
+        out.print("  rows: " + ", ".join(each) + more, markup=False)
+    for note, count in taken.noted.items():
+        out.print(f"  {count} {NOTES.get(note, note)}", markup=False)
+    if taken.costly:
+        shown = " ".join(taken.costly)
+        out.print(f"    these cost {taken.saved_segment_count} segments more: {shown}", markup=False)

@@ -223,6 +223,9 @@ def submit(  # noqa: PLR0913, PLR0917  the public contract names them
     at: str | None = None,
     zone: str | None = None,
     not_after: str | None = None,
+    allow_kinds: Sequence[str] = (),
+    mobile_only: bool = False,
+    literal: bool = False,
 ) -> str:
     """Take a campaign in from another service. Gives its id (which Celery ignores; read it by `list`).
 
@@ -249,6 +252,9 @@ def submit(  # noqa: PLR0913, PLR0917  the public contract names them
                 currency=parts.settings.account(account.lower()).currency,
                 on_doubt=on_doubt,
                 schedule=read_schedule(at, not_after, zone),
+                allow_kinds=allow_kinds,
+                mobile_only=mobile_only,
+                literal=literal,
             ),
             submission.rows_of(recipients),
             batch_size=batching.BATCH_SIZE,
@@ -258,6 +264,7 @@ def submit(  # noqa: PLR0913, PLR0917  the public contract names them
             campaign_id=str(taken.id),
             recipient_count=taken.recipient_count,
             refused=dict(taken.refused),
+            noted=dict(taken.noted),
         )
         _dealer.soon(parts)
         return str(taken.id)

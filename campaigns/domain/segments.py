@@ -94,6 +94,30 @@ def costly_characters(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(_NOT_GSM.findall(text)))
 
 
+PLAIN_FORMS: dict[str, str] = {
+    **dict.fromkeys("\u201c\u201d\u201e\u201f\u00ab\u00bb\u2033", '"'),
+    **dict.fromkeys("\u2018\u2019\u201a\u201b\u2032\u00b4`\u2039\u203a", "'"),
+    **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212\u2022", "-"),
+    "\u2026": "...",
+    "\u00d7": "x",
+}
+"""Signs outside GSM-7 that word processors put in, and how a keyboard writes them."""
+
+
+def plain_saving(text: str) -> tuple[tuple[str, ...], int]:
+    """What a few characters outside GSM-7 cost `text`: they, and how many segments fewer it had without them.
+
+    ((), 0) where they cost nothing, and where they are no few: a text in another script is written in it.
+    Letters are counted as if one of GSM-7 stood for each.
+    """
+    costly = costly_characters(text)
+    if not costly or len(_NOT_GSM.findall(text)) * 4 > len(text):
+        return (), 0
+    plain = _NOT_GSM.sub(lambda match: PLAIN_FORMS.get(match[0], "?"), text)
+    saved = count_segments(text).count - count_segments(plain).count
+    return (costly, saved) if saved > 0 else ((), 0)
+
+
 def _measure(text: str) -> tuple[Encoding, list[int], int]:
     """The encoding, where in units each pair begins (ascending), and the units of the whole."""
     if not _NOT_PLAIN.search(text):

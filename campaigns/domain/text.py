@@ -1,14 +1,16 @@
 """Texts with placeholders: `Hello {first name}` and a recipient's columns give one message's text.
 
-`{column}` is the only placeholder there is; `{{` and `}}` are braces. A value is put in as it is: it
-is never read as a placeholder, and no part of a template reaches into objects.
+`{column}` is the only placeholder there is, `{column|default}` for where the cell is empty; `{{` and `}}` are
+braces. A value goes in trimmed and in the form `visible` gives it: it is never read as a placeholder, and no
+part of a template reaches into objects.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from operator import itemgetter
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
 
 from campaigns.domain.errors import is_harmless
+from campaigns.domain.visible import column_key, visible
 
 
 class TemplateError(ValueError):
@@ -26,13 +28,31 @@ class MissingColumn(LookupError):
         return MissingColumn, (self.column,)
 
 
+class EmptyCell(LookupError):
+    """A cell that the text asks for is empty, and the text names no default. `column` as the text has it."""
+
+    def __init__(self, column: str) -> None:
+        super().__init__(f"the column {{{_shown(column)}}} is empty")
+        self.column = column
+
+    def __reduce__(self) -> tuple[type["EmptyCell"], tuple[str]]:
+        return EmptyCell, (self.column,)
+
+
+class RenderedTooLong(ValueError):
+    """The text would become longer than allowed; it was not made."""
+
+
+_Slot = tuple[str, str, str | None]
+"""A placeholder: the column as the header has it, as the text has it, and what an empty cell becomes."""
+
 _TOKEN = re.compile(r"\{\{|\}\}|\{(?P<column>[^{}]*)\}|[{}]")
 
 
 class Template:
     """A text, parsed once, rendered for each recipient. Immutable; any thread may render it."""
 
-    __slots__ = ("_format", "_keys", "_pick", "columns")
+    __slots__ = ("_format", "_literal_length", "_slots", "columns")
 
     columns: tuple[str, ...]
     """The columns the text asks for, in order of first use, trimmed."""
@@ -40,57 +60,73 @@ class Template:
     def __init__(self, source: str) -> None:
         """Parse `source`; raises TemplateError with the position of what cannot be read."""
         pieces: list[str] = []
-        keys: list[str] = []
+        slots: list[_Slot] = []
         end = 0
         for token in _TOKEN.finditer(source):
             pieces.append(source[end : token.start()].replace("%", "%%"))
             end = token.end()
             if token["column"] is not None:
-                keys.append(_column(token["column"], token.start() + 1))
+                name, bar, default = token["column"].partition("|")
+                column = _column(name, token.start() + 1)
+                slots.append((column, column, default.strip() if bar else None))
                 pieces.append("%s")
             elif token[0] in ("{{", "}}"):
                 pieces.append(token[0][0])
             else:
                 raise TemplateError(_lone_brace(token[0], token.start() + 1))
         pieces.append(source[end:].replace("%", "%%"))
-        self._set("".join(pieces), keys, dict.fromkeys(keys))
+        self._set("".join(pieces), slots)
 
-    def _set(self, format_: str, keys: list[str], columns: Iterable[str]) -> None:
+    def _set(self, format_: str, slots: list[_Slot]) -> None:
         self._format = format_
-        self._keys = keys
-        self._pick: Callable[[Mapping[str, str]], object] | None = itemgetter(*keys) if keys else None
-        self.columns = tuple(columns)
+        self._slots = slots
+        self._literal_length = len(format_ % (("",) * len(slots)))
+        self.columns = tuple(dict.fromkeys(column for column, _, _ in slots))
 
     @property
     def is_plain(self) -> bool:
         """Whether the text is the same for everybody."""
-        return not self._keys
+        return not self._slots
 
     def bind(self, header: Sequence[str]) -> "Template":
         """This template with its columns found in `header`, so that rendering looks each up as it stands.
 
-        A column is the header's own name exactly, else the one that is equal without regard to case and
-        surrounding blanks. Gives a template whose `columns` are names of `header`. Raises MissingColumn
-        when none is, TemplateError when several are and so the choice would be a guess.
+        A column is the header's own name exactly, else the one that is equal without regard to case,
+        surrounding blanks and what is not seen. Gives a template whose `columns` are names of `header`.
+        Raises MissingColumn when none is, TemplateError when several are and so the choice would be a guess.
         """
         found = {column: _find(column, header) for column in self.columns}
         bound = Template.__new__(Template)
-        bound._set(self._format, [found[key] for key in self._keys], dict.fromkeys(found.values()))
+        bound._set(self._format, [(found[key], asked, default) for key, asked, default in self._slots])
         return bound
 
-    def render(self, fields: Mapping[str, str]) -> str:
+    def render(self, fields: Mapping[str, str], *, most_characters: int | None = None) -> str:
         """The text for one recipient. Takes its columns by name; more than needed is fine.
 
-        Raises what `bind` raises: a row whose names differ from the text's only in case or blanks is
-        still rendered, at the price of a search; bind once to a header to avoid it.
+        Raises EmptyCell for an empty cell without a default; RenderedTooLong, before it is made, for a text
+        of more than `most_characters`; and what `bind` raises: a row whose names differ from the text's
+        only in case or blanks is still rendered, at the price of a search; bind to a header to avoid it.
         """
-        if self._pick is None:
-            return self._format % ()
-        try:
-            return self._format % self._pick(fields)
-        except KeyError:
-            pass
-        return self._format % tuple(fields[_find(key, fields)] for key in self._keys)
+        cells: dict[str, str] = {}
+        for column in self.columns:
+            value = fields.get(column)
+            if value is None:
+                value = fields[_find(column, fields)]
+            cells[column] = (
+                value.strip() if value.isascii() and value.isprintable() else visible(value).strip()
+            )
+        length = self._literal_length
+        values: list[str] = []
+        for column, asked, default in self._slots:
+            value = cells[column] or default
+            if value is None:
+                raise EmptyCell(asked)
+            length += len(value)
+            if most_characters is not None and length > most_characters:
+                raise RenderedTooLong("the text becomes too long")
+            values.append(value)
+        text = self._format % tuple(values)
+        return text if text.isascii() else unicodedata.normalize("NFC", text)
 
     def __repr__(self) -> str:
         """Without the text: it may hold what is nobody's business in a log."""
@@ -125,8 +161,8 @@ def _find(column: str, header: Iterable[str]) -> str:
     names = list(header)
     if column in names:
         return column
-    wanted = column.strip().casefold()
-    matches = [name for name in names if name.strip().casefold() == wanted]
+    wanted = column_key(column)
+    matches = [name for name in names if column_key(name) == wanted]
     if not matches:
         raise MissingColumn(column)
     if len(matches) > 1:

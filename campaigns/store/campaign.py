@@ -35,6 +35,7 @@ class Overview:
     created_at: datetime
     finished_at: datetime | None
     refused: Mapping[str, int]
+    noted: Mapping[str, int]  # rows that were taken in and are worth a look
     held: str | None  # why its account is on hold, None when it is not
     trouble: str | None  # what its batches last ran into, None when nothing
     send_at: datetime | None = None  # nothing of it is handed over before
@@ -60,7 +61,7 @@ _TOTALS = f"""
 """
 _OVERVIEW = f"""
     SELECT c.id, c.name, c.account, c.state::text AS state, c.recipient_count, c.currency, c.created_at,
-           c.finished_at, c.send_at, c.not_after, c.refused::text AS refused,
+           c.finished_at, c.send_at, c.not_after, c.refused::text AS refused, c.noted::text AS noted,
            c.send_at > now() AND c.finished_at IS NULL AND c.state <> 'cancelled' AS is_waiting,
            ({_TOTALS})::text AS totals, h.reason AS held,
            o.held_at, o.about, o.code, o.reason,
@@ -96,6 +97,7 @@ def _overview(record: asyncpg.Record, totals: Mapping[str, Any]) -> Overview:
         created_at=record["created_at"],
         finished_at=record["finished_at"],
         refused=json.loads(record["refused"]),
+        noted=json.loads(record["noted"]),
         held=record["held"],
         trouble=totals["trouble"],
         send_at=record["send_at"],
@@ -321,13 +323,15 @@ async def export(database: Database, campaign_id: UUID) -> AsyncIterator[dict[st
 
 async def refusals(
     database: Database, campaign_id: UUID, *, limit: int | None = None
-) -> list[tuple[int, str]]:
-    """(row, reason) of the recipients that were not taken in, in order of row."""
+) -> list[tuple[int, str, str | None]]:
+    """(row, reason, column it is about) of the recipients that were not taken in, in order of row."""
     async with database.connection() as connection:
         records = await connection.fetch(
-            "SELECT row, reason FROM refusal WHERE campaign_id = $1 ORDER BY row LIMIT $2", campaign_id, limit
+            "SELECT row, reason, column_name FROM refusal WHERE campaign_id = $1 ORDER BY row LIMIT $2",
+            campaign_id,
+            limit,
         )
-    return [(record["row"], record["reason"]) for record in records]
+    return [(record["row"], record["reason"], record["column_name"]) for record in records]
 
 
 ROUNDS: tuple[Round, ...] = (_finish,)

@@ -11,22 +11,17 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TypeAlias
 from uuid import UUID
 
 import asyncpg
 
+from campaigns.cleaning import Refused, StagedRecipient
 from campaigns.domain.errors import DatabaseUnavailable, SubmissionError, SubmissionKeyConflict
 from campaigns.domain.schedule import ALWAYS, Schedule
+from campaigns.store.person import person_key
 from campaigns.store.session import CHANNEL, Connection, Database
 from campaigns.store.suppression import IS_LISTED
 from campaigns.store.tally import TALLY_COLUMNS
-
-StagedRecipient: TypeAlias = tuple[int, str, str | None, str | None, int]
-"""A recipient that may be sent to, before duplicates and suppressions are known: its row, its phone, its
-text (None: the campaign's own), the JSON object of its own columns (None: it has none), its segments.
-A bare tuple, as the driver wants it: there are a million of them.
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +40,7 @@ class NewCampaign:
     on_doubt: str
     schedule: Schedule = ALWAYS
     once_within_seconds: float | None = None  # without a key: the same content since then is the same
+    noted: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +52,9 @@ class TakenIn:
     recipient_count: int
     refused: Mapping[str, int]
     created_at: datetime | None = field(default=None, compare=False)  # of the one that was known already
+    noted: Mapping[str, int] = field(default_factory=dict)  # rows that were taken in and are worth a look
+    costly: Sequence[str] = ()  # characters for which texts need more segments, of a new campaign
+    saved_segment_count: int = 0  # how many fewer they would need without
 
 
 class NobodyToSendTo(Exception):
@@ -82,15 +81,17 @@ _OPEN = """
     SET LOCAL default_statistics_target = 1;
     CREATE TEMPORARY TABLE staged (row int NOT NULL, phone text NOT NULL, text text, fields jsonb,
                                    segment_count smallint NOT NULL) ON COMMIT DROP;
-    CREATE TEMPORARY TABLE refused (row int NOT NULL, reason text NOT NULL) ON COMMIT DROP
+    CREATE TEMPORARY TABLE refused (row int NOT NULL, reason text NOT NULL, column_name text) ON COMMIT DROP
 """
 
 # A phone is + and at most 15 digits. As numbers they sort twice as fast: as texts they all begin alike.
-_REFUSE_DUPLICATES = """
+# Forms of one person's number are one: the first is sent to.
+_REFUSE_DUPLICATES = f"""
     WITH duplicate AS (
         INSERT INTO refused
         SELECT row, 'duplicate'
-        FROM (SELECT row, row_number() OVER (PARTITION BY phone::bigint ORDER BY row) AS nth FROM staged) r
+        FROM (SELECT row, row_number() OVER (PARTITION BY ({person_key("phone")})::bigint ORDER BY row) AS nth
+              FROM staged) r
         WHERE nth > 1
         RETURNING row
     )
@@ -123,7 +124,10 @@ _MAKE_BATCHES = f"""
     FROM placed p JOIN made b ON b.number = p.place / $2 + 1
 """
 
-_KNOWN = "SELECT id, content_hash, recipient_count, refused::text AS refused, created_at FROM campaign"
+_KNOWN = (
+    "SELECT id, content_hash, recipient_count, refused::text AS refused, noted::text AS noted, created_at"
+    " FROM campaign"
+)
 
 
 class Intake:
@@ -134,8 +138,8 @@ class Intake:
         self._recipient_count = 0
         self._refused: Counter[str] = Counter()
 
-    async def add(self, recipients: Sequence[StagedRecipient], refusals: Sequence[tuple[int, str]]) -> None:
-        """Stage a portion (some thousands): recipients and (row, reason) of the refused."""
+    async def add(self, recipients: Sequence[StagedRecipient], refusals: Sequence[Refused]) -> None:
+        """Stage a portion (some thousands): recipients, and the refused."""
         if recipients:
             await self._connection.copy_records_to_table(
                 "staged",
@@ -145,9 +149,9 @@ class Intake:
             self._recipient_count += len(recipients)
         if refusals:
             await self._connection.copy_records_to_table(
-                "refused", records=refusals, columns=("row", "reason")
+                "refused", records=refusals, columns=("row", "reason", "column_name")
             )
-            self._refused.update(reason for _, reason in refusals)
+            self._refused.update(reason for _, reason, _ in refusals)
 
     async def accept(self, campaign: NewCampaign, *, batch_size: int) -> TakenIn:
         """Make what was staged a campaign, cut into batches, and commit. To be called once.
@@ -173,8 +177,8 @@ class Intake:
                 raise NobodyToSendTo(refused)
             created = await self._connection.fetchval(
                 "INSERT INTO campaign (id, state, name, account, sender_id, text, submission_key,"
-                " content_hash, currency, recipient_count, refused, on_doubt, send_at, not_after)"
-                " VALUES ($1, 'accepted', $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
+                " content_hash, currency, recipient_count, refused, on_doubt, send_at, not_after, noted)"
+                " VALUES ($1, 'accepted', $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
                 " ON CONFLICT (submission_key) DO NOTHING RETURNING true",
                 campaign.id,
                 campaign.name,
@@ -189,6 +193,7 @@ class Intake:
                 campaign.on_doubt,
                 campaign.schedule.send_at,
                 campaign.schedule.not_after,
+                json.dumps(dict(campaign.noted)),
             )
             if not created:
                 # Somebody else committed the same key while we were counting.
@@ -198,7 +203,8 @@ class Intake:
                 return known
             if refused:
                 await self._connection.execute(
-                    "INSERT INTO refusal (campaign_id, row, reason) SELECT $1, row, reason FROM refused",
+                    "INSERT INTO refusal (campaign_id, row, reason, column_name)"
+                    " SELECT $1, row, reason, column_name FROM refused",
                     campaign.id,
                 )
             made = await self._connection.execute(
@@ -210,7 +216,7 @@ class Intake:
             )
             await self._check_made(campaign.id, int(made.rpartition(" ")[2]))
             await self._connection.execute(f"NOTIFY {CHANNEL}")  # heard when this commits
-        return TakenIn(campaign.id, True, self._recipient_count, refused)
+        return TakenIn(campaign.id, True, self._recipient_count, refused, noted=campaign.noted)
 
     @asynccontextmanager
     async def _committed(self) -> AsyncIterator[None]:
@@ -264,8 +270,8 @@ class Intake:
 def _known_of(record: asyncpg.Record | None) -> TakenIn | None:
     if record is None:
         return None
-    refused = json.loads(record["refused"])
-    return TakenIn(record["id"], False, record["recipient_count"], refused, record["created_at"])
+    refused, noted = json.loads(record["refused"]), json.loads(record["noted"])
+    return TakenIn(record["id"], False, record["recipient_count"], refused, record["created_at"], noted)
 
 
 @asynccontextmanager

@@ -7,25 +7,32 @@ its way to the provider at the moment a number is added can't be called back.
 from collections.abc import Sequence
 from datetime import datetime
 
+from campaigns.store.person import person_key
 from campaigns.store.session import Database
 
-IS_LISTED = "s.phone = {phone}"
-"""SQL: whether row `s` of `suppression` speaks of `{phone}`. The only comparison there is."""
+IS_LISTED = f"{person_key('s.phone')} = {person_key('{phone}')}"
+"""SQL: whether row `s` of `suppression` speaks of the person who has `{phone}`. The only comparison there is;
+at most one row does.
+"""
 
 
 async def suppress(database: Database, phones: Sequence[str], reason: str) -> int:
-    """Put numbers (E.164) on the list. Gives how many are new; known ones keep their reason."""
+    """Put numbers (E.164) on the list. Gives how many are new; known ones keep their reason.
+
+    All forms of one person's number are one entry.
+    """
     return await suppress_each(database, [(phone, reason) for phone in phones])
 
 
 async def suppress_each(database: Database, listed: Sequence[tuple[str, str]]) -> int:
     """The same, a reason for each number."""
+    key = person_key("phone")
     async with database.connection() as connection:
         records = await connection.fetch(
             "INSERT INTO suppression (phone, reason)"
-            " SELECT DISTINCT ON (phone) phone, reason"
+            f" SELECT DISTINCT ON ({key}) phone, reason"
             " FROM unnest($1::text[], $2::text[]) AS p(phone, reason)"
-            " ORDER BY phone ON CONFLICT (phone) DO NOTHING RETURNING 1",
+            f" ORDER BY {key} ON CONFLICT DO NOTHING RETURNING 1",
             [phone for phone, _ in listed],
             [reason for _, reason in listed],
         )
@@ -36,7 +43,9 @@ async def unsuppress(database: Database, phones: Sequence[str]) -> int:
     """Take numbers off the list. Gives how many stood on it."""
     async with database.connection() as connection:
         records = await connection.fetch(
-            "DELETE FROM suppression WHERE phone = ANY($1::text[]) RETURNING 1", phones
+            f"DELETE FROM suppression s USING unnest($1::text[]) AS p(phone)"
+            f" WHERE {IS_LISTED.format(phone='p.phone')} RETURNING 1",
+            phones,
         )
     return len(records)
 

@@ -32,6 +32,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, SQLModel
 
 from campaigns.domain.states import BatchState, CampaignState, MessageState
+from campaigns.store.person import person_key
 from campaigns.store.tally import TALLY_COLUMNS
 
 
@@ -79,6 +80,8 @@ class Campaign(SQLModel, table=True):
     content_hash: str = Field(sa_column=Column(Text, nullable=False))
     currency: str | None = Field(default=None, sa_column=Column(Text))
     refused: dict[str, int] = Field(sa_column=Column(JSONB, nullable=False))
+    # Rows that were taken in and are worth a look, by what is to be said of them.
+    noted: dict[str, int] = Field(sa_column=Column(JSONB, nullable=False, server_default="{}"))
     # The sums over its batches once it is over, NULL where they are to be summed: a trigger forgets them when
     # a batch that was done changes all the same.
     totals: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB))
@@ -100,6 +103,9 @@ class Refusal(SQLModel, table=True):
     )
     row: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
     reason: str = Field(sa_column=Column(Text, nullable=False))
+    column_name: str | None = Field(
+        default=None, sa_column=Column(Text)
+    )  # what it is about, as the text has it
 
 
 class Batch(SQLModel, table=True):
@@ -299,6 +305,8 @@ class Suppression(SQLModel, table=True):
     """A number that nothing is sent to. Read at submission, and again when an intent is written."""
 
     __tablename__ = "suppression"
+    # One entry a person, whatever form of the number came first.
+    __table_args__ = (Index("suppression_person", text(f"(\n{person_key('phone')})"), unique=True),)
 
     phone: str = Field(sa_column=Column(Text, primary_key=True), repr=False)
     created_at: datetime = Field(sa_column=_moment(default=True))

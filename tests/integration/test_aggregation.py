@@ -45,7 +45,7 @@ PUBLIC_KEYS = [
     "finished_at",
     "refused",
 ]
-OUR_OWN_KEYS = ["held", "trouble", "send_at", "not_after", "waits_for", "campaign_held", "reasons"]
+OUR_OWN_KEYS = ["noted", "held", "trouble", "send_at", "not_after", "waits_for", "campaign_held", "reasons"]
 
 
 async def send_all(database: Database, desk: Desk) -> None:
@@ -94,6 +94,7 @@ async def test_status_as_json_is_what_other_programs_rely_on(database: Database,
         "segment_count": 2,
         "cost": {"amount": "0.0144", "currency": "EUR"},
         "refused": {"duplicate": 1, "no_region": 1},
+        "noted": {},
         "held": None,
         "trouble": None,
         "send_at": None,

@@ -1,14 +1,17 @@
 """Texts with placeholders."""
 
 import pickle
+import tracemalloc
+import unicodedata
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaigns.domain.text import MissingColumn, Template, TemplateError
+from campaigns.domain.text import EmptyCell, MissingColumn, RenderedTooLong, Template, TemplateError
+from campaigns.domain.visible import visible
 
-names = st.text(st.characters(exclude_characters="{}"), min_size=1).filter(lambda name: name == name.strip())
+names = st.text(st.characters(exclude_characters="{}|"), min_size=1).filter(lambda name: name == name.strip())
 
 
 def escaped(text: str) -> str:
@@ -87,9 +90,10 @@ def test_doubled_braces_give_any_text_back(text: str) -> None:
 
 @given(st.lists(st.tuples(st.text(), names, st.text())), st.text())
 def test_values_go_in_as_they_are_whatever_they_hold(parts: list[tuple[str, str, str]], end: str) -> None:
-    fields = {name: value for _, name, value in parts}
+    fields = {name: visible(value).strip() or "-" for _, name, value in parts}
     source = "".join(f"{escaped(literal)}{{{name}}}" for literal, name, _ in parts) + escaped(end)
-    expected = "".join(literal + fields[name] for literal, name, _ in parts) + end
+    plain = "".join(literal + fields[name] for literal, name, _ in parts) + end
+    expected = unicodedata.normalize("NFC", plain) if fields else plain
     template = Template(source)
     assert template.columns == tuple(dict.fromkeys(name for _, name, _ in parts))
     assert template.render(fields) == expected
@@ -155,3 +159,37 @@ def test_a_missing_column_can_be_sent_between_processes() -> None:
 
 def test_a_template_shows_its_columns_and_not_its_text() -> None:
     assert repr(Template("You owe {sum}")) == "Template(columns=('sum',))"
+
+
+# --- empty cells, long ones, and what is not seen --------------------------------------------------------
+
+
+def test_an_empty_cell_is_named_unless_the_text_has_a_default() -> None:
+    with pytest.raises(EmptyCell, match=r"the column \{First Name\} is empty") as caught:
+        Template("Hello {First Name}").bind(["first name"]).render({"first name": " \u00a0\u200b"})
+    assert caught.value.column == "First Name"
+    assert pickle.loads(pickle.dumps(caught.value)).column == "First Name"  # noqa: S301  ours
+    greeting = Template("Hello {name| dear friend }{mark|}")
+    assert greeting.columns == ("name", "mark")
+    assert greeting.render({"name": "", "mark": ""}) == "Hello dear friend"
+    assert greeting.render({"name": " Ona ", "mark": "!"}) == "Hello Ona!"
+
+
+def test_a_text_that_becomes_too_long_is_not_made() -> None:
+    template = Template("{a}" * 3000)
+    tracemalloc.start()
+    try:
+        with pytest.raises(RenderedTooLong):
+            template.render({"a": " " + "x" * 100_000}, most_characters=1530)
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 2_000_000
+    assert Template("{a}{a}").render({"a": "x" * 5}, most_characters=10) == "x" * 10
+
+
+def test_columns_and_values_in_pieces_are_the_same_as_whole_ones() -> None:
+    """macOS writes e and an accent for é."""
+    header = ["pre\u0301nom", "\ufeffville"]
+    bound = Template("Bonjour {Pr\u00e9nom} de {ville}").bind(header)
+    assert bound.render({header[0]: "Zoe\u0301", header[1]: "Lyon\u00a0"}) == "Bonjour Zo\u00e9 de Lyon"
