@@ -5,15 +5,16 @@ beside them (providers.md 1, 5, 6). Where they are silent this file decides, str
 
 * a parameter given twice, or one the script does not know, is HTTP 400 with a sentence: no code says it;
 * a timestamp more than ten seconds off, to either side, is code 6; one that is no integer is code 24;
-* a number of another form than 7 to 15 digits without a leading 0 is code 16, a shorter one code 33, an
-  empty place in the list is code 4 for the whole request;
+* a number of another form than 7 to 15 digits, after `+` or `00` or nothing, is code 16, a shorter one
+  code 33, an empty place in the list is code 4 for the whole request;
 * a number named twice in one request is accepted, paid and written into the ledger twice, and the answer,
   an object by number, holds the last id alone: the pessimist's reading, which the ledger then shows;
 * code 32 is decided by the price of every number of the request, refused ones included;
 * ids nobody knows are left out of a status answer; when nothing is left, it is code 18;
 * a status answer has no largest number of ids; a URL may have 8190 bytes;
-* without `return` the answer is plain text of our own making (a line each, fields parted by `;`), for no
-  document shows it; so is an error in XML, `<response><error>6</error></response>`.
+* without `return` status.php answers plain text ("Delivery Status": the default) of our own making (a line
+  each, fields parted by `;`), for no document shows it; the other scripts answer JSON (API send-sms: the
+  default, on which Symfony's transport relies); an error in XML is `<response><error>6</error></response>`.
 """
 
 import hashlib
@@ -52,7 +53,7 @@ from worker.simulator.segments import count_segments
 from worker.simulator.wire import Answer, Wire
 
 _CLOCK_SECONDS = 10
-_PHONE = re.compile(r"[1-9][0-9]{6,14}", re.ASCII)
+_PHONE = re.compile(r"(?:\+|00)?[1-9][0-9]{6,14}", re.ASCII)
 _SHORT = re.compile(r"[0-9]{1,6}", re.ASCII)
 _SENDER = re.compile(r"[A-Za-z0-9 ._&-]{1,11}|[0-9]{1,15}", re.ASCII)
 _TIMESTAMP = re.compile(r"[0-9]{1,12}", re.ASCII)
@@ -141,7 +142,7 @@ class LightSms:
         """What the script says: its answer, its refusal, or that it cannot read the question."""
         if isinstance(query, Unreadable):
             return Answer(f"{query}\n".encode(), "text/plain", 400)
-        ending, error_form, form = drawn.ending, self._options.error_form, query.get("return", "")
+        ending, error_form, form = drawn.ending, self._options.error_form, _form(query, endpoint)
         try:
             if isinstance(ending, CodeFault):
                 error_form = ending.form or error_form
@@ -225,7 +226,7 @@ class LightSms:
         ]
         if omit := drawn.get(OmitFault):
             entries = entries[: -omit.count]
-        return answers.sent(entries, cost, segments, sender, query.get("return", ""), drawn)
+        return answers.sent(entries, cost, segments, sender, _form(query), drawn)
 
     def _due(self, sending_time: str) -> float | None:
         """When a scheduled message's life begins; None where nothing is scheduled. Raises Refused."""
@@ -261,7 +262,7 @@ class LightSms:
         if drawn.get(ObjectFormFault):
             found = {message_id: (word, True) for message_id, (word, _) in found.items()}
         now = datetime.now(UTC).astimezone(self._zone).strftime("%Y-%m-%d %H:%M:%S")
-        return answers.statuses(found, now, query.get("return", ""))
+        return answers.statuses(found, now, _form(query, "status"))
 
     def _word(self, message_id: str, at: float) -> tuple[str | None, bool]:
         """The status word of an id at a moment of the ledger's clock (None: nobody knows), and whether it
@@ -306,10 +307,10 @@ class LightSms:
                     parts.setdefault(day, Counter())[answers.COUNTED[word]] += row.segments
         if not parts:
             raise Refused("19")
-        return answers.statistics(parts, self._options.price, query.get("return", ""), drawn)
+        return answers.statistics(parts, self._options.price, _form(query), drawn)
 
     def _balance(self, query: Mapping[str, str], drawn: Drawn) -> Answer:
-        return answers.balance(self._money, self._options.currency, query.get("return", ""), drawn)
+        return answers.balance(self._money, self._options.currency, _form(query), drawn)
 
     def _find_on_stop(self, query: Mapping[str, str], _drawn: Drawn) -> Answer:
         """Numbers whose fate is the blacklist or the stop list are on it."""
@@ -318,7 +319,7 @@ class LightSms:
             raise Refused("4")
         if not _PHONE.fullmatch(phone):
             raise Refused("16")
-        return answers.stop_list(fate_of(phone).send_code in ("13", "34"), query.get("return", ""))
+        return answers.stop_list(fate_of(phone).send_code in ("13", "34"), _form(query))
 
     def _id(self, sequence: int) -> str:
         """Twenty-two digits: the series and the place in it."""
@@ -352,6 +353,11 @@ def _read(endpoint: Endpoint, request: web.Request) -> dict[str, str]:
     if query.get("return", "") not in _RETURNS[endpoint]:
         raise Unreadable(f"{endpoint}.php does not know the value of return")
     return query
+
+
+def _form(query: Mapping[str, str], endpoint: Endpoint = "send") -> str:
+    """How the answer is written; empty: as text."""
+    return query.get("return") or ("" if endpoint in ("status", "timestamp") else "json")
 
 
 def _phone_code(phone: str) -> str | None:
