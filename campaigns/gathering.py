@@ -16,9 +16,9 @@ class Gathering(Generic[_A, _R]):
     Takes `work`, which gives one result for each of what was asked, in order, and how many rounds may be
     under way at once.
 
-    A round that fails is done again, each ask by itself, so that one that cannot be done fails alone:
-    `work` must have had no effect then, or one that may be had twice. Not so for `shared` errors, which say
-    that nothing can be done just now: they are everybody's. Lives on one event loop.
+    A round that fails for what one of them asked (`alone` names those errors) is done again, each ask by
+    itself, so that one that cannot be done fails alone: `work` must have had no effect then, or one that may
+    be had twice. Any other error is everybody's. Lives on one event loop.
     """
 
     def __init__(
@@ -26,12 +26,12 @@ class Gathering(Generic[_A, _R]):
         work: Callable[[Sequence[_A]], Awaitable[Sequence[_R]]],
         *,
         rounds: int = 1,
-        shared: tuple[type[Exception], ...] = (),
+        alone: tuple[type[Exception], ...] = (),
     ) -> None:
         self._work = work
         self._free = rounds
         self._company_seconds = 0.0
-        self._shared = shared
+        self._alone = alone
         self._waiting: list[tuple[_A, asyncio.Future[_R]]] = []
         self._under_way: set[asyncio.Task[None]] = set()
 
@@ -72,7 +72,7 @@ class Gathering(Generic[_A, _R]):
             results = await self._work([asked for asked, _ in together])
             pairs = list(zip(together, results, strict=True))
         except Exception as error:
-            if len(together) > 1 and not isinstance(error, self._shared):
+            if len(together) > 1 and isinstance(error, self._alone):
                 for each in together:
                     await self._do([each])
                 return

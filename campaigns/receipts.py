@@ -17,23 +17,17 @@ from campaigns.domain.asking import Again, Series, ask_again
 from campaigns.domain.errors import DatabaseUnavailable
 from campaigns.domain.message_ref import message_ref, place_of
 from campaigns.domain.policy import Account, Desk
-from campaigns.domain.provider import Answers, Doubtful, NotOurTurn, Provider, Receipt, Sighting, Sightings
-from campaigns.domain.said import (
-    believed_channel,
-    believed_cost,
-    believed_currency,
-    believed_moment,
-    reason_of,
-)
-from campaigns.domain.segments import believed_segment_count
+from campaigns.domain.provider import Answers, Doubtful, NotOurTurn, Provider, Receipt, Sightings
+from campaigns.domain.said import Told, told_by
 from campaigns.domain.states import BatchState, MessageState, is_settled
 from campaigns.places import ALONE, Way, placed
+from campaigns.store import aside, polling
 from campaigns.store import batch as batches
-from campaigns.store import polling
 from campaigns.store import receipt as rows
+from campaigns.store.aside import Waiting
 from campaigns.store.batch import Dealt
 from campaigns.store.polling import Evidence, InDoubtMessage, PollingWork
-from campaigns.store.receipt import Incoming, Merged, Told, Waiting
+from campaigns.store.receipt import Coarse, Incoming, Merged
 from campaigns.store.session import Database, insist
 from campaigns.store.tally import Release
 
@@ -44,6 +38,8 @@ _LONGEST_ID = 128
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # PostgreSQL's text takes neither
 _BUNDLE = 2_000  # receipts merged in one transaction
 _COARSE_BUNDLE = 100
+_MOST_LOOKED_UP = 20  # coarse receipts of one account a run
+_LOOK_SECONDS = 2.0  # to wait for their slots
 _MOST_LOOKS = 3  # at what a coarse receipt may mean; then it counts as it is
 _LOOK_AGAIN_SECONDS = 6.0  # some may not be asked of the same message again within 5
 
@@ -88,7 +84,7 @@ async def poll_batch(database: Database, desk: Desk, dealt: Dealt, way: Way = AL
     else:
         series = await _ask(desk, account, work, lease_ends_at, way)
     by_ref = {message_ref(work.campaign_id, work.number, m.position): m.position for m in work.in_doubt}
-    evidence = [*_evidence(work, series.answers), *_found(by_ref, series.sightings)]
+    evidence = [*_evidence(work, series.answers), *_found(by_ref, series.sightings, work.now)]
     absent = [by_ref[ref] for ref in series.sightings.absent if ref in by_ref]
     asks_doubt = account is None or account.provider.settles_doubt_after_seconds is not None
     again = ask_again(series.outcome(), work.poll_count, desk.policy.poll, desk.random())
@@ -230,7 +226,7 @@ def _ripe(work: PollingWork, provider: Provider, lease_seconds: float) -> list[t
     ]
 
 
-def _found(by_ref: Mapping[str, int], sightings: Sightings) -> list[Evidence]:
+def _found(by_ref: Mapping[str, int], sightings: Sightings, now: datetime) -> list[Evidence]:
     # One sighting a message, the newest evidence of several: an operator may have had it sent again.
     best: dict[int, Evidence] = {}
     for seen in sightings.seen:
@@ -243,10 +239,9 @@ def _found(by_ref: Mapping[str, int], sightings: Sightings) -> list[Evidence]:
         best[position] = Evidence(
             position,
             state,
-            seen.provider_state[:_LONGEST_PROVIDER_STATE],
+            _kept_word(seen.provider_state),
             seen.provider_message_id,
-            believed_segment_count(seen.segment_count),
-            seen.cost,
+            told_by(seen, now),
         )
     return list(best.values())
 
@@ -262,7 +257,7 @@ def _evidence(work: PollingWork, answers: Answers) -> Sequence[Evidence]:
         if known is not None and _rank(receipt.evidence) <= _rank(known.state):
             continue
         best[position] = Evidence(
-            position, receipt.evidence, receipt.provider_state[:_LONGEST_PROVIDER_STATE]
+            position, receipt.evidence, _kept_word(receipt.provider_state), told=told_by(receipt, work.now)
         )
     return list(best.values())
 
@@ -294,23 +289,12 @@ def _incoming(account: str, receipt: Receipt, now: datetime) -> Incoming | None:
         named = None
     if named is None and place is None:
         return None
-    word = _UNSTORABLE.sub("", receipt.provider_state)[:_LONGEST_PROVIDER_STATE]
+    word = _kept_word(receipt.provider_state)
     return Incoming(account, named, place, receipt.evidence, word, receipt.is_coarse, told_by(receipt, now))
 
 
-def told_by(said: Receipt | Sighting, now: datetime) -> Told:
-    """What a provider says beside its word, as it is kept: what cannot be believed is left out.
-
-    Takes the time now, aware.
-    """
-    return Told(
-        reason_of(said.code, said.reason),
-        believed_moment(said.changed_at, now),
-        believed_cost(said.cost),
-        believed_currency(said.currency),
-        believed_segment_count(said.segment_count),
-        believed_channel(said.channel),
-    )
+def _kept_word(word: str) -> str:
+    return _UNSTORABLE.sub("", word)[:_LONGEST_PROVIDER_STATE]
 
 
 async def are_waiting(database: Database) -> bool:
@@ -322,54 +306,71 @@ async def waiting(database: Database) -> Waiting:
     """What of the receipts of callbacks is set aside, and how long the oldest that is due has been due:
     more than some seconds, and nobody merges. For `doctor` and `/health`. Raises DatabaseUnavailable.
     """
-    return await rows.waiting(database)
+    return await aside.waiting(database)
 
 
 async def merge_waiting(database: Database, desk: Desk) -> Merged:
     """Merge what came by callback, a bounded number. Where the provider may know it more exactly it is
     asked before; where it has no finer word in three answers, what came counts as it is.
 
-    Idempotent; any number may merge at once. Raises DatabaseUnavailable.
+    What is asked for holds up nothing that can be merged. Idempotent; any number may merge at once. Raises
+    DatabaseUnavailable.
     """
-    await _refine(database, desk)
-    return await rows.merge(database, limit=_BUNDLE, give_up_seconds=desk.policy.give_up_seconds)
+    merge = partial(rows.merge, database, limit=_BUNDLE, give_up_seconds=desk.policy.give_up_seconds)
+    merged, is_refined = await asyncio.gather(merge(), _refine(database, desk))
+    return merged.plus(await merge()) if is_refined else merged
 
 
-async def _refine(database: Database, desk: Desk) -> None:
-    coarse = await rows.take_coarse(
-        database, limit=_COARSE_BUNDLE, again_in_seconds=desk.policy.lease_seconds
+async def _refine(database: Database, desk: Desk) -> bool:
+    """Whether some coarse receipts count now."""
+    coarse, plain_count = await rows.take_coarse(
+        database,
+        limit=_COARSE_BUNDLE,
+        most_of_account=_MOST_LOOKED_UP,
+        again_in_seconds=desk.policy.lease_seconds,
+        give_up_seconds=desk.policy.give_up_seconds,
     )
+    of_accounts: dict[str, list[Coarse]] = {}
+    for each in coarse:
+        of_accounts.setdefault(each.account, []).append(each)
+    each_of = [_refine_of(database, desk, name, some) for name, some in of_accounts.items()]
+    return any([plain_count > 0, *await asyncio.gather(*each_of)])
+
+
+async def _refine_of(database: Database, desk: Desk, name: str, coarse: Sequence[Coarse]) -> bool:
+    """Ask one account's provider, for a moment: what it has no slot for now is asked another time."""
+    account = desk.accounts.get(name)
+    if account is None:
+        await rows.settle_coarse(database, [each.id for each in coarse])
+        return True
+    slot = account.asking_until(asyncio.get_running_loop().time() + _LOOK_SECONDS)
+    try:
+        async with asyncio.timeout(_LOOK_SECONDS + account.provider.timeout_seconds):
+            answers = await account.provider.ask([each.provider_message_id for each in coarse], slot)
+    except Exception as error:  # an adapter's bug: what came counts as it is
+        answers = Answers([], f"the adapter broke down: {type(error).__name__}")
+    said = {receipt.provider_message_id: receipt for receipt in answers.receipts}
+    unasked = frozenset(answers.unasked)
     settled: list[int] = []
-    finer: list[tuple[int, MessageState | None, str]] = []
-    for name in {each.account for each in coarse}:
-        account = desk.accounts.get(name)
-        of_account = [each for each in coarse if each.account == name]
-        if account is None:
-            settled += [each.id for each in of_account]
-            continue
-        work_seconds = desk.policy.lease_seconds * _SHARE_OF_LEASE
-        try:
-            async with asyncio.timeout(work_seconds):
-                answers = await account.provider.ask(
-                    [each.provider_message_id for each in of_account], account.turn
-                )
-        except Exception as error:  # an adapter's bug: what came counts as it is
-            answers = Answers([], f"the adapter broke down: {type(error).__name__}")
-        said = {receipt.provider_message_id: receipt for receipt in answers.receipts}
-        again: list[int] = []
-        for each in of_account:
-            receipt = said.get(each.provider_message_id)
-            if receipt is not None and receipt.evidence is not None and is_settled(receipt.evidence):
-                finer.append((each.id, receipt.evidence, receipt.provider_state[:_LONGEST_PROVIDER_STATE]))
-                settled.append(each.id)
-            elif each.look_count >= _MOST_LOOKS:
-                settled.append(each.id)
-            else:
-                again.append(each.id)
-        if again:
-            wait = max(answers.retry_after_seconds or 0.0, _LOOK_AGAIN_SECONDS)
-            await rows.look_again(database, again, in_seconds=wait)
+    again: list[int] = []
+    finer: list[tuple[int, MessageState | None, str, Told]] = []
+    now = datetime.now(UTC)
+    for each in coarse:
+        receipt = said.get(each.provider_message_id)
+        if receipt is not None and receipt.evidence is not None and is_settled(receipt.evidence):
+            finer.append(
+                (each.id, receipt.evidence, _kept_word(receipt.provider_state), told_by(receipt, now))
+            )
+            settled.append(each.id)
+        elif each.look_count >= _MOST_LOOKS and each.provider_message_id not in unasked:
+            settled.append(each.id)
+        else:
+            again.append(each.id)
+    if again:
+        wait = max(answers.retry_after_seconds or 0.0, _LOOK_AGAIN_SECONDS)
+        await rows.look_again(database, again, in_seconds=wait)
     if finer:
         await rows.refine(database, finer)
     if settled:
         await rows.settle_coarse(database, settled)
+    return bool(settled)

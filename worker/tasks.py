@@ -175,6 +175,8 @@ def merge_receipts() -> None:
     ends_at = time.monotonic() + _MERGE_SECONDS
     while time.monotonic() < ends_at:
         merged = runtime.run(lambda parts: receipts.merge_waiting(parts.database, parts.desk))
+        if merged.set_aside_count:
+            log.error("receipts set aside, see: campaigns aside list", receipt_count=merged.set_aside_count)
         if merged.dropped_count:
             log.warning("receipts that matched no message", receipt_count=merged.dropped_count)
         if merged.receipt_count == 0:

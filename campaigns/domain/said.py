@@ -8,6 +8,41 @@ import re
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from campaigns.domain.provider import Receipt, Sighting
+from campaigns.domain.segments import believed_segment_count
+from campaigns.domain.values import value
+
+
+@value
+class Told:
+    """What a provider says of a message beside its word, fit to be kept."""
+
+    reason: str | None = None
+    changed_at: datetime | None = None
+    cost: Decimal | None = None
+    currency: str | None = None
+    segment_count: int | None = None
+    channel: str | None = None
+
+
+NOTHING_TOLD = Told()
+
+
+def told_by(said: Receipt | Sighting, now: datetime) -> Told:
+    """What a receipt or a sighting says beside its word: what cannot be believed is left out.
+
+    Takes the time now, aware.
+    """
+    return Told(
+        reason_of(said.code, said.reason),
+        believed_moment(said.changed_at, now),
+        believed_cost(said.cost),
+        believed_currency(said.currency),
+        believed_segment_count(said.segment_count),
+        believed_channel(said.channel),
+    )
+
+
 LONGEST_REASON = 160
 """Characters of a reason, code included."""
 

@@ -75,7 +75,7 @@ class Pace:
             self._furthest_microseconds if is_patient else round(_MOMENT_SECONDS * 1_000_000)
         )
         # Batches that come for a slot together ask Redis once.
-        self._reserved: Gathering[int, Sequence[float]] = Gathering(self._reserve, shared=(NotOurTurn,))
+        self._reserved: Gathering[int, Sequence[float]] = Gathering(self._reserve)
 
     async def __call__(self) -> None:
         """Wait for a slot, at most a moment (a patient one: an interval more). Raises NotOurTurn when it

@@ -1,4 +1,4 @@
-"""Receipts that were set aside: listed, tried again, dropped."""
+"""Receipts that were set aside: counted, listed, tried again, dropped."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,6 +6,8 @@ from datetime import datetime
 
 from campaigns.domain.message_ref import message_ref
 from campaigns.store.session import Connection, Database
+
+_MOST_OF_ACCOUNT = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +54,27 @@ async def listed(database: Database, *, limit: int) -> list[AsideReceipt]:
     ]
 
 
-async def put(connection: Connection, ids: Sequence[int], reason: str) -> None:
-    """Set receipts aside, with the reason. The caller's transaction holds them."""
+async def put(connection: Connection, ids: Sequence[int], reason: str) -> int:
+    """Set receipts aside, with the reason. The caller's transaction holds them.
+
+    Of an account at most so many are kept (`_MOST_OF_ACCOUNT`), the first: nobody reads more, and a provider
+    that goes wrong does so for each of a million. Gives how many were dropped for that.
+    """
     await connection.execute(
         "UPDATE waiting_receipt SET set_aside_at = now(), set_aside_reason = $2, is_coarse = false"
         " WHERE id = ANY($1::bigint[])",
         ids,
         reason,
     )
+    dropped = await connection.fetch(
+        "DELETE FROM waiting_receipt w USING ("
+        " SELECT id, row_number() OVER (PARTITION BY account ORDER BY id) AS nth FROM waiting_receipt"
+        " WHERE set_aside_at IS NOT NULL) o"
+        " WHERE w.id = o.id AND w.id = ANY($1::bigint[]) AND o.nth > $2 RETURNING 1",
+        ids,
+        _MOST_OF_ACCOUNT,
+    )
+    return len(dropped)
 
 
 async def retry(database: Database, ids: Sequence[int]) -> list[int]:
@@ -82,3 +97,22 @@ async def drop(database: Database, ids: Sequence[int]) -> list[int]:
             ids,
         )
     return [record["id"] for record in records]
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What waits at one moment."""
+
+    set_aside_count: int
+    oldest_due_seconds: float | None  # for how long the oldest that is due has been due; None: none is
+
+
+async def waiting(database: Database) -> Waiting:
+    """How many receipts are set aside, and for how long the oldest one that is due has waited."""
+    async with database.connection() as connection:
+        record = await connection.fetchrow(
+            "SELECT (SELECT count(*) FROM waiting_receipt WHERE set_aside_at IS NOT NULL) AS aside,"
+            " (SELECT extract(epoch FROM now() - min(look_at))::float8 FROM waiting_receipt"
+            " WHERE set_aside_at IS NULL AND look_at <= now()) AS due"
+        )
+    return Waiting(record["aside"], record["due"]) if record else Waiting(0, None)

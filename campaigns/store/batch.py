@@ -18,10 +18,18 @@ import asyncpg
 from campaigns.domain.states import BatchState
 from campaigns.domain.values import value
 from campaigns.store.conditions import MAY_BE_SENT
-from campaigns.store.session import Connection, Database, Round, arrays, numbers
+from campaigns.store.session import (
+    UNSTORABLE,
+    Connection,
+    Database,
+    Round,
+    TwoHolders,
+    arrays,
+    numbers,
+)
 from campaigns.store.suppression import IS_LISTED
 from campaigns.store.tally import HOW_TYPES, Release, how_values
-from campaigns.store.written import WRITTEN_TYPES, Written, written_values
+from campaigns.store.written import WRITTEN_TYPES, Written, write_apart, written_values
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +72,6 @@ class SendingWork:
     messages: Sequence[Outgoing]
     not_after: datetime | None = None  # nothing of it is handed over later
     has_own_texts: bool = False  # a text for each message, not one for all
-
-
-class TwoHolders(Exception):
-    """Two say in one round that they hold one batch, so the round is done for each by itself: a word of the
-    one must not be taken for the other's.
-    """
 
 
 class Holder(NamedTuple):
@@ -263,8 +265,9 @@ async def _begin_hand_over(
 
 # The database's functions lock the rows, look whose the leases still are, and write for those alone. A whole
 # round is one call, so that no transaction stands open while our event loop is busy with others.
-_WRITE_OUTCOMES = f"SELECT write_outcomes({arrays((*HOLDER_TYPES, *WRITTEN_TYPES, 'float8'))})::text[]"
-_RELEASE = f"SELECT * FROM release_batches({arrays((*HOLDER_TYPES, *WRITTEN_TYPES, *HOW_TYPES))})"
+_WRITE_OUTCOMES = f"SELECT write_outcomes_v2({arrays((*HOLDER_TYPES, *WRITTEN_TYPES, 'float8'))})::text[]"
+_HOLD = f"SELECT hold_leases({arrays(HOLDER_TYPES)})::text[]"
+_RELEASE = f"SELECT * FROM release_batches_v2({arrays((*HOLDER_TYPES, *WRITTEN_TYPES, *HOW_TYPES))})"
 
 
 async def write_outcomes(
@@ -277,22 +280,44 @@ async def write_outcomes(
 ) -> bool:
     """Write the answers of one request down, keeping the lease. False: it is not ours any more, and
     nothing was written; the messages stay `sending` until rescue puts them in doubt.
+
+    One answer that PostgreSQL refuses stops none beside it: see `write_apart`.
     """
     holder = Holder(work.batch_id, work.lease, worker)
-    return await database.together(_write_outcomes, (holder, written, give_up_in_seconds))
+    try:
+        return await database.together(_write_outcomes, (holder, written, give_up_in_seconds))
+    except UNSTORABLE:
+        async with database.transaction() as connection:
+            if not await hold(connection, holder):
+                return False
+            await write_apart(connection, holder.batch_id, written)
+            return bool(await _write_on(connection, [(holder, (), give_up_in_seconds)]))
+
+
+async def hold(connection: Connection, holder: Holder) -> bool:
+    """Lock a batch for the rest of the transaction; whether its lease is still the holder's."""
+    held = await connection.fetchval(_HOLD, *holder_values([holder]))
+    return bool(held)
 
 
 async def _write_outcomes(
     database: Database, asked: Sequence[tuple[Holder, Sequence[Written], float | None]]
 ) -> list[bool]:
     async with database.connection() as connection:
-        held = await connection.fetchval(
-            _WRITE_OUTCOMES,
-            *holder_values([who for who, _, _ in asked]),
-            *written_values([(who.batch_id, written) for who, written, _ in asked]),
-            numbers(give_up_in for _, _, give_up_in in asked),
-        )
+        held = await _write_on(connection, asked)
     return [str(who.batch_id) in held for who, _, _ in asked]
+
+
+async def _write_on(
+    connection: Connection, asked: Sequence[tuple[Holder, Sequence[Written], float | None]]
+) -> Sequence[str]:
+    held: Sequence[str] = await connection.fetchval(
+        _WRITE_OUTCOMES,
+        *holder_values([who for who, _, _ in asked]),
+        *written_values([(who.batch_id, written) for who, written, _ in asked]),
+        numbers(give_up_in for _, _, give_up_in in asked),
+    )
+    return held
 
 
 async def release(
@@ -307,8 +332,16 @@ async def release(
 
     Gives the batch's new state, None when the lease is not ours any more (nothing was written).
     """
-    holder = Holder(work.batch_id, work.lease, worker)
-    return await database.together(_release, (holder, written, replace(how, crash_count=0)))
+    holder, how = Holder(work.batch_id, work.lease, worker), replace(how, crash_count=0)
+    try:
+        return await database.together(_release, (holder, written, how))
+    except UNSTORABLE:
+        async with database.transaction() as connection:
+            if not await hold(connection, holder):
+                return None
+            await write_apart(connection, holder.batch_id, written)
+            (state,) = await write_and_let_go(connection, [(holder, (), how)])
+            return state
 
 
 async def _release(

@@ -4,16 +4,27 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from decimal import Decimal
 from uuid import UUID
 
 import asyncpg
 
 from campaigns.domain.policy import MOST_ATTEMPTS
+from campaigns.domain.said import NOTHING_TOLD, Told
 from campaigns.domain.states import BatchState, MessageState
 from campaigns.domain.values import value
-from campaigns.store.batch import HOLDER_TYPES, Dealt, Holder, holder_values, states_of, take_up, taking_up
-from campaigns.store.session import Database, Round, arrays, numbers
+from campaigns.store.batch import (
+    HOLDER_TYPES,
+    Dealt,
+    Holder,
+    hold,
+    holder_values,
+    states_of,
+    take_up,
+    taking_up,
+)
+from campaigns.store.evidence import EVIDENCE_TYPES, MERGE_EVIDENCE, Saying, evidence_values
+from campaigns.store.halving import store_each, why
+from campaigns.store.session import UNSTORABLE, Connection, Database, Round, arrays, numbers
 from campaigns.store.tally import HOW_TYPES, Release, how_values
 
 
@@ -45,14 +56,13 @@ class PollingWork:
 
 @value
 class Evidence:
-    """A provider's word on one message of a batch. The fields after it: only where it was in doubt."""
+    """A provider's word on one message of a batch. Its id: only where it was in doubt."""
 
     position: int
     state: MessageState | None
     provider_state: str
     provider_message_id: str | None = None
-    segment_count: int | None = None
-    cost: Decimal | None = None
+    told: Told = NOTHING_TOLD
 
 
 _TAKE_UP = taking_up(
@@ -102,12 +112,10 @@ def _polling_work(record: asyncpg.Record) -> PollingWork:
     )
 
 
-_Word = tuple[MessageState | None, str, str | None, int | None, Decimal | None]
-_EVIDENCE_TYPES = ("bigint", "text", "text", "text", "text", "smallint", "numeric", "bool")
 _ABSENT_TYPES = ("bigint", "smallint")
-_BEFORE = (*HOLDER_TYPES, *_EVIDENCE_TYPES, *_ABSENT_TYPES)
+_BEFORE = (*HOLDER_TYPES, *EVIDENCE_TYPES, *_ABSENT_TYPES)
 _MERGE = (
-    f"SELECT * FROM merge_polled({arrays(_BEFORE)}, {MOST_ATTEMPTS},"
+    f"SELECT * FROM merge_polled_v2({arrays(_BEFORE)}, {MOST_ATTEMPTS},"
     f" {arrays(HOW_TYPES, first=len(_BEFORE) + 1)})"
 )
 
@@ -149,49 +157,86 @@ async def merge_polled(  # noqa: PLR0913  what was learned, all by name
     that says nothing to us is. `absent` are positions in doubt that the provider certainly does not have:
     they are queued again. `by_id`: callbacks name messages by the provider's ids alone, also those that were
     found just now. `asked` are positions that are not to be asked again in this cycle; none: it is over.
-    None: the lease is not ours any more, and nothing was written.
+    None: the lease is not ours any more, and nothing was written. What PostgreSQL refuses of one message
+    stops none beside it: its word is kept without what came beside it, or left to the next poll, and the
+    batch's trouble says so.
     """
     holder = Holder(work.batch_id, work.lease, worker)
     noted = None if frozenset(asked) == work.asked else sorted(asked)
     learned = _Learned(evidence, absent, replace(how, crash_count=0), by_id, noted)
-    return await database.together(_merge_polled, (holder, learned))
+    try:
+        return await database.together(_merge_polled, (holder, learned))
+    except UNSTORABLE:
+        return await _merge_apart(database, holder, learned)
+
+
+async def _merge_apart(database: Database, holder: Holder, learned: _Learned) -> BatchState | None:
+    """One poll's words, each by itself where PostgreSQL refuses them together."""
+    held = numbers([holder.batch_id])
+    async with database.transaction() as connection:
+
+        async def merge(evidence: Sequence[Evidence]) -> None:
+            said = _sayings(holder.batch_id, evidence, by_id=learned.by_id)
+            await connection.execute(MERGE_EVIDENCE, held, *evidence_values(said))
+
+        if not await hold(connection, holder):
+            return None
+        refused = await store_each(connection, learned.evidence, merge)
+        plain = [replace(each, told=NOTHING_TOLD) for each, _ in refused]
+        refused = await store_each(connection, plain, merge)
+        how = learned.how
+        if refused:
+            _, error = refused[0]
+            how = replace(how, trouble=f"{len(refused)} answer(s) cannot be stored: {why(error)}")
+        (state,) = await _merge_on(connection, [(holder, replace(learned, evidence=(), how=how))])
+    return state
+
+
+def _sayings(batch_id: int, evidence: Sequence[Evidence], *, by_id: bool) -> list[Saying]:
+    # What is told alike goes together: of a hundred messages a poll mostly says one and the same.
+    alike: dict[tuple[MessageState | None, str, str | None, Told], list[int]] = {}
+    for e in evidence:
+        word = (e.state, e.provider_state, e.provider_message_id, e.told)
+        alike.setdefault(word, []).append(e.position)
+    return [
+        Saying(batch_id, positions, state, provider_state, provider_message_id, by_id, told)
+        for (state, provider_state, provider_message_id, told), positions in alike.items()
+    ]
 
 
 async def _merge_polled(
     database: Database, asked: Sequence[tuple[Holder, _Learned]]
 ) -> list[BatchState | None]:
-    # What is told alike goes together: of a hundred messages a poll mostly says one and the same.
-    alike: dict[tuple[int, _Word], list[int]] = {}
-    for who, learned in asked:
-        for e in learned.evidence:
-            word = (e.state, e.provider_state, e.provider_message_id, e.segment_count, e.cost)
-            alike.setdefault((who.batch_id, word), []).append(e.position)
-    absent = [(who.batch_id, position) for who, learned in asked for position in learned.absent]
-    by_id = {who.batch_id for who, learned in asked if learned.by_id}
-    noted = [(who, learned.asked) for who, learned in asked if learned.asked is not None]
+    notes = any(learned.asked is not None for _, learned in asked)
     # One statement needs no transaction of ours. A batch that one question tells all of has nothing to note.
-    async with database.transaction() if noted else database.connection() as connection:
-        if noted:
-            await connection.execute(
-                _NOTE_ASKED,
-                *holder_values([who for who, _ in noted]),
-                [numbers(positions) if positions else None for _, positions in noted],
-            )
-        records = await connection.fetch(
-            _MERGE,
-            *holder_values([who for who, _ in asked]),
-            numbers(batch_id for batch_id, _ in alike),
-            [numbers(positions) for positions in alike.values()],
-            [state for _, (state, _, _, _, _) in alike],
-            [provider_state for _, (_, provider_state, _, _, _) in alike],
-            [provider_message_id for _, (_, _, provider_message_id, _, _) in alike],
-            numbers(segment_count for _, (_, _, _, segment_count, _) in alike),
-            numbers(cost for _, (_, _, _, _, cost) in alike),
-            numbers(batch_id in by_id for batch_id, _ in alike),
-            numbers(batch_id for batch_id, _ in absent),
-            numbers(position for _, position in absent),
-            *how_values({who.batch_id: learned.how for who, learned in asked}),
+    async with database.transaction() if notes else database.connection() as connection:
+        return await _merge_on(connection, asked)
+
+
+async def _merge_on(
+    connection: Connection, asked: Sequence[tuple[Holder, _Learned]]
+) -> list[BatchState | None]:
+    noted = [(who, learned.asked) for who, learned in asked if learned.asked is not None]
+    if noted:
+        await connection.execute(
+            _NOTE_ASKED,
+            *holder_values([who for who, _ in noted]),
+            [numbers(positions) if positions else None for _, positions in noted],
         )
+    said = [
+        each
+        for who, learned in asked
+        for each in _sayings(who.batch_id, learned.evidence, by_id=learned.by_id)
+    ]
+    absent = [(who.batch_id, position) for who, learned in asked for position in learned.absent]
+    records = await connection.fetch(
+        _MERGE,
+        *holder_values([who for who, _ in asked]),
+        *evidence_values(said),
+        numbers(batch_id for batch_id, _ in absent),
+        numbers(position for _, position in absent),
+        *how_values({who.batch_id: learned.how for who, learned in asked}),
+    )
     return states_of([who for who, _ in asked], records)
 
 

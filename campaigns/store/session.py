@@ -90,6 +90,21 @@ _AWAY = (
 )
 
 
+UNSTORABLE: tuple[type[Exception], ...] = (
+    asyncpg.DataError,  # a value out of its column's range, or one the encoding cannot hold
+    asyncpg.IntegrityConstraintViolationError,  # a CHECK, a key
+    asyncpg.RaiseError,  # a trigger's word
+    asyncpg.ProgramLimitExceededError,  # too large for a row or an index
+)
+"""Errors that speak of what was to be stored: the same again fails again, and something else may go well."""
+
+
+class TwoHolders(Exception):
+    """Two say in one round that they hold one batch, so the round is done for each by itself: a word of the
+    one must not be taken for the other's.
+    """
+
+
 @contextmanager
 def _translated(url: str) -> Iterator[None]:
     try:
@@ -264,12 +279,12 @@ class Database:
 
         Takes a function of this database and what is asked, which gives one result for each, in order, and
         has no effect when it raises. Sixteen batches that end at once cost one commit. `in_haste`: a round
-        that begins now waits for no company. Raises DatabaseUnavailable, and what `work` raises for `asked`
-        alone.
+        that begins now waits for no company. What PostgreSQL refuses for its content (UNSTORABLE) it refuses
+        to the one who asked for it; any other error is everybody's. Raises DatabaseUnavailable and these.
         """
         gathering = self._gatherings.get(work)
         if gathering is None:
-            gathering = Gathering(partial(work, self), rounds=_ROUNDS, shared=(DatabaseUnavailable,))
+            gathering = Gathering(partial(work, self), rounds=_ROUNDS, alone=(*UNSTORABLE, TwoHolders))
             self._gatherings[work] = gathering
         result: _R = await gathering(asked, 0.0 if in_haste else self._company_seconds)
         return result

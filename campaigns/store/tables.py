@@ -162,8 +162,13 @@ class Batch(SQLModel, table=True):
     # Leases in a row that ran out under a worker: a batch that kills its worker is set aside by it.
     crash_count: int = Field(sa_column=Column(SmallInteger, nullable=False, server_default="0"))
     trouble: str | None = Field(default=None, sa_column=Column(Text))
-    # What the provider took: the sum over messages with a provider_message_id.
+    # What is known to have been charged, in the campaign's currency, and for how many messages; how many
+    # the provider took without a price; what was charged in other currencies, each with amount and count.
     cost: Decimal = Field(sa_column=Column(Numeric, nullable=False, server_default="0"))
+    priced_count: int = Field(sa_column=Column(SmallInteger, nullable=False, server_default="0"))
+    unpriced_count: int = Field(sa_column=Column(SmallInteger, nullable=False, server_default="0"))
+    other_costs: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB, nullable=True))
+    # Over messages with a provider_message_id.
     segment_count: int = Field(sa_column=Column(Integer, nullable=False, server_default="0"))
     suppressed_count: int = Field(sa_column=Column(SmallInteger, nullable=False, server_default="0"))
     cancelled_count: int = Field(sa_column=Column(SmallInteger, nullable=False, server_default="0"))
@@ -311,6 +316,17 @@ class Suppression(SQLModel, table=True):
     phone: str = Field(sa_column=Column(Text, primary_key=True), repr=False)
     created_at: datetime = Field(sa_column=_moment(default=True))
     reason: str = Field(sa_column=Column(Text, nullable=False))
+
+
+class AccountCurrency(SQLModel, table=True):
+    """In what an account is charged, as its provider named it with the balance; for one whose settings do
+    not say.
+    """
+
+    __tablename__ = "account_currency"
+
+    account: str = Field(sa_column=Column(Text, primary_key=True))
+    currency: str = Field(sa_column=Column(Text, nullable=False))
 
 
 class AccountHold(SQLModel, table=True):

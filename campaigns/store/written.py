@@ -1,6 +1,7 @@
 """What is written down of requests, in the form the database's functions take it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 
 from campaigns.domain.provider import (
@@ -14,10 +15,12 @@ from campaigns.domain.provider import (
     Rejected,
     Throttled,
 )
+from campaigns.domain.said import believed_cost, believed_currency
 from campaigns.domain.segments import believed_segment_count
 from campaigns.domain.states import MessageState
 from campaigns.domain.values import value
-from campaigns.store.session import numbers, texts
+from campaigns.store.halving import store_each, why
+from campaigns.store.session import Connection, arrays, numbers, texts
 
 
 @value
@@ -37,6 +40,7 @@ class Written:
     reason: str | None = None
     spends_attempt: bool = True
     by_id: bool = False
+    currency: str | None = None  # of `cost`; None: the campaign's
 
 
 def written_of(
@@ -49,7 +53,7 @@ def written_of(
     ids_so_far: list[str] = []
     for position, outcome in zip(positions, outcomes, strict=True):
         if isinstance(outcome, Accepted):
-            told = (Accepted, outcome.cost, outcome.segment_count)
+            told = (Accepted, outcome.cost, outcome.segment_count, outcome.currency)
             if told != last:
                 last, positions_so_far, ids_so_far = told, [], []
                 found.append(
@@ -57,9 +61,10 @@ def written_of(
                         positions_so_far,
                         MessageState.ACCEPTED,
                         ids_so_far,
-                        cost=outcome.cost,
+                        cost=believed_cost(outcome.cost),
                         segment_count=believed_segment_count(outcome.segment_count),
                         by_id=by_id,
+                        currency=believed_currency(outcome.currency) if outcome.cost is not None else None,
                     )
                 )
             ids_so_far.append(outcome.provider_message_id)
@@ -89,7 +94,10 @@ def _without_id(
             return Written(positions, MessageState.IN_DOUBT, reason=why)
 
 
-WRITTEN_TYPES = ("bigint", "text", "text", "text", "text", "numeric", "smallint", "text", "bool", "bool")
+WRITTEN_TYPES = (
+    *("bigint", "text", "text", "text", "text", "numeric", "smallint", "text", "bool", "bool"),
+    "text",
+)
 """What `written_values` gives, as the database's functions take it."""
 
 
@@ -107,6 +115,43 @@ def written_values(of_batches: Sequence[tuple[int, Sequence[Written]]]) -> list[
         [w.reason for _, w in rows],
         numbers(w.spends_attempt for _, w in rows),
         numbers(w.by_id for _, w in rows),
+        [w.currency for _, w in rows],
+    ]
+
+
+_WRITE = f"SELECT write_messages_v2($1::text::bigint[], {arrays(WRITTEN_TYPES, first=2)})"
+
+
+async def write_apart(connection: Connection, batch_id: int, written: Sequence[Written]) -> None:
+    """Write down each answer by itself where PostgreSQL refuses them together. The caller's transaction holds
+    the batch, and counts it anew.
+
+    One that it refuses is written without what is said beside it; where even that is refused, the message is
+    in doubt, with that reason. Whatever cannot be written at all stays as it is, for rescue.
+    """
+    held = numbers([batch_id])
+
+    async def write(parts: Sequence[Written]) -> None:
+        await connection.execute(_WRITE, held, *written_values([(batch_id, parts)]))
+
+    refused = await store_each(connection, [one for each in written for one in _one_by_one(each)], write)
+    plain = [
+        replace(each, provider_state=None, cost=None, currency=None, segment_count=None, reason=None)
+        for each, _ in refused
+    ]
+    refused = await store_each(connection, plain, write)
+    doubtful = [
+        Written(each.positions, MessageState.IN_DOUBT, reason=f"its answer cannot be stored: {why(error)}")
+        for each, error in refused
+    ]
+    await store_each(connection, doubtful, write)
+
+
+def _one_by_one(written: Written) -> list[Written]:
+    ids = written.provider_message_ids
+    return [
+        replace(written, positions=[position], provider_message_ids=None if ids is None else [ids[at]])
+        for at, position in enumerate(written.positions)
     ]
 
 

@@ -35,10 +35,10 @@ class Clocked(Redis):
         async with self.pipeline(transaction=True) as together:
             together.execute_command(*arguments, **options)
             together.time()
-            (reserved, wait), (seconds, microseconds) = await together.execute()
+            (reserved, *waits), (seconds, microseconds) = await together.execute()
         if reserved:
-            self.moments.append(seconds + (microseconds + wait) / 1e6)
-        return [reserved, wait]
+            self.moments += [seconds + (microseconds + wait) / 1e6 for wait in waits]
+        return [reserved, *waits]
 
 
 async def places(turn: Pace, *, most: int = 100) -> tuple[int, float]:

@@ -93,7 +93,7 @@ async def test_what_comes_during_a_round_goes_into_the_next() -> None:
 def test_everybody_gets_their_own_result(asked: list[int], refuses: frozenset[int], rounds: int) -> None:
     async def all_of_them() -> None:
         work = Doubling(refuses=refuses)
-        gathering = Gathering(work, rounds=rounds)
+        gathering = Gathering(work, rounds=rounds, alone=(ValueError,))
         calls = [asyncio.ensure_future(gathering(each)) for each in asked]
         await turns()
         work.may_go.set()
@@ -109,9 +109,9 @@ def test_everybody_gets_their_own_result(asked: list[int], refuses: frozenset[in
         runner.run(all_of_them())
 
 
-async def test_what_is_shared_is_everybodys_and_not_tried_again_one_by_one() -> None:
+async def test_an_error_that_is_not_named_is_everybodys_and_not_tried_again_one_by_one() -> None:
     work = Doubling(away=2)
-    gathering = Gathering(work, shared=(Away,))
+    gathering = Gathering(work, alone=(ValueError,))
     calls = [asyncio.ensure_future(gathering(each)) for each in (1, 2, 3)]
     await turns()
     work.may_go.set()
