@@ -17,7 +17,7 @@ from campaigns.domain.states import SETTLED, CampaignState, MessageState
 from campaigns.store import campaign as campaign_rows
 from campaigns.store import message as message_rows
 from campaigns.store import sweep
-from campaigns.store.campaign import Overview
+from campaigns.store.campaign import Cost, Overview
 from campaigns.store.message import MessageRow
 from campaigns.store.session import Database
 
@@ -76,7 +76,7 @@ def as_json(overview: Overview) -> dict[str, Any]:
         "recipient_count": overview.recipient_count,
         "totals": {state.value: overview.totals[state] for state in MessageState},
         "segment_count": overview.segment_count,
-        "cost": {"amount": amount_text(overview.cost), "currency": overview.currency},
+        "cost": _money(main_cost(overview)) or {"amount": None, "currency": overview.currency},
         "created_at": overview.created_at.isoformat(),
         "finished_at": overview.finished_at.isoformat() if overview.finished_at else None,
         "refused": dict(overview.refused),
@@ -96,7 +96,37 @@ def as_json(overview: Overview) -> dict[str, Any]:
         "reasons": [
             {"code": each.code, "reason": each.reason, "count": each.count} for each in overview.reasons
         ],
+        "costs": [_money(cost) for cost in costs(overview)],
+        "priced_count": sum(cost.message_count for cost in overview.costs),
+        "unpriced_count": overview.unpriced_count,
     }
+
+
+def main_cost(overview: Overview) -> Cost | None:
+    """What was charged in the campaign's own currency, or, where it has none, in the one its provider names.
+
+    None where that is not known: messages were taken, or may have been, and none has a cost in it. Where
+    nothing left, it is nothing.
+    """
+    own = [cost for cost in overview.costs if cost.currency == overview.currency]
+    if not own and overview.currency is None and len(overview.costs) == 1:
+        own = [*overview.costs]
+    if own or overview.costs or overview.unpriced_count:
+        return own[0] if own else None
+    may_have_left = (MessageState.SENDING, MessageState.IN_DOUBT, MessageState.UNKNOWN)
+    if any(overview.totals[state] for state in may_have_left):
+        return None
+    return Cost(Decimal(0), overview.currency, 0)
+
+
+def costs(overview: Overview) -> list[Cost]:
+    """What was charged, a currency each, the campaign's own first; none where it is not known."""
+    main = main_cost(overview)
+    return [*overview.costs] or ([main] if main is not None else [])
+
+
+def _money(cost: Cost | None) -> dict[str, str | None] | None:
+    return None if cost is None else {"amount": amount_text(cost.amount), "currency": cost.currency}
 
 
 def amount_text(amount: Decimal) -> str:

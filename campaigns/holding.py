@@ -8,6 +8,8 @@ from uuid import UUID
 
 from campaigns.domain.errors import ProviderRefused
 from campaigns.domain.policy import DOWN_FIRST_SECONDS, PROBE_FIRST_SECONDS, Desk
+from campaigns.domain.provider import Money
+from campaigns.domain.said import believed_currency
 from campaigns.store import account as accounts
 from campaigns.store import campaign_hold
 from campaigns.store.campaign_hold import CampaignHold, Resumed
@@ -15,6 +17,7 @@ from campaigns.store.session import Database
 
 _PROBE_MAX_SECONDS = 900.0
 _DOWN_MAX_SECONDS = 60.0
+_CURRENCY_AGAIN_SECONDS = 3600.0
 
 
 async def deal_probes(database: Database) -> list[str]:
@@ -28,8 +31,23 @@ async def deal_probes(database: Database) -> list[str]:
     )
 
 
+async def deal_currencies(database: Database) -> list[str]:
+    """The accounts to be probed for their currency alone: campaigns of theirs are under way without one.
+
+    Each is given to one caller, at most once an hour.
+    """
+    return await accounts.deal_currencies(database, again_in_seconds=_CURRENCY_AGAIN_SECONDS)
+
+
+async def learn_currency(database: Database, account: str, money: Money | None) -> None:
+    """Note the currency of a balance, where its provider names one: the account is charged in it."""
+    currency = believed_currency(money.currency) if money is not None else None
+    if currency is not None:
+        await accounts.learn_currency(database, account, currency)
+
+
 async def probe_account(database: Database, desk: Desk, account: str) -> bool:
-    """Ask a held account for a sign of life, which costs nothing; lift the hold when all is well.
+    """Ask an account for a sign of life, which costs nothing; lift a hold on it when all is well.
 
     Gives whether the hold was lifted: where the provider was down, because it answers; else because
     there is money. That may still be too little for the next request: then that request is refused
@@ -37,11 +55,14 @@ async def probe_account(database: Database, desk: Desk, account: str) -> bool:
     """
     known = desk.accounts.get(account)
     hold = next((hold for hold in await accounts.holds(database) if hold.account == account), None)
-    if known is None or hold is None:
+    if known is None:
         return False
     try:
         money = await known.provider.probe()
     except ProviderRefused:
+        return False
+    await learn_currency(database, account, money)
+    if hold is None:
         return False
     if hold.code != accounts.DOWN and money is not None and money.amount <= 0:
         return False

@@ -8,7 +8,8 @@ from rich.table import Table
 from campaigns import aggregation, holding
 from campaigns.domain.errors import CampaignError
 from campaigns.domain.phone import InvalidPhone, normalise
-from worker.bootstrap import callback_urls
+from campaigns.domain.provider import Money
+from worker.bootstrap import Parts, callback_urls
 from worker.settings import PREFIX, load_settings
 from worker.terminal import AsJson, Region, ask, do, out, print_json
 
@@ -26,7 +27,13 @@ def balance(context: typer.Context, as_json: AsJson = False) -> None:
     """What is left on it, says the provider."""
     settings = load_settings()
     settings.account(context.obj)
-    money = ask(lambda parts: parts.desk.accounts[context.obj].provider.balance(), settings)
+
+    async def work(parts: Parts) -> Money:
+        found = await parts.desk.accounts[context.obj].provider.balance()
+        await holding.learn_currency(parts.database, context.obj, found)
+        return found
+
+    money = ask(work, settings)
     amount = aggregation.amount_text(money.amount)
     if as_json:
         print_json({"account": context.obj, "amount": amount, "currency": money.currency})

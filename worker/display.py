@@ -11,6 +11,7 @@ from rich.text import Text
 from campaigns import aggregation
 from campaigns.cleaning import NOTES
 from campaigns.domain.provider import Sighting
+from campaigns.domain.said import reason_of
 from campaigns.domain.states import SETTLED, CampaignState, MessageState
 from campaigns.store.campaign import Overview
 from campaigns.store.campaign_hold import CampaignHold
@@ -109,8 +110,19 @@ def _hold(hold: CampaignHold) -> list[Text]:
 
 
 def _money(overview: Overview) -> str:
-    currency = f" {overview.currency}" if overview.currency else ""
-    return f"cost {aggregation.amount_text(overview.cost)}{currency}, {overview.segment_count} segments"
+    priced = sum(cost.message_count for cost in overview.costs)
+    some = f" of {priced:,} of {priced + overview.unpriced_count:,} messages"
+    partly = some if priced and overview.unpriced_count else ""
+    return f"cost {_costs(overview)}{partly}, {overview.segment_count} segments"
+
+
+def _costs(overview: Overview) -> str:
+    """What is known to have been charged, each currency for itself."""
+    amounts = [
+        f"{aggregation.amount_text(cost.amount)} {cost.currency or ''}".rstrip()
+        for cost in aggregation.costs(overview)
+    ]
+    return " + ".join(amounts) or "unknown"
 
 
 def campaigns(overviews: Sequence[Overview]) -> RenderableType:
@@ -131,7 +143,7 @@ def campaigns(overviews: Sequence[Overview]) -> RenderableType:
             f"{aggregation.settled_count(overview)} of {overview.recipient_count}",
             str(overview.totals[MessageState.IN_DOUBT]),
             str(delivered),
-            aggregation.amount_text(overview.cost),
+            _costs(overview),
             overview.created_at.strftime("%Y-%m-%d %H:%M"),
             *([said(overview.reasons[0])] if overview.id in refused else []),
         )
@@ -154,7 +166,13 @@ def message(row: MessageRow) -> RenderableType:
         f"reference {row.reference}",
         f"provider's id {row.provider_message_id or 'unknown'}, its word {row.provider_state or 'none'}",
         f"attempt {row.attempt}, {row.segment_count} segment(s), {money}",
+        *([f"sent by {row.channel}"] if row.channel else []),
         *([f"reason: {row.reason}"] if row.reason else []),
+        *(
+            [f"changed at the provider {row.provider_changed_at:%Y-%m-%d %H:%M:%S} UTC"]
+            if row.provider_changed_at
+            else []
+        ),
         f"changed {row.updated_at:%Y-%m-%d %H:%M:%S} UTC",
     ]
     return Group(*words, *(Text(f"  {line}") for line in lines))
@@ -165,20 +183,37 @@ def sightings(who: str, seen: Sequence[Sighting]) -> RenderableType:
     if not seen:
         return Text(f"{who} says: it has no such message")
     table = Table(box=None, pad_edge=False, title=f"{who} says", title_justify="left", title_style="bold")
-    for column in ("provider's id", "its word", "state", "phone", "reference", "segments", "cost", "changed"):
+    columns = (
+        "provider's id",
+        "its word",
+        "state",
+        "why",
+        "phone",
+        "reference",
+        "for",
+        "by",
+        "segments",
+        "cost",
+    )
+    for column in (*columns, "changed"):
         table.add_column(column, no_wrap=True)
     for each in seen:
         changed_at = each.changed_at or each.accepted_at
-        table.add_row(
+        cost = "" if each.cost is None else f"{aggregation.amount_text(each.cost)} {each.currency or ''}"
+        cells = (
             each.provider_message_id,
             each.provider_state,
             each.evidence.value if each.evidence else "unknown to us",
+            reason_of(each.code, each.reason) or "",
             each.phone or "",
             each.message_ref or "",
+            " ".join(filter(None, (each.service, each.action))),
+            each.channel or "",
             "" if each.segment_count is None else str(each.segment_count),
-            "" if each.cost is None else aggregation.amount_text(each.cost),
+            cost.rstrip(),
             f"{changed_at:%Y-%m-%d %H:%M:%S %Z}" if changed_at else "",
         )
+        table.add_row(*map(Text, cells))
     return table
 
 

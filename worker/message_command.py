@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
@@ -9,6 +10,7 @@ import typer
 from campaigns import aggregation
 from campaigns.domain.errors import CampaignError
 from campaigns.domain.provider import NotOurTurn, Question, Sighting
+from campaigns.domain.said import reason_of
 from campaigns.store.message import MessageRow
 from campaigns.store.session import Database
 from worker import display
@@ -16,6 +18,7 @@ from worker.bootstrap import Parts
 from worker.settings import load_settings
 from worker.terminal import AsJson, Region, ask, do, out, print_json
 
+_LIMIT = 100
 _PATIENCE_SECONDS = 10.0  # for our turn: campaigns of the account may be using its pace up
 
 
@@ -25,7 +28,22 @@ def message(  # noqa: PLR0913, PLR0917  one option each
     reference: Annotated[str | None, typer.Option(help="Our reference of it.")] = None,
     region: Region = None,
     account: Annotated[str | None, typer.Option(help="The account it went through.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many, newest first.")] = 100,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=10_000,
+            show_default="100 of ours",
+            help="At most so many, newest first; with --live asked of the provider too.",
+        ),
+    ] = None,
+    before: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="With --live: sent before this moment, e.g. 2026-11-28T12:00+02:00; without a zone UTC.",
+        ),
+    ] = None,
     live: Annotated[bool, typer.Option("--live", help="Ask the provider too.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -40,13 +58,18 @@ def message(  # noqa: PLR0913, PLR0917  one option each
         raise typer.BadParameter("say one of --id, --phone and --reference")
     by, typed = named[0]
     value = aggregation.wanted(by, typed, region.upper() if region else None)
+    sent_before = None if before is None else _moment(before)
+    if before is not None and (not live or by == "id"):
+        raise typer.BadParameter(
+            "--before says of when the provider is asked: with --live, by phone or reference"
+        )
     settings = load_settings()
     name = account.lower() if account else None
     if live and name is not None:
         settings.account(name)  # raises NotFound before anything is looked for
 
     async def work(database: Database, parts: Parts | None) -> bool:
-        rows = await aggregation.messages(database, by=by, value=value, account=name, limit=limit)
+        rows = await aggregation.messages(database, by=by, value=value, account=name, limit=limit or _LIMIT)
         asked: str | None = None
         seen: list[Sighting] | None = None
         trouble: CampaignError | None = None
@@ -54,7 +77,7 @@ def message(  # noqa: PLR0913, PLR0917  one option each
             try:
                 asked = name or _account_of(rows)
                 settings.account(asked)
-                seen = await _ask(parts, asked, Question(by, value))
+                seen = await _ask(parts, asked, Question(by, value, limit, sent_before))
             except CampaignError as error:
                 trouble = error  # what we know ourselves is told all the same
         if as_json:
@@ -78,6 +101,16 @@ def message(  # noqa: PLR0913, PLR0917  one option each
     else:
         found = do(lambda database: work(database, None), settings)
     raise typer.Exit(0 if found else 1)
+
+
+def _moment(typed: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(typed.strip())
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise typer.BadParameter(
+            "--before is a moment by ISO 8601, for example 2026-11-28T12:00:00+02:00"
+        ) from None
 
 
 def _account_of(rows: Sequence[MessageRow]) -> str:
@@ -125,6 +158,8 @@ def _row(row: MessageRow) -> dict[str, Any]:
             else {"amount": aggregation.amount_text(row.cost), "currency": row.currency}
         ),
         "reason": row.reason,
+        "channel": row.channel,
+        "provider_changed_at": row.provider_changed_at.isoformat() if row.provider_changed_at else None,
         "updated_at": row.updated_at.isoformat(),
     }
 
@@ -140,4 +175,9 @@ def _sighting(seen: Sighting) -> dict[str, Any]:
         "cost": None if seen.cost is None else aggregation.amount_text(seen.cost),
         "accepted_at": seen.accepted_at.isoformat() if seen.accepted_at else None,
         "changed_at": seen.changed_at.isoformat() if seen.changed_at else None,
+        "reason": reason_of(seen.code, seen.reason),
+        "currency": seen.currency,
+        "channel": seen.channel,
+        "service": seen.service,
+        "action": seen.action,
     }

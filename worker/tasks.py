@@ -53,12 +53,13 @@ def tick() -> None:
             await _say_finished(parts, campaign_id)
         await aggregation.sum_up(parts.database)
         resent_count = await rescue.resend(parts.database, parts.desk.policy)
-        held_accounts = await holding.deal_probes(parts.database)
+        probed_accounts = await holding.deal_probes(parts.database)
+        probed_accounts += await holding.deal_currencies(parts.database)
         await _dealer.now(parts)
         await watching.ticked(parts.database, beat=beat)
-        return rescued, resent_count, held_accounts, await receipts.are_waiting(parts.database)
+        return rescued, resent_count, probed_accounts, await receipts.are_waiting(parts.database)
 
-    rescued, resent_count, held_accounts, receipts_wait = runtime.run(work)
+    rescued, resent_count, probed_accounts, receipts_wait = runtime.run(work)
     if resent_count:
         log.warning("in doubt and sent again, as their campaigns wish", message_count=resent_count)
     if not rescued.is_quiet:
@@ -72,7 +73,7 @@ def tick() -> None:
             set_aside_count=rescued.set_aside_count,
             expired_count=rescued.expired_count,
         )
-    for account in held_accounts:
+    for account in probed_accounts:
         probe_account.apply_async((account,))
     if receipts_wait:
         merge_receipts.apply_async()

@@ -79,3 +79,36 @@ async def deal_probes(
             DOWN,
         )
     return [record["account"] for record in records]
+
+
+async def deal_currencies(database: Database, *, again_in_seconds: float) -> list[str]:
+    """The accounts whose campaigns are under way and have no currency: each to one caller, and not again for
+    so long.
+    """
+    async with database.connection() as connection:
+        records = await connection.fetch(
+            "INSERT INTO account_currency (account)"
+            " SELECT DISTINCT account FROM campaign WHERE finished_at IS NULL AND currency IS NULL"
+            " ON CONFLICT (account) DO UPDATE SET asked_at = now()"
+            " WHERE account_currency.asked_at <= now() - make_interval(secs => $1) RETURNING account",
+            again_in_seconds,
+        )
+    return [record["account"] for record in records]
+
+
+async def learn_currency(database: Database, account: str, currency: str) -> None:
+    """Note in what an account is charged, for the campaigns that have no currency, and those to come.
+
+    Idempotent. What the settings say stands above it.
+    """
+    async with database.transaction() as connection:
+        await connection.execute(
+            "INSERT INTO account_currency AS known (account, currency) VALUES ($1, $2)"
+            " ON CONFLICT (account) DO UPDATE SET currency = excluded.currency"
+            " WHERE known.currency IS DISTINCT FROM excluded.currency",
+            account,
+            currency,
+        )
+        await connection.execute(
+            "UPDATE campaign SET currency = $2 WHERE account = $1 AND currency IS NULL", account, currency
+        )

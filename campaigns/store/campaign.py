@@ -14,14 +14,28 @@ from campaigns.domain.errors import NotAllowed, NotFound
 from campaigns.domain.schedule import Schedule, check_schedule
 from campaigns.domain.states import CAMPAIGN_MOVES, CampaignState, MessageState
 from campaigns.store.campaign_hold import CampaignHold
+from campaigns.store.message import SHOWN_REASON
 from campaigns.store.reasons import REASONS, Reason, reasons_of
 from campaigns.store.session import CHANNEL, Database, Round
 from campaigns.store.tally import TALLY_COLUMNS
 
 
 @dataclass(frozen=True, slots=True)
+class Cost:
+    """What is known to have been charged in one currency (None: not named), and for how many messages."""
+
+    amount: Decimal
+    currency: str | None
+    message_count: int
+
+
+@dataclass(frozen=True, slots=True)
 class Overview:
-    """A campaign and its totals at one moment. `totals` has a key for every message state."""
+    """A campaign and its totals at one moment. `totals` has a key for every message state.
+
+    `costs` holds what is known to have been charged, a currency each, the campaign's own first: none where
+    no message has a known cost. `unpriced_count` messages were taken by the provider and have none.
+    """
 
     id: UUID
     name: str
@@ -30,7 +44,8 @@ class Overview:
     recipient_count: int
     totals: Mapping[MessageState, int]
     segment_count: int
-    cost: Decimal
+    costs: Sequence[Cost]
+    unpriced_count: int
     currency: str | None
     created_at: datetime
     finished_at: datetime | None
@@ -45,19 +60,35 @@ class Overview:
     reasons: Sequence[Reason] = ()  # why messages reached nobody, the commonest first
 
 
-_SUMS = ", ".join(
-    (
-        *(f"sum({column})::int AS {column}" for column in TALLY_COLUMNS),
-        "sum(segment_count)::int AS segment_count",
-        "sum(cost)::text AS cost",  # as text: JSON's numbers keep no trailing zero
-        "max(trouble) AS trouble",
+def _sums(campaign_id: str, batches: str) -> str:
+    """The sums over a campaign's batches. Costs in other currencies than its own are looked at where there
+    are any: then `batches` of `campaign_id` are read once more.
+    """
+    others = (
+        "CASE WHEN count(other_costs) > 0 THEN (SELECT jsonb_object_agg(o.currency, jsonb_build_object("
+        "'amount', o.amount::text, 'count', o.n)) FROM (SELECT e.key AS currency,"
+        " sum((e.value->>'amount')::numeric) AS amount, sum((e.value->>'count')::int) AS n"
+        f" FROM {batches} x CROSS JOIN LATERAL jsonb_each(x.other_costs) e"
+        f" WHERE x.campaign_id = {campaign_id} GROUP BY e.key) o) END AS other_costs"
     )
-)
+    return ", ".join(
+        (
+            *(f"sum({column})::int AS {column}" for column in TALLY_COLUMNS),
+            "sum(segment_count)::int AS segment_count",
+            "sum(cost)::text AS cost",  # as text: JSON's numbers keep no trailing zero
+            "sum(priced_count)::int AS priced_count",
+            "sum(unpriced_count)::int AS unpriced_count",
+            others,
+            "max(trouble) AS trouble",
+        )
+    )
+
 
 # The totals are the sum over the batches' tallies: a hundred times fewer rows than messages. Of what is over
 # they are kept.
 _TOTALS = f"""
-    coalesce(c.totals, (SELECT to_jsonb(t) FROM (SELECT {_SUMS} FROM batch b WHERE b.campaign_id = c.id) t))
+    coalesce(c.totals, (SELECT to_jsonb(t) FROM (
+        SELECT {_sums("c.id", "batch")} FROM batch b WHERE b.campaign_id = c.id) t))
 """
 _OVERVIEW = f"""
     SELECT c.id, c.name, c.account, c.state::text AS state, c.recipient_count, c.currency, c.created_at,
@@ -92,7 +123,8 @@ def _overview(record: asyncpg.Record, totals: Mapping[str, Any]) -> Overview:
         recipient_count=record["recipient_count"],
         totals={state: totals[column] for state, column in zip(MessageState, TALLY_COLUMNS, strict=True)},
         segment_count=totals["segment_count"],
-        cost=Decimal(totals["cost"]),
+        costs=_costs(totals, record["currency"]),
+        unpriced_count=totals.get("unpriced_count") or 0,
         currency=record["currency"],
         created_at=record["created_at"],
         finished_at=record["finished_at"],
@@ -108,6 +140,18 @@ def _overview(record: asyncpg.Record, totals: Mapping[str, Any]) -> Overview:
         if record["held_at"]
         else None,
     )
+
+
+def _costs(totals: Mapping[str, Any], currency: str | None) -> list[Cost]:
+    # Totals kept by an older version hold no counts; they are summed anew with the next tick.
+    found: dict[str | None, Cost] = {}
+    if count := totals.get("priced_count"):
+        found[currency] = Cost(Decimal(totals["cost"]), currency, count)
+    for named, said in sorted((totals.get("other_costs") or {}).items()):
+        known = found.get(named, Cost(Decimal(0), named, 0))
+        amount = known.amount + Decimal(said["amount"])
+        found[named] = Cost(amount, named, known.message_count + said["count"])
+    return [*found.values()]
 
 
 async def change_state(
@@ -228,7 +272,8 @@ _SUM_UP = f"""
         SELECT b.* FROM batch b WHERE b.campaign_id IN (SELECT id FROM over) ORDER BY b.id FOR SHARE
     ),
     sums AS (
-        SELECT b.campaign_id, {_SUMS} FROM held b GROUP BY b.campaign_id HAVING bool_and(b.state = 'done')
+        SELECT b.campaign_id, {_sums("b.campaign_id", "held")}
+        FROM held b GROUP BY b.campaign_id HAVING bool_and(b.state = 'done')
     )
     UPDATE campaign c
     SET totals = to_jsonb(sums) - 'campaign_id' || jsonb_build_object('reasons', {REASONS})
@@ -270,6 +315,10 @@ async def recount(database: Database, campaign_id: UUID) -> Mapping[MessageState
     }
 
 
+def _utc(moment: str) -> str:
+    return f"to_char({moment} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
+
+
 EXPORT_COLUMNS = (
     "row",
     "phone",
@@ -282,6 +331,9 @@ EXPORT_COLUMNS = (
     "cost",
     "reason",
     "updated_at",
+    "provider_changed_at",
+    "currency",
+    "channel",
 )
 
 
@@ -308,10 +360,12 @@ async def export(database: Database, campaign_id: UUID) -> AsyncIterator[dict[st
         await connection.execute(
             "DECLARE lines NO SCROLL CURSOR WITH HOLD FOR"
             " SELECT m.row, m.phone, m.state::text AS state, m.provider_state, m.provider_message_id,"
-            " b.number AS batch, m.attempt, m.segment_count AS segments, m.cost::text AS cost, m.reason,"
-            " to_char(m.updated_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') AS updated_at,"
+            " b.number AS batch, m.attempt, m.segment_count AS segments, m.cost::text AS cost,"
+            f" {SHOWN_REASON} AS reason,"
+            f" {_utc('m.updated_at')} AS updated_at, {_utc('m.provider_changed_at')} AS provider_changed_at,"
+            " CASE WHEN m.cost IS NOT NULL THEN coalesce(m.currency, c.currency) END AS currency, m.channel,"
             " m.fields::text AS fields"
-            " FROM batch b JOIN message m ON m.batch_id = b.id"
+            " FROM batch b JOIN campaign c ON c.id = b.campaign_id JOIN message m ON m.batch_id = b.id"
             f" WHERE b.campaign_id = '{campaign_id}'::uuid ORDER BY m.row"
         )
         while records := await connection.fetch("FETCH 2000 FROM lines"):

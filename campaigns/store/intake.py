@@ -178,7 +178,8 @@ class Intake:
             created = await self._connection.fetchval(
                 "INSERT INTO campaign (id, state, name, account, sender_id, text, submission_key,"
                 " content_hash, currency, recipient_count, refused, on_doubt, send_at, not_after, noted)"
-                " VALUES ($1, 'accepted', $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
+                " VALUES ($1, 'accepted', $2, $3, $4, $5, $6, $7, coalesce($8,"
+                " (SELECT currency FROM account_currency WHERE account = $3)), $9, $10, $11, $12, $13, $14)"
                 " ON CONFLICT (submission_key) DO NOTHING RETURNING true",
                 campaign.id,
                 campaign.name,

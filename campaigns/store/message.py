@@ -28,23 +28,36 @@ class MessageRow:
     currency: str | None
     segment_count: int
     reason: str | None
+    channel: str | None
+    provider_changed_at: datetime | None
     updated_at: datetime
     reference: str  # ours, which the provider may know it by
 
+
+# Why a message is as it is: the provider's word where the state is the provider's, else our own.
+SHOWN_REASON = """CASE WHEN m.state >= 'accepted' AND m.state <> 'unknown'
+    THEN coalesce(m.provider_reason, m.reason) ELSE coalesce(m.reason, m.provider_reason) END"""
 
 # Our reference is found by key. The provider's id and the number are looked for in all messages: a person
 # asks seldom, and an index on either would be paid for with every message.
 _SELECT = """
     SELECT b.campaign_id, b.number, m.position, m.row, m.phone, c.account, m.state::text AS state,
-           m.provider_message_id, m.provider_state, m.attempt, m.cost, c.currency, m.segment_count, m.reason,
-           m.updated_at
+           m.provider_message_id, m.provider_state, m.attempt, m.cost,
+           coalesce(m.currency, c.currency) AS currency, m.segment_count, {reason} AS reason, m.channel,
+           m.provider_changed_at, m.updated_at
     FROM message m JOIN batch b ON b.id = m.batch_id JOIN campaign c ON c.id = b.campaign_id
     WHERE {condition} AND ($1::text IS NULL OR c.account = $1)
     ORDER BY m.updated_at DESC, m.batch_id DESC, m.position LIMIT $2
 """
-_BY_PROVIDER_MESSAGE_ID = _SELECT.format(condition="m.provider_message_id = $3")
-_BY_PHONE = _SELECT.format(condition="m.phone = $3")
-_BY_PLACE = _SELECT.format(condition="b.campaign_id = $3 AND b.number = $4 AND m.position = $5")
+
+
+def _selected(condition: str) -> str:
+    return _SELECT.format(reason=SHOWN_REASON, condition=condition)
+
+
+_BY_PROVIDER_MESSAGE_ID = _selected("m.provider_message_id = $3")
+_BY_PHONE = _selected("m.phone = $3")
+_BY_PLACE = _selected("b.campaign_id = $3 AND b.number = $4 AND m.position = $5")
 
 
 async def by_provider_message_id(
@@ -86,6 +99,8 @@ def _row(record: asyncpg.Record) -> MessageRow:
         currency=record["currency"],
         segment_count=record["segment_count"],
         reason=record["reason"],
+        channel=record["channel"],
+        provider_changed_at=record["provider_changed_at"],
         updated_at=record["updated_at"],
         reference=message_ref(record["campaign_id"], record["number"], record["position"]),
     )

@@ -19,7 +19,7 @@ class Reason:
 
 REASONS = f"""
     (SELECT coalesce(jsonb_agg(to_jsonb(r) ORDER BY r.count DESC, r.code, r.reason), '[]') FROM (
-        SELECT m.provider_state AS code, coalesce(m.reason, m.provider_reason) AS reason,
+        SELECT m.provider_state AS code, coalesce(m.provider_reason, m.reason) AS reason,
                count(*)::int AS count
         FROM batch b JOIN message m ON m.batch_id = b.id
         WHERE b.campaign_id = c.id

@@ -156,9 +156,7 @@ class Batch(SQLModel, table=True):
     retry_count: int = Field(sa_column=Column(SmallInteger, nullable=False, server_default="0"))
     poll_count: int = Field(sa_column=Column(SmallInteger, nullable=False, server_default="0"))
     # Which messages were asked about in the cycle of polling that is under way; NULL between cycles.
-    asked_positions: list[int] | None = Field(
-        default=None, sa_column=Column(ARRAY(SmallInteger), nullable=True)
-    )
+    asked_positions: list[int] | None = Field(default=None, sa_column=Column(ARRAY(SmallInteger)))
     # Leases in a row that ran out under a worker: a batch that kills its worker is set aside by it.
     crash_count: int = Field(sa_column=Column(SmallInteger, nullable=False, server_default="0"))
     trouble: str | None = Field(default=None, sa_column=Column(Text))
@@ -168,7 +166,6 @@ class Batch(SQLModel, table=True):
     priced_count: int = Field(sa_column=Column(SmallInteger, nullable=False, server_default="0"))
     unpriced_count: int = Field(sa_column=Column(SmallInteger, nullable=False, server_default="0"))
     other_costs: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB, nullable=True))
-    # Over messages with a provider_message_id.
     segment_count: int = Field(sa_column=Column(Integer, nullable=False, server_default="0"))
     suppressed_count: int = Field(sa_column=Column(SmallInteger, nullable=False, server_default="0"))
     cancelled_count: int = Field(sa_column=Column(SmallInteger, nullable=False, server_default="0"))
@@ -319,14 +316,13 @@ class Suppression(SQLModel, table=True):
 
 
 class AccountCurrency(SQLModel, table=True):
-    """In what an account is charged, as its provider named it with the balance; for one whose settings do
-    not say.
-    """
+    """In what an account is charged, as its provider named it with the balance; NULL: it named none."""
 
     __tablename__ = "account_currency"
 
     account: str = Field(sa_column=Column(Text, primary_key=True))
-    currency: str = Field(sa_column=Column(Text, nullable=False))
+    currency: str | None = Field(default=None, sa_column=Column(Text))
+    asked_at: datetime = Field(sa_column=_moment(default=True))
 
 
 class AccountHold(SQLModel, table=True):

@@ -2,7 +2,7 @@
 
 In the same transaction and under the row's lock, from at most a hundred index entries: exact by
 construction, and constant in the number of statements. The counting itself is done by functions in the
-database (migration 0005), one call for a round of batches.
+database (migration 0015), one call for a round of batches.
 """
 
 from collections.abc import Mapping

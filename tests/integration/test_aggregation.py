@@ -45,7 +45,10 @@ PUBLIC_KEYS = [
     "finished_at",
     "refused",
 ]
-OUR_OWN_KEYS = ["noted", "held", "trouble", "send_at", "not_after", "waits_for", "campaign_held", "reasons"]
+OUR_OWN_KEYS = [
+    *("noted", "held", "trouble", "send_at", "not_after", "waits_for", "campaign_held", "reasons", "costs"),
+    *("priced_count", "unpriced_count"),
+]
 
 
 async def send_all(database: Database, desk: Desk) -> None:
@@ -102,6 +105,9 @@ async def test_status_as_json_is_what_other_programs_rely_on(database: Database,
         "waits_for": None,
         "campaign_held": None,
         "reasons": [{"code": "13", "reason": "blacklist", "count": 1}],
+        "costs": [{"amount": "0.0144", "currency": "EUR"}],
+        "priced_count": 1,
+        "unpriced_count": 0,
     }
 
 
@@ -188,9 +194,10 @@ async def test_costs_add_up_to_the_last_decimal(database: Database, make_desk: M
     await send_all(database, make_desk(Stub("main", outcomes=outcomes)))
 
     overview = await aggregation.status(database, taken.id)
-    assert overview.cost == sum(prices)
+    (cost,) = overview.costs
+    assert (cost.amount, cost.message_count) == (sum(prices), 250)
     assert overview.segment_count == sum(n % 3 + 1 for n in range(250))
-    assert aggregation.amount_text(overview.cost) == "0.0031375"
+    assert aggregation.amount_text(cost.amount) == "0.0031375"
 
 
 async def test_what_is_held_and_what_troubles_it_is_said(database: Database) -> None:
@@ -533,6 +540,7 @@ async def test_the_export_is_in_order_of_row_with_our_columns_first(
     first = exported[0]
     moment = datetime.fromisoformat(first.pop("updated_at"))
     assert moment.utcoffset() == timedelta(0)
+    assert list(columns)[-4:-1] == ["provider_changed_at", "currency", "channel"]
     assert first == {
         "row": 2,
         "phone": rows[0]["phone"],
@@ -544,6 +552,9 @@ async def test_the_export_is_in_order_of_row_with_our_columns_first(
         "segments": 1,
         "cost": "0.0100",
         "reason": None,
+        "provider_changed_at": None,
+        "currency": None,
+        "channel": None,
         "city": "city 9",
     }
     json.dumps(exported)  # plain values only

@@ -6,8 +6,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
-revision: str = "0011"
-down_revision: str | None = "0010"
+revision: str = "0015"
+down_revision: str | None = "0014"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
@@ -262,7 +262,8 @@ def upgrade() -> None:
     op.create_table(
         "account_currency",
         sa.Column("account", sa.Text(), nullable=False),
-        sa.Column("currency", sa.Text(), nullable=False),
+        sa.Column("currency", sa.Text(), nullable=True),
+        sa.Column("asked_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.PrimaryKeyConstraint("account"),
     )
     # A million messages are counted once. (No `transaction_timeout` before PostgreSQL 17.)
