@@ -182,39 +182,25 @@ def sightings(who: str, seen: Sequence[Sighting]) -> RenderableType:
     """What a provider says of messages, newest first."""
     if not seen:
         return Text(f"{who} says: it has no such message")
-    table = Table(box=None, pad_edge=False, title=f"{who} says", title_justify="left", title_style="bold")
-    columns = (
-        "provider's id",
-        "its word",
-        "state",
-        "why",
-        "phone",
-        "reference",
-        "for",
-        "by",
-        "segments",
-        "cost",
-    )
-    for column in (*columns, "changed"):
-        table.add_column(column, no_wrap=True)
+    lines = [Text(f"{who} says", style="bold")]
     for each in seen:
+        state = each.evidence.value if each.evidence else "unknown to us"
         changed_at = each.changed_at or each.accepted_at
-        cost = "" if each.cost is None else f"{aggregation.amount_text(each.cost)} {each.currency or ''}"
-        cells = (
-            each.provider_message_id,
-            each.provider_state,
-            each.evidence.value if each.evidence else "unknown to us",
-            reason_of(each.code, each.reason) or "",
-            each.phone or "",
-            each.message_ref or "",
+        cost = "" if each.cost is None else f"cost {aggregation.amount_text(each.cost)} {each.currency or ''}"
+        reason = reason_of(each.code, each.reason)
+        told = (
+            f"to {each.phone}" if each.phone else "",
+            f"reference {each.message_ref}" if each.message_ref else "",
             " ".join(filter(None, (each.service, each.action))),
-            each.channel or "",
-            "" if each.segment_count is None else str(each.segment_count),
+            f"by {each.channel}" if each.channel else "",
+            f"{each.segment_count} segment(s)" if each.segment_count is not None else "",
             cost.rstrip(),
-            f"{changed_at:%Y-%m-%d %H:%M:%S %Z}" if changed_at else "",
+            f"reason: {reason}" if reason else "",
+            f"changed {changed_at:%Y-%m-%d %H:%M:%S %Z}" if changed_at else "",
         )
-        table.add_row(*map(Text, cells))
-    return table
+        lines.append(Text(f"{each.provider_message_id}  {each.provider_state}  ({state})"))
+        lines += [Text(f"  {line}") for line in told if line]
+    return Group(*lines)
 
 
 async def watch(
