@@ -57,6 +57,7 @@ REASONS: dict[str, str] = {
 """Why a recipient is not taken in: word -> one sentence that says how to mend it."""
 
 NOTES: dict[str, str] = {
+    **{kind: f"numbers of the kind {kind} are sent to, as allowed" for kind in REFUSED_KINDS},
     "fixed_line": "can only be fixed lines, which mostly get no SMS; --mobile-only leaves them out",
     "voip": "are Internet telephones, which may get no SMS; --mobile-only leaves them out",
     READ_WITH_PLUS: "were read as if they had a + before their country code",
