@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
+from campaigns.domain.limits import LIGHTSMS, LOYALTY_LT, NAMIRIAL, NO_LIMITS, SEVEN, Limits
 from worker.addresses import split
 
 Seconds = Annotated[float, Field(gt=0)]
@@ -82,6 +83,7 @@ class _Account(Group):
     needs_sender_id: ClassVar[bool] = True
     calls_back: ClassVar[bool] = True
     asks_one_by_one: ClassVar[bool] = False
+    limits: ClassVar[Limits] = NO_LIMITS
 
     sender_id: str | None = Field(default=None, min_length=1)
     """Who the texts come from where a campaign does not say. Not approved there: all are rejected."""
@@ -103,6 +105,7 @@ class LightSMSAccount(_Account):
     """One account at LightSMS."""
 
     calls_back: ClassVar[bool] = False
+    limits: ClassVar[Limits] = LIGHTSMS
 
     provider: Literal["lightsms"]
     """The company that sends. Another one: this account's credentials mean nothing there."""
@@ -124,6 +127,7 @@ class LoyaltyLtAccount(_Account):
     """One account at Loyalty.lt."""
 
     asks_one_by_one: ClassVar[bool] = True
+    limits: ClassVar[Limits] = LOYALTY_LT
 
     provider: Literal["loyalty_lt"]
     """The company that sends. Another one: this account's credentials mean nothing there."""
@@ -155,6 +159,8 @@ class LoyaltyLtAccount(_Account):
 class SevenAccount(_Account):
     """One account at seven.io."""
 
+    limits: ClassVar[Limits] = SEVEN
+
     provider: Literal["seven"]
     """The company that sends. Another one: this account's credentials mean nothing there."""
     api_key: HeaderSecret
@@ -180,6 +186,7 @@ class NamirialAccount(_Account):
 
     needs_sender_id: ClassVar[bool] = False
     asks_one_by_one: ClassVar[bool] = True
+    limits: ClassVar[Limits] = NAMIRIAL
 
     provider: Literal["namirial"]
     """The company that sends. Another one: this account's credentials mean nothing there."""

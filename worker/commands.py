@@ -22,6 +22,7 @@ from worker import (
     submit_command,
     suppression_commands,
 )
+from worker.bootstrap import sender_of
 from worker.printable import printable
 from worker.settings import SettingsError, load_settings
 from worker.terminal import (
@@ -149,6 +150,9 @@ def resume(
     """Go on with a campaign that is paused, or on hold since its sender or text was refused."""
 
     async def work(database: Database) -> None:
+        if sender_id is not None:
+            known = await aggregation.status(database, read_id(campaign_id))
+            sender_of(load_settings(), known.account, sender_id)  # raises where its provider rules it out
         resumed = await holding.resume_campaign(
             database, read_id(campaign_id), operator=operator or getuser(), sender_id=sender_id
         )

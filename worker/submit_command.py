@@ -16,7 +16,7 @@ from campaigns.domain.schedule import read_schedule
 from campaigns.recipient_files import open_recipients
 from campaigns.store.intake import TakenIn
 from campaigns.store.session import Database
-from worker.bootstrap import sender_of
+from worker.bootstrap import sender_of, text_of
 from worker.printable import printable
 from worker.settings import load_settings
 from worker.streams import OutputLost
@@ -96,7 +96,7 @@ def submit(  # noqa: PLR0913, PLR0917  the public contract names them
     known = settings.account(account.lower())
     wanted = submission.Submission(
         account=account.lower(),
-        text=text if text is not None else read_text(str(text_file)),
+        text=text_of(settings, account.lower(), text if text is not None else read_text(str(text_file))),
         sender_id=sender_of(settings, account.lower(), sender_id),
         name=name or ("standard input" if file == "-" else submission.name_of(Path(file).stem)),
         submission_key=submission_key,
@@ -110,6 +110,8 @@ def submit(  # noqa: PLR0913, PLR0917  the public contract names them
         mobile_only=mobile_only,
         literal=literal,
     )
+    if sender_id and not known.limits.takes_sender_id:
+        err.print(f"{known.limits.provider} takes no sender id: it is kept with the campaign and not sent")
     done = _Done()
 
     async def work(database: Database) -> None:

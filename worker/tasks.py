@@ -26,7 +26,7 @@ from campaigns.store.batch import Dealt
 from campaigns.store.session import Database
 from worker import arguments, queues
 from worker.app import app, runtime
-from worker.bootstrap import Parts, sender_of
+from worker.bootstrap import Parts, sender_of, text_of
 from worker.dealer import Dealer
 from worker.logs import get_logger
 
@@ -246,7 +246,7 @@ def submit(  # noqa: PLR0913, PLR0917  the public contract names them
             parts.desk.policy,
             submission.Submission(
                 account=account.lower(),
-                text=text,
+                text=text_of(parts.settings, account.lower(), text),
                 sender_id=sender_of(parts.settings, account.lower(), sender_id),
                 name=name or f"campaign of {account}",
                 submission_key=key,
@@ -262,6 +262,9 @@ def submit(  # noqa: PLR0913, PLR0917  the public contract names them
             submission.rows_of(recipients),
             batch_size=batching.BATCH_SIZE,
         )
+        limits = parts.settings.account(account.lower()).limits
+        if sender_id and not limits.takes_sender_id:
+            log.info("sender id kept and not sent", account=account, provider=limits.provider)
         log.info(
             "campaign taken in" if taken.created else "campaign known already",
             campaign_id=str(taken.id),

@@ -21,6 +21,7 @@ from random import shuffle
 from urllib.parse import quote
 
 from campaigns.domain.errors import ProviderRefused
+from campaigns.domain.limits import LOYALTY_LT, is_too_long
 from campaigns.domain.provider import (
     AccountTrouble,
     Answers,
@@ -59,7 +60,6 @@ from campaigns.providers.loyalty_lt_answers import (
 from campaigns.providers.recently_asked import RecentlyAsked
 from campaigns.providers.wire import Answered, NeverLeft, Unseen, Wire, retry_after_seconds
 
-_LONGEST_TEXT = 1_600  # characters; source: LOY send
 _AGAIN_SECONDS = 5.0  # before the same id may be asked again; source: SEED, Polling vs Webhooks
 _MOST_UNREADABLE = 3  # in one round: a single one may be that message's own, three are the provider's
 _NO_MESSAGE = "msg_0"  # cannot exist: theirs are `msg_` and twelve characters
@@ -182,8 +182,8 @@ class LoyaltyLt(BaseAdapter):
         return [await self._hand_over(request[0], sender_id, leave_by)]
 
     async def _hand_over(self, message: OutboundMessage, sender_id: str, leave_by: float) -> Outcome:
-        if len(message.text) > _LONGEST_TEXT:
-            why = f"the text is longer than {_LONGEST_TEXT} characters"
+        if is_too_long(LOYALTY_LT, message.text):
+            why = f"the text is longer than {LOYALTY_LT.most_characters} characters"
             return CampaignTrouble("text_too_long", why, "text")
         said: dict[str, object] = {
             "source": sender_id,

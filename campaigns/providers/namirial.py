@@ -29,6 +29,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from campaigns.domain.errors import ProviderRefused
+from campaigns.domain.limits import NAMIRIAL, is_too_long
 from campaigns.domain.provider import (
     Accepted,
     AccountTrouble,
@@ -67,7 +68,6 @@ from campaigns.providers.namirial_answers import (
 from campaigns.providers.namirial_statuses import StatusHost, expect_answer, expect_success
 from campaigns.providers.wire import Answered, NeverLeft, Unseen, Wire, retry_after_seconds
 
-_LONGEST_TEXT = 1600  # characters (OPENAPI)
 _FLOODED_SECONDS = 60.0  # the window is an hour and slides (FLOODING): sooner is of no use
 _REFUSED_FIRST_SECONDS = 300.0
 _REFUSED_LONGEST_SECONDS = 3600.0
@@ -202,8 +202,8 @@ class Namirial(BaseAdapter):
                 return [outcome]
 
     def _body(self, message: OutboundMessage) -> bytes | Rejected | CampaignTrouble:
-        if len(message.text) > _LONGEST_TEXT:
-            why = f"the text is longer than {_LONGEST_TEXT} characters"
+        if is_too_long(NAMIRIAL, message.text):
+            why = f"the text is longer than {NAMIRIAL.most_characters} characters"
             return CampaignTrouble("text_too_long", why, "text")
         document: dict[str, object] = {
             "destination": message.phone,

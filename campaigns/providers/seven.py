@@ -22,6 +22,7 @@ from collections.abc import Callable, Sequence
 from urllib.parse import quote_plus, urlencode
 
 from campaigns.domain.errors import ProviderRefused
+from campaigns.domain.limits import SEVEN, is_too_long
 from campaigns.domain.provider import (
     AccountTrouble,
     Answers,
@@ -54,8 +55,6 @@ from campaigns.providers.wire import Answered, NeverLeft, Unseen, Wire, retry_af
 
 log = logging.getLogger("campaigns.providers")
 
-MAX_TEXT_CHARACTERS = 1520
-"""DOCS sms. They refuse a longer one with 401; counted in characters, we are never stricter than they."""
 
 _VALIDITY_MINUTES = 2880  # what they keep trying for where nothing is said (DOCS sms, `ttl`)
 _ALONE_SECONDS = 60.0  # how long messages go one by one after a request was refused for one number
@@ -201,8 +200,8 @@ class Seven(BaseAdapter):
         if len(texts) != 1 or len(batches) != 1 or len(set(phones)) != len(phones):
             return NotSent("a request holds one text, one batch and no phone twice")
         text = texts.pop()
-        if len(text) > MAX_TEXT_CHARACTERS:
-            why = f"the text is longer than {MAX_TEXT_CHARACTERS} characters"
+        if is_too_long(SEVEN, text):
+            why = f"the text is longer than {SEVEN.most_characters} characters"
             return CampaignTrouble("text_too_long", why, "text")
         foreign_id = foreign_id_of([message.message_ref for message in request])
         if foreign_id is None:  # it could never be looked up

@@ -5,7 +5,7 @@ import pytest
 from tests.acceptance.processes import Stack, csv_of, ledger_counts
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.acceptance
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(400)]
 
 
 def rows(count: int) -> list[dict[str, str]]:
@@ -40,6 +40,12 @@ def test_a_sender_that_is_not_approved_spends_nobody(stack: Stack, provider: str
     assert len(lines) == 1
     assert hold["reason"] in lines[0]
 
+    assert held in stack.run("doctor", check=False).stdout.decode()
+
+    too_long = stack.run("resume", held, "--sender-id", "A name of many words", check=False)
+    assert (provider == "loyalty_lt") is (b"Loyalty.lt takes at most 11" in too_long.stderr)
+    if provider == "lightsms":  # a name it may have approved of: refused once more
+        wait_until(lambda: stack.json("status", held)["campaign_held"], "it is held again")
     stack.run("resume", held, "--sender-id", "Demo")
     finished = stack.finished(held)
 

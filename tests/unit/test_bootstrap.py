@@ -4,7 +4,7 @@ import pytest
 
 from campaigns.domain.callbacks import CallbackUrls
 from campaigns.domain.errors import NotFound, SubmissionError
-from worker.bootstrap import callback_urls, open_parts, sender_of
+from worker.bootstrap import callback_urls, open_parts, sender_of, text_of
 from worker.settings import Settings
 
 ACCOUNTS = {
@@ -63,3 +63,15 @@ def test_a_campaign_must_say_who_it_is_from_except_where_nobody_asks() -> None:
     own = Settings.model_validate({"accounts": {"main": ACCOUNTS["seven"] | {"sender_id": "Own"}}})
     assert sender_of(own, "main", None) == "Own"
     assert sender_of(own, "main", "Shop") == "Shop"
+
+
+def test_what_the_provider_s_documents_rule_out_is_refused_before_anything_is_stored() -> None:
+    known = settings(*ACCOUNTS)
+    with pytest.raises(SubmissionError, match=r"seven\.io takes at most 11"):
+        sender_of(known, "seven", "A name of many words")
+    with pytest.raises(SubmissionError, match=r"1521 characters; seven\.io takes at most 1520"):
+        text_of(known, "seven", "a" * 1521)
+    assert text_of(known, "seven", "{a}" * 1521) == "{a}" * 1521
+    for other in (7, None, ["a"]):  # of another program's making: submission says what is wrong with it
+        assert text_of(known, "seven", other) == other  # type: ignore[arg-type]
+    assert sender_of(known, "seven", 7) == 7  # type: ignore[arg-type, comparison-overlap]

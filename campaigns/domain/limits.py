@@ -1,0 +1,60 @@
+"""What the providers' own documents rule out, so that it is said at submission and not message by message.
+
+Data and pure checks: whoever takes a submission in knows them without any adapter.
+"""
+
+import re
+
+from campaigns.domain.values import value
+
+
+@value
+class Limits:
+    """What one provider takes. None, or no forms: its documents do not say."""
+
+    provider: str  # as people call it
+    most_characters: int | None = None  # of a text
+    sender_forms: tuple[tuple[str, str], ...] = ()  # (pattern, in words); any of them will do
+    takes_sender_id: bool = True
+
+
+NO_LIMITS = Limits("the provider")
+
+LIGHTSMS = Limits("LightSMS")
+"""Their documents give no limit of either: a sender is a name they approved, and a URL holds ten segments."""
+
+LOYALTY_LT = Limits(
+    "Loyalty.lt",
+    1600,
+    ((r"(?=.{1,11}$)[^\W_]([^\W_]| )*", "at most 11, and letters, digits and blanks alone"),),
+)
+"""Source: LOY send, `source` and `message`."""
+
+SEVEN = Limits("seven.io", 1520, ((r".{1,11}", "at most 11"), (r"\+?[0-9]{1,16}", "at most 16 digits")))
+"""Source: DOCS sms, `from` and `text`."""
+
+NAMIRIAL = Limits("Namirial", 1600, takes_sender_id=False)
+"""Source: OPENAPI, `text`. There is no field for a sender."""
+
+
+def wrong_sender(limits: Limits, sender_id: str) -> str | None:
+    """What is wrong with the form of a sender id, as one sentence; None where the provider may take it."""
+    if not limits.takes_sender_id or not limits.sender_forms:
+        return None
+    if any(re.fullmatch(pattern, sender_id) for pattern, _ in limits.sender_forms):
+        return None
+    forms = ", or ".join(words for _, words in limits.sender_forms)
+    return f"the sender id has {len(sender_id)} characters; {limits.provider} takes {forms}"
+
+
+def is_too_long(limits: Limits, text: str) -> bool:
+    """Whether a text has more characters than the provider takes."""
+    return limits.most_characters is not None and len(text) > limits.most_characters
+
+
+def too_long(limits: Limits, text: str) -> str | None:
+    """What is wrong with the length of a text, as one sentence; None where the provider takes it."""
+    if not is_too_long(limits, text):
+        return None
+    most = limits.most_characters
+    return f"the text has {len(text)} characters; {limits.provider} takes at most {most}; shorten it"
