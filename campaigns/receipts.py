@@ -297,6 +297,11 @@ def _kept_word(word: str) -> str:
     return _UNSTORABLE.sub("", word)[:_LONGEST_PROVIDER_STATE]
 
 
+async def strangers(database: Database) -> dict[str, int]:
+    """How many receipts of each account match no message so far. Raises DatabaseUnavailable."""
+    return await rows.strangers(database)
+
+
 async def are_waiting(database: Database) -> bool:
     """Whether receipts of callbacks are there to be merged now."""
     return await rows.are_due(database)

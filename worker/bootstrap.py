@@ -45,7 +45,13 @@ def callback_urls(settings: Settings, name: str) -> CallbackUrls | None:
     account = settings.account(name)
     if settings.public_url is None or settings.callback_secret is None or not account.calls_back:
         return None
-    return CallbackUrls(name, settings.public_url, settings.callback_secret.get_secret_value())
+    before = settings.callback_secret_before
+    return CallbackUrls(
+        name,
+        settings.public_url,
+        settings.callback_secret.get_secret_value(),
+        None if before is None else before.get_secret_value(),
+    )
 
 
 def located(settings: Settings) -> Settings:

@@ -52,6 +52,7 @@ from worker.account_settings import (
 )
 from worker.addresses import Postgres, Redis, safe_url
 from worker.service_links import is_service_link
+from worker.settings_safety import check_secret, check_web_address, read_networks
 
 PREFIX = "CAMPAIGNS_"
 
@@ -74,6 +75,15 @@ class SettingsError(CampaignError):
 
 def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
+
+
+def _yes_or_no(value: object) -> object:
+    return {"true": "yes", "1": "yes", "false": "no", "0": "no"}.get(str(value).lower(), _lower(value))
+
+
+def _networks(listed: str) -> str:
+    read_networks(listed)
+    return listed
 
 
 def _account_name(name: str) -> str:
@@ -159,6 +169,8 @@ class Settings(BaseSettings):
     """Redis; None: an embedded one. Shared with a stranger: paces and tasks of both are mixed."""
     data_dir: Annotated[Path, AfterValidator(Path.expanduser)] = Path(".campaigns")
     """Where embedded servers keep their data. Moved or lost: the campaigns in it are gone."""
+    allow_plain_http: Annotated[Literal["no", "yes"], BeforeValidator(_yes_or_no)] = "no"
+    """Whether addresses of others may begin with http://. yes: credentials and texts pass in clear."""
     accounts: Annotated[
         dict[Annotated[str, AfterValidator(_account_name)], AccountSettings],
         AfterValidator(MappingProxyType),
@@ -171,6 +183,12 @@ class Settings(BaseSettings):
     callback_secret: SecretStr | None = Field(default=None, min_length=MIN_SECRET_CHARACTERS)
     """What the tokens in callback addresses are made with, the same in every process. Known to others: they
     can make receipts up; changed: callbacks to the addresses of before are refused."""
+    callback_secret_before: SecretStr | None = Field(default=None, min_length=MIN_SECRET_CHARACTERS)
+    """The secret of before a change of CALLBACK_SECRET, believed but not used any more. Removed too early:
+    callbacks to the addresses of before are refused."""
+    trusted_proxies: Annotated[str, AfterValidator(_networks)] | None = None
+    """Our own proxies, whose X-Forwarded-For is believed in the log of refused callbacks. Too many: a caller
+    may say to be anybody."""
     poll: PollSettings = PollSettings()
     """When to ask what became of messages."""
     retry: RetrySettings = RetrySettings()
@@ -208,6 +226,36 @@ class Settings(BaseSettings):
                 "for embedded servers"
             )
         return url
+
+    @field_validator("accounts")
+    @classmethod
+    def _speaks_in_secret(
+        cls, accounts: Mapping[str, AccountSettings], info: ValidationInfo
+    ) -> Mapping[str, AccountSettings]:
+        allowed = info.data.get("allow_plain_http") == "yes"
+        for name, account in accounts.items():
+            for field in ("base_url", "send_url", "status_url"):
+                if (url := getattr(account, field, None)) is not None:
+                    variable = f"{PREFIX}ACCOUNTS__{name.upper()}__{field.upper()}"
+                    try:
+                        check_web_address(url, allows_plain_http=allowed)
+                    except ValueError as error:
+                        raise ValueError(f"{variable} {error}") from None
+        return accounts
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_called_in_secret(cls, url: str | None, info: ValidationInfo) -> str | None:
+        if url is not None:
+            check_web_address(url, allows_plain_http=info.data.get("allow_plain_http") == "yes")
+        return url
+
+    @field_validator("callback_secret", "callback_secret_before")
+    @classmethod
+    def _is_hard_to_guess(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is not None:
+            check_secret(secret.get_secret_value())
+        return secret
 
     @field_validator("callback_secret")
     @classmethod
@@ -300,8 +348,8 @@ class Settings(BaseSettings):
             for _, value in account
             if isinstance(value, SecretStr)
         }
-        if self.callback_secret is not None:
-            keys.add(self.callback_secret.get_secret_value())
+        for secret in (self.callback_secret, self.callback_secret_before):
+            keys |= {secret.get_secret_value()} if secret is not None else set()
         # As HTTP Basic writes them, in a header whose name nobody may have written beside it.
         basics = {
             b64encode(f"{account.username}:{account.password.get_secret_value()}".encode()).decode()

@@ -32,13 +32,15 @@ class CallbackUrls:
     """The addresses one account's provider may call, and the reading of their tokens.
 
     Takes the account's name (small letters, digits, - and _), what stands before `/callbacks/`, and the
-    secret, the same in every process. Another secret: every token given out before is refused.
+    secret, the same in every process; and the secret of before, whose tokens are believed for as long as it
+    is given. Another secret: every token given out before is refused.
     Raises ValueError for a name or a secret that will not do, which shows neither.
     """
 
     account: str
     public_url: str
     secret: str = field(repr=False)
+    secret_before: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if not _ACCOUNT.fullmatch(self.account):
@@ -71,8 +73,10 @@ class CallbackUrls:
         """
         before, dot, mac = token.rpartition(".")
         message_ref = before if dot else None
-        expected = self._mac(message_ref)
-        if not hmac.compare_digest(expected.encode(), mac.encode(errors="replace")):
+        given = mac.encode(errors="replace")
+        # All are compared, whichever fits: what it takes tells nothing.
+        fits = [hmac.compare_digest(expected.encode(), given) for expected in self._macs(message_ref)]
+        if True not in fits:
             return None
         if message_ref is not None and not _MESSAGE_REF.fullmatch(message_ref):
             return None
@@ -82,10 +86,14 @@ class CallbackUrls:
         """The address that ends with `token`, as its provider was given it."""
         return f"{self.public_url.rstrip('/')}/callbacks/{self.account}/{token}"
 
-    def _mac(self, message_ref: str | None) -> str:
+    def _macs(self, message_ref: str | None) -> list[str]:
+        secrets = [self.secret] if self.secret_before is None else [self.secret, self.secret_before]
+        return [self._mac(message_ref, secret) for secret in secrets]
+
+    def _mac(self, message_ref: str | None, secret: str | None = None) -> str:
         # Neither part can hold the line break between them: no two subjects are written alike.
         subject = (
             f"account\n{self.account}" if message_ref is None else f"message\n{self.account}\n{message_ref}"
         )
-        made = hmac.digest(self.secret.encode(), subject.encode(errors="replace"), "sha256")
+        made = hmac.digest((secret or self.secret).encode(), subject.encode(errors="replace"), "sha256")
         return urlsafe_b64encode(made[:_MAC_BYTES]).decode()

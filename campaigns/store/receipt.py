@@ -94,6 +94,16 @@ async def keep(database: Database, incoming: Sequence[Incoming]) -> None:
         )
 
 
+async def strangers(database: Database) -> dict[str, int]:
+    """How many receipts of each account were looked at and matched no message so far."""
+    async with database.connection() as connection:
+        records = await connection.fetch(
+            "SELECT account, count(*) AS n FROM waiting_receipt"
+            " WHERE look_count > 0 AND set_aside_at IS NULL AND NOT is_coarse GROUP BY account"
+        )
+    return {record["account"]: record["n"] for record in records}
+
+
 async def are_due(database: Database) -> bool:
     """Whether there is something to merge or to refine now."""
     async with database.connection() as connection:

@@ -72,7 +72,7 @@ def test_the_readmes_commands_work_as_printed(alone: Stack) -> None:
     (alone.directory / "customers.csv").write_text("phone,name\n8 600 00001,Ona\n+37060000002,Jonas\n")
     newcomer = _Newcomer(alone)
 
-    newcomer.type("cp .env.example .env")
+    newcomer.type("install -m 600 .env.example .env")
     alone.start("up", "campaigns", "up")
     wait_until(lambda: "running:" in alone.log("up").read_text(), "the stack is up", seconds=60)
     assert "FAIL" not in newcomer.type("campaigns doctor")

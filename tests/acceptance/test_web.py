@@ -1,10 +1,13 @@
 """`campaigns web` as a real process, alone and as a part of `up`; what `doctor` says of it."""
 
+import http.client
 import json
 import re
+import resource
 import socket
 import urllib.error
 import urllib.request
+from contextlib import ExitStack
 
 import pytest
 
@@ -142,3 +145,29 @@ def test_up_runs_it_where_somebody_calls(alone: Stack) -> None:
     assert processes_of(alone.directory) == []
     with pytest.raises(OSError, match="refused"):
         _get(f"http://127.0.0.1:{port}/health")
+
+
+def test_silent_connections_take_neither_the_files_nor_the_log(stack: Stack) -> None:
+    """Two hundred of them where a process may have 128 files, at its defaults: it answers again."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (128, hard))
+    try:
+        url = _web(stack)  # inherits it
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    host, _, port = url.removeprefix("http://").rpartition(":")
+    before = stack.log("web").stat().st_size
+    with ExitStack() as held:
+        for _ in range(200):
+            held.enter_context(socket.create_connection((host, int(port)), timeout=10))
+
+        def answers() -> bool:
+            try:
+                return _get(f"{url}/health")[0] == 200
+            except (OSError, http.client.HTTPException):
+                return False  # closed at once: so many are open
+
+        wait_until(answers, "it answers while they are held", seconds=60, every=0.5)
+    log = stack.log("web").read_text()[before:]
+    assert len(log) < 10_000
+    assert "Traceback" not in log

@@ -100,3 +100,17 @@ def test_names_and_secrets_that_will_not_do_are_refused_and_not_shown() -> None:
         CallbackUrls("main", "https://sms.shop.test", SECRET[:15])
     assert SECRET[:15] not in str(caught.value)
     assert SECRET not in repr(URLS)
+
+
+def test_a_secret_is_changed_without_losing_the_addresses_of_before() -> None:
+    """Signed with the new one, believed with both; without the old one its addresses are nobody's."""
+    new = CallbackUrls("main", "https://sms.shop.test", "another-secret-of-ours", SECRET)
+    alone = CallbackUrls("main", "https://sms.shop.test", "another-secret-of-ours")
+    for token, resolved in (
+        (URLS.token_of_message(REF), Resolved(REF)),
+        (URLS.token_of_account(), Resolved(None)),
+    ):
+        assert new.resolve(token) == resolved
+        assert alone.resolve(token) is None
+    assert new.token_of_account() == alone.token_of_account() != URLS.token_of_account()
+    assert SECRET not in repr(new)

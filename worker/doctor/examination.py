@@ -98,6 +98,7 @@ async def _examine(parts: Parts, settings: Settings) -> list[Finding]:
             findings += await look(f"account {name}", partial(outside.account, parts, name))
     findings += [fail(f"account {name}", f"not in the settings, and {why}") for name, why in held.items()]
     findings += await look("web", lambda: outside.web(settings))
+    findings += await look("servers", lambda: outside.links(settings))
     if not parts.desk.accounts:
         findings.append(
             fail("accounts", "none is set up: set CAMPAIGNS_ACCOUNTS__MAIN__PROVIDER and its fields")

@@ -1,12 +1,14 @@
 """Who is outside: the accounts at their providers, and the web where callbacks come."""
 
 import json
+from urllib.parse import parse_qsl, urlsplit
 
 import aiohttp
 
 from campaigns import aggregation
 from campaigns.domain.errors import CampaignError
 from campaigns.domain.policy import Account
+from worker.account_settings import SevenAccount
 from worker.bootstrap import Parts
 from worker.doctor.findings import Finding, note, ok
 from worker.settings import PREFIX, Settings
@@ -67,4 +69,29 @@ async def web(settings: Settings) -> list[Finding]:
         raise CampaignError(f"what answers at {url} is not ours (HTTP {status}): {mend}")
     if status != 200:
         raise CampaignError(f"it answers at {url}, but is not well: {said.get('status')}")
-    return [ok("web", f"callbacks come to {url}")]
+    unsigned = [
+        name
+        for name, account in settings.accounts.items()
+        if isinstance(account, SevenAccount) and account.signing_key is None
+    ]
+    why = "are not signed: whoever learns their address is believed; set its SIGNING_KEY"
+    return [
+        ok("web", f"callbacks come to {url}"),
+        *(note("web", f"callbacks of account {name} {why}") for name in unsigned),
+    ]
+
+
+async def links(settings: Settings) -> list[Finding]:
+    """What in the servers' addresses leaves room for somebody on the way."""
+    found = []
+    if settings.redis_url and "ssl_cert_reqs=none" in settings.redis_url:
+        found.append(note("redis", "its certificate is not checked: REDIS_URL says ssl_cert_reqs=none"))
+    if settings.database_url:
+        parts = urlsplit(settings.database_url)
+        sslmode = dict(parse_qsl(parts.query)).get("sslmode", "prefer")
+        is_here = parts.hostname in {None, "localhost", "127.0.0.1", "::1"}
+        if not is_here and sslmode in {"disable", "allow", "prefer"}:
+            found.append(
+                note("database", f"sslmode is {sslmode}: numbers may pass in clear; say verify-full")
+            )
+    return found

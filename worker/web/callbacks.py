@@ -5,7 +5,8 @@ log that holds nothing of what was sent: an address holds a token, a body may ho
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from secrets import token_hex
@@ -14,9 +15,12 @@ from urllib.parse import parse_qsl
 from aiohttp import web
 
 from campaigns.domain.callbacks import CallbackUrls
+from campaigns.domain.errors import DatabaseUnavailable
 from campaigns.domain.policy import Account
 from campaigns.domain.provider import Callback, CallbackRefused, Receipt
 from worker.logs import get_logger
+from worker.web.caller import Network, caller_of
+from worker.web.door import Seldom
 from worker.web.inbox import Inbox, NotStored
 
 log = get_logger("campaigns.web")
@@ -27,6 +31,17 @@ no second time."""
 
 _BODY_SECONDS = 10.0  # a body that comes slower than this is not a provider's
 _RETRY_AFTER_SECONDS = 5
+_SAY_AGAIN_SECONDS = 1.0  # refusals of one account and status: a line a second, with how many there were
+
+
+MOST_STRANGERS = 20_000
+"""Receipts of one account that match no message: beyond it more are asked to come again later."""
+
+_COUNT_AGAIN_SECONDS = 5.0
+
+
+async def _none() -> Mapping[str, int]:
+    return {}
 
 
 def _now() -> datetime:
@@ -36,16 +51,28 @@ def _now() -> datetime:
 class Callbacks:
     """The callbacks of every account of this process.
 
-    Takes the accounts by name (one without `callbacks` takes none), where receipts go, and the clock that
-    says when a callback came.
+    Takes the accounts by name (one without `callbacks` takes none), where receipts go, the clock that says
+    when a callback came, the networks of proxies whose word on the caller's address is believed, and what
+    counts the receipts of each account that match nothing.
     """
 
     def __init__(
-        self, accounts: Mapping[str, Account], inbox: Inbox, now: Callable[[], datetime] = _now
+        self,
+        accounts: Mapping[str, Account],
+        inbox: Inbox,
+        now: Callable[[], datetime] = _now,
+        *,
+        trusted_proxies: Sequence[Network] = (),
+        count: Callable[[], Awaitable[Mapping[str, int]]] = _none,
     ) -> None:
         self._accounts = accounts
         self._inbox = inbox
         self._now = now
+        self._trusted_proxies = trusted_proxies
+        self._refused = Seldom(_SAY_AGAIN_SECONDS)
+        self._count = count
+        self._strangers: Mapping[str, int] = {}
+        self._counted_at = float("-inf")
         # An account nobody knows is looked at as long as one that is known.
         self._nobody = CallbackUrls("nobody", "", token_hex())
 
@@ -61,23 +88,36 @@ class Callbacks:
         urls = account.callbacks if account is not None else None
         resolved = (urls or self._nobody).resolve(token)
         if account is None or urls is None or resolved is None:
-            return self._refuse(name, 404, "there is nothing at this address")
+            return self._refuse(request, 404, "there is nothing at this address")
         try:
             body = await _read(request)
             receipts = account.provider.read_callback(self._callback(request, urls.url_of_token(token), body))
         except CallbackRefused as refused:
             status = refused.status if 400 <= refused.status < 500 else 400
-            return self._refuse(name, status, str(refused))
+            return self._refuse(request, status, str(refused))
         except Exception as error:  # an adapter's bug: the provider may bring it again when it is mended
             log.error("callback not understood", account=name, why=type(error).__name__)
             return web.Response(status=500, text="it could not be read\n")
         if resolved.message_ref is not None:
             receipts = [_of(receipt, resolved.message_ref) for receipt in receipts]
+        if receipts and await self._has_too_many(name):
+            return self._refuse(request, 503, "too many receipts of this account match no message")
         try:
             await self._inbox.put([(name, receipt) for receipt in receipts])
         except NotStored as error:
-            return self._refuse(name, 503, str(error))
+            return self._refuse(request, 503, str(error))
         return web.Response()
+
+    async def _has_too_many(self, name: str) -> bool:
+        """Whether receipts of the account that match nothing fill the database: whoever knows its address may
+        bring as many as he likes. Looked at now and then; while it cannot be, nothing is refused for it.
+        """
+        now = asyncio.get_running_loop().time()
+        if now - self._counted_at >= _COUNT_AGAIN_SECONDS:
+            self._counted_at = now
+            with suppress(DatabaseUnavailable):
+                self._strangers = await self._count()
+        return self._strangers.get(name, 0) >= MOST_STRANGERS
 
     def _callback(self, request: web.Request, url: str, body: bytes) -> Callback:
         _, asked, query = request.raw_path.partition("?")
@@ -91,9 +131,14 @@ class Callbacks:
             received_at=self._now(),
         )
 
-    def _refuse(self, name: str, status: int, why: str) -> web.Response:
+    def _refuse(self, request: web.Request, status: int, why: str) -> web.Response:
+        name = request.match_info["account"]
         known = name if name in self._accounts else None  # else it is anybody's text
-        log.warning("callback refused", account=known, status=status, why=why)
+        if count := self._refused.count(f"{known} {status}"):
+            caller = caller_of(request, self._trusted_proxies)
+            log.warning(
+                "callback refused", account=known, status=status, why=why, caller=caller, refused_count=count
+            )
         headers = {"Retry-After": str(_RETRY_AFTER_SECONDS)} if status == 503 else None
         return web.Response(status=status, text=f"{' '.join(why.split())}\n", headers=headers)
 

@@ -6,21 +6,27 @@ import logging
 import signal
 from collections.abc import Callable
 
-from aiohttp import web
+from aiohttp import web, web_response
 
 from campaigns import receipts
 from campaigns.domain.errors import CampaignError, DatabaseUnavailable
 from campaigns.store import schema
 from worker.bootstrap import Parts
 from worker.logs import get_logger
+from worker.settings_safety import read_networks
 from worker.web.callbacks import MAX_BODY_BYTES, Callbacks
-from worker.web.health import Health
+from worker.web.door import BACKLOG, Door, most_connections
+from worker.web.health import SERVICE, Health
 from worker.web.inbox import Inbox, Write
 
 _KEEPALIVE_SECONDS = 75.0  # as common servers
 _SHUTDOWN_SECONDS = 15.0  # for answers under way: longer than anybody waits for the inbox
 
 log = get_logger("campaigns.web")
+
+# Which Python and which aiohttp this is helps nobody but who looks for their holes. The parser's own refusals
+# pass no hook of ours: said once, where every answer takes it from.
+web_response.SERVER_SOFTWARE = SERVICE  # type: ignore[attr-defined]  # read there, not exported
 
 
 async def serve(
@@ -37,8 +43,9 @@ async def serve(
     except DatabaseUnavailable as away:
         log.warning("database away", why=str(away))
     inbox = Inbox(write or (lambda taken: receipts.take_in_many(parts.database, taken)))
+    door = Door(most=most_connections())
     runner = web.AppRunner(
-        _application(parts, inbox),
+        _application(parts, inbox, door),
         access_log=None,  # an address holds a token
         logger=_quiet_logger(),
         keepalive_timeout=_KEEPALIVE_SECONDS,
@@ -46,15 +53,24 @@ async def serve(
         auto_decompress=False,  # a signature is over the bytes as they came, and a bomb stays small
     )
     await runner.setup()
+    server = runner.server
+    assert server is not None  # noqa: S101  `setup` made it
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(door.on_loop_trouble)
+    listening: asyncio.Server | None = None
     try:
         try:
-            await web.TCPSite(runner, host, port, backlog=1024).start()
+            listening = await loop.create_server(
+                lambda: door.protocol(server), host, port, backlog=BACKLOG, reuse_address=True
+            )
         except OSError as error:
             raise CampaignError(f"the web cannot listen on {host}:{port}: {error.strerror}") from error
-        address = runner.addresses[0]
+        address = listening.sockets[0].getsockname()
         ready(f"http://[{host}]:{address[1]}" if ":" in host else f"http://{host}:{address[1]}")
         await asyncio.Event().wait()
     finally:
+        if listening is not None:
+            listening.close()
         await runner.cleanup()
         await inbox.close()
 
@@ -74,9 +90,15 @@ async def serve_until_signal(parts: Parts, host: str, port: int, ready: Callable
             loop.remove_signal_handler(number)
 
 
-def _application(parts: Parts, inbox: Inbox) -> web.Application:
-    application = web.Application(client_max_size=MAX_BODY_BYTES)
-    Callbacks(parts.desk.accounts, inbox).add_routes(application.router)
+def _application(parts: Parts, inbox: Inbox, door: Door) -> web.Application:
+    application = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[door.middleware()])
+    trusted = read_networks(parts.settings.trusted_proxies or "")
+    Callbacks(
+        parts.desk.accounts,
+        inbox,
+        trusted_proxies=trusted,
+        count=lambda: receipts.strangers(parts.database),
+    ).add_routes(application.router)
     Health(parts.database).add_routes(application.router)
     return application
 

@@ -1,0 +1,47 @@
+"""What would be unsafe and is easily set: credentials in clear, secrets that are none. Pure.
+
+Each check raises ValueError: a sentence without its subject, that shows nothing of what was typed.
+"""
+
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from urllib.parse import urlsplit
+
+_FEWEST_DIFFERENT = 8
+_MAKE_ONE = "python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
+
+
+def check_web_address(url: str, *, allows_plain_http: bool) -> None:
+    """Refuse plain http beyond this machine, and addresses of the link alone (a cloud's metadata)."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        address = None
+    if address is not None and address.is_link_local:
+        raise ValueError("is a link-local address, where no provider is: give the provider's own")
+    is_here = address.is_loopback if address is not None else host in {"localhost", "localhost.localdomain"}
+    if parts.scheme == "http" and not is_here and not allows_plain_http:
+        raise ValueError(
+            "must begin with https://: over http:// anybody on the way reads and changes what is sent. In a "
+            "network that is yours alone set CAMPAIGNS_ALLOW_PLAIN_HTTP=yes"
+        )
+
+
+def check_secret(secret: str) -> None:
+    """Refuse what is long enough and yet guessed at once: one letter, a word twice."""
+    if len(set(secret)) < _FEWEST_DIFFERENT:
+        raise ValueError(
+            f"is easily guessed: it has fewer than {_FEWEST_DIFFERENT} different characters; "
+            f"make one with: {_MAKE_ONE}"
+        )
+
+
+def read_networks(listed: str) -> list[IPv4Network | IPv6Network]:
+    """Addresses and networks with commas between."""
+    try:
+        return [ip_network(part.strip(), strict=False) for part in listed.split(",") if part.strip()]
+    except ValueError:
+        raise ValueError(
+            "must be addresses or networks with commas between, such as 127.0.0.1,10.0.0.0/8"
+        ) from None

@@ -1,0 +1,107 @@
+"""Who may connect: a bounded number at once, and none that says nothing.
+
+Anybody on the Internet may open connections, and each costs a file. Where there are none left asyncio tries
+`accept` again as often as the backlog is long and writes a traceback each time (cpython#151615): megabytes of
+log a second.
+"""
+
+import asyncio
+import resource
+from typing import Any
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from worker.logs import get_logger
+
+BACKLOG = 128
+"""Connections the system holds for us; also how often asyncio tries when it has no file left."""
+
+_MOST_CONNECTIONS = 4_000
+_RESERVED_FILES = 64  # for the database, logs, libraries
+_FEWEST_CONNECTIONS = 16
+_HEAD_SECONDS = 10.0  # from connecting to the end of the first request's head
+_SAY_AGAIN_SECONDS = 60.0
+
+log = get_logger("campaigns.web")
+
+
+def most_connections() -> int:
+    """How many may be open at once, by the files this process may have."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files == resource.RLIM_INFINITY:
+        return _MOST_CONNECTIONS
+    return max(min(files - _RESERVED_FILES, _MOST_CONNECTIONS), _FEWEST_CONNECTIONS)
+
+
+class Door:
+    """Makes a protocol for each connection: aiohttp's, or one that closes at once when there are too many.
+
+    Takes how many may be open, and how long one may take to say what it wants. Lives on one event loop.
+    """
+
+    def __init__(self, *, most: int, head_seconds: float = _HEAD_SECONDS) -> None:
+        self._most = most
+        self._head_seconds = head_seconds
+        self._silent: set[asyncio.BaseProtocol] = set()  # each at most for so long
+        self._say = Seldom(_SAY_AGAIN_SECONDS)
+
+    def protocol(self, server: web.Server) -> asyncio.BaseProtocol:
+        """The protocol of one connection."""
+        if len(server.connections) >= self._most:
+            if count := self._say.count("too many connections"):
+                log.warning("connections refused", why="too many are open", most=self._most, count=count)
+            return _Closed()
+        handler = server()
+        self._silent.add(handler)
+        asyncio.get_running_loop().call_later(self._head_seconds, self._expect_heard, handler)
+        return handler
+
+    def middleware(self) -> Middleware:
+        """Of the application: from the head of its first request on a connection has said what it wants."""
+
+        @web.middleware
+        async def hear(request: web.Request, handler: Handler) -> web.StreamResponse:
+            self._silent.discard(request.protocol)
+            return await handler(request)
+
+        return hear
+
+    def _expect_heard(self, handler: web.RequestHandler) -> None:
+        if handler in self._silent:
+            self._silent.discard(handler)
+            handler.force_close()
+
+    def on_loop_trouble(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """For `loop.set_exception_handler`: no file left is one line a minute, the rest as ever."""
+        if "accept()" not in str(context.get("message", "")):
+            loop.default_exception_handler(context)
+        elif count := self._say.count("no file left"):
+            error = context.get("exception")
+            why = error.strerror if isinstance(error, OSError) else type(error).__name__
+            log.error("connections cannot be taken; raise LimitNOFILE", why=why, count=count)
+
+
+class _Closed(asyncio.Protocol):
+    """A connection that is not wanted."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.close()
+
+
+class Seldom:
+    """Says when something that happens often is worth a line: the first time, and then once in a while."""
+
+    def __init__(self, again_seconds: float) -> None:
+        self._again_seconds = again_seconds
+        self._said: dict[str, tuple[float, int]] = {}  # when last, and how often since
+
+    def count(self, kind: str) -> int:
+        """Note one more of a kind. Gives how many there were since the last line, 0: not worth one now."""
+        now = asyncio.get_running_loop().time()
+        at, before = self._said.get(kind, (float("-inf"), 0))
+        if now - at < self._again_seconds:
+            self._said[kind] = (at, before + 1)
+            return 0
+        self._said[kind] = (now, 0)
+        return before + 1
