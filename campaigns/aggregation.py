@@ -5,7 +5,8 @@ campaign's totals are the sum over its batches. `verify` counts the messages the
 """
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from decimal import Decimal
 from typing import Any, Literal
 from uuid import UUID
@@ -176,11 +177,13 @@ async def verify(database: Database, campaign_id: UUID) -> dict[MessageState, tu
     return {state: (tally, counted) for state, (tally, counted) in counts.items() if tally != counted}
 
 
-async def export(database: Database, campaign_id: UUID) -> tuple[list[str], AsyncIterator[dict[str, Any]]]:
+async def export(
+    database: Database, campaign_id: UUID
+) -> tuple[list[str], AsyncGenerator[dict[str, Any], None]]:
     """Every message in order of row: the columns, and the lines, streamed.
 
     A recipient's own column that is called like one of ours gets `recipient_` before its name, as often
-    as it takes for the name to be free.
+    as it takes for the name to be free. Who does not read the lines to their end closes them.
     """
     names = await campaign_rows.own_columns(database, campaign_id)
     own: dict[str, str] = {}
@@ -190,10 +193,11 @@ async def export(database: Database, campaign_id: UUID) -> tuple[list[str], Asyn
             shown = f"recipient_{shown}"
         own[name] = shown
 
-    async def lines() -> AsyncIterator[dict[str, Any]]:
-        async for line in campaign_rows.export(database, campaign_id):
-            fields = line.pop("fields")
-            yield line | {own[name]: value for name, value in fields.items()}
+    async def lines() -> AsyncGenerator[dict[str, Any], None]:
+        async with aclosing(campaign_rows.export(database, campaign_id)) as rows:
+            async for line in rows:
+                fields = line.pop("fields")
+                yield line | {own[name]: value for name, value in fields.items()}
 
     return [*campaign_rows.EXPORT_COLUMNS, *own.values()], lines()
 
@@ -215,10 +219,10 @@ async def refusals_in_full(
 
 async def export_refused(
     database: Database, campaign_id: UUID
-) -> tuple[list[str], AsyncIterator[dict[str, Any]]]:
+) -> tuple[list[str], AsyncGenerator[dict[str, Any], None]]:
     """The recipients that were not taken in, in the shape of `export`: row, reason, column."""
 
-    async def lines() -> AsyncIterator[dict[str, Any]]:
+    async def lines() -> AsyncGenerator[dict[str, Any], None]:
         for row, reason, column in await refusals_in_full(database, campaign_id):
             yield {"row": row, "reason": reason, "column": column or ""}
 

@@ -10,8 +10,9 @@ from campaigns.domain.errors import CampaignError
 from campaigns.domain.phone import InvalidPhone, normalise
 from campaigns.domain.provider import Money
 from worker.bootstrap import Parts, callback_urls
+from worker.printable import printable
 from worker.settings import PREFIX, load_settings
-from worker.terminal import AsJson, Region, ask, do, out, print_json
+from worker.terminal import AsJson, Region, ask, do, out, print_json, say
 
 app = typer.Typer(no_args_is_help=True, help="Ask about one account, or let it go on.")
 
@@ -66,7 +67,9 @@ def stats(
         return
     table = Table("date", "state", "cost", "segments", box=None, pad_edge=False)
     for day in days:
-        table.add_row(day.date, day.provider_state, str(day.cost), str(day.segment_count))
+        table.add_row(
+            printable(day.date), printable(day.provider_state), str(day.cost), str(day.segment_count)
+        )
     out.print(table if days else f"nothing in {month}")
 
 
@@ -130,4 +133,4 @@ def stop_list(
 def resume_account(context: typer.Context) -> None:
     """Lift the hold on it, now that its trouble is mended."""
     lifted = do(lambda database: holding.resume_account(database, context.obj))
-    out.print("it may send again" if lifted else "it was not on hold")
+    say("it may send again" if lifted else "it was not on hold")

@@ -18,7 +18,7 @@ from campaigns.domain.errors import CampaignError
 from worker import aside_tasks
 from worker.bootstrap import Parts
 from worker.settings import load_settings
-from worker.terminal import AsJson, ask, out, print_json
+from worker.terminal import AsJson, ask, out, print_json, say
 
 app = typer.Typer(no_args_is_help=True, help="What could not be done and was set aside.")
 
@@ -159,7 +159,7 @@ def _act(ids: Sequence[str], act_of: Callable[[Kind], _Act], done: str, as_json:
     if as_json:
         print_json({"done": found, "missing": missing})
     else:
-        out.print(f"{len(found)} {done}", markup=False)
+        say(f"{len(found)} {done}")
     if missing:
         raise CampaignError(f"not set aside: {', '.join(missing)}; see: campaigns aside list")
 

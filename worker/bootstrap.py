@@ -64,8 +64,8 @@ def located(settings: Settings) -> Settings:
     urls = embedded.running(settings.data_dir)
     if urls is None:
         raise CampaignError(
-            f"no servers: no embedded stack runs in {settings.data_dir}; start one with `campaigns up`, "
-            "or set CAMPAIGNS_DATABASE_URL and CAMPAIGNS_REDIS_URL"
+            f"no servers: no embedded stack runs in {settings.data_dir.absolute()}; "
+            "start one with `campaigns up`, or set CAMPAIGNS_DATABASE_URL and CAMPAIGNS_REDIS_URL"
         )
     return with_servers(settings, urls)
 

@@ -1,5 +1,6 @@
 """`campaigns`: the operator's door. Exit codes: 0 done, 1 it failed, 2 wrong usage or settings."""
 
+import os
 from getpass import getuser
 from typing import Annotated, NoReturn
 
@@ -210,12 +211,19 @@ def resolve(
             "resend" if resend else "assume_sent",
             raw_phone=phone,
             region=region.upper() if region else None,
-            operator=operator or getuser(),
+            operator=operator or _login(),
         )
         done = "queued again" if resend else "settled as unknown"
         say(f"{count} in doubt, now {done}" if count else "nothing of it is in doubt")
 
     do(work, settings)
+
+
+def _login() -> str:
+    try:
+        return getuser()
+    except (KeyError, OSError):  # a container's uid that has no account
+        return f"uid {os.getuid()}"
 
 
 # --- single messages, and running it -------------------------------------------------------------------

@@ -78,7 +78,7 @@ def run(settings: Settings, provider: ProviderName, recipients: Path, console: C
     with ExitStack() as resources:
         interrupts = resources.enter_context(stack.stopping_on_signals())
         console.print("starting PostgreSQL and Redis …")
-        located = resources.enter_context(stack.located_servers(settings))
+        located = resources.enter_context(stack.located_servers(settings, may_make=True))
         stack.use_database(located, schema.migrate, interrupts)
         logs = (located.data_dir / "demo").resolve()
         logs.mkdir(parents=True, exist_ok=True)

@@ -17,6 +17,7 @@ from campaigns.store.campaign import Overview
 from campaigns.store.campaign_hold import CampaignHold
 from campaigns.store.message import MessageRow
 from campaigns.store.reasons import Reason
+from worker.printable import printable
 
 _COLOURS: dict[MessageState, str] = {
     MessageState.SUPPRESSED: "dim",
@@ -46,7 +47,11 @@ def campaign(overview: Overview) -> RenderableType:
     """One campaign: how far it is, its messages by state, its cost."""
     settled, total = aggregation.settled_count(overview), overview.recipient_count
     head = Text.assemble(
-        (overview.name, "bold"), "  ", (str(overview.id), "dim"), "  ", (overview.state.value, "bold")
+        (printable(overview.name), "bold"),
+        "  ",
+        (str(overview.id), "dim"),
+        "  ",
+        (overview.state.value, "bold"),
     )
     bar = Table.grid(padding=(0, 1))
     bar.add_row(
@@ -81,9 +86,11 @@ def campaign(overview: Overview) -> RenderableType:
         for note, count in overview.noted.items()
     )
     if overview.held:
-        lines.append(Text(f"account {overview.account} is on hold: {overview.held}", style="bold red"))
+        lines.append(
+            Text(f"account {overview.account} is on hold: {printable(overview.held)}", style="bold red")
+        )
     elif overview.trouble and not overview.hold and not is_over(overview):
-        lines.append(Text(f"last trouble: {overview.trouble}", style="yellow"))
+        lines.append(Text(f"last trouble: {printable(overview.trouble)}", style="yellow"))
     return Group(*lines)
 
 
@@ -137,7 +144,7 @@ def campaigns(overviews: Sequence[Overview]) -> RenderableType:
         delivered = overview.totals[MessageState.DELIVERED] + overview.totals[MessageState.READ]
         table.add_row(
             str(overview.id),
-            overview.name,
+            printable(overview.name),
             overview.account,
             _state(overview),
             f"{aggregation.settled_count(overview)} of {overview.recipient_count}",
@@ -164,10 +171,11 @@ def message(row: MessageRow) -> RenderableType:
     lines = [
         f"campaign {row.campaign_id}, row {row.row}, account {row.account}",
         f"reference {row.reference}",
-        f"provider's id {row.provider_message_id or 'unknown'}, its word {row.provider_state or 'none'}",
+        f"provider's id {printable(row.provider_message_id or 'unknown')}, "
+        f"its word {printable(row.provider_state or 'none')}",
         f"attempt {row.attempt}, {row.segment_count} segment(s), {money}",
         *([f"sent by {row.channel}"] if row.channel else []),
-        *([f"reason: {row.reason}"] if row.reason else []),
+        *([f"reason: {printable(row.reason)}"] if row.reason else []),
         *(
             [f"changed at the provider {row.provider_changed_at:%Y-%m-%d %H:%M:%S} UTC"]
             if row.provider_changed_at
@@ -198,8 +206,8 @@ def sightings(who: str, seen: Sequence[Sighting]) -> RenderableType:
             f"reason: {reason}" if reason else "",
             f"changed {changed_at:%Y-%m-%d %H:%M:%S %Z}" if changed_at else "",
         )
-        lines.append(Text(f"{each.provider_message_id}  {each.provider_state}  ({state})"))
-        lines += [Text(f"  {line}") for line in told if line]
+        lines.append(Text(printable(f"{each.provider_message_id}  {each.provider_state}  ({state})")))
+        lines += [Text(f"  {printable(line)}") for line in told if line]
     return Group(*lines)
 
 

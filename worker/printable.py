@@ -4,7 +4,9 @@ A terminal obeys what it is sent: escape sequences clear it, set its title, writ
 direction make `gpj.exe` read as `exe.jpg`. What others wrote goes through `printable` before it is shown.
 """
 
+import json
 import unicodedata
+from typing import Any
 
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _JOINERS = frozenset("\u200c\u200d")  # between letters and emoji: part of a word
@@ -32,3 +34,15 @@ def _shown(character: str) -> str:
     if unicodedata.category(character) in _OBEYED and character not in _JOINERS:
         return _REPLACEMENT
     return character
+
+
+def json_of(value: Any) -> str:
+    """`value` as one line of JSON. What a terminal would obey is written as an escape: the same JSON."""
+    text = json.dumps(value, ensure_ascii=False)
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(map(_escaped, text))
+
+
+def _escaped(character: str) -> str:
+    return character if _shown(character) == character else json.dumps(character)[1:-1]

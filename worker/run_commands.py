@@ -14,7 +14,7 @@ from worker import stack
 from worker.bootstrap import located
 from worker.settings import PREFIX, load_settings
 from worker.simulator.options import Options, ProviderName
-from worker.terminal import err, out
+from worker.terminal import err, out, say
 
 WebHost = Annotated[str, typer.Option(help="Where callbacks are taken.")]
 WebPort = Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")]
@@ -64,7 +64,7 @@ def web(
     configure_logs(settings.log_format, settings.log_level, secrets=settings.secrets())
 
     def ready(url: str) -> None:
-        out.print(f"web listening on {url}", markup=False)
+        say(f"web listening on {url}")
         if settings.public_url is None:
             err.print(
                 f"{PREFIX}PUBLIC_URL is not set: no provider is asked to call, and no callback is taken"
@@ -91,9 +91,13 @@ def demo(
 
 def migrate() -> None:
     """Bring the database schema to head."""
-    with stack.located_servers(load_settings()) as servers:
+    settings = load_settings()
+    if settings.database_url is None:
+        what = "embedded data" if stack.is_made(settings) else "making new embedded data"
+        err.print(f"{what} in {stack.data_of(settings)}")
+    with stack.located_servers(settings, may_make=True) as servers:
         revision = stack.use_database(servers, schema.migrate)
-    out.print(f"the schema is at {revision}")
+    say(f"the schema is at {revision}")
 
 
 def simulator(  # noqa: PLR0913, PLR0917  one option each

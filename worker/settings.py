@@ -73,6 +73,13 @@ class SettingsError(CampaignError):
 # --- what can be set ---------------------------------------------------------------------------------
 
 
+def _at_home(path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError:  # a container's uid that has no account, and no HOME
+        raise ValueError("begins with ~, and nothing says where that home is: write the whole path") from None
+
+
 def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
@@ -167,7 +174,7 @@ class Settings(BaseSettings):
     """PostgreSQL; None: an embedded one in DATA_DIR. Wrong: another database's campaigns are sent."""
     redis_url: str | None = None
     """Redis; None: an embedded one. Shared with a stranger: paces and tasks of both are mixed."""
-    data_dir: Annotated[Path, AfterValidator(Path.expanduser)] = Path(".campaigns")
+    data_dir: Annotated[Path, AfterValidator(_at_home)] = Path(".campaigns")
     """Where embedded servers keep their data. Moved or lost: the campaigns in it are gone."""
     allow_plain_http: Annotated[Literal["no", "yes"], BeforeValidator(_yes_or_no)] = "no"
     """Whether addresses of others may begin with http://. yes: credentials and texts pass in clear."""

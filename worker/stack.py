@@ -31,16 +31,36 @@ _STOP_SECONDS = 45.0  # longer than the longest request a worker may have to see
 _RESTART_SECONDS = 1.0
 
 
+def data_of(settings: Settings) -> Path:
+    """Where embedded servers keep their data, from the root. Raises CampaignError."""
+    try:
+        return settings.data_dir.absolute()
+    except OSError as error:
+        raise CampaignError("the working directory is not there any more; go to another one") from error
+
+
+def is_made(settings: Settings) -> bool:
+    """Whether there is embedded data: some `up`, `demo` or `migrate` made it. Raises CampaignError."""
+    return embedded.is_made(data_of(settings))
+
+
 @contextmanager
-def located_servers(settings: Settings) -> Iterator[Settings]:
+def located_servers(settings: Settings, *, may_make: bool = False) -> Iterator[Settings]:
     """The settings with both URLs, for as long as the block lasts.
 
     Where the URLs are set, those servers; else the embedded ones of DATA_DIR, running or started now
-    and brought to the schema. Raises CampaignError.
+    and brought to the schema. New data is made only with `may_make`: in a wrong folder a question would find
+    nothing, and an opt-out would be written where nobody looks. Raises CampaignError.
     """
     if settings.database_url is not None:
         yield settings
         return
+    if not may_make and not is_made(settings):
+        raise CampaignError(
+            f"there is no data in {data_of(settings)}: go to the folder where `campaigns up` was started, "
+            f"name its data by {PREFIX}DATA_DIR, set {PREFIX}DATABASE_URL and {PREFIX}REDIS_URL, "
+            "or make new data here by `campaigns up`"
+        )
     with embedded.servers(settings.data_dir) as urls:
         located = with_servers(settings, urls)
         use_database(located, schema.migrate)
@@ -224,7 +244,9 @@ def up(settings: Settings, *, workers: int, web_place: tuple[str, int], say: Cal
     """
     with ExitStack() as stack:
         interrupts = stack.enter_context(stopping_on_signals())
-        located = stack.enter_context(located_servers(settings))
+        if settings.database_url is None and not is_made(settings):
+            say(f"making new embedded data in {data_of(settings)}")
+        located = stack.enter_context(located_servers(settings, may_make=True))
         if settings.database_url is not None:
             use_database(located, schema.migrate)
         family = stack.enter_context(children(interrupts))
@@ -253,4 +275,4 @@ def up(settings: Settings, *, workers: int, web_place: tuple[str, int], say: Cal
 def _servers_of(settings: Settings) -> str:
     if settings.database_url is not None:
         return "your PostgreSQL and Redis"
-    return f"embedded PostgreSQL and Redis in {settings.data_dir} (older releases, for trying out)"
+    return f"embedded PostgreSQL and Redis in {data_of(settings)} (older releases, for trying out)"

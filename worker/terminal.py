@@ -1,15 +1,16 @@
 """What every command of ours shares: where it prints, and how it reaches the servers there are."""
 
 import asyncio
-import json
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, TypeVar
 from uuid import UUID
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 
 from campaigns import aggregation
 from campaigns.domain.errors import CampaignError, NotFound
@@ -17,15 +18,37 @@ from campaigns.store import schema
 from campaigns.store.session import Database
 from worker import display, stack, streams
 from worker.bootstrap import Parts
-from worker.printable import printable
+from worker.printable import json_of, printable
 from worker.settings import Settings, load_settings
 
 _T = TypeVar("_T")
 _LOOK_SECONDS = 0.5
 _MOST_BYTES = 10_000_000  # of a file that is read whole: a text, a list of numbers
 
-out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout and sys.stdout.isatty() else 160)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+class _Console(Console):
+    """A console that takes nothing for markup, and lets nothing through that a terminal would obey.
+
+    Whatever is printed passes here, also what a table or a live display is made of.
+    """
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            text = segment.text
+            if segment.control or (text.isascii() and text.isprintable()) or text == "\n":
+                yield segment
+            else:
+                yield Segment("\n".join(map(printable, text.split("\n"))), segment.style)
+
+
+def _console(*, stderr: bool) -> _Console:
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stderr or (stream and stream.isatty()) else 160
+    return _Console(stderr=stderr, highlight=False, soft_wrap=True, width=width, markup=False, emoji=False)
+
+
+out = _console(stderr=False)
+err = _console(stderr=True)
 
 CampaignId = Annotated[str, typer.Argument(metavar="ID", help="The campaign's id.")]
 Zone = Annotated[
@@ -46,7 +69,7 @@ def do(work: Callable[[Database], Awaitable[_T]], settings: Settings | None = No
         await schema.check(database)
         return await work(database)
 
-    with stack.located_servers(settings or load_settings()) as located:
+    with _servers(settings or load_settings()) as located:
         return stack.use_database(located, checked)
 
 
@@ -58,13 +81,21 @@ def ask(work: Callable[[Parts], Awaitable[_T]], settings: Settings) -> _T:
         await schema.check(parts.database)
         return await work(parts)
 
-    with stack.located_servers(settings) as located:
+    with _servers(settings) as located:
         return run_once(located, checked)
+
+
+@contextmanager
+def _servers(settings: Settings) -> Iterator[Settings]:
+    if settings.database_url is None and stack.is_made(settings):
+        err.print(f"embedded data in {stack.data_of(settings)}")
+    with stack.located_servers(settings) as located:
+        yield located
 
 
 def print_json(value: object) -> None:
     """One line of JSON on standard output, in UTF-8 whatever the locale."""
-    streams.write_bytes((json.dumps(value, ensure_ascii=False) + "\n").encode(errors="backslashreplace"))
+    streams.write_bytes((json_of(value) + "\n").encode(errors="backslashreplace"))
     sys.stdout.flush()
 
 

@@ -1,7 +1,7 @@
 """Campaigns: read one or many, change their state, follow their totals, export their messages."""
 
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -350,7 +350,7 @@ async def own_columns(database: Database, campaign_id: UUID) -> list[str]:
     return [record["name"] for record in records]
 
 
-async def export(database: Database, campaign_id: UUID) -> AsyncIterator[dict[str, Any]]:
+async def export(database: Database, campaign_id: UUID) -> AsyncGenerator[dict[str, Any], None]:
     """Every message of a campaign in order of row, streamed: memory stays flat over a million.
 
     Gives `EXPORT_COLUMNS` as plain values (text, numbers), and `fields`: the recipient's own. All as they

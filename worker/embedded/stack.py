@@ -49,6 +49,14 @@ def running(data_dir: Path, *, want_postgres: bool = True, want_redis: bool = Tr
     return _urls(place) if all(server.is_ready() for server in wanted) else None
 
 
+def is_made(data_dir: Path) -> bool:
+    """Whether a cluster was made in `data_dir`, running or not. What cannot be looked at may be one."""
+    try:
+        return (data_dir / "postgres" / "PG_VERSION").exists()
+    except OSError:
+        return True
+
+
 @contextmanager
 def servers(data_dir: Path, *, want_postgres: bool = True, want_redis: bool = True) -> Iterator[ServerUrls]:
     """A stay with the servers of `data_dir`: those running are used, the others started.
