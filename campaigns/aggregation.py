@@ -18,7 +18,7 @@ from campaigns.domain.states import SETTLED, CampaignState, MessageState
 from campaigns.store import campaign as campaign_rows
 from campaigns.store import message as message_rows
 from campaigns.store import sweep
-from campaigns.store.campaign import Cost, Overview
+from campaigns.store.campaign import Cost, Overview, StatusLag
 from campaigns.store.message import MessageRow
 from campaigns.store.session import Database
 
@@ -100,6 +100,17 @@ def as_json(overview: Overview) -> dict[str, Any]:
         "costs": [_money(cost) for cost in costs(overview)],
         "priced_count": sum(cost.message_count for cost in overview.costs),
         "unpriced_count": overview.unpriced_count,
+        "status_lag": _lag_as_json(overview.status_lag),
+    }
+
+
+def _lag_as_json(lag: StatusLag | None) -> dict[str, Any] | None:
+    if lag is None:
+        return None
+    return {
+        "waiting_count": lag.waiting_count,
+        "open_count": lag.open_count,
+        "oldest_due_at": lag.oldest_due_at.isoformat(),
     }
 
 

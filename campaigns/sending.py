@@ -14,6 +14,7 @@ from typing import TypeVar
 from uuid import UUID
 
 from campaigns.domain.errors import DatabaseUnavailable, ProviderRefused
+from campaigns.domain.late import late_answers
 from campaigns.domain.message_ref import message_refs
 from campaigns.domain.outcomes import IN_VAIN, LEFT, TROUBLED, is_at_once, trouble_of
 from campaigns.domain.policy import DOWN_FIRST_SECONDS, PROBE_FIRST_SECONDS, Account, Desk
@@ -105,6 +106,7 @@ class _HandOver:
         self._position_of: dict[str, int] = {}  # by message_ref
         self._begun: set[int] = set()  # positions that were let go
         self._landed: list[Written] = []  # not yet written down
+        self._in_hand: list[tuple[int, Outcome]] = []  # the same, by position
         self._left_count = 0  # of `landed`, what the provider has or may have
         self._troubled: list[Outcome] = []
         self._is_held = False
@@ -135,7 +137,13 @@ class _HandOver:
             self._stop = _Stop(retry_in, why, spends_retry=True)
             return await self._conclude(account)
         try:
-            return await self._hand_over(account)
+            verdict = await self._hand_over(account)
+            if verdict.state is None:
+                await self._keep_late()
+            return verdict
+        except DatabaseUnavailable:
+            await self._keep_late()
+            raise
         finally:
             for request in self._flying:
                 request.cancel()
@@ -218,6 +226,7 @@ class _HandOver:
             await asyncio.wait(self._flying, timeout=_TOGETHER_SECONDS)
         for task in [task for task in self._flying if task.done()]:
             positions, outcomes = self._flying.pop(task), task.result()
+            self._in_hand += zip(positions, outcomes, strict=True)
             self._note_down(account, await self._refusals.judge(positions, outcomes))
             # Before the lease is given back: else the batch would be dealt again at once.
             self._is_held |= await self._judge(account, outcomes)
@@ -236,7 +245,7 @@ class _HandOver:
         """Write the answers down, keeping the lease. False: it is not ours any more."""
         written, self._landed = self._landed, []
         give_up_in, self._left_count = self._give_up_in(), 0
-        return await self._write(
+        is_ours = await self._write(
             partial(
                 batches.write_outcomes,
                 self._database,
@@ -246,6 +255,21 @@ class _HandOver:
                 give_up_in_seconds=give_up_in,
             )
         )
+        self._in_hand = [] if is_ours else self._in_hand
+        return is_ours
+
+    async def _keep_late(self) -> None:
+        """An answer in hand needs no lease, and no database now. Those on their way are waited for."""
+        if self._desk.keep_late is None:
+            return
+        await asyncio.gather(*self._flying)
+        for task, positions in self._flying.items():
+            self._in_hand += zip(positions, task.result(), strict=True)
+        self._flying.clear()
+        ref_of = {position: ref for ref, position in self._position_of.items()}
+        attempt_of = {message.position: message.attempt for message in self._work.messages}
+        told = [(ref_of[at], attempt_of[at], outcome) for at, outcome in self._in_hand]
+        await self._desk.keep_late(late_answers(self._work.account, told))
 
     def _give_up_in(self) -> float | None:
         return self._desk.policy.give_up_seconds if self._left_count else None

@@ -144,9 +144,9 @@ class LoyaltyLtAccount(_Account):
     """Everything before /{locale}/sms/. Wrong: texts and credentials go to a stranger."""
     currency: Currency | None = "EUR"
     """What the account is billed in (their prices are in euro). Wrong: so are all reports."""
-    requests_per_second: float = Field(default=1, gt=0)
-    """How fast we send, which is 60 messages a minute unless you agreed on more. Too high: we are throttled;
-    too low: campaigns crawl."""
+    requests_per_second: float = Field(default=0.98, gt=0)
+    """How fast we send: a hair under 60 messages a minute, which they count in any minute while ours leave a
+    little late or in time. Too high: we are throttled; too low: campaigns crawl."""
     questions_per_second: float | None = Field(default=5, gt=0)
     """How fast we ask what became of messages: Loyalty.lt's limit is on messages, so questions are counted
     apart (that they are free of it is inferred, not documented). Too high: we are throttled; too low:

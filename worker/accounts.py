@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from math import ceil
 
 from redis.asyncio import Redis
@@ -97,25 +98,19 @@ def _polls_in_flight(settings: AccountSettings, questions_per_second: float) -> 
 def _account(
     settings: AccountSettings, name: str, redis: Redis, wire: Wire, callbacks: CallbackUrls | None
 ) -> Account:
-    rate, burst, questions_rate = (
-        settings.requests_per_second,
-        settings.burst,
-        settings.questions_per_second,
-    )
-    key = pace_key(name)
+    rate, questions_rate = settings.requests_per_second, settings.questions_per_second
+    paced = partial(Pace, redis, pace_key(name), requests_per_second=rate, burst=settings.burst)
     if questions_rate is None:
         questions_rate = rate
-        pace = Pace(redis, key, requests_per_second=rate, burst=burst, kind=Kind.SENDS)
-        asking = Pace(redis, key, requests_per_second=rate, burst=burst, kind=Kind.QUESTIONS, is_patient=True)
+        pace, asking = paced(kind=Kind.SENDS, is_patient=True), paced(kind=Kind.QUESTIONS)
     else:
-        pace = Pace(redis, key, requests_per_second=rate, burst=burst)
-        asking = Pace(
-            redis, questions_key(name), requests_per_second=questions_rate, burst=1, is_patient=True
-        )
+        pace = paced(is_patient=True)
+        key = questions_key(name)
+        asking = Pace(redis, key, requests_per_second=questions_rate, burst=1, is_patient=True)
     return Account(
         _provider(name, settings, wire),
         pace,
-        in_flight=ceil(rate * _PACE_SECONDS_IN_FLIGHT) + burst,
+        in_flight=ceil(rate * _PACE_SECONDS_IN_FLIGHT) + settings.burst,
         callbacks=callbacks,
         several=pace.several,
         wait_to_ask=Line(asking).wait,

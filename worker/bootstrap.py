@@ -5,7 +5,7 @@ import random
 import socket
 import uuid
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -14,12 +14,14 @@ from campaigns.domain.callbacks import CallbackUrls
 from campaigns.domain.errors import CampaignError, SubmissionError
 from campaigns.domain.limits import too_long, wrong_sender
 from campaigns.domain.policy import Desk
+from campaigns.late import LateAnswers
 from campaigns.places import Places
 from campaigns.store.session import Database
 from worker.addresses import database_url_for_asyncpg
 from worker.embedded import stack as embedded
 from worker.embedded.stack import ServerUrls
 from worker.settings import Settings
+from worker.spool import Spool
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -36,6 +38,9 @@ class Parts:
     # Batches this process has with providers at once to be handed over, and to be polled.
     sending_places: Places
     polling_places: Places
+    # Answers that the database could not take in time, and where they are on disk.
+    late: LateAnswers
+    spool: Spool
 
 
 def callback_urls(settings: Settings, name: str) -> CallbackUrls | None:
@@ -141,6 +146,10 @@ async def open_parts(
     async with (
         open_database(settings) as database,
         open_accounts(settings, settings.redis_url, partial(callback_urls, settings)) as (redis, accounts),
+        AsyncExitStack() as stack,
     ):
-        desk = Desk(accounts, settings.policy(), worker_name(), random.random, is_stopping)
-        yield Parts(settings, database, redis, desk, Places(places), Places(places))
+        spool = Spool(settings.data_dir)
+        late = LateAnswers(spool.write)
+        stack.callback(spool.close)
+        desk = Desk(accounts, settings.policy(), worker_name(), random.random, is_stopping, late.keep)
+        yield Parts(settings, database, redis, desk, Places(places), Places(places), late, spool)

@@ -7,12 +7,14 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from importlib.resources import files
+from itertools import islice
 from pathlib import Path
 from subprocess import Popen
 
 from rich.console import Console
 
 from campaigns import aggregation, batching, submission
+from campaigns.batching import BATCH_SIZE
 from campaigns.cleaning import REASONS
 from campaigns.domain.errors import CampaignError
 from campaigns.domain.recipients import read_recipients
@@ -20,6 +22,7 @@ from campaigns.store import schema
 from campaigns.store.intake import TakenIn
 from campaigns.store.session import Database
 from worker import display, stack
+from worker.account_settings import KINDS
 from worker.bootstrap import sender_of
 from worker.interrupts import Interrupts
 from worker.settings import PREFIX, Settings, load_settings
@@ -27,7 +30,7 @@ from worker.simulator.options import ProviderName
 
 TEXT = "Spring sale in {city}: 20% off everything until Sunday. Reply STOP to opt out."
 _ACCOUNT = "demo"
-# The account each simulator plays by itself. One recipient a request needs as many more requests.
+# The account each simulator plays by itself, at the pace its provider has by default.
 _ACCOUNTS: Mapping[ProviderName, Mapping[str, str]] = {
     "lightsms": {
         "LOGIN": "YourLogin",
@@ -35,21 +38,18 @@ _ACCOUNTS: Mapping[ProviderName, Mapping[str, str]] = {
         "SENDER_ID": "Demo",
         "BASE_URL": "{url}",
         "CURRENCY": "EUR",
-        "REQUESTS_PER_SECOND": "20",
     },
     "loyalty_lt": {
         "API_KEY": "your_api_key",
         "API_SECRET": "your_api_secret",
         "SENDER_ID": "Demo",
         "BASE_URL": "{url}",
-        "REQUESTS_PER_SECOND": "200",
     },
     "seven": {
         "API_KEY": "your_api_key",
         "SENDER_ID": "Demo",
         "BASE_URL": "{url}/api",
         "CURRENCY": "EUR",
-        "REQUESTS_PER_SECOND": "20",
     },
     "namirial": {
         "USERNAME": "YourLogin",
@@ -58,9 +58,10 @@ _ACCOUNTS: Mapping[ProviderName, Mapping[str, str]] = {
         "SEND_URL": "{url}",
         "STATUS_URL": "{url}",
         "REFERENCE_SERVICE": "DIGITALSIGN",
-        "REQUESTS_PER_SECOND": "200",
     },
 }
+# Where each request takes one message, at so many a second, the whole example would take its time.
+_FIRST_ROWS: Mapping[ProviderName, int] = {"loyalty_lt": 30, "namirial": 100}
 _SIMULATOR_SECONDS = 20.0
 _LISTENING = re.compile(rb"simulator listening on (http://\S+)")
 
@@ -84,7 +85,10 @@ def run(settings: Settings, provider: ProviderName, recipients: Path, console: C
         logs.mkdir(parents=True, exist_ok=True)
         family = resources.enter_context(stack.children(interrupts))
         url = _start_simulator(family, located, provider, logs, interrupts)
-        environment = stack.environment_for(located, _demo_settings(provider, url), without_ours=True)
+        is_example = recipients == default_recipients()
+        most = _FIRST_ROWS.get(provider) if is_example else None
+        count = most or recipients.read_bytes().count(b"\n")
+        environment = stack.environment_for(located, _demo_settings(provider, url, count), without_ours=True)
         # Their working directory holds no .env: a demonstration must not meet a real account.
         for name, command in (("worker", "worker"), ("beat", "beat")):
             family.start(
@@ -99,17 +103,35 @@ def run(settings: Settings, provider: ProviderName, recipients: Path, console: C
             f"simulator of {provider} at {url}, celery worker and celery beat are running; "
             f"submitting {recipients}"
         )
+        if provider in _FIRST_ROWS:
+            rows = f"the first {most} rows" if most else "it"
+            console.print(
+                f"{provider} takes one message a request; at its default pace {rows} will take about "
+                f"{_sending_seconds(provider, count) + _asking_seconds(count):.0f} s"
+            )
         own = load_settings(environment, env_file=None)
         return stack.use_database(
             own,
             lambda database: _main_job(
-                database, own, recipients, console, logs, lambda: family.look_after(console.print)
+                database, own, recipients, most, console, logs, lambda: family.look_after(console.print)
             ),
             interrupts,
         )
 
 
-def _demo_settings(provider: ProviderName, url: str) -> Mapping[str, str]:
+def _sending_seconds(provider: ProviderName, count: int) -> float:
+    return count / float(KINDS[provider].model_fields["requests_per_second"].default)
+
+
+def _asking_seconds(count: int) -> float:
+    return count / 5 * 1.5
+
+
+def _demo_settings(provider: ProviderName, url: str, count: int) -> Mapping[str, str]:
+    give_up = 25.0
+    if provider in _FIRST_ROWS:
+        # Each hand-over of a batch moves its deadline on; the last batch waits for those before it.
+        give_up += _asking_seconds(count) + (_sending_seconds(provider, count) if count > BATCH_SIZE else 0)
     account = f"{PREFIX}ACCOUNTS__{_ACCOUNT.upper()}__"
     return {
         f"{account}PROVIDER": provider,
@@ -121,7 +143,7 @@ def _demo_settings(provider: ProviderName, url: str) -> Mapping[str, str]:
         f"{PREFIX}RETRY__FIRST_SECONDS": "1",
         f"{PREFIX}POLL__FIRST_SECONDS": "1",
         f"{PREFIX}POLL__MAX_SECONDS": "4",
-        f"{PREFIX}POLL__GIVE_UP_SECONDS": "25",
+        f"{PREFIX}POLL__GIVE_UP_SECONDS": f"{give_up:g}",
         f"{PREFIX}LOG_FORMAT": "json",
     }
 
@@ -158,11 +180,12 @@ async def _main_job(
     database: Database,
     settings: Settings,
     recipients: Path,
+    most: int | None,
     console: Console,
     logs: Path,
     look_after: Callable[[], None],
 ) -> int:
-    taken = await _submit(database, settings, recipients)
+    taken = await _submit(database, settings, recipients, most)
     console.print(f"campaign {taken.id}: {taken.recipient_count} recipients taken in", highlight=False)
     for row, reason in await aggregation.refusals(database, taken.id, limit=3):
         console.print(f"  not row {row}: {REASONS[reason]}", highlight=False)
@@ -187,9 +210,10 @@ async def _main_job(
     return 1 if differing else 0
 
 
-async def _submit(database: Database, settings: Settings, recipients: Path) -> TakenIn:
+async def _submit(database: Database, settings: Settings, recipients: Path, most: int | None) -> TakenIn:
     with recipients.open("rb") as file:
-        reader = read_recipients(iter(lambda: file.read(65_536), b""), format=None, name=recipients.name)
+        content = iter(lambda: file.read(65_536), b"") if most is None else islice(file, most + 1)
+        reader = read_recipients(content, format=None, name=recipients.name)
         return await submission.submit(
             database,
             settings.policy(),

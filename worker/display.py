@@ -1,7 +1,7 @@
 """What an operator sees: tables, a live progress display, plain sentences."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 from rich.console import Console, Group, RenderableType
 from rich.progress_bar import ProgressBar
@@ -13,7 +13,7 @@ from campaigns.cleaning import NOTES
 from campaigns.domain.provider import Sighting
 from campaigns.domain.said import reason_of
 from campaigns.domain.states import SETTLED, CampaignState, MessageState
-from campaigns.store.campaign import Overview
+from campaigns.store.campaign import Overview, StatusLag
 from campaigns.store.campaign_hold import CampaignHold
 from campaigns.store.message import MessageRow
 from campaigns.store.reasons import Reason
@@ -91,6 +91,8 @@ def campaign(overview: Overview) -> RenderableType:
         )
     elif overview.trouble and not overview.hold and not is_over(overview):
         lines.append(Text(f"last trouble: {printable(overview.trouble)}", style="yellow"))
+    if overview.status_lag is not None:
+        lines.append(Text(_lag(overview.status_lag, datetime.now(UTC)), style="yellow"))
     return Group(*lines)
 
 
@@ -114,6 +116,15 @@ def _hold(hold: CampaignHold) -> list[Text]:
         ),
         Text(f"  once it is mended: campaigns resume {hold.campaign_id}{mend and f' [{mend.strip()}]'}"),
     ]
+
+
+def _lag(lag: StatusLag, now: datetime) -> str:
+    minutes = max(int((now - lag.oldest_due_at).total_seconds() // 60), 1)
+    since = f"{minutes} min" if minutes < 120 else f"{minutes // 60} h"
+    return (
+        f"statuses lag: {lag.waiting_count} of {lag.open_count} open messages are due to be asked about, "
+        f"the oldest for {since}"
+    )
 
 
 def _money(overview: Overview) -> str:

@@ -341,6 +341,20 @@ def _listen(**_: Any) -> None:
             await asyncio.sleep(_AWAY_SECONDS)
 
     runtime.begin(listen)
+    runtime.begin(_merge_late_answers)
+
+
+async def _merge_late_answers(parts: Parts) -> None:
+    """Bring answers that the database could not take in time to it, those of processes before us first."""
+    await parts.late.keep(parts.spool.take_over())
+    while True:
+        if parts.late:
+            with suppress(DatabaseUnavailable):
+                if merged_count := await parts.late.merge(parts.database):
+                    log.warning("late answers merged", answer_count=merged_count)
+                if not parts.late:
+                    await parts.spool.forget()
+        await asyncio.sleep(_AWAY_SECONDS)
 
 
 def _publish(task: Task[Any, Any], hands: Sequence[Sequence[Dealt]]) -> list[Dealt]:

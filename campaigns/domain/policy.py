@@ -8,6 +8,7 @@ from typing import Any
 from campaigns.domain.backoff import delay_seconds
 from campaigns.domain.callbacks import CallbackUrls
 from campaigns.domain.errors import ProviderRefused
+from campaigns.domain.late import LateAnswer
 from campaigns.domain.provider import Provider, Turn
 
 PROBE_FIRST_SECONDS = 30.0
@@ -135,3 +136,5 @@ class Desk:
     random: Callable[[], float]  # in [0, 1): jitter only
     # Whether this process was asked to end: it sees its requests to their end and begins no other.
     is_stopping: Callable[[], bool] = lambda: False
+    # Keeps answers that the database could not take in time.
+    keep_late: Callable[[Sequence[LateAnswer]], Awaitable[None]] | None = None

@@ -104,7 +104,9 @@ MOVES: dict[MessageState, frozenset[MessageState]] = {
     ),
     MessageState.IN_DOUBT: frozenset(
         {
-            MessageState.QUEUED,  # only by an operator's word, or when the provider knows no such reference
+            # Only by an operator's word, when the provider knows no such reference, or when its answer to
+            # this very attempt turns up late and says that nothing was taken.
+            MessageState.QUEUED,
             MessageState.UNKNOWN,
         }
     ),

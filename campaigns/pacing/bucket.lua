@@ -14,7 +14,7 @@
 -- Gives {0, wait} when none is: the caller comes back after so long.
 --
 -- Neither starves the other: while something is to be sent, questions have at most every second slot; and
--- they may reserve behind all that sends can have reserved, so there always is one for them.
+-- they may reserve earlier than sends may, so that they have those.
 --
 -- The clock is Redis's own, so workers on many machines share it. A lost key costs at most one burst;
 -- so does a clock that was put back, which would otherwise close the account for as long.
@@ -35,7 +35,7 @@ elseif #KEYS == 3 and redis.call('EXISTS', KEYS[2]) == 1 then
   local from = tonumber(redis.call('GET', KEYS[3]) or now)
   -- Never further ahead than what one call can have taken: else the clock was put back.
   if from > now and from <= now + 2 * (slack + closely + 2 * interval) then
-    return {0, from - now}
+    return {0, from - now + longest_wait}
   end
 end
 

@@ -15,10 +15,14 @@ from campaigns.gathering import Gathering
 
 _SCRIPT = files(__package__).joinpath("bucket.lua").read_text(encoding="utf-8")
 
-# A send's wait up to this is slept in the worker; a longer one gives the batch's lease back.
+# A wait up to this is slept in the worker; a longer one gives the batch's lease back.
 _MOMENT_SECONDS = 0.25
+# And by one who is patient up to an interval more, so that the next slot always has somebody who waits for
+# it; but never longer than this.
+_PATIENCE_SECONDS = 2.0
 # Slots that come within this after the first are taken along: one intent for all of them.
 _CLOSELY_SECONDS = 0.05
+_AGAIN_SECONDS = 0.02  # at least, before Redis is asked again
 _REDIS_AWAY_SECONDS = 2.0
 
 
@@ -51,7 +55,7 @@ class Pace:
     processes count by (`pace_key`, `questions_key`), requests per second (> 0) and the burst allowed after a
     pause (>= 1). Sends and questions that share a pace have an object each, of the same key: while something
     is to be sent, questions have at most half of it, and never less if they want it. `is_patient`: a slot is
-    reserved also where the wait is a whole interval, so that one who waits is never overtaken for ever.
+    waited for, where that takes about one interval.
     """
 
     def __init__(
@@ -68,12 +72,12 @@ class Pace:
         self._keys = _keys(key, kind)
         self._interval_microseconds = ceil(1_000_000 / requests_per_second)  # never a hair too fast
         self._burst = burst
-        self._furthest_microseconds = (
-            round((_MOMENT_SECONDS + _CLOSELY_SECONDS) * 1_000_000) + self._interval_microseconds
-        )
-        self._longest_microseconds = (
-            self._furthest_microseconds if is_patient else round(_MOMENT_SECONDS * 1_000_000)
-        )
+        interval = 1 / requests_per_second
+        longest = _MOMENT_SECONDS + (min(interval, _PATIENCE_SECONDS) if is_patient else 0)
+        # A question may be reserved a slot before what is to be sent can have it.
+        furthest = _MOMENT_SECONDS + 2 * min(interval, _PATIENCE_SECONDS) + _CLOSELY_SECONDS
+        self.longest_wait_seconds = furthest if kind is Kind.QUESTIONS else longest
+        self._furthest_microseconds = round(furthest * 1_000_000)
         # Batches that come for a slot together ask Redis once.
         self._reserved: Gathering[int, Sequence[float]] = Gathering(self._reserve)
 
@@ -88,13 +92,21 @@ class Pace:
 
         Gives for each in how many seconds its request may leave, the first now. Raises NotOurTurn.
         """
-        waits: Sequence[float] = ()
-        while not waits:  # others of the same group had the slots: at least one of us has one each time
-            waits = await self._reserved(most)
-        first, *others = waits
+        first, *others = await self._slots(most)
         if first:
             await asyncio.sleep(first)
         return [0.0, *(wait - first for wait in others)]
+
+    async def reserve(self) -> float:
+        """Reserve a slot; in how many seconds it comes, at most `longest_wait_seconds`. Raises NotOurTurn."""
+        (wait,) = await self._slots(1)
+        return wait
+
+    async def _slots(self, most: int) -> Sequence[float]:
+        waits: Sequence[float] = ()
+        while not waits:  # others of the same group had the slots: at least one of us has one each time
+            waits = await self._reserved(most)
+        return waits
 
     async def _reserve(self, wanted: Sequence[int]) -> list[list[float]]:
         """Reserve slots for several who want so many each; the first come have them."""
@@ -104,7 +116,7 @@ class Pace:
                 args=[
                     self._interval_microseconds,
                     self._burst,
-                    self._longest_microseconds,
+                    round(self.longest_wait_seconds * 1_000_000),
                     sum(wanted),
                     round(_CLOSELY_SECONDS * 1_000_000),
                     self._furthest_microseconds,
@@ -137,25 +149,30 @@ class Line:
         """Wait for a slot until `ends_at`, a moment of the running loop's clock. Raises NotOurTurn when there
         is none by then.
         """
+        await asyncio.sleep(await self._reserved(ends_at - self._pace.longest_wait_seconds))
+
+    async def _reserved(self, ends_at: float) -> float:
+        """Reserve the next slot there is; in how many seconds it comes."""
         if not self._first.locked():
             with suppress(NotOurTurn):
-                await self._pace()
-                return
+                return await self._pace.reserve()
         try:
             async with asyncio.timeout_at(ends_at):
                 await self._first.acquire()
         except TimeoutError:
             raise NotOurTurn(0.0) from None
         try:
-            await self._wait_as_first(ends_at)
+            return await self._reserved_as_first(ends_at)
         finally:
             self._first.release()
 
-    async def _wait_as_first(self, ends_at: float) -> None:
+    async def _reserved_as_first(self, ends_at: float) -> float:
         while True:
             try:
-                return await self._pace()
+                return await self._pace.reserve()
             except NotOurTurn as later:
-                if asyncio.get_running_loop().time() + later.wait_seconds >= ends_at:
+                # It may be reserved some time before it comes: be there then, before others are.
+                wait = max(later.wait_seconds - self._pace.longest_wait_seconds, _AGAIN_SECONDS)
+                if asyncio.get_running_loop().time() + wait >= ends_at:
                     raise
-                await asyncio.sleep(later.wait_seconds)
+            await asyncio.sleep(wait)

@@ -56,6 +56,7 @@ class Outgoing:
     position: int
     phone: str
     text: str = field(repr=False)
+    attempt: int = 1  # the one that is made now
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +149,8 @@ def taking_up(kind: str, messages: str) -> str:
 _TAKE_UP_SENDING = taking_up(
     "sending",
     "SELECT array_agg(q.position::text) AS positions, array_agg(q.phone) AS phones,"
-    " array_agg(q.text) AS texts"
-    " FROM (SELECT position, phone, text FROM message"
+    " array_agg(q.text) AS texts, array_agg((q.attempt + 1)::text) AS attempts"
+    " FROM (SELECT position, phone, text, attempt FROM message"
     " WHERE batch_id = t.id AND state = 'queued' ORDER BY position) q",
 )
 
@@ -180,9 +181,13 @@ def _sending_work(record: asyncpg.Record) -> SendingWork:
         record["sender_id"],
         record["retry_count"],
         [
-            Outgoing(int(position), phone, common if own is None else own)
-            for position, phone, own in zip(
-                record["positions"] or (), record["phones"] or (), record["texts"] or (), strict=True
+            Outgoing(int(position), phone, common if own is None else own, int(attempt))
+            for position, phone, own, attempt in zip(
+                record["positions"] or (),
+                record["phones"] or (),
+                record["texts"] or (),
+                record["attempts"] or (),
+                strict=True,
             )
         ],
         not_after=record["not_after"],

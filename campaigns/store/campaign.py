@@ -30,6 +30,15 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True)
+class StatusLag:
+    """That questions about a campaign's messages come later than they should, by more than a minute."""
+
+    waiting_count: int  # messages whose question is due and was not asked
+    open_count: int  # messages that have no final word yet
+    oldest_due_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Overview:
     """A campaign and its totals at one moment. `totals` has a key for every message state.
 
@@ -58,6 +67,7 @@ class Overview:
     is_waiting: bool = False  # for `send_at`
     hold: CampaignHold | None = None  # why it is on hold itself
     reasons: Sequence[Reason] = ()  # why messages reached nobody, the commonest first
+    status_lag: StatusLag | None = None  # None where statuses come as they should
 
 
 def _sums(campaign_id: str, batches: str) -> str:
@@ -90,17 +100,27 @@ _TOTALS = f"""
     coalesce(c.totals, (SELECT to_jsonb(t) FROM (
         SELECT {_sums("c.id", "batch")} FROM batch b WHERE b.campaign_id = c.id) t))
 """
+# Who was asked in the cycle that is under way is not waiting, though its batch is late.
+_LAG = """
+    SELECT sum(greatest(o.open - coalesce(cardinality(o.asked_positions), 0), 0))
+               FILTER (WHERE o.is_late)::int AS waiting_count,
+           sum(o.open)::int AS open_count, min(o.poll_at) FILTER (WHERE o.is_late) AS oldest_due_at
+    FROM (SELECT b.poll_at, b.asked_positions, b.poll_at <= now() - interval '1 minute' AS is_late,
+                 b.in_doubt_count + b.accepted_count + b.sent_count + b.buffered_count AS open
+          FROM batch b WHERE b.campaign_id = c.id AND b.state <> 'done') o
+"""
 _OVERVIEW = f"""
     SELECT c.id, c.name, c.account, c.state::text AS state, c.recipient_count, c.currency, c.created_at,
            c.finished_at, c.send_at, c.not_after, c.refused::text AS refused, c.noted::text AS noted,
            c.send_at > now() AND c.finished_at IS NULL AND c.state <> 'cancelled' AS is_waiting,
            ({_TOTALS})::text AS totals, h.reason AS held,
-           o.held_at, o.about, o.code, o.reason,
+           o.held_at, o.about, o.code, o.reason, l.waiting_count, l.open_count, l.oldest_due_at,
            (CASE WHEN c.totals ? 'reasons' THEN c.totals -> 'reasons' ELSE {REASONS} END)::text AS reasons
     FROM (SELECT * FROM campaign WHERE $1::uuid IS NULL OR id = $1
           ORDER BY created_at DESC, id DESC LIMIT $2) c
     LEFT JOIN account_hold h ON h.account = c.account AND c.finished_at IS NULL
     LEFT JOIN campaign_hold o ON o.campaign_id = c.id AND o.lifted_at IS NULL AND c.finished_at IS NULL
+    LEFT JOIN LATERAL ({_LAG}) l ON c.finished_at IS NULL
     ORDER BY c.created_at DESC, c.id DESC
 """
 
@@ -138,6 +158,9 @@ def _overview(record: asyncpg.Record, totals: Mapping[str, Any]) -> Overview:
         reasons=reasons_of(record["reasons"]),
         hold=CampaignHold(record["id"], record["held_at"], record["about"], record["code"], record["reason"])
         if record["held_at"]
+        else None,
+        status_lag=StatusLag(record["waiting_count"], record["open_count"], record["oldest_due_at"])
+        if record["waiting_count"]
         else None,
     )
 

@@ -50,8 +50,18 @@ class Stack:
         """Where a process writes to."""
         return self.directory / f"{name}.log"
 
-    def simulator(self, *options: str, provider: str = "lightsms", account: str = "main") -> str:
-        """Start a provider's simulator, make it an account, give its URL."""
+    def simulator(
+        self,
+        *options: str,
+        provider: str = "lightsms",
+        account: str = "main",
+        at_default_pace: bool = False,
+    ) -> str:
+        """Start a provider's simulator, make it an account, give its URL.
+
+        The account is spoken to faster than by default, so that thousands need no hour, but where it is said
+        otherwise.
+        """
         name = "simulator" if account == "main" else f"simulator-{account}"
         self.start(name, "campaigns", "simulator", "--port", "0", "--provider", provider, *options)
 
@@ -79,7 +89,11 @@ class Stack:
                 "REFERENCE_ACTION": "AUTH",
             },
         }[provider]
-        said = {"PROVIDER": provider, "SENDER_ID": "Demo", "REQUESTS_PER_SECOND": "200", **credentials}
+        said = {"PROVIDER": provider, "SENDER_ID": "Demo", **credentials}
+        if not at_default_pace:
+            said |= {"REQUESTS_PER_SECOND": "200"}
+            if provider == "loyalty_lt":
+                said |= {"QUESTIONS_PER_SECOND": "200"}
         self.settings |= {f"ACCOUNTS__{account.upper()}__{key}": value for key, value in said.items()}
         return url
 

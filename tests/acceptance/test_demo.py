@@ -60,13 +60,14 @@ def test_ctrl_c_at_any_moment_then_a_whole_run(alone: Stack) -> None:
 
 @pytest.mark.parametrize("provider", ["loyalty_lt", "seven", "namirial"])
 def test_it_runs_on_every_provider(alone: Stack, provider: str) -> None:
-    """A hundred numbers, one of each ending and so of each fate: all settled, most of them delivered."""
+    """Numbers with an ending of each fate, at the provider's default pace: all settled, most delivered."""
     if provider not in server._PROVIDERS:
         pytest.skip(f"there is no simulator of {provider}")
-    rows = [{"phone": f"+370600000{n:02d}", "city": "Kaunas"} for n in range(100)]
+    first = 60 if provider == "loyalty_lt" else 0  # it takes one message a second
+    rows = [{"phone": f"+370600000{n:02d}", "city": "Kaunas"} for n in range(first, 100)]
     (alone.directory / "customers.csv").write_bytes(csv_of(rows))
     alone.start("demo", "campaigns", "demo", "customers.csv", "--provider", provider)
-    assert alone._processes["demo"].wait(110) == 0, alone.log("demo").read_text()
+    assert alone._processes["demo"].wait(240) == 0, alone.log("demo").read_text()
     said = alone.log("demo").read_text()
     assert f"simulator of {provider} at http://127.0.0.1" in said
     assert "the totals agree with a recount" in said
@@ -74,7 +75,7 @@ def test_it_runs_on_every_provider(alone: Stack, provider: str) -> None:
     assert campaign_id is not None
     status = alone.json("status", campaign_id)
     assert status["state"] == "finished"
-    assert status["recipient_count"] == 100
-    assert status["totals"]["delivered"] + status["totals"]["read"] >= 85
+    assert status["recipient_count"] == len(rows)
+    assert status["totals"]["delivered"] + status["totals"]["read"] >= len(rows) - 15
     assert status["totals"]["in_doubt"] == 0
     assert processes_of(alone.directory) == []

@@ -5,6 +5,7 @@ import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -13,11 +14,13 @@ from redis.asyncio import Redis
 from campaigns.domain.callbacks import CallbackUrls
 from campaigns.domain.policy import Account, Desk
 from campaigns.domain.provider import Callback, Receipt
+from campaigns.late import LateAnswers
 from campaigns.providers.stub import Stub
 from campaigns.store.session import Database
 from tests.conftest import POLICY, always_our_turn
 from worker.bootstrap import Parts
 from worker.settings import Settings
+from worker.spool import Spool
 from worker.web.inbox import Taken
 from worker.web.server import serve
 
@@ -110,7 +113,16 @@ async def web_of(database: Database, redis: Redis) -> AsyncIterator[Web]:
         "silent": Account(Stub("silent"), always_our_turn, 1),
     }
     desk = Desk(accounts, POLICY, "web", lambda: 0.5)
-    parts = Parts(Settings(), database, redis, desk, asyncio.Semaphore(), asyncio.Semaphore())
+    parts = Parts(
+        Settings(),
+        database,
+        redis,
+        desk,
+        asyncio.Semaphore(),
+        asyncio.Semaphore(),
+        LateAnswers(),
+        Spool(Path()),
+    )
     ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     server = asyncio.create_task(serve(parts, "127.0.0.1", 0, ready.set_result, write=book.write))
     done, _ = await asyncio.wait({server, ready}, return_when=asyncio.FIRST_COMPLETED, timeout=20)

@@ -1,0 +1,92 @@
+"""Answers that came too late for the lease of their batch, written down where they still hold."""
+
+from collections.abc import Sequence
+
+from campaigns.domain.late import LateAnswer
+from campaigns.domain.message_ref import Place, place_of
+from campaigns.store.session import Connection, Database, numbers
+from campaigns.store.tally import Release, let_go, recount
+
+_BATCHES = """
+    SELECT b.id, b.campaign_id, b.number, b.state::text AS state FROM batch b
+    JOIN unnest($1::text[]::uuid[], $2::text::int[]) AS l(campaign_id, number)
+        ON l.campaign_id = b.campaign_id AND l.number = b.number
+    ORDER BY b.id FOR NO KEY UPDATE OF b
+"""
+
+# Of the same attempt, and still in doubt: nobody tried again since, and nobody knows better. The attempt that
+# was answered with "nothing taken" may be made anew.
+_SETTLE = """
+    UPDATE message m SET state = l.state::message_state, reason = l.reason, updated_at = now(),
+        provider_state = coalesce(l.provider_state, m.provider_state)
+    FROM unnest($1::text::bigint[], $2::text::smallint[], $3::text::smallint[], $4::text[], $5::text[],
+                $6::text[])
+        AS l(batch_id, position, attempt, state, provider_state, reason)
+    WHERE m.batch_id = l.batch_id AND m.position = l.position AND m.state = 'in_doubt'
+      AND m.attempt = l.attempt
+    RETURNING m.batch_id, m.state = 'queued' AS is_queued
+"""
+
+_STILL_SENDING = """
+    SELECT m.batch_id, m.position::int AS position FROM message m
+    JOIN unnest($1::text::bigint[], $2::text::smallint[], $3::text::smallint[])
+        AS l(batch_id, position, attempt)
+        ON m.batch_id = l.batch_id AND m.position = l.position AND m.attempt = l.attempt
+    WHERE m.state = 'sending'
+"""
+
+
+async def settle_refused(database: Database, answers: Sequence[LateAnswer]) -> list[LateAnswer]:
+    """Write down that messages in doubt were rejected, failed, or not taken (these are queued again), where
+    the answer is of their last attempt. Idempotent.
+
+    Gives the answers that cannot be used yet: rescue has not been at their batches.
+    """
+    places = [(each, place) for each in answers if (place := place_of(each.message_ref)) is not None]
+    async with database.transaction() as connection:
+        batches = await _lock(connection, [place for _, place in places])
+        known = [
+            (batches[place.campaign_id, place.number][0], place.position, each)
+            for each, place in places
+            if (place.campaign_id, place.number) in batches
+        ]
+        if not known:
+            return []
+        where = (
+            numbers(batch_id for batch_id, _, _ in known),
+            numbers(position for _, position, _ in known),
+            numbers(each.attempt for _, _, each in known),
+        )
+        records = await connection.fetch(_STILL_SENDING, *where)
+        sending = {(record["batch_id"], record["position"]) for record in records}
+        changed = await connection.fetch(
+            _SETTLE,
+            *where,
+            [each.state.value for _, _, each in known],
+            [each.provider_state for _, _, each in known],
+            [each.reason for _, _, each in known],
+        )
+        queued = {record["batch_id"] for record in changed if record["is_queued"]}
+        states = dict(batches.values())
+        touched = {record["batch_id"] for record in changed}
+        await recount(connection, {each: None for each in touched if states[each] == "leased"})
+        await let_go(
+            connection,
+            {
+                each: Release(send_in_seconds=0 if each in queued else None)
+                for each in touched
+                if states[each] != "leased"
+            },
+        )
+    return [each for batch_id, position, each in known if (batch_id, position) in sending]
+
+
+async def _lock(connection: Connection, places: Sequence[Place]) -> dict[tuple[object, int], tuple[int, str]]:
+    """The batches of places by campaign and number: id and state. Their rows are the caller's."""
+    wanted = {(place.campaign_id, place.number) for place in places}
+    records = await connection.fetch(
+        _BATCHES,
+        [str(campaign_id) for campaign_id, _ in wanted],
+        numbers(number for _, number in wanted),
+    )
+    return {(each["campaign_id"], each["number"]): (each["id"], each["state"]) for each in records}
