@@ -18,9 +18,10 @@ from campaigns.domain.states import SETTLED, CampaignState, MessageState
 from campaigns.store import campaign as campaign_rows
 from campaigns.store import message as message_rows
 from campaigns.store import sweep
-from campaigns.store.campaign import Cost, Overview, StatusLag
+from campaigns.store.campaign import Cost, Overview
 from campaigns.store.message import MessageRow
 from campaigns.store.session import Database
+from campaigns.store.status_lag import StatusLag
 
 _BATCHES_A_ROUND = 200
 _SUMMED_UP_A_ROUND = 10

@@ -17,6 +17,7 @@ from campaigns.store.campaign_hold import CampaignHold
 from campaigns.store.message import SHOWN_REASON
 from campaigns.store.reasons import REASONS, Reason, reasons_of
 from campaigns.store.session import CHANNEL, Database, Round
+from campaigns.store.status_lag import LAG, StatusLag, lag_of
 from campaigns.store.tally import TALLY_COLUMNS
 
 
@@ -27,15 +28,6 @@ class Cost:
     amount: Decimal
     currency: str | None
     message_count: int
-
-
-@dataclass(frozen=True, slots=True)
-class StatusLag:
-    """That questions about a campaign's messages come later than they should, by more than a minute."""
-
-    waiting_count: int  # messages whose question is due and was not asked
-    open_count: int  # messages that have no final word yet
-    oldest_due_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,15 +92,6 @@ _TOTALS = f"""
     coalesce(c.totals, (SELECT to_jsonb(t) FROM (
         SELECT {_sums("c.id", "batch")} FROM batch b WHERE b.campaign_id = c.id) t))
 """
-# Who was asked in the cycle that is under way is not waiting, though its batch is late.
-_LAG = """
-    SELECT sum(greatest(o.open - coalesce(cardinality(o.asked_positions), 0), 0))
-               FILTER (WHERE o.is_late)::int AS waiting_count,
-           sum(o.open)::int AS open_count, min(o.poll_at) FILTER (WHERE o.is_late) AS oldest_due_at
-    FROM (SELECT b.poll_at, b.asked_positions, b.poll_at <= now() - interval '1 minute' AS is_late,
-                 b.in_doubt_count + b.accepted_count + b.sent_count + b.buffered_count AS open
-          FROM batch b WHERE b.campaign_id = c.id AND b.state <> 'done') o
-"""
 _OVERVIEW = f"""
     SELECT c.id, c.name, c.account, c.state::text AS state, c.recipient_count, c.currency, c.created_at,
            c.finished_at, c.send_at, c.not_after, c.refused::text AS refused, c.noted::text AS noted,
@@ -120,7 +103,7 @@ _OVERVIEW = f"""
           ORDER BY created_at DESC, id DESC LIMIT $2) c
     LEFT JOIN account_hold h ON h.account = c.account AND c.finished_at IS NULL
     LEFT JOIN campaign_hold o ON o.campaign_id = c.id AND o.lifted_at IS NULL AND c.finished_at IS NULL
-    LEFT JOIN LATERAL ({_LAG}) l ON c.finished_at IS NULL
+    LEFT JOIN LATERAL ({LAG}) l ON c.finished_at IS NULL
     ORDER BY c.created_at DESC, c.id DESC
 """
 
@@ -159,9 +142,7 @@ def _overview(record: asyncpg.Record, totals: Mapping[str, Any]) -> Overview:
         hold=CampaignHold(record["id"], record["held_at"], record["about"], record["code"], record["reason"])
         if record["held_at"]
         else None,
-        status_lag=StatusLag(record["waiting_count"], record["open_count"], record["oldest_due_at"])
-        if record["waiting_count"]
-        else None,
+        status_lag=lag_of(record),
     )
 
 

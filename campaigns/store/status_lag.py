@@ -1,0 +1,34 @@
+"""Whether questions about a campaign's messages come when they should."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import asyncpg
+
+
+@dataclass(frozen=True, slots=True)
+class StatusLag:
+    """That questions about a campaign's messages come later than they should, by more than a minute."""
+
+    waiting_count: int  # messages whose question is due and was not asked
+    open_count: int  # messages that have no final word yet
+    oldest_due_at: datetime
+
+
+# Who was asked in the cycle that is under way is not waiting, though its batch is late.
+LAG = """
+    SELECT sum(greatest(o.open - coalesce(cardinality(o.asked_positions), 0), 0))
+               FILTER (WHERE o.is_late)::int AS waiting_count,
+           sum(o.open)::int AS open_count, min(o.poll_at) FILTER (WHERE o.is_late) AS oldest_due_at
+    FROM (SELECT b.poll_at, b.asked_positions, b.poll_at <= now() - interval '1 minute' AS is_late,
+                 b.in_doubt_count + b.accepted_count + b.sent_count + b.buffered_count AS open
+          FROM batch b WHERE b.campaign_id = c.id AND b.state <> 'done') o
+"""
+"""Of campaign `c`, for `lag_of`."""
+
+
+def lag_of(record: asyncpg.Record) -> StatusLag | None:
+    """What LAG found; None where statuses come as they should."""
+    if not record["waiting_count"]:
+        return None
+    return StatusLag(record["waiting_count"], record["open_count"], record["oldest_due_at"])
