@@ -10,10 +10,12 @@ _DEALERS = 7266484  # any number, not that of store/schema.py
 
 # No bitmap scans for a dealer: every lease goes through the index of what is leased. Read in its order, it
 # forgets those that are over; read for a bitmap it does not, and reads all since the last VACUUM each time.
-# And little patience with it: while a process that froze here has the lock, nobody deals.
+# No sorting either, where there is a choice: what is due comes in order out of its own index; a plan that takes
+# another index and sorts reads all that is due (seen before there are statistics). And little patience: while a
+# process that froze here has the lock, nobody deals.
 _ALONE = (
     "SELECT pg_try_advisory_xact_lock($1), set_config('enable_bitmapscan', 'off', true),"
-    " set_config('idle_in_transaction_session_timeout', '3s', true)"
+    " set_config('enable_sort', 'off', true), set_config('idle_in_transaction_session_timeout', '3s', true)"
 )
 
 _DEAL = """
@@ -52,8 +54,8 @@ _DEAL = """
         ORDER BY p.turn, p.lot LIMIT (SELECT n FROM free)
     ),
     locked AS (
-        SELECT b.id FROM chosen JOIN batch b ON b.id = chosen.id
-        WHERE b.state::text {states} AND b.{clock} <= now()
+        SELECT b.id FROM batch b WHERE b.id = ANY (ARRAY(SELECT id FROM chosen))
+          AND b.state::text {states} AND b.{clock} <= now()
         ORDER BY b.id FOR NO KEY UPDATE OF b SKIP LOCKED
     ),
     dealt AS (

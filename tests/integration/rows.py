@@ -10,6 +10,7 @@ from uuid import UUID
 from campaigns.domain.states import MessageState
 from campaigns.store.session import Database
 from campaigns.store.tally import TALLY_COLUMNS
+from tests.waiting import until
 
 Row = dict[str, Any]
 T = TypeVar("T")
@@ -30,7 +31,17 @@ async def read_so_far(database: Database, kind: Literal["table", "index"], name:
     """What PostgreSQL counted of a table or an index so far: `seq_scan`, or a sum of such columns."""
     async with database.connection() as connection:
         await connection.execute("SELECT pg_stat_force_next_flush()")
-    await database.close()  # every connection tells what it did at its end
+    await database.close()  # every connection tells what it did at its end, the submission's as well
+
+    async def all_have_ended() -> bool:
+        (others,) = await query(
+            database,
+            "SELECT count(*) AS n FROM pg_stat_activity WHERE datname = current_database()"
+            " AND backend_type = 'client backend' AND pid <> pg_backend_pid()",
+        )
+        return bool(others["n"] == 0)
+
+    await until(all_have_ended, "no other connection is left")
     sql = f"SELECT {what} AS n FROM {_COUNTS[kind]} = $1"  # noqa: S608  the tests' own words
     (found,) = await query(database, sql, name)
     return int(found["n"])

@@ -178,6 +178,7 @@ def archive(*names: str) -> bytes:
         (xlsx([("phone",), ("1",)])[:-30], "is a damaged archive"),
         (ods("<table:table>")[:-1], "is a damaged archive"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "file",
 )
 def test_what_is_no_list_is_named_for_what_it_is(data: bytes, says: str) -> None:
     said = refusal(data)
