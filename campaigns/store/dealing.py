@@ -10,9 +10,9 @@ _DEALERS = 7266484  # any number, not that of store/schema.py
 
 # No bitmap scans for a dealer: every lease goes through the index of what is leased. Read in its order, it
 # forgets those that are over; read for a bitmap it does not, and reads all since the last VACUUM each time.
-# No sorting either, where there is a choice: what is due comes in order out of its own index; a plan that takes
-# another index and sorts reads all that is due (seen before there are statistics). And little patience: while a
-# process that froze here has the lock, nobody deals.
+# No sorting either, where there is a choice: what is due comes in order out of its own index; a plan that
+# takes another index and sorts reads all that is due (seen before there are statistics). And little patience:
+# while a process that froze here has the lock, nobody deals.
 _ALONE = (
     "SELECT pg_try_advisory_xact_lock($1), set_config('enable_bitmapscan', 'off', true),"
     " set_config('enable_sort', 'off', true), set_config('idle_in_transaction_session_timeout', '3s', true)"
