@@ -92,7 +92,7 @@ async def poll_batch(database: Database, desk: Desk, dealt: Dealt, way: Way = AL
         send_in_seconds=0 if absent else None,
         poll_in_seconds=_poll_in(work, account, again, loop.time() - taken_up_at),
         poll_count=min(work.poll_count + again.counts_as_poll, 1000),
-        trouble=series.trouble,
+        trouble=series.trouble or _shared(work),
         asks_doubt=asks_doubt,
     )
     settled = {each.position for each in evidence if each.state is not None and is_settled(each.state)}
@@ -125,6 +125,12 @@ async def poll_batch(database: Database, desk: Desk, dealt: Dealt, way: Way = AL
         trouble=how.trouble if state is not None else "lease lost",
         due_in_seconds=0.0 if how.send_in_seconds is not None else max(how.poll_in_seconds or 0.0, 0.0),
     )
+
+
+def _shared(work: PollingWork) -> str | None:
+    if not work.shared_id_count:
+        return None
+    return f"{work.shared_id_count} messages bear ids of the provider's that others bear too: not asked about"
 
 
 def _poll_in(work: PollingWork, account: Account | None, again: Again, took_seconds: float) -> float:

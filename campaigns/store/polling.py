@@ -1,6 +1,7 @@
 """Batches taken up for asking: which of their messages, and what was learned of them."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -52,6 +53,7 @@ class PollingWork:
     in_doubt: Sequence[InDoubtMessage]
     due_at: datetime | None = None  # since when it wants to be polled
     asked: frozenset[int] = frozenset()  # positions that were asked in this cycle
+    shared_id_count: int = 0  # messages whose id another one bears too: nobody can say whose its status is
 
 
 @value
@@ -94,6 +96,8 @@ async def _take_up_polling(
 
 
 def _polling_work(record: asyncpg.Record) -> PollingWork:
+    times = Counter(record["ids"] or ())
+    named = zip(record["ids"] or (), map(int, record["positions"] or ()), strict=True)
     return PollingWork(
         record["id"],
         record["lease"],
@@ -102,13 +106,14 @@ def _polling_work(record: asyncpg.Record) -> PollingWork:
         record["account"],
         record["poll_count"],
         record["now"],
-        dict(zip(record["ids"] or (), map(int, record["positions"] or ()), strict=True)),
+        {provider_id: position for provider_id, position in named if times[provider_id] == 1},
         [
             InDoubtMessage(position, phone, datetime.fromisoformat(since))
             for position, phone, since in json.loads(record["in_doubt"] or "[]")
         ],
         record["poll_at"],
         frozenset(map(int, record["asked"].strip("{}").split(","))) if record["asked"] else frozenset(),
+        sum(count for count in times.values() if count > 1),
     )
 
 

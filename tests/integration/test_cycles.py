@@ -5,16 +5,17 @@ from dataclasses import replace
 
 import pytest
 
-from campaigns import aggregation, batching, receipts
+from campaigns import aggregation, batching, receipts, rescue, sending
+from campaigns.domain.message_ref import message_ref
 from campaigns.domain.policy import Desk
-from campaigns.domain.provider import Answers, NotOurTurn, Receipt, Turn
-from campaigns.domain.states import BatchState, MessageState
+from campaigns.domain.provider import Accepted, Answers, InDoubt, NotOurTurn, Receipt, Turn
+from campaigns.domain.states import BatchState, CampaignState, MessageState
 from campaigns.providers.stub import Stub
 from campaigns.store.session import Database
 from tests.conftest import MakeDesk
 from tests.integration.hands import SLOW, about, send_one
 from tests.integration.rows import batch_rows, make_due, query, wrong_tallies
-from tests.river import phones, submit
+from tests.river import lines, phones, submit
 from worker import display
 
 SENT, DELIVERED = MessageState.SENT, MessageState.DELIVERED
@@ -151,3 +152,45 @@ async def test_status_says_when_statuses_lag(database: Database, make_desk: Make
     assert overview.status_lag is not None
     sentence = display._lag(overview.status_lag, overview.created_at)
     assert sentence.startswith("statuses lag: 6 of 10 open messages are due to be asked about")
+
+
+async def test_an_id_of_two_messages_is_nobodys_and_is_said(database: Database, make_desk: MakeDesk) -> None:
+    """A provider that gives one id twice, in two answers: its status cannot be either's, nor silence."""
+    first, second, third = (row["phone"] for row in phones(3))
+    stub = Stub(
+        "main",
+        max_recipients_per_request=1,
+        outcomes={first: [Accepted("stub-x")], second: [Accepted("stub-x")]},
+    )
+    desk = make_desk(stub)
+    taken = await submit(database, phones(3))
+    for dealt in await batching.deal_sending(database, desk):
+        await sending.send_batch(database, desk, dealt)
+    (dealt,) = await batching.deal_polling(database, desk)
+    polled = await receipts.poll_batch(database, desk, dealt)
+    assert polled.trouble is not None
+    assert polled.trouble.startswith("2 messages bear ids of the provider's that others bear too")
+    status = await aggregation.status(database, taken.id)
+    assert (status.totals[MessageState.ACCEPTED], status.totals[MessageState.DELIVERED]) == (2, 1)
+    assert third not in {
+        line["phone"] for line in await lines(database, taken.id) if line["state"] == "accepted"
+    }
+
+
+async def test_a_late_word_on_what_was_sent_before_it_was_cancelled_counts(
+    database: Database, make_desk: MakeDesk
+) -> None:
+    """In doubt, queued again by a person, then cancelled: the first attempt had arrived after all."""
+    phone = phones(1)[0]["phone"]
+    desk = make_desk(Stub("main", outcomes={phone: [InDoubt("cut")]}))
+    taken = await submit(database, phones(1))
+    for dealt in await batching.deal_sending(database, desk):
+        await sending.send_batch(database, desk, dealt)
+    await rescue.resolve(
+        database, desk.policy, taken.id, "resend", raw_phone=None, region=None, operator="ops"
+    )
+    await aggregation.change_state(database, taken.id, CampaignState.CANCELLED)
+    receipt = Receipt("id-1", MessageState.DELIVERED, "delivered", message_ref(taken.id, 1, 0))
+    await receipts.take_in_many(database, [("main", receipt)])
+    await receipts.merge_waiting(database, desk)
+    assert (await aggregation.status(database, taken.id)).totals[MessageState.DELIVERED] == 1
