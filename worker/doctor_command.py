@@ -44,8 +44,9 @@ def alive(
 ) -> None:
     """For a container's probe: exit code 0 where this host's worker or beat was seen within a minute.
 
-    With the database away, or of another schema, nobody can know: then 0 too, for a restart would mend
-    nothing. A beat is seen by its ticks, through a worker: where no worker runs it counts as alive.
+    With the database away, or of another schema, nobody can know: then 0 too,
+    for a restart would mend nothing. A beat is seen by its ticks, through a
+    worker: where no worker runs it counts as alive.
     """
     if worker == beat:
         raise typer.BadParameter("say one of --worker and --beat")

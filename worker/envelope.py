@@ -23,8 +23,9 @@ from worker.queues import MERGE_RECEIPTS, POLL_BATCHES, PROBE_ACCOUNT, QUEUE_OF,
 
 MOST_BYTES = 16 * 2**20
 """Of a task's body, uncompressed. It is JSON, of which a byte becomes up to twenty in memory."""
-MOST_RECIPIENTS = 250_000
-"""Of one task: more of them go by `campaigns submit`, which reads a file as a stream, or in several tasks."""
+MOST_RECIPIENTS = 100_000
+"""Of one task, as of one list in `campaigns.submission`: more go in several tasks, or as a file by `campaigns
+submit`, which reads it as a stream."""
 _MOST_RAW_BYTES = 2 * MOST_BYTES  # base64 and headers beside it
 _MOST_ID_CHARACTERS = 150  # it becomes a submission key
 _MOST_LZMA_BYTES = 128 * 2**20

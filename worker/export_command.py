@@ -41,10 +41,12 @@ def export(
 ) -> None:
     """Every recipient and what became of the message, a row each, streamed to standard output in UTF-8.
 
-    CSV as RFC 4180 has it, lines ending in a line feed. Text that others wrote (own columns and their names,
-    the provider's words and ids, reasons) and that a spreadsheet would run as a formula, because it begins
-    with = + - @ or a control character, has an apostrophe before it; --raw leaves that out, JSONL never has
-    it. The column phone is ours and begins with + as it is: for Excel say --excel.
+    CSV as RFC 4180 has it, lines ending in a line feed. Text that others wrote
+    (own columns and their names, the provider's words and ids, reasons) and
+    that a spreadsheet would run as a formula, because it begins with = + - @
+    or a control character, has an apostrophe before it; --raw leaves that out,
+    JSONL never has it. The column phone is ours and begins with + as it is:
+    for Excel say --excel.
     """
     if (raw or excel) and file_format != "csv":
         raise typer.BadParameter("--raw and --excel are for CSV")

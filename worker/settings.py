@@ -175,7 +175,8 @@ class Settings(BaseSettings):
     redis_url: str | None = None
     """Redis; None: an embedded one. Shared with a stranger: paces and tasks of both are mixed."""
     data_dir: Annotated[Path, AfterValidator(_at_home)] = Path(".campaigns")
-    """Where embedded servers keep their data. Moved or lost: the campaigns in it are gone."""
+    """Where embedded servers keep their data, and workers the answers that the database could not take yet.
+    Moved or lost: the campaigns in it are gone, and what was answered is in doubt."""
     allow_plain_http: Annotated[Literal["no", "yes"], BeforeValidator(_yes_or_no)] = "no"
     """Whether addresses of others may begin with http://. yes: credentials and texts pass in clear."""
     accounts: Annotated[

@@ -12,6 +12,7 @@ import typer
 from campaigns import aggregation, batching, submission
 from campaigns.cleaning import NOTES, REASONS
 from campaigns.domain.errors import CampaignError
+from campaigns.domain.phone import REFUSED_KINDS
 from campaigns.domain.schedule import read_schedule
 from campaigns.recipient_files import open_recipients
 from campaigns.store.intake import TakenIn
@@ -35,7 +36,10 @@ def submit(  # noqa: PLR0913, PLR0917  the public contract names them
     ],
     account: Annotated[str, typer.Option(help="The account to send through.")],
     text: Annotated[
-        str | None, typer.Option(help="What to send; {column} is filled in for each recipient.")
+        str | None,
+        typer.Option(
+            help="What to send; {column} is filled in for each recipient, or {column|else} if it is empty."
+        ),
     ] = None,
     text_file: Annotated[
         str | None,
@@ -50,7 +54,7 @@ def submit(  # noqa: PLR0913, PLR0917  the public contract names them
     ] = None,
     again: Annotated[
         bool,
-        typer.Option("--again", help="Send what was submitted within the last day, without a key, again."),
+        typer.Option("--again", help="Send once more what was submitted, without a key, within 23.5 hours."),
     ] = False,
     phone_column: Annotated[str, typer.Option(help="The column with the number.")] = "phone",
     region: Region = None,
@@ -69,22 +73,24 @@ def submit(  # noqa: PLR0913, PLR0917  the public contract names them
     sheet: Annotated[str | None, typer.Option(help="Which sheet of a workbook; else the first.")] = None,
     allow_kind: Annotated[
         list[str] | None,
-        typer.Option(help="Text to this kind of number too (premium_rate, satellite, …); once for each."),
+        typer.Option(help=f"Send to this kind of number, too; may be repeated: {', '.join(REFUSED_KINDS)}."),
     ] = None,
     mobile_only: Annotated[
         bool, typer.Option("--mobile-only", help="Leave out numbers that can only be fixed lines.")
     ] = False,
     literal: Annotated[
-        bool, typer.Option("--literal", help="[name] and {{name}} are meant to be sent as they stand.")
+        bool, typer.Option("--literal", help="Send {{name}}, \\[name] and the like as they stand.")
     ] = False,
     watch: Watch = False,
     as_json: AsJson = False,
 ) -> None:
     """Take a campaign in: the whole file or nothing.
 
-    The same recipients, text, sender and account within a day are the same campaign, so a command that is
-    tried again sends nothing twice; --again and --submission-key say otherwise. Exit code 0: it is taken in,
-    whatever becomes of the terminal afterwards, and its id is on standard error.
+    The same recipients, text, sender and account within 23.5 hours are the
+    same campaign, so a command that is tried again sends nothing twice;
+    --again and --submission-key say otherwise. Exit code 0: it is taken in,
+    whatever becomes of the terminal afterwards, and its id is on standard
+    error.
     """
     if again and submission_key is not None:
         raise typer.BadParameter("say one of --again and --submission-key")

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,10 @@ def _printed() -> list[str]:
     blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
     lines = [line.split("  #")[0].strip() for block in blocks for line in block.splitlines()]
     return [line for line in lines if line]
+
+
+def _in_hours(hours: int) -> str:
+    return (datetime.now(UTC) + timedelta(hours=hours)).isoformat(timespec="minutes")
 
 
 class _Newcomer:
@@ -61,7 +66,7 @@ class _Newcomer:
 def test_the_readmes_commands_work_as_printed(alone: Stack) -> None:
     """From the first campaign to a provider that misbehaves."""
     printed = _printed()
-    submit = next(line for line in printed if line.startswith("campaigns submit"))
+    submit, submit_later = (line for line in printed if line.startswith("campaigns submit"))
     curl = next(line for line in printed if line.startswith("curl"))
     url = alone.simulator("--delivery-seconds", "0")  # `campaigns simulator`, on any free port
     alone.settings = {"ACCOUNTS__MAIN__BASE_URL": url, "POLL__FIRST_SECONDS": "1"}
@@ -70,6 +75,7 @@ def test_the_readmes_commands_work_as_printed(alone: Stack) -> None:
         example.replace("your-login", "YourLogin").replace("your-api-key", "your_api_key")
     )
     (alone.directory / "customers.csv").write_text("phone,name\n8 600 00001,Ona\n+37060000002,Jonas\n")
+    (alone.directory / "text.txt").write_text("Hello {name|friend}")
     newcomer = _Newcomer(alone)
 
     newcomer.type("install -m 600 .env.example .env")
@@ -84,6 +90,16 @@ def test_the_readmes_commands_work_as_printed(alone: Stack) -> None:
     assert found[1] in newcomer.type("campaigns message --phone +37060000001")
     for word in ("--assume-sent", "--resend --phone +37060000001"):
         assert "nothing of it is in doubt" in newcomer.type(f"campaigns resolve ID {word}", ID=found[1])
+    said = newcomer.type(submit_later, START=_in_hours(1), END=_in_hours(3))
+    waiting = re.search(r"campaign ([0-9a-f-]{36}): 2 recipients", said)
+    assert waiting is not None, said
+    newcomer.type("campaigns reschedule ID --at LATER", ID=waiting[1], LATER=_in_hours(2))
+    for command in ("pause", "resume", "cancel"):
+        newcomer.type(f"campaigns {command} ID", ID=waiting[1])
+    assert waiting[1] in newcomer.type("campaigns list")
+    newcomer.type("campaigns suppression add +37060000003")
+    assert "nothing is set aside" in newcomer.type("campaigns aside list")
+    newcomer.type("campaigns alive --worker")
     newcomer.type(curl.replace("localhost:8025", url.removeprefix("http://")))
 
     typed = {*newcomer.typed, "campaigns up", "campaigns simulator --port 8025", curl}

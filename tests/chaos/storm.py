@@ -38,7 +38,7 @@ _TAKEN = {"accepted", "sent", "buffered", "expired", "undelivered", "delivered",
 
 @dataclass
 class Judgement:
-    """What a scenario found; asserted by `Storm.judge`, printed for the README's table."""
+    """What a scenario found; asserted by `Storm.judge`, printed for docs/chaos.md."""
 
     recipient_count: int
     lost: list[str] = field(default_factory=list)  # neither settled nor in doubt, or not known to us
@@ -334,7 +334,7 @@ class Storm(Stack):
         )
         rows = await self.sql("SELECT m.state::text AS state, count(*) AS n FROM message m GROUP BY 1")
         recounted = {row["state"]: row["n"] for row in rows}
-        print(  # noqa: T201  `pytest -s` and the README's table want it
+        print(  # noqa: T201  `pytest -s` and docs/chaos.md want it
             json.dumps(
                 {
                     "recipients": found.recipient_count,

@@ -47,7 +47,7 @@ async def test_25_doubt_is_settled_by_asking(folder: Path, provider: str) -> Non
         found = await raging.judge(campaign_id)
         settled = raging.logs_hold("doubt settled by asking")
         told = {"scenario": "25", "provider": provider, "doubtful": doubtful, "look_ups": settled}
-        print(json.dumps(told))  # noqa: T201  for the README's table
+        print(json.dumps(told))  # noqa: T201  for docs/chaos.md
         assert status["totals"]["delivered"] == RECIPIENTS
         assert found.in_doubt_count == 0
         assert set(ledger_counts(raging.url).values()) == {1}

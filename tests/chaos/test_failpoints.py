@@ -88,7 +88,7 @@ async def test_22_every_failpoint_and_every_fault(sea: Storm, point: str, fault:
         "hit": len(hit),
         "in_doubt": found.in_doubt_count,
     }
-    print(json.dumps({**told, "seconds": round(time.monotonic() - began, 1)}))  # noqa: T201  for the README's table
+    print(json.dumps({**told, "seconds": round(time.monotonic() - began, 1)}))  # noqa: T201  for docs/chaos.md
 
 
 class _Nurse:

@@ -193,7 +193,7 @@ async def test_17_garbage_is_taken_in_whole_or_not_at_all(database: Database) ->
     late = footprint()
     grown_bytes = late.resident_bytes - early.resident_bytes
     grown_objects = late.object_count - early.object_count
-    print(  # noqa: T201  `pytest -s` and the README's table want it
+    print(  # noqa: T201  `pytest -s` and docs/chaos.md want it
         json.dumps(
             {
                 "submissions": COUNT,

@@ -72,7 +72,7 @@ async def arrives(raging: Storm, *campaign_ids: str) -> Judgement:
 
 
 def tell(scenario: str, **found: object) -> None:
-    """What only this scenario knows, for `pytest -s` and the README's table."""
+    """What only this scenario knows, for `pytest -s` and docs/chaos.md."""
     print(json.dumps({"scenario": scenario, **found}))  # noqa: T201
 
 

@@ -306,4 +306,4 @@ def _taking_requests(raging: Storm) -> int:
 
 
 def _tell(scenario: str, **counts: float) -> None:
-    print(json.dumps({"scenario": scenario, **counts}))  # noqa: T201  for the README's table
+    print(json.dumps({"scenario": scenario, **counts}))  # noqa: T201  for docs/chaos.md

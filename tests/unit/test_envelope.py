@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from campaigns.submission import MAX_TASK_RECIPIENTS
 from worker.envelope import MOST_BYTES, MOST_RECIPIENTS, Refusal, examined
 from worker.queues import POLL_BATCHES, QUEUE_OF, SEND_BATCHES, SUBMIT, TICK
 
@@ -179,6 +180,11 @@ def test_what_is_no_task_of_ours_is_refused_in_words_of_ours(case: str) -> None:
     assert expected in refused.reason
     assert "SECRETWORD" not in repr(refused)
     assert "\n" not in refused.reason
+
+
+def test_a_task_and_a_list_have_one_bound() -> None:
+    """What is let in here is not refused by the submission for its length, and the other way round."""
+    assert MOST_RECIPIENTS == MAX_TASK_RECIPIENTS
 
 
 def test_the_name_of_a_strangers_task_is_told_if_it_is_one() -> None:
