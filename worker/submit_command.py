@@ -86,8 +86,8 @@ def submit(  # noqa: PLR0913, PLR0917  the public contract names them
 ) -> None:
     """Take a campaign in: the whole file or nothing.
 
-    The same recipients, text, sender and account within 23.5 hours are the
-    same campaign, so a command that is tried again sends nothing twice;
+    The same recipients, text, sender, account and times within 23.5 hours are
+    the same campaign, so a command that is tried again sends nothing twice;
     --again and --submission-key say otherwise. Exit code 0: it is taken in,
     whatever becomes of the terminal afterwards, and its id is on standard
     error.
