@@ -11,7 +11,6 @@ import asyncio
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from statistics import quantiles
@@ -21,6 +20,7 @@ import asyncpg
 from aiohttp import web
 
 from tests.acceptance.processes import Stack
+from tests.folders import passable_folder
 from tests.waiting import wait_until
 from worker.embedded.stack import servers
 
@@ -139,8 +139,8 @@ def main() -> None:
             runner.run(_serve_bare())
             return
         rows = [runner.run(_bare(wanted))]
-        with tempfile.TemporaryDirectory(prefix="campaigns-bench-", ignore_cleanup_errors=True) as folder:
-            rows.append(runner.run(_ours(Path(folder).resolve(), wanted)))
+        with passable_folder("campaigns-bench-") as folder:
+            rows.append(runner.run(_ours(folder, wanted)))
     columns = list(rows[0])
     print("| " + " | ".join(columns) + " |\n|" + "---|" * len(columns))
     for row in rows:

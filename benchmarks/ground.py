@@ -30,6 +30,7 @@ from redis import Redis
 
 from benchmarks.calls import Job
 from tests.acceptance.processes import Stack, environment, ledger_counts
+from tests.folders import passable_folder
 from worker.addresses import broker_url
 from worker.embedded.stack import ServerUrls, servers
 
@@ -307,13 +308,11 @@ def ground(directory: Path | None = None) -> Iterator[Ground]:
     Raises Refused when they would not keep what they commit.
     """
     with (
-        tempfile.TemporaryDirectory(
-            prefix="campaigns-bench-", dir=directory, ignore_cleanup_errors=True
-        ) as folder,
-        servers(Path(folder).resolve() / "servers") as urls,
+        passable_folder("campaigns-bench-", directory) as folder,
+        servers(folder / "servers") as urls,
         asyncio.Runner() as runner,
     ):
-        made = Ground(Path(folder).resolve(), urls, runner)
+        made = Ground(folder, urls, runner)
         made.check_durable(urls.database_url)
         if filesystem(made.directory) in {"tmpfs", "ramfs"}:
             raise Refused(f"{folder} lies in memory, where fsync costs nothing; name another --directory")

@@ -11,7 +11,6 @@ import asyncio
 import os
 import random
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -23,6 +22,7 @@ from redis.exceptions import RedisError
 
 from tests.acceptance.processes import ledger_counts
 from tests.chaos.storm import Storm, storm
+from tests.folders import passable_folder
 from tests.waiting import wait_until
 from worker.addresses import broker_url
 from worker.embedded.stack import servers
@@ -172,8 +172,8 @@ def main() -> None:
     rows = []
     for run in (_naive, _ours):
         with (
-            tempfile.TemporaryDirectory(prefix="campaigns-storm-", ignore_cleanup_errors=True) as folder,
-            storm(Path(folder).resolve()) as raging,
+            passable_folder("campaigns-storm-") as folder,
+            storm(folder) as raging,
             asyncio.Runner() as runner,
         ):
             rows.append(runner.run(run(raging, wanted.recipients, wanted.seed)))

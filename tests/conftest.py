@@ -4,9 +4,7 @@ sockets; a database of its own for each test, copied from one that was migrated 
 
 import itertools
 import os
-import shutil
 import signal
-import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -22,6 +20,7 @@ from campaigns.pacing.bucket import Pace, pace_key
 from campaigns.providers.stub import Stub
 from campaigns.store import schema
 from campaigns.store.session import Database
+from tests.folders import passable_folder, roomy_memory
 from worker.embedded import postgres
 from worker.embedded.stack import ServerUrls
 from worker.embedded.stack import servers as embedded_servers
@@ -60,17 +59,11 @@ def servers() -> Iterator[ServerUrls]:
     are made and dropped here, three hundred files each. All else is as always; `tests/integration/embedded`
     and the storms have servers of their own, with nothing taken off.
     """
-    # Not under pytest's own folder: every other pytest that starts on this machine makes that private
-    # again, and PostgreSQL, which does not run as root, could no longer pass.
     with ExitStack() as resources:
-        memory = Path("/dev/shm")  # noqa: S108  an own directory is made in it
-        is_roomy = memory.is_dir() and shutil.disk_usage(memory).free > 4 * 2**30
-        folder = resources.enter_context(
-            tempfile.TemporaryDirectory(prefix="campaigns-tests-", dir=memory if is_roomy else None)
-        )
+        folder = resources.enter_context(passable_folder("campaigns-tests-", roomy_memory(4 * 2**30)))
         with pytest.MonkeyPatch.context() as patch:
             patch.setitem(postgres._SETTINGS, "fsync", "off")
-            urls = resources.enter_context(embedded_servers(Path(folder)))
+            urls = resources.enter_context(embedded_servers(folder))
         yield urls
 
 

@@ -202,7 +202,7 @@ async def _main_job(
         "the totals agree with a recount of the messages" if not differing else f"DIFFER: {differing}"
     )
     console.print(
-        f"kept in {settings.data_dir.resolve()} (logs in {logs}); look again with:\n"
+        f"kept in {stack.data_of(settings)} (logs in {logs}); look again with:\n"
         f"  campaigns status {taken.id}\n  campaigns export {taken.id}",
         highlight=False,
         soft_wrap=True,

@@ -21,6 +21,7 @@ from campaigns.store import schema
 from campaigns.store.session import Database
 from worker.bootstrap import open_database, with_servers
 from worker.embedded import stack as embedded
+from worker.embedded.home import home_of
 from worker.embedded.processes import wait_until
 from worker.interrupts import Interrupts, run_on_loop
 from worker.settings import PREFIX, Settings
@@ -32,7 +33,11 @@ _RESTART_SECONDS = 1.0
 
 
 def data_of(settings: Settings) -> Path:
-    """Where embedded servers keep their data, from the root. Raises CampaignError."""
+    """Where embedded servers keep the data of DATA_DIR, from the root. Raises CampaignError."""
+    return home_of(_data_dir(settings))
+
+
+def _data_dir(settings: Settings) -> Path:
     try:
         return settings.data_dir.absolute()
     except OSError as error:
@@ -41,7 +46,7 @@ def data_of(settings: Settings) -> Path:
 
 def is_made(settings: Settings) -> bool:
     """Whether there is embedded data: some `up`, `demo` or `migrate` made it. Raises CampaignError."""
-    return embedded.is_made(data_of(settings))
+    return embedded.is_made(_data_dir(settings))
 
 
 @contextmanager
@@ -57,7 +62,7 @@ def located_servers(settings: Settings, *, may_make: bool = False) -> Iterator[S
         return
     if not may_make and not is_made(settings):
         raise CampaignError(
-            f"there is no data in {data_of(settings)}: go to the folder where `campaigns up` was started, "
+            f"there is no data in {_data_dir(settings)}: go to the folder where `campaigns up` was started, "
             f"name its data by {PREFIX}DATA_DIR, set {PREFIX}DATABASE_URL and {PREFIX}REDIS_URL, "
             "or make new data here by `campaigns up`"
         )

@@ -1,22 +1,20 @@
 """A stack of real processes on a database of its own."""
 
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.acceptance.processes import Stack
+from tests.folders import passable_folder
 from worker.embedded.stack import ServerUrls
 
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A folder of one's own outside pytest's, which every pytest that starts makes private again: an
-    embedded PostgreSQL that does not run as root could then no longer pass.
-    """
-    with tempfile.TemporaryDirectory(prefix="campaigns-acceptance-") as name:
-        yield Path(name).resolve()
+    """A folder of one's own outside pytest's."""
+    with passable_folder("campaigns-acceptance-") as made:
+        yield made
 
 
 @pytest.fixture

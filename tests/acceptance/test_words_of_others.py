@@ -4,6 +4,7 @@ import csv
 import io
 import os
 import pty
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 from tests.acceptance.processes import BIN, Stack, environment
 from tests.waiting import wait_until
+from worker.embedded.home import OWN
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(400)]
 
@@ -130,3 +132,31 @@ def test_reading_makes_no_data_and_every_command_says_where_it_is(alone: Stack, 
     assert f"making new embedded data in {folder / '.campaigns'}" in alone.log("up").read_text()
     listed = alone.run("list", "--json")
     assert (listed.stdout, listed.stderr) == (b"[]\n", f"embedded data in {folder / '.campaigns'}\n".encode())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs the servers as another account")
+def test_root_below_a_private_home_opens_it_to_nobody(folder: Path) -> None:
+    """The data lies apart, in a folder that each command names; other accounts get in as little as before."""
+    home = folder / "home"
+    home.mkdir()
+    home.chmod(0o700)
+    project = home / f"project-{folder.name[-8:]}"
+    project.mkdir()
+    alone = Stack(project, {})
+    made = []
+    try:
+        said = alone.run("migrate").stderr.decode()
+        made = list(OWN.glob(f"{project.name}-*"))
+        assert len(made) == 1
+        assert f"making new embedded data in {made[0]}" in said
+        alone.start("up", "campaigns", "up")
+        wait_until(lambda: "running:" in alone.log("up").read_text(), "the stack is up", seconds=60)
+        assert f"embedded PostgreSQL and Redis in {made[0]} " in alone.log("up").read_text()
+        assert alone.run("list", "--json").stderr.decode() == f"embedded data in {made[0]}\n"
+        assert alone.stop("up") == 0
+        assert alone.run("list", "--json").stdout == b"[]\n"
+        assert home.stat().st_mode & 0o777 == 0o700
+    finally:
+        alone.end()
+        for path in made:
+            shutil.rmtree(path)

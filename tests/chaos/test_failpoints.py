@@ -3,16 +3,15 @@
 import asyncio
 import json
 import signal
-import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.acceptance.processes import ledger_counts
 from tests.chaos.hurt_worker import FAULTS, POINTS
 from tests.chaos.storm import RECIPIENTS, Storm, storm
+from tests.folders import passable_folder
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(400)]
 
@@ -34,9 +33,9 @@ IN_DOUBT = {
 def sea() -> Iterator[Storm]:
     """Servers, simulator and beat for all cases; each starts workers of its own on an empty database."""
     with (
-        tempfile.TemporaryDirectory(prefix="campaigns-chaos-", ignore_cleanup_errors=True) as name,
+        passable_folder("campaigns-chaos-") as folder,
         storm(
-            Path(name).resolve(),
+            folder,
             LEASE_SECONDS=str(LEASE_SECONDS),
             ACCOUNTS__MAIN__TIMEOUT_SECONDS="1",
             ACCOUNTS__MAIN__REQUESTS_PER_SECOND="50",

@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from tests.folders import passable_folder
 from tests.waiting import until
 from worker.doctor import broker
 from worker.doctor.findings import Status
@@ -22,8 +22,8 @@ from worker.embedded.stack import ServerUrls, servers
 def own() -> Iterator[ServerUrls]:
     """A Redis that may be spoilt."""
     with (
-        tempfile.TemporaryDirectory(prefix="campaigns-redis-") as folder,
-        servers(Path(folder), want_postgres=False) as urls,
+        passable_folder("campaigns-redis-") as folder,
+        servers(folder, want_postgres=False) as urls,
     ):
         yield urls
 

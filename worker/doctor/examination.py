@@ -61,7 +61,7 @@ def _env_file(path: Path) -> list[Finding]:
 
 async def _examine(parts: Parts, settings: Settings) -> list[Finding]:
     database = parts.database
-    embedded = f"embedded in {settings.data_dir}, for trying out"
+    embedded = "" if settings.database_url else f"embedded in {stack.data_of(settings)}, for trying out"
     findings = await look(
         "database",
         lambda: postgres.database(

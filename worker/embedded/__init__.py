@@ -7,6 +7,7 @@
     processes   starting, finding and ending processes
     accounts    whom the servers run as when we are root, and what that account must reach
     interrupts  Ctrl-C held back while a step must not be cut in the middle
+    home        where data and programs lie when root's own folder is closed to that account
     errors      what a person is told
 
 Both listen on unix sockets only. Absent in production: there the two URLs are set instead.

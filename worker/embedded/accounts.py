@@ -4,16 +4,14 @@ PostgreSQL refuses to run as root. Started by root it therefore runs, and Redis 
 unprivileged account. Started by anybody else, everything runs as oneself and nothing here is needed.
 """
 
-import logging
 import os
 import pwd
 import stat
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 from worker.embedded.errors import EmbeddedUnavailable
-
-_log = logging.getLogger(__name__)
 
 _SEARCH = 0o1
 _READ = 0o4
@@ -92,50 +90,76 @@ def give(path: Path, account: Account | None) -> None:
         os.chown(path, account.uid, account.gid, follow_symlinks=False)
 
 
-def open_way(path: Path, account: Account | None) -> None:
-    """Let `account` pass every directory above `path`; adds a missing search bit, nothing more.
+def blocked(path: Path, account: Account | None) -> Path | None:
+    """The first directory above `path` that `account` cannot pass, or None.
 
-    Raises EmbeddedUnavailable when a directory on the way cannot be opened. Idempotent.
-    """
-    if account is not None:
-        for directory in reversed(path.parents):
-            _allow(directory, account, _SEARCH)
-
-
-def open_tree(top: Path, account: Account | None) -> None:
-    """Let `account` read everything under `top`, and run what its owner may run; adds bits, takes none.
-
-    Installed under a strict umask, the files of a wheel are readable by nobody but root. Raises
-    EmbeddedUnavailable. Idempotent.
+    Only what is there counts: what we make later, it will be able to pass.
     """
     if account is None:
-        return
-    open_way(top, account)
-    _allow(top, account, _SEARCH | _READ)
+        return None
+    for directory in reversed(path.parents):
+        if not directory.is_dir():
+            return None
+        if not _may(directory, account, _SEARCH) and not _enters(directory, account):
+            return directory
+    return None
+
+
+def check_way(path: Path, account: Account | None, mend: str) -> None:
+    """See that `account` can pass every directory above `path`; changes none of them.
+
+    Raises EmbeddedUnavailable, which ends with `mend`: to open a private directory is not for us to do.
+    """
+    closed = blocked(path, account)
+    if closed is not None and account is not None:
+        raise EmbeddedUnavailable(
+            f"The account {account.name}, which runs PostgreSQL when we are root, cannot pass {closed} "
+            f"on the way to {path}: {mend}, or run this as an ordinary user."
+        )
+
+
+def can_use(top: Path, account: Account | None) -> bool:
+    """Whether `account` can read everything under `top`, and run what its owner may run.
+
+    Installed under a strict umask, the files of a wheel are readable by nobody but root.
+    """
+    if account is None:
+        return True
+    if blocked(top, account) is not None or not _may(top, account, _SEARCH | _READ):
+        return False
     for folder, directories, files in os.walk(top):
         for name in directories + files:
             path = Path(folder, name)
             real = path.resolve() if path.is_symlink() else path
-            if real != path:  # an installer that links its files out of a cache
-                open_way(real, account)
+            if real != path and blocked(real, account) is not None:  # linked out of an installer's cache
+                return False
             runs = real.stat().st_mode & stat.S_IXUSR
-            _allow(real, account, _READ | _SEARCH if runs else _READ)
+            if not _may(real, account, _READ | _SEARCH if runs else _READ):
+                return False
+    return True
 
 
-def _allow(path: Path, account: Account, wanted: int) -> None:
-    """Give `account` the rwx bits `wanted` on `path`, in the one class (owner, group, others) it is in."""
+def _may(path: Path, account: Account, wanted: int) -> bool:
+    """Whether `account` has the rwx bits `wanted` on `path`, in its one class of owner, group, others."""
     found = path.stat()
     shift = 6 if found.st_uid == account.uid else 3 if found.st_gid == account.gid else 0
-    missing = wanted & ~(found.st_mode >> shift)
-    if not missing:
-        return
+    return not wanted & ~(found.st_mode >> shift)
+
+
+def _enters(directory: Path, account: Account) -> bool:
+    """Whether a process of `account` gets in: an access list may allow what the mode does not."""
     try:
-        path.chmod(stat.S_IMODE(found.st_mode) | missing << shift)
-    except OSError as error:
-        raise EmbeddedUnavailable(
-            f"The account {account.name}, which runs PostgreSQL when we are root, cannot reach {path} "
-            f"({error.strerror}): put the virtual environment and the data directory somewhere it can, "
-            "or run this as an ordinary user."
-        ) from error
-    if path.is_dir():
-        _log.warning("added mode %03o to %s: the account %s must pass", missing << shift, path, account.name)
+        done = subprocess.run(  # noqa: S603  fixed program
+            ["/bin/sh", "-c", 'cd -- "$1"', "sh", str(directory)],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            cwd="/",
+            env={},
+            user=account.uid,
+            group=account.gid,
+            extra_groups=[],
+        )
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return done.returncode == 0

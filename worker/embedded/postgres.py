@@ -12,8 +12,9 @@ from pathlib import Path
 from signal import SIGINT, SIGQUIT, SIGTERM
 
 from worker.embedded import processes, server
-from worker.embedded.accounts import give, make_private, open_tree, open_way
+from worker.embedded.accounts import give, make_private
 from worker.embedded.errors import EmbeddedUnavailable
+from worker.embedded.home import within_reach
 from worker.embedded.processes import Mark
 from worker.embedded.server import Answer, Server
 from worker.interrupts import Interrupts
@@ -82,13 +83,7 @@ class Postgres(Server):
 
         Raises EmbeddedUnavailable, KeyboardInterrupt; the directory is then as it was before.
         """
-        installed = Path(_binary("postgres")).parent.parent
-        package = installed.parent
-        libraries = package.with_name(f"{package.name}.libs")  # what the wheel brings of other projects
-        for folder in (installed / "bin", installed / "lib", installed / "share", libraries):
-            if folder.exists():
-                open_tree(folder, self.place.account)
-        open_way(self.data, self.place.account)
+        self.check_way()
         self._sweep()
         if not (self.data / "PG_VERSION").exists():
             self._create(interrupts)
@@ -99,7 +94,7 @@ class Postgres(Server):
     def command(self) -> list[str]:
         """Program and arguments. Settings live here, so that an older data directory gets them too."""
         return [
-            _binary("postgres"),
+            self._program("postgres"),
             "-D",
             str(self.data),
             "-c",
@@ -127,7 +122,7 @@ class Postgres(Server):
         new = self.data.with_name(f"{self.data.name}.new-{secrets.token_hex(4)}")
         make_private(new, self.place.account)
         initdb = [
-            _binary("initdb"),
+            self._program("initdb"),
             "-D",
             str(new),
             f"--username={USER}",
@@ -140,7 +135,7 @@ class Postgres(Server):
             "--no-instructions",
         ]  # it syncs what it wrote; that costs a tenth of a second and a rename may rely on it
         # Without exit_on_error it would end well whatever became of the statement.
-        single = [_binary("postgres"), "--single", "-D", str(new), "-c", "exit_on_error=on", USER]
+        single = [self._program("postgres"), "--single", "-D", str(new), "-c", "exit_on_error=on", USER]
         self.mark_log()
         try:
             if not self._run(initdb, interrupts):
@@ -151,6 +146,15 @@ class Postgres(Server):
             _sync(self.data.parent)
         finally:
             shutil.rmtree(new, ignore_errors=True)
+
+    def _program(self, name: str) -> str:
+        """The path of a program that the servers' account can run."""
+        package = Path(_binary(name)).parents[2]
+        installed = f"{package.name}/pginstall18"
+        libraries = f"{package.name}.libs"  # what the wheel brings of other projects
+        parts = (*(f"{installed}/{folder}" for folder in ("bin", "lib", "share")), libraries)
+        site = within_reach(package.parent, parts, f"{installed}/bin/postgres", self.place.account)
+        return str(site / installed / "bin" / name)
 
     def _run(self, command: list[str], interrupts: Interrupts, said: bytes = b"") -> bool:
         return processes.run(

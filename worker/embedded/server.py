@@ -13,7 +13,7 @@ from signal import Signals
 from typing import ClassVar
 
 from worker.embedded import processes
-from worker.embedded.accounts import Account
+from worker.embedded.accounts import Account, check_way
 from worker.embedded.errors import EmbeddedUnavailable
 from worker.embedded.processes import Mark
 from worker.interrupts import Interrupts
@@ -94,6 +94,11 @@ class Server(ABC):
     def is_ready(self) -> bool:
         """Whether its process lives and answers."""
         return self.is_running() and self.answer() is Answer.READY
+
+    def check_way(self) -> None:
+        """See that its account can get to its data. Raises EmbeddedUnavailable."""
+        mend = "move the data to where it can, and name that by CAMPAIGNS_DATA_DIR"
+        check_way(self.data, self.place.account, mend)
 
     def launch(self, interrupts: Interrupts) -> None:
         """Start it; does not wait until it is ready. Raises EmbeddedUnavailable, KeyboardInterrupt."""

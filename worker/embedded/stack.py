@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from worker.embedded import processes
-from worker.embedded.accounts import account_for, belongs, make_private, open_way
+from worker.embedded import home, processes
+from worker.embedded.accounts import Account, account_for, belongs, blocked, check_way, make_private
 from worker.embedded.errors import EmbeddedUnavailable
 from worker.embedded.postgres import DATABASE, PORT, USER, Postgres
 from worker.embedded.redis import Redis
@@ -44,15 +44,18 @@ def running(data_dir: Path, *, want_postgres: bool = True, want_redis: bool = Tr
     A look, no promise: without a stay of one's own (`servers`) they may stop at any moment. Raises
     EmbeddedUnavailable when they run but this installation lacks the programs to ask them.
     """
-    place = _place(data_dir.resolve())
+    place = _place(home.home_of(data_dir.resolve()))
     wanted = _wanted(place, want_postgres, want_redis)
     return _urls(place) if all(server.is_ready() for server in wanted) else None
 
 
 def is_made(data_dir: Path) -> bool:
-    """Whether a cluster was made in `data_dir`, running or not. What cannot be looked at may be one."""
+    """Whether a cluster of `data_dir` was made, running or not. What cannot be looked at may be one.
+
+    Raises EmbeddedUnavailable.
+    """
     try:
-        return (data_dir / "postgres" / "PG_VERSION").exists()
+        return (home.home_of(data_dir) / "postgres" / "PG_VERSION").exists()
     except OSError:
         return True
 
@@ -85,7 +88,7 @@ class _Stay:
     """One use of a stack: its locks, from entering to leaving."""
 
     def __init__(self, data_dir: Path) -> None:
-        self._data_dir = data_dir.resolve()
+        self._data_dir = data_dir.resolve()  # from entering on: the folder that holds its data
         self._process = os.getpid()
         self._open_files = ExitStack()
         self._start = self._users = -1
@@ -94,6 +97,7 @@ class _Stay:
     def enter(self, want_postgres: bool, want_redis: bool) -> ServerUrls:
         with Interrupts() as interrupts:
             try:
+                self._data_dir = home.home_of(self._data_dir)
                 self._open_locks()
                 if not processes.wait_until(self._may_start, _START_SECONDS, interrupts):
                     raise EmbeddedUnavailable(
@@ -128,8 +132,7 @@ class _Stay:
         return _locks(self._start)
 
     def _open_locks(self) -> None:
-        mode = 0o701 if os.geteuid() == 0 else 0o700  # root's servers run as another account
-        self._data_dir.mkdir(mode=mode, parents=True, exist_ok=True)
+        home.make(self._data_dir)
         self._start = self._open_lock("start.lock")
         self._users = self._open_lock("users.lock")
 
@@ -159,7 +162,7 @@ def _claim_place(data_dir: Path) -> Place:
     if not any(server.is_running() for server in _wanted(place, True, True)):
         _forget_sockets(place)
         place = _place(data_dir)
-    open_way(place.socket_dir, place.account)
+    check_way(place.socket_dir, place.account, "set TMPDIR to a directory that it can pass")
     make_private(place.socket_dir, place.account)
     link = _link(data_dir)
     if not link.is_symlink():
@@ -206,10 +209,11 @@ def _urls(place: Place) -> ServerUrls:
 
 
 def _place(data_dir: Path) -> Place:
-    """Where the stack of `data_dir` lives. Sockets lie elsewhere: their path may have about 100 bytes.
+    """Where the stack lives whose data is in `data_dir`.
 
-    The directory of the sockets follows from the data directory; the link `sockets` in it keeps the answer
-    of whoever started the servers, since TMPDIR may differ between two commands.
+    Sockets lie elsewhere: their path may have about 100 bytes. Their directory follows from the data
+    directory; the link `sockets` in it keeps the answer of whoever started the servers, since TMPDIR may
+    differ between two commands.
     """
     account = account_for(data_dir)
     name = f"campaigns-{hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:12]}"
@@ -217,15 +221,19 @@ def _place(data_dir: Path) -> Place:
         recorded = _link(data_dir).readlink()
         if recorded.is_absolute() and recorded.name == name:
             return Place(data_dir, recorded, account)
-    return Place(data_dir, _socket_dir(name), account)
+    return Place(data_dir, _socket_dir(name, account), account)
 
 
-def _socket_dir(name: str) -> Path:
+def _socket_dir(name: str, account: Account | None) -> Path:
     longest = f".s.PGSQL.{PORT}"
     for base in (tempfile.gettempdir(), "/tmp"):  # noqa: S108  the directory in it is checked to be ours
         path = Path(base).resolve() / name
         # Clients and server take the directory for a list of several when a comma is in it.
-        if len(os.fsencode(path / longest)) <= _LONGEST_SOCKET_BYTES and not set(str(path)) & {",", '"'}:
+        is_named_well = len(os.fsencode(path / longest)) <= _LONGEST_SOCKET_BYTES and not set(str(path)) & {
+            ",",
+            '"',
+        }
+        if is_named_well and blocked(path, account) is None:
             break
     return path
 

@@ -18,9 +18,9 @@ from worker.embedded.stack import servers
 def first_start() -> Iterator[Path]:
     """A data directory after its first start, to be copied: making one anew is most of a test's time."""
     with temporary() as top:
-        with servers(Path(top) / "data"):
+        with servers(top / "data"):
             pass
-        yield Path(top) / "data"
+        yield top / "data"
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def grown_dir(data_dir: Path, first_start: Path) -> Path:
 def data_dir() -> Iterator[Path]:
     """A data directory; at the end no process and no socket of it may be left."""
     with temporary() as top:
-        directory = Path(top).resolve() / "data"
+        directory = top / "data"
         sockets = stack._place(directory).socket_dir
         yield directory
         if sys.platform == "linux":

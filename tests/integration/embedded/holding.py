@@ -1,13 +1,11 @@
 """A command that holds a stay with embedded servers, and what tests ask about such a stack."""
 
 import asyncio
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import parse_qs, urlsplit
@@ -16,6 +14,7 @@ import asyncpg
 import pytest
 from redis import Redis as RedisClient
 
+from tests.folders import passable_folder, roomy_memory
 from worker.embedded import processes
 from worker.embedded.processes import Mark
 from worker.embedded.stack import ServerUrls
@@ -39,14 +38,9 @@ with servers(Path(sys.argv[1])) as urls:
 """
 
 
-def temporary() -> "tempfile.TemporaryDirectory[str]":
-    """A directory in memory where there is room: a cluster is a thousand files, written and synced.
-
-    Not tmp_path, which pytest closes to other accounts: the servers of root run as one.
-    """
-    memory = Path("/dev/shm")  # noqa: S108  an own directory is made in it
-    is_roomy = memory.is_dir() and shutil.disk_usage(memory).free > 2**30
-    return tempfile.TemporaryDirectory(prefix="campaigns-test-", dir=memory if is_roomy else None)
+def temporary() -> AbstractContextManager[Path]:
+    """A folder in memory where there is room: a cluster is a thousand files, written and synced."""
+    return passable_folder("campaigns-test-", roomy_memory(2**30))
 
 
 def wait_for(condition: Callable[[], bool]) -> None:

