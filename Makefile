@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOCK := requirements/development.lock
 
-.PHONY: help setup demo test chaos storm bench lint check audit format lock clean
+.PHONY: help setup demo clients test chaos storm bench lint check audit format lock clean
 
 help:  ## what can be done
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
@@ -22,6 +22,9 @@ setup: $(VENV)/.stamp  ## make .venv with the pinned dependencies and this proje
 
 demo: setup  ## run the main job once, on embedded servers and a simulated PROVIDER (lightsms)
 	@$(BIN)/campaigns demo --provider $(PROVIDER)
+
+clients: setup  ## install real clients of a provider for the tests that run them (npm for one of them)
+	@sh .ci/clients $(BIN)/python
 
 # Three at a time, also on two cores: those with real processes mostly wait. Each has servers of its own.
 test: setup  ## run the tests on real PostgreSQL and Redis, with a short storm
@@ -64,6 +67,8 @@ lock:  ## write the lock files anew from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 --group build -c requirements/development.lock -o requirements/build.lock
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 --group bench -c requirements/development.lock -o requirements/bench.lock
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 --group bench-arq -o requirements/bench-arq.lock
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 --group clients -c requirements/bench.lock -o requirements/clients.lock
+	! command -v npm >/dev/null || npm install --prefix requirements/clients --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund
 
 clean:  ## remove what can be made again (not .campaigns, which holds data)
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist

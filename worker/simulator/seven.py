@@ -16,16 +16,14 @@ signing) and what is public beside them (providers.md 3). Where they are silent 
   otherwise the request is 101 and each number has its own `success`;
 * the reload lock (402) counts from acceptance, for Options.reload_lock_seconds, by text and number; a number
   named twice in one request meets it; `no_reload` switches it off for a request;
-* 500 is decided by the price of every number of the request, refused ones included;
-* a forbidden word is 305;
+* a forbidden word is 305; 500 is decided by the price of every number of the request, refused ones included;
 * of a status question with an id nobody knows, all is 901;
 * the journal shows what was accepted, newest first, its last 30 days where nothing is said; `date_to` is the
   last day, included; it shows at most 100 rows, as many as `limit` where that says less;
-* `/journal` is asked with `type`; of others than outbound there is nothing;
+* `/journal` is asked with `type`; of others than outbound (`/journal/inbound`, …) there is nothing;
 * `DELETE /sms` takes messages back whose time has not come, and their price with them;
 * a callback is sent for every word, to every hook for delivery reports, of which Options.callback_url is the
-  first; a call that is repeated is the same call with
-  the same signature. The pauses from the seventh attempt on are made up.
+  first; a repeated call has the same signature. The pauses from the seventh attempt on are made up.
 
 Faults in seven.io's words: `code18` is 901 for the whole question; `clock` is the clock signatures of
 requests are held against; `object_form` answers one id by an object, `int_codes` writes codes and ids as
@@ -124,6 +122,8 @@ class Seven:
         for endpoint, (path, work) in questions.items():
             router.add_get(f"/api/{path}", partial(self._handle, endpoint, work), allow_head=False)
         router.add_get("/api/journal", partial(self._handle, "journal", self._journal), allow_head=False)
+        nothing = partial(self._handle, "journal", lambda *_: answers.journal([]))
+        router.add_get("/api/journal/{kind:inbound|voice}", nothing, allow_head=False)
         router.add_delete("/api/sms", partial(self._handle, "delete", self._delete))
         for method in ("GET", "POST", "DELETE"):
             work = partial(self._hook, method)

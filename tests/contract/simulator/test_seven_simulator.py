@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
-from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 from uuid import UUID
 
 import pytest
-from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -43,7 +42,7 @@ from worker.simulator.options import Options
 from worker.simulator.seven import RETRY_SECONDS
 from worker.simulator.seven_fates import DELIVERED, FATES, Fate, changes, fate_of, word_at
 
-from .conftest import PHONE, Reply, Simulator, Start
+from .conftest import PHONE, Called, Customer, Reply, Simulator, Start
 
 KEY = "your_api_key"
 SIGNING_KEY = "test_signing_secret"
@@ -771,59 +770,6 @@ async def test_the_ledger_tells_all(account: Account) -> None:
 
 
 # --- callbacks --------------------------------------------------------------------------------------
-
-
-@dataclass
-class Called:
-    """One request of seven.io to its customer."""
-
-    method: str
-    url: str
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def fields(self) -> dict[str, str]:
-        given = parse_qsl(self.url.partition("?")[2], keep_blank_values=True)
-        if self.headers.get("content-type") == "application/x-www-form-urlencoded":
-            given += parse_qsl(self.body.decode(), strict_parsing=True)
-        return dict(given)
-
-
-class Customer:
-    """Takes callbacks; answers with `statuses`, the last of them again and again."""
-
-    def __init__(self) -> None:
-        self.calls: list[Called] = []
-        self.statuses = [200]
-        self.url = ""
-
-    async def take(self, request: web.Request) -> web.Response:
-        url = f"http://{request.host}{request.raw_path}"
-        headers = {name.lower(): value for name, value in request.headers.items()}
-        self.calls.append(Called(request.method, url, headers, await request.read()))
-        return web.Response(status=self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0])
-
-    async def came(self, count: int) -> None:
-        async def all_came() -> bool:
-            return len(self.calls) >= count
-
-        await until(all_came)
-
-
-@pytest.fixture
-async def customer() -> AsyncIterator[Customer]:
-    made = Customer()
-    application = web.Application()
-    application.router.add_route("*", "/seven/{token}", made.take)
-    runner = web.AppRunner(application, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    made.url = f"http://127.0.0.1:{runner.addresses[0][1]}/seven/a%2Fb"
-    try:
-        yield made
-    finally:
-        await runner.cleanup()
 
 
 async def settled(simulator: Simulator) -> dict[str, int]:
