@@ -121,7 +121,7 @@ def test_export_has_every_recipient_and_their_own_columns(ready: Stack) -> None:
     ]
     assert [line["phone"] for line in ready.export(campaign_id)] == ["+37060000001", "+37060000002"]
     refused = ready.run("export", campaign_id, "--refused").stdout.decode().splitlines()
-    assert refused == ["row,reason", "4,too_short", "5,duplicate"]
+    assert refused == ["row,reason,column", "4,too_short,", "5,duplicate,"]
 
 
 def test_pause_resume_cancel(ready: Stack) -> None:

@@ -71,7 +71,7 @@ async def test_each_right_that_is_missing_is_named(
 
     said = await lacks(other)
     assert f"GRANT TEMPORARY ON DATABASE {name} TO {ROLE}" in said
-    assert f"role {ROLE} may not DELETE, INSERT, UPDATE in table account_hold (and rights on " in said
+    assert f"role {ROLE} may not DELETE, INSERT, UPDATE in table account_currency (and rights on " in said
 
     await query(owner, f"GRANT TEMPORARY ON DATABASE {name} TO {ROLE}")
     await query(owner, f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {ROLE}")
