@@ -5,11 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from campaigns import aggregation, batching, receipts, rescue, sending
-from campaigns.domain.message_ref import message_ref
+from campaigns import aggregation, batching, receipts, sending
 from campaigns.domain.policy import Desk
-from campaigns.domain.provider import Accepted, Answers, InDoubt, NotOurTurn, Receipt, Turn
-from campaigns.domain.states import BatchState, CampaignState, MessageState
+from campaigns.domain.provider import Accepted, Answers, NotOurTurn, Receipt, Turn
+from campaigns.domain.states import BatchState, MessageState
 from campaigns.providers.stub import Stub
 from campaigns.store.session import Database
 from tests.conftest import MakeDesk
@@ -175,22 +174,3 @@ async def test_an_id_of_two_messages_is_nobodys_and_is_said(database: Database, 
     assert third not in {
         line["phone"] for line in await lines(database, taken.id) if line["state"] == "accepted"
     }
-
-
-async def test_a_late_word_on_what_was_sent_before_it_was_cancelled_counts(
-    database: Database, make_desk: MakeDesk
-) -> None:
-    """In doubt, queued again by a person, then cancelled: the first attempt had arrived after all."""
-    phone = phones(1)[0]["phone"]
-    desk = make_desk(Stub("main", outcomes={phone: [InDoubt("cut")]}))
-    taken = await submit(database, phones(1))
-    for dealt in await batching.deal_sending(database, desk):
-        await sending.send_batch(database, desk, dealt)
-    await rescue.resolve(
-        database, desk.policy, taken.id, "resend", raw_phone=None, region=None, operator="ops"
-    )
-    await aggregation.change_state(database, taken.id, CampaignState.CANCELLED)
-    receipt = Receipt("id-1", MessageState.DELIVERED, "delivered", message_ref(taken.id, 1, 0))
-    await receipts.take_in_many(database, [("main", receipt)])
-    await receipts.merge_waiting(database, desk)
-    assert (await aggregation.status(database, taken.id)).totals[MessageState.DELIVERED] == 1

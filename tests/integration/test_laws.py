@@ -81,7 +81,8 @@ OF_ANSWER: Moves = frozenset((S, to) for to in (A, State.REJECTED, State.FAILED,
 OF_POLL: Moves = frozenset(
     (before, word) for before in {*ASKED, *EVIDENCE} for word in EVIDENCE if RANK[word] > RANK[before]
 )
-OF_LOOK_UP: Moves = OF_POLL | {(D, word) for word in EVIDENCE} | {(D, Q)}
+# What a person had queued again is seen at the provider before it leaves: it does not leave.
+OF_LOOK_UP: Moves = OF_POLL | {(before, word) for before in (D, Q) for word in EVIDENCE} | {(D, Q)}
 OF_RESCUE: Moves = frozenset(
     {(S, D), (S, State.UNKNOWN), (Q, State.FAILED), (Q, State.CANCELLED)}
     | {(before, State.UNKNOWN) for before in {D, *ASKED}}

@@ -227,7 +227,7 @@ BEGIN
         OFFSET 0
     ) w
     WHERE m.batch_id = w.batch_id AND m.position = ANY (w.positions)
-      AND m.attempt >= 1
+      AND m.state >= 'queued' AND m.attempt >= 1
       AND (w.state > m.state
            OR ({_TAKES_WORD} AND m.provider_state IS DISTINCT FROM w.word)
            OR (w.state = m.state AND (
