@@ -64,7 +64,8 @@ async def test_01_workers_killed_twenty_times(folder: Path) -> None:
 async def test_02_workers_frozen_past_their_lease(folder: Path) -> None:
     """Four workers freeze for longer than their lease: with requests in flight, between intent and request,
     behind the last look at the clock, inside the transaction that writes the answer. On waking they
-    neither send nor overwrite: what they had begun stays in doubt, the rest others did.
+    neither send nor overwrite: what they had begun stays in doubt, but for what an answer they had in hand
+    says of it; the rest others did.
     """
     points = ("before_request", "on_the_wire", "before_commit")
     frozen = ("worker-0", *(f"worker-{point}" for point in points))
@@ -103,20 +104,25 @@ async def test_02_workers_frozen_past_their_lease(folder: Path) -> None:
             # Inside a transaction it lost its session too, and it may have had nothing else in hand.
             also = ("database away",) if name == "worker-before_commit" else ()
             wait_until(partial(_says, raging, name, "lease lost", *also), f"{name} is fenced off")
+        # An answer that was in hand is evidence without a lease: what it names is followed to its end.
+        spooled = raging.directory / "servers" / "late-answers"
+        wait_until(lambda: not list(spooled.glob("*.jsonl")), "late answers are merged")
         await raging.until_quiet()
         found = await raging.judge(campaign_id)
 
         after = {row["phone"]: row for row in await raging.sql(doubtful)}
-        assert {phone: after.get(phone) for phone in before} == before, "somebody overwrote what was in doubt"
+        named = {line["phone"] for line in raging.export(campaign_id) if line["provider_message_id"]}
+        still = {phone: row for phone, row in before.items() if phone not in named}
+        assert {phone: after.get(phone) for phone in still} == still, "somebody overwrote what was in doubt"
         lines = {line["phone"]: line["state"] for line in raging.export(campaign_id)}
         assert {lines[phone] for phone in held} <= {"in_doubt", "delivered"}
         ledger = ledger_counts(raging.url)
         for point in points:
             (hit,) = _hits(folder / point)
             assert set(hit) <= set(before), f"{point}: not in doubt"
-            # On the wire it did send on waking, and the provider refused a signature of before.
-            expected = 1 if point == "before_commit" else 0
-            assert {ledger[phone[1:]] for phone in hit} == {expected}, point
+            # What was held back on waking was certainly not taken: that late answer queued it again, and it
+            # was sent once. On the wire: in doubt, or refused for an old signature and sent once.
+            assert {ledger[phone[1:]] for phone in hit} <= ({0, 1} if point == "on_the_wire" else {1}), point
         assert found.in_doubt_count >= 4 * 20
         _tell("02", fenced=raging.logs_hold("lease lost"), held=len(held), in_doubt=found.in_doubt_count)
 
