@@ -21,10 +21,9 @@ from campaigns.domain.provider import Answers, Doubtful, NotOurTurn, Provider, R
 from campaigns.domain.said import Told, told_by
 from campaigns.domain.states import BatchState, MessageState, is_settled
 from campaigns.places import ALONE, Way, placed
-from campaigns.store import aside, polling
 from campaigns.store import batch as batches
+from campaigns.store import polling
 from campaigns.store import receipt as rows
-from campaigns.store.aside import Waiting
 from campaigns.store.batch import Dealt
 from campaigns.store.polling import Evidence, InDoubtMessage, PollingWork
 from campaigns.store.receipt import Coarse, Incoming, Merged
@@ -311,13 +310,6 @@ async def strangers(database: Database) -> dict[str, int]:
 async def are_waiting(database: Database) -> bool:
     """Whether receipts of callbacks are there to be merged now."""
     return await rows.are_due(database)
-
-
-async def waiting(database: Database) -> Waiting:
-    """What of the receipts of callbacks is set aside, and how long the oldest that is due has been due:
-    more than some seconds, and nobody merges. For `doctor` and `/health`. Raises DatabaseUnavailable.
-    """
-    return await aside.waiting(database)
 
 
 async def merge_waiting(database: Database, desk: Desk) -> Merged:

@@ -12,7 +12,7 @@ from campaigns import aggregation
 from campaigns.cleaning import NOTES
 from campaigns.domain.provider import Sighting
 from campaigns.domain.said import reason_of
-from campaigns.domain.states import SETTLED, CampaignState, MessageState
+from campaigns.domain.states import SETTLED, MessageState
 from campaigns.store.campaign import Overview
 from campaigns.store.campaign_hold import CampaignHold
 from campaigns.store.message import MessageRow
@@ -260,8 +260,3 @@ def _line(overview: Overview) -> str:
 def unsettled_states(overview: Overview) -> dict[str, int]:
     """What a campaign still waits for."""
     return {s.value: n for s, n in overview.totals.items() if n and s not in SETTLED}
-
-
-def stopped_state(state: CampaignState) -> str:
-    """How a state reads after an operator's command."""
-    return "running again" if state is CampaignState.RUNNING else state.value

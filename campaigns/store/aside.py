@@ -97,22 +97,3 @@ async def drop(database: Database, ids: Sequence[int]) -> list[int]:
             ids,
         )
     return [record["id"] for record in records]
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """What waits at one moment."""
-
-    set_aside_count: int
-    oldest_due_seconds: float | None  # for how long the oldest that is due has been due; None: none is
-
-
-async def waiting(database: Database) -> Waiting:
-    """How many receipts are set aside, and for how long the oldest one that is due has waited."""
-    async with database.connection() as connection:
-        record = await connection.fetchrow(
-            "SELECT (SELECT count(*) FROM waiting_receipt WHERE set_aside_at IS NOT NULL) AS aside,"
-            " (SELECT extract(epoch FROM now() - min(look_at))::float8 FROM waiting_receipt"
-            " WHERE set_aside_at IS NULL AND look_at <= now()) AS due"
-        )
-    return Waiting(record["aside"], record["due"]) if record else Waiting(0, None)

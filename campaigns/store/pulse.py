@@ -26,7 +26,6 @@ _WORK = f"""
     SELECT now() AS now,
            (SELECT max(seen_at) FROM pulse WHERE kind = 'tick') AS ticked_at,
            (SELECT max(seen_at) FROM pulse WHERE kind = 'worker') AS worker_seen_at,
-           (SELECT max(seen_at) FROM pulse WHERE kind = 'beat') AS beat_seen_at,
            (SELECT count(*)::int FROM pulse
             WHERE kind = 'worker' AND seen_at > now() - make_interval(secs => $1)) AS worker_count,
            (SELECT min(d.at) FROM running r CROSS JOIN LATERAL (
@@ -68,7 +67,6 @@ class Work:
     now: datetime
     ticked_at: datetime | None
     worker_seen_at: datetime | None
-    beat_seen_at: datetime | None
     worker_count: int
     to_send_since: datetime | None
     to_poll_since: datetime | None
