@@ -345,7 +345,8 @@ class Storm(Stack):
             )
         )
         assert found.twice == [], f"{len(found.twice)} sent twice"
-        assert found.lost == [], f"{len(found.lost)} lost"
+        how = Counter((lines.get(phone, {}).get("state"), phone in ledger) for phone in found.lost)
+        assert found.lost == [], f"{len(found.lost)} lost, by state and whether the provider has it: {how}"
         assert {state: n for state, n in totals.items() if n} == recounted, "tallies differ from a recount"
         assert sum(totals.values()) == found.recipient_count
         return found

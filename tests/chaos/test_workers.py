@@ -104,7 +104,10 @@ async def test_02_workers_frozen_past_their_lease(folder: Path) -> None:
             # Inside a transaction it lost its session too, and it may have had nothing else in hand.
             also = ("database away",) if name == "worker-before_commit" else ()
             wait_until(partial(_says, raging, name, "lease lost", *also), f"{name} is fenced off")
-        # An answer that was in hand is evidence without a lease: what it names is followed to its end.
+        # An answer that was in hand is evidence without a lease: what it names is followed to its end. When
+        # they have ended in order, each is merged or left on disk, to the next worker.
+        assert {name: raging.stop(name) for name in frozen} == dict.fromkeys(frozen, 0)
+        raging.worker("worker-2")
         spooled = raging.directory / "servers" / "late-answers"
         wait_until(lambda: not list(spooled.glob("*.jsonl")), "late answers are merged")
         await raging.until_quiet()
