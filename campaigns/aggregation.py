@@ -4,7 +4,6 @@ Each batch keeps a tally of its messages by state, counted in the same transacti
 campaign's totals are the sum over its batches. `verify` counts the messages themselves and must agree.
 """
 
-import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from decimal import Decimal
@@ -15,6 +14,7 @@ from campaigns.domain.errors import CampaignError, NotFound
 from campaigns.domain.message_ref import place_of
 from campaigns.domain.phone import PHONE_REASONS, InvalidPhone, is_region, normalise
 from campaigns.domain.states import SETTLED, CampaignState, MessageState
+from campaigns.domain.unstorable import UNSTORABLE_CHARACTERS
 from campaigns.store import campaign as campaign_rows
 from campaigns.store import message as message_rows
 from campaigns.store import sweep
@@ -26,7 +26,6 @@ from campaigns.store.status_lag import StatusLag
 _BATCHES_A_ROUND = 200
 _SUMMED_UP_A_ROUND = 10
 _LONGEST_ID = 128
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # PostgreSQL's text takes neither
 
 By = Literal["id", "phone", "reference"]
 """What a message is looked for by: the provider's id, the number, our reference."""
@@ -249,7 +248,7 @@ def wanted(by: By, typed: str, region: str | None = None) -> str:
     """
     value = typed.strip()
     if by == "id":
-        if not value or len(value) > _LONGEST_ID or _UNSTORABLE.search(value):
+        if not value or len(value) > _LONGEST_ID or UNSTORABLE_CHARACTERS.search(value):
             raise CampaignError(f"the id cannot be read: it has 1 to {_LONGEST_ID} characters")
         return value
     if by == "reference":

@@ -6,7 +6,6 @@ until all are settled or the deadline passes. Repeated, late and reordered words
 
 import asyncio
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -20,6 +19,7 @@ from campaigns.domain.policy import Account, Desk
 from campaigns.domain.provider import Answers, Doubtful, NotOurTurn, Provider, Receipt, Sightings
 from campaigns.domain.said import Told, told_by
 from campaigns.domain.states import BatchState, MessageState, is_settled
+from campaigns.domain.unstorable import UNSTORABLE_CHARACTERS
 from campaigns.places import ALONE, Way, placed
 from campaigns.store import batch as batches
 from campaigns.store import polling
@@ -34,7 +34,6 @@ _NO_SUCH_ACCOUNT_SECONDS = 60.0
 _LONGEST_PROVIDER_STATE = 64
 _SHARE_OF_LEASE = 0.9  # for asking; the rest is for writing down
 _LONGEST_ID = 128
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # PostgreSQL's text takes neither
 _BUNDLE = 2_000  # receipts merged in one transaction
 _COARSE_BUNDLE = 100
 _MOST_LOOKED_UP = 20  # coarse receipts of one account a run
@@ -290,7 +289,7 @@ def _incoming(account: str, receipt: Receipt, now: datetime) -> Incoming | None:
     """What is kept of a receipt; None where it names no message in any way we could use."""
     place = None if receipt.message_ref is None else place_of(receipt.message_ref)
     named = receipt.provider_message_id
-    if named is not None and (not named or len(named) > _LONGEST_ID or _UNSTORABLE.search(named)):
+    if named is not None and (not named or len(named) > _LONGEST_ID or UNSTORABLE_CHARACTERS.search(named)):
         named = None
     if named is None and place is None:
         return None
@@ -299,7 +298,7 @@ def _incoming(account: str, receipt: Receipt, now: datetime) -> Incoming | None:
 
 
 def _kept_word(word: str) -> str:
-    return _UNSTORABLE.sub("", word)[:_LONGEST_PROVIDER_STATE]
+    return UNSTORABLE_CHARACTERS.sub("", word)[:_LONGEST_PROVIDER_STATE]
 
 
 async def strangers(database: Database) -> dict[str, int]:

@@ -21,6 +21,7 @@ from campaigns.domain.policy import Policy
 from campaigns.domain.recipients import MAX_ROW_CHARACTERS
 from campaigns.domain.schedule import ALWAYS, Schedule, check_schedule
 from campaigns.domain.text import TemplateError
+from campaigns.domain.unstorable import UNSTORABLE_CHARACTERS
 from campaigns.store import intake
 from campaigns.store import suppression as suppressions
 from campaigns.store.intake import NewCampaign, NobodyToSendTo, TakenIn
@@ -32,7 +33,6 @@ MAX_SENDER_ID_CHARACTERS = 16
 MAX_TASK_RECIPIENTS = 100_000
 """Of one list that another program made, which is held in memory whole. A file may have any number."""
 
-_UNSTORABLE = re.compile("[\0\ud800-\udfff]")  # NUL and halves of surrogate pairs: no database keeps them
 _MOST_BITS = 1024  # of a whole number: more is nobody's, and past 4300 digits Python writes none out
 
 # A name and a sender id are shown on one line, in terminals too: nothing may break it or turn it round.
@@ -297,7 +297,7 @@ def _check_kinds(kinds: Sequence[str]) -> None:
 
 def name_of(title: str) -> str:
     """A campaign's name out of a file's: what is printable of it, cut to what is allowed."""
-    name = _UNPRINTABLE.sub("", _UNSTORABLE.sub("", title)).strip()[:MAX_NAME_CHARACTERS]
+    name = _UNPRINTABLE.sub("", UNSTORABLE_CHARACTERS.sub("", title)).strip()[:MAX_NAME_CHARACTERS]
     return name.strip() or "campaign"
 
 
@@ -310,7 +310,7 @@ def _check_region(region: str | None) -> None:
 def _check_storable(name: str, value: str) -> None:
     if not isinstance(value, str):  # other programs are not held to our types
         raise SubmissionError(f"the {name} is no text; give text")
-    if _UNSTORABLE.search(value):
+    if UNSTORABLE_CHARACTERS.search(value):
         raise SubmissionError(
             f"the {name} holds a NUL character or half a character (a lone surrogate); write it anew"
         )

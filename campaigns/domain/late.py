@@ -1,6 +1,5 @@
 """An answer of a provider that could not be written down in time. Pure."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal, InvalidOperation
@@ -21,6 +20,7 @@ from campaigns.domain.provider import (
 from campaigns.domain.said import believed_code, believed_cost, reason_of
 from campaigns.domain.segments import believed_segment_count
 from campaigns.domain.states import MessageState
+from campaigns.domain.unstorable import UNSTORABLE_CHARACTERS
 from campaigns.domain.values import value
 
 
@@ -79,7 +79,7 @@ def late_answers(account: str, told: Sequence[tuple[str, int, Outcome]]) -> list
 
 
 _MOST_ATTEMPTS = 1_000
-_STORABLE = re.compile("[^\x00\ud800-\udfff]{1,200}")  # what PostgreSQL's text takes
+_MOST_CHARACTERS = 200
 _STATES = (MessageState.ACCEPTED, MessageState.REJECTED, MessageState.FAILED, MessageState.QUEUED)
 
 
@@ -110,7 +110,7 @@ def of_line(line: object) -> LateAnswer | None:
         or not all(each is None or isinstance(each, str) for each in maybe)
         or not isinstance(attempt, int)
         or not 1 <= attempt <= _MOST_ATTEMPTS
-        or not all(each is None or _STORABLE.fullmatch(each) for each in maybe)
+        or not all(each is None or _is_storable(each) for each in maybe)
         or place_of(str(line["ref"])) is None
         or line["state"] not in _STATES
     ):
@@ -130,3 +130,7 @@ def of_line(line: object) -> LateAnswer | None:
         believed_cost(cost),
         believed_segment_count(segment_count if isinstance(segment_count, int) else None),
     )
+
+
+def _is_storable(text: str) -> bool:
+    return 1 <= len(text) <= _MOST_CHARACTERS and not UNSTORABLE_CHARACTERS.search(text)

@@ -129,11 +129,7 @@ def _international(digits: str, raw: str) -> tuple[str, str]:
             found = other
         elif other is not None and other != found:
             raise InvalidPhone("ambiguous")
-    if found is None:
-        raise trouble if trouble is not None else InvalidPhone("invalid_number")
-    if found[1] == "fixed_line" and _is_code_doubled(found[0]):
-        raise InvalidPhone("doubled_code")
-    return found
+    return _believed(found, trouble)
 
 
 def _national(digits: str, region: str) -> tuple[str, str]:
@@ -155,6 +151,11 @@ def _national(digits: str, region: str) -> tuple[str, str]:
         if found is None and not _is_nearly_mobile(digits, region):
             return with_plus, READ_WITH_PLUS
         raise InvalidPhone("ambiguous")
+    return _believed(found, trouble)
+
+
+def _believed(found: tuple[str, str] | None, trouble: InvalidPhone | None) -> tuple[str, str]:
+    """What was found, unless its country's code stands there twice; else what was wrong with it."""
     if found is None:
         raise trouble if trouble is not None else InvalidPhone("invalid_number")
     if found[1] == "fixed_line" and _is_code_doubled(found[0]):

@@ -17,6 +17,7 @@ from typing import Literal
 
 from campaigns.domain.columns import NULL, Columns, ColumnTrouble
 from campaigns.domain.errors import SubmissionError, is_harmless
+from campaigns.domain.unstorable import UNSTORABLE_CHARACTERS
 
 MAX_CELL_CHARACTERS = 100_000
 MAX_ROW_CHARACTERS = 1_000_000  # also bounds what the reader holds in memory
@@ -39,7 +40,6 @@ _TYPE = re.compile(r'"?#TYPE\s')  # PowerShell's Export-Csv
 _END_OF_FILE = "\x1a"  # DOS programs still write it
 _SHORTEST_UTF16 = 8  # bytes: below it NULs say nothing of an encoding
 _QUOTED = re.compile(r'"[^"]*"?')
-_UNSTORABLE = re.compile("[\0\ud800-\udfff]")  # NUL and halves of surrogate pairs: no database keeps them
 
 _CELL_TOO_LONG = f"a cell is longer than {MAX_CELL_CHARACTERS} characters; is a closing quote missing?"
 _ROW_TOO_LONG = f"the row is longer than {MAX_ROW_CHARACTERS} characters; is a closing quote missing?"
@@ -303,7 +303,7 @@ def _read_object(line: str) -> dict[str, str]:
         raise _Unreadable(_UNNAMED)
     if len(line) > MAX_CELL_CHARACTERS and any(len(text) > MAX_CELL_CHARACTERS for text in fields.values()):
         raise _Unreadable(_CELL_TOO_LONG)
-    if "\\u" in line and any(map(_UNSTORABLE.search, chain(fields, fields.values()))):
+    if "\\u" in line and any(map(UNSTORABLE_CHARACTERS.search, chain(fields, fields.values()))):
         raise _Unreadable(_UNSTORABLE_ESCAPE)
     return fields
 
