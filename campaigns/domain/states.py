@@ -1,4 +1,5 @@
-"""The laws of state. One place says them; the database repeats them as types and CHECKs.
+"""The laws of state: the one file that says them. All SQL takes its states from here (`store/law.py` renders
+them), and every test database has a trigger made from here that refuses any other change.
 
     campaign   accepted -> running <-> paused -> finished | cancelled | failed
     batch      ready -> leased -> tracking -> done
@@ -9,6 +10,9 @@ A message changes in two ways that are never mixed:
 * commands move: what we do is a guarded change, `MOVES` says from where to where;
 * evidence merges: what a provider says becomes the higher of (state, evidence) by `RANK`, so that
   repeated, late and reordered receipts end the same in every order.
+
+A new message state: one line in `MessageState` (where it stands is its rank), the sets below that it belongs
+to, a column in `tables.py`, and a migration with `ALTER TYPE` and that column.
 """
 
 from enum import StrEnum
@@ -81,24 +85,53 @@ SETTLED: frozenset[MessageState] = frozenset(
 EVIDENCE: frozenset[MessageState] = frozenset(
     state for state in MessageState if RANK[state] >= RANK[MessageState.ACCEPTED]
 )
-"""What a provider's word can amount to (and `unknown`, which is also the deadline's word)."""
+"""What a provider's word can amount to, be it the answer to the hand-over or a later receipt. `unknown` is
+also the deadline's word, and an operator's.
+"""
+
+POLLABLE: frozenset[MessageState] = frozenset(
+    {MessageState.ACCEPTED, MessageState.SENT, MessageState.BUFFERED}
+)
+"""The provider has it and can be asked about it by its own id."""
+
+OPEN: frozenset[MessageState] = frozenset({MessageState.SENDING, MessageState.IN_DOUBT}) | POLLABLE
+"""Handed over, or about to be, and not settled: a batch with any of these and none queued is tracking."""
+
+UNSETTLED: frozenset[MessageState] = frozenset({MessageState.QUEUED}) | OPEN
+"""What the deadline still has to settle."""
+
+NOT_TAKEN: frozenset[MessageState] = frozenset(
+    {
+        MessageState.SUPPRESSED,
+        MessageState.CANCELLED,
+        MessageState.QUEUED,
+        MessageState.SENDING,
+        MessageState.REJECTED,
+    }
+)
+"""As far as we know, the provider never took these."""
+
+UNREACHED: frozenset[MessageState] = frozenset(
+    {MessageState.EXPIRED, MessageState.UNDELIVERED, MessageState.FAILED, MessageState.REJECTED}
+)
+"""Settled, and known to have reached nobody for a reason that is worth a look."""
+
+INITIAL: frozenset[MessageState] = frozenset({MessageState.QUEUED, MessageState.SUPPRESSED})
+"""What a message can be when it is taken in."""
 
 MOVES: dict[MessageState, frozenset[MessageState]] = {
     MessageState.QUEUED: frozenset(
         {
-            MessageState.SUPPRESSED,
+            MessageState.SUPPRESSED,  # the number said STOP since it was taken in
             MessageState.CANCELLED,
             MessageState.SENDING,
             MessageState.EXPIRED,  # not handed over by the campaign's `not_after`
-            MessageState.FAILED,
+            MessageState.FAILED,  # not handed over by the deadline, or its batch ended its workers
         }
     ),
     MessageState.SENDING: frozenset(
         {
-            MessageState.ACCEPTED,
-            MessageState.REJECTED,
-            MessageState.FAILED,
-            MessageState.IN_DOUBT,
+            MessageState.IN_DOUBT,  # the answer was not seen, or the worker ended before it came
             MessageState.QUEUED,  # only when it is certain that nothing was taken
         }
     ),
@@ -107,11 +140,37 @@ MOVES: dict[MessageState, frozenset[MessageState]] = {
             # Only by an operator's word, when the provider knows no such reference, or when its answer to
             # this very attempt turns up late and says that nothing was taken.
             MessageState.QUEUED,
-            MessageState.UNKNOWN,
         }
     ),
 }
-"""The commands: from a state, where our own act may take a message. Anything else is evidence."""
+"""The commands: from a state, where our own act may take a message. Anything else is evidence. No move that
+evidence allows anyway stands here, so that each line decides something.
+"""
+
+BATCH_MOVES: dict[BatchState, frozenset[BatchState]] = {
+    BatchState.READY: frozenset(
+        {
+            BatchState.LEASED,
+            BatchState.TRACKING,  # what was queued in it was settled, what was handed over is still open
+            BatchState.DONE,
+        }
+    ),
+    BatchState.LEASED: frozenset({BatchState.READY, BatchState.TRACKING, BatchState.DONE}),
+    BatchState.TRACKING: frozenset(
+        {
+            BatchState.LEASED,
+            BatchState.READY,  # something in doubt is queued again
+            BatchState.DONE,
+        }
+    ),
+}
+"""What is done stays done: a settled message is never queued again."""
+
+BATCH_INITIAL: frozenset[BatchState] = frozenset({BatchState.READY, BatchState.DONE})
+"""What a batch can be when it is made; done where every message of it is suppressed."""
+
+UNLEASED: frozenset[BatchState] = frozenset({BatchState.READY, BatchState.TRACKING})
+"""Nobody works on it, and something in it is not settled: it can be polled, and its deadline counts."""
 
 CAMPAIGN_MOVES: dict[CampaignState, frozenset[CampaignState]] = {
     CampaignState.ACCEPTED: frozenset(
@@ -130,6 +189,13 @@ CAMPAIGN_MOVES: dict[CampaignState, frozenset[CampaignState]] = {
         {CampaignState.RUNNING, CampaignState.CANCELLED, CampaignState.FINISHED, CampaignState.FAILED}
     ),
 }
+"""What ended stays ended: an ended campaign has no line here."""
+
+CAMPAIGN_INITIAL: frozenset[CampaignState] = frozenset({CampaignState.ACCEPTED})
+"""What a campaign is when it is taken in."""
+
+SENDABLE: frozenset[CampaignState] = frozenset({CampaignState.ACCEPTED, CampaignState.RUNNING})
+"""Something of it may be handed over, as far as its own state goes."""
 
 
 def merge(state: MessageState, evidence: MessageState) -> MessageState:
@@ -152,3 +218,19 @@ def is_settled(state: MessageState) -> bool:
 def is_move(before: MessageState, after: MessageState) -> bool:
     """Whether a command of ours may take a message from `before` to `after`."""
     return after in MOVES.get(before, frozenset())
+
+
+def takes_evidence(state: MessageState, attempt: int) -> bool:
+    """Whether a provider's word can be about a message in `state` that was handed over `attempt` times.
+
+    What never left cannot have been received. A queued message takes it where it was handed over before
+    (the provider had said it knew no such thing): else it would be sent again.
+    """
+    return RANK[state] >= RANK[MessageState.SENDING] or (state is MessageState.QUEUED and attempt >= 1)
+
+
+def may_change(before: MessageState, after: MessageState, attempt: int) -> bool:
+    """Whether a message that was handed over `attempt` times may change so: by a command, or by evidence."""
+    return is_move(before, after) or (
+        after in EVIDENCE and RANK[after] > RANK[before] and takes_evidence(before, attempt)
+    )

@@ -14,11 +14,11 @@ from campaigns.domain.errors import NotAllowed, NotFound
 from campaigns.domain.schedule import Schedule, check_schedule
 from campaigns.domain.states import CAMPAIGN_MOVES, CampaignState, MessageState
 from campaigns.store.campaign_hold import CampaignHold
+from campaigns.store.law import TALLY_COLUMNS
 from campaigns.store.message import SHOWN_REASON
 from campaigns.store.reasons import REASONS, Reason, reasons_of
 from campaigns.store.session import CHANNEL, Database, Round
 from campaigns.store.status_lag import LAG, StatusLag, lag_of
-from campaigns.store.tally import TALLY_COLUMNS
 
 
 @dataclass(frozen=True, slots=True)

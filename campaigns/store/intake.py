@@ -18,10 +18,10 @@ import asyncpg
 from campaigns.cleaning import Refused, StagedRecipient
 from campaigns.domain.errors import DatabaseUnavailable, SubmissionError, SubmissionKeyConflict
 from campaigns.domain.schedule import ALWAYS, Schedule
+from campaigns.store.law import TALLY_COLUMNS
 from campaigns.store.person import person_key
 from campaigns.store.session import CHANNEL, Connection, Database
 from campaigns.store.suppression import IS_LISTED
-from campaigns.store.tally import TALLY_COLUMNS
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,8 +32,8 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, SQLModel
 
 from campaigns.domain.states import BatchState, CampaignState, MessageState
+from campaigns.store.law import TALLY_COLUMNS
 from campaigns.store.person import person_key
-from campaigns.store.tally import TALLY_COLUMNS
 
 
 def _enumeration(states: type[CampaignState | BatchState | MessageState], name: str) -> Enum:

@@ -8,11 +8,7 @@ database (migration 0015), one call for a round of batches.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from campaigns.domain.states import MessageState
 from campaigns.store.session import Connection, arrays, numbers
-
-TALLY_COLUMNS: tuple[str, ...] = tuple(f"{state}_count" for state in MessageState)
-"""The columns of a batch's tally, one for every message state, in order of rank."""
 
 HOW_TYPES = ("bigint", "float8", "float8", "smallint", "smallint", "text", "float8", "smallint", "bool")
 """What `how_values` gives, as the database's functions take it."""

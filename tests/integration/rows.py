@@ -8,8 +8,8 @@ from typing import Any, Literal, TypeVar
 from uuid import UUID
 
 from campaigns.domain.states import MessageState
+from campaigns.store.law import TALLY_COLUMNS
 from campaigns.store.session import Database
-from campaigns.store.tally import TALLY_COLUMNS
 from tests.waiting import until
 
 Row = dict[str, Any]

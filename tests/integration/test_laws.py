@@ -51,9 +51,9 @@ from campaigns.domain.states import EVIDENCE, RANK, SETTLED, CampaignState, Mess
 from campaigns.providers.stub import Stub
 from campaigns.store import account as accounts
 from campaigns.store.batch import Dealt
+from campaigns.store.law import TALLY_COLUMNS
 from campaigns.store.resolution import Word
 from campaigns.store.session import Database
-from campaigns.store.tally import TALLY_COLUMNS
 from tests.conftest import POLICY, always_our_turn, open_database
 from tests.integration.puppets import LOST_UNSEEN, TAKEN, TAKEN_UNSEEN, Fate, Puppet, Worker
 from tests.integration.rows import pass_deadlines, query, run_out

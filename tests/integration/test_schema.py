@@ -18,8 +18,8 @@ from sqlmodel import SQLModel
 from campaigns.domain.errors import DatabaseUnavailable, SchemaMismatch
 from campaigns.domain.states import BatchState, CampaignState, MessageState
 from campaigns.store import schema, session, tables
+from campaigns.store.law import TALLY_COLUMNS
 from campaigns.store.session import Database
-from campaigns.store.tally import TALLY_COLUMNS
 from tests.conftest import open_database
 from tests.integration.rows import Row, query
 from tests.river import phones, submit

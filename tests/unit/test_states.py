@@ -7,17 +7,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from campaigns.domain.states import (
+    BATCH_MOVES,
     CAMPAIGN_MOVES,
     EVIDENCE,
     MOVES,
+    OPEN,
+    POLLABLE,
     RANK,
     SETTLED,
+    UNLEASED,
+    UNREACHED,
+    UNSETTLED,
+    BatchState,
     CampaignState,
     MessageState,
     is_move,
     is_settled,
     merge,
+    takes_evidence,
 )
+from campaigns.store.law import in_list, quoted, sum_of
 
 BY_RANK = [
     *("queued", "sending", "in_doubt", "accepted", "sent", "buffered"),
@@ -113,23 +122,12 @@ def test_no_command_leaves_a_settled_state() -> None:
         assert not is_move(before, after)
 
 
-def test_commands_move_as_the_law_says() -> None:
-    moves = {
-        ("queued", "suppressed"),
-        ("queued", "cancelled"),
-        ("queued", "sending"),
-        ("queued", "expired"),
-        ("queued", "failed"),
-        ("sending", "accepted"),
-        ("sending", "rejected"),
-        ("sending", "failed"),
-        ("sending", "in_doubt"),
-        ("sending", "queued"),
-        ("in_doubt", "queued"),
-        ("in_doubt", "unknown"),
-    }
-    found = {(before, after) for before, after in product(MessageState, repeat=2) if is_move(before, after)}
-    assert found == moves
+def test_each_command_decides_something() -> None:
+    """None stands in the table that evidence allows anyway: without any one of them something is refused."""
+    for before, after in product(MessageState, repeat=2):
+        if is_move(before, after):
+            by_evidence = takes_evidence(before, 0) and after in EVIDENCE and RANK[after] > RANK[before]
+            assert not by_evidence, (before, after)
 
 
 def test_every_state_is_reached_and_every_message_can_settle() -> None:
@@ -162,3 +160,26 @@ def test_an_ended_campaign_stays_ended() -> None:
         assert state not in after
         assert ended <= after
         assert CampaignState.ACCEPTED not in after
+
+
+def test_every_message_is_settled_or_still_to_be_settled_and_not_both() -> None:
+    assert set(MessageState) - SETTLED == UNSETTLED
+    assert POLLABLE < OPEN < UNSETTLED
+    assert POLLABLE < EVIDENCE
+    assert UNREACHED < SETTLED
+
+
+def test_a_batch_that_is_done_stays_done_and_every_other_can_be_done() -> None:
+    assert set(BATCH_MOVES) == set(BatchState) - {BatchState.DONE}
+    for state, after in BATCH_MOVES.items():
+        assert BatchState.DONE in after
+        assert state not in after
+    assert {state for state, after in BATCH_MOVES.items() if BatchState.LEASED in after} == UNLEASED
+
+
+def test_states_are_rendered_in_the_order_of_their_law() -> None:
+    assert quoted(BatchState.LEASED) == "'leased'"
+    assert in_list(POLLABLE) == "('accepted', 'sent', 'buffered')"
+    assert in_list({CampaignState.RUNNING, CampaignState.ACCEPTED}) == "('accepted', 'running')"
+    assert sum_of(POLLABLE, "b") == "(b.accepted_count + b.sent_count + b.buffered_count)"
+    assert sum_of([MessageState.READ, MessageState.FAILED]) == "(failed_count + read_count)"
