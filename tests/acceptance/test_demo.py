@@ -60,6 +60,7 @@ def test_ctrl_c_at_any_moment_then_a_whole_run(alone: Stack) -> None:
     assert (totals["delivered"], refused, totals["unknown"]) == (875, 40, 3), ends
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("provider", ["loyalty_lt", "seven", "namirial"])
 def test_it_runs_on_every_provider(alone: Stack, provider: str) -> None:
     """Numbers with an ending of each fate, at the provider's default pace: all settled, most delivered."""
