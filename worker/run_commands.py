@@ -96,7 +96,7 @@ def migrate() -> None:
         what = "embedded data" if stack.is_made(settings) else "making new embedded data"
         err.print(f"{what} in {stack.data_of(settings)}")
     with stack.located_servers(settings, may_make=True) as servers:
-        revision = stack.use_database(servers, schema.migrate)
+        revision = stack.use_database(servers, lambda database: schema.migrate(database, err.print))
     say(f"the schema is at {revision}")
 
 

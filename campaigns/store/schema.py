@@ -1,20 +1,42 @@
 """Brings the database to the schema this code was written for, and says when it is not there."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from campaigns.domain.errors import DatabaseUnfit, SchemaMismatch
+import asyncpg
+
+from campaigns.domain.errors import DatabaseUnavailable, DatabaseUnfit, SchemaMismatch
 from campaigns.store import server
 from campaigns.store.session import Connection, Database
 
 if TYPE_CHECKING:
     import sqlalchemy
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _LOCK = 7266483  # any number; two migrations at once would otherwise race
+
+# Who waits for a lock on a table keeps out everybody who comes later: so a migration waits for a moment,
+# lets them all pass, and tries again. One that must take longer lifts its own limits, as migrations/
+# script.py.mako shows.
+_LIMITS = """
+    SELECT set_config('lock_timeout', '1s', false);
+    SELECT set_config(name, '30s', false) FROM pg_settings
+    WHERE name IN ('statement_timeout', 'transaction_timeout') -- the latter from PostgreSQL 17 on
+"""
+_PAUSE_SECONDS = 2.0
+_PATIENCE_SECONDS = 600.0
+
+_OLDEST_TRANSACTION = """
+    SELECT format('session %s, %s', pid, coalesce(nullif(application_name, ''), 'no name')) AS who,
+           extract(epoch FROM clock_timestamp() - xact_start)::int AS seconds
+    FROM pg_stat_activity
+    WHERE datname = current_database() AND xact_start IS NOT NULL AND pid <> pg_backend_pid()
+    ORDER BY xact_start LIMIT 1
+"""
 
 
 def _known() -> list[str]:
@@ -38,11 +60,17 @@ async def _current(connection: Connection) -> str | None:
     return revision
 
 
-async def migrate(database: Database) -> str:
-    """Bring the schema to head. Gives the revision it stands at. Idempotent; any number may run it at once.
+def _unsaid(_sentence: str) -> None:
+    """Nobody listens."""
+
+
+async def migrate(database: Database, say: Callable[[str], None] = _unsaid) -> str:
+    """Bring the schema to head. Gives the revision it stands at. Idempotent; any number may run it at once,
+    and beside workers that go on working: each migration is a transaction of its own, which waits a second
+    for its locks and is tried again. Takes whom to tell what is waited for.
 
     Raises SchemaMismatch for a database made by a newer version (going back would lose data),
-    DatabaseUnfit where our role cannot do it, and DatabaseUnavailable.
+    DatabaseUnfit where our role cannot do it, and DatabaseUnavailable, also where a lock could not be had.
     """
     # Locked on a connection of its own: the second waits as long as the first's migration takes, while
     # the migration itself keeps its bounds on statements and locks.
@@ -55,9 +83,37 @@ async def migrate(database: Database) -> str:
         if current is not None and current not in _known():
             raise SchemaMismatch(_newer(current))
         await server.refuse_to_migrate(database, turn)
-        async with in_sqlalchemy(database) as connection:
-            await connection.run_sync(_upgrade)
+        await _upgrade_between_others(database, turn, say)
     return head()
+
+
+async def _upgrade_between_others(database: Database, turn: Connection, say: Callable[[str], None]) -> None:
+    loop = asyncio.get_running_loop()
+    until = loop.time() + _PATIENCE_SECONDS
+    while (refused := await _try_to_upgrade(database)) is not None:
+        oldest = await turn.fetchrow(_OLDEST_TRANSACTION)
+        who = (
+            f"; the oldest transaction is open for {oldest['seconds']} s ({oldest['who']})" if oldest else ""
+        )
+        if loop.time() >= until:
+            raise DatabaseUnavailable(
+                f"the migration got no lock within {_PATIENCE_SECONDS:g} s ({refused}){who}: "
+                "end what stands in its way, and run campaigns migrate again"
+            )
+        say(f"waiting for a lock; whoever works goes first{who}")
+        await asyncio.sleep(_PAUSE_SECONDS)
+
+
+async def _try_to_upgrade(database: Database) -> str | None:
+    """Gives why not, where others hold what it needs."""
+    async with database.own_connection() as driver:
+        await driver.execute(_LIMITS)
+        try:
+            async with _engine(driver) as engine, engine.connect() as connection:
+                await connection.run_sync(_upgrade)
+        except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError) as refused:
+            return str(refused.args[0])
+    return None
 
 
 @asynccontextmanager
@@ -66,23 +122,30 @@ async def in_sqlalchemy(database: Database) -> AsyncIterator["AsyncConnection"]:
 
     Raises what the driver says, not what SQLAlchemy makes of it, and DatabaseUnavailable.
     """
+    async with (
+        database.connection() as driver,
+        _engine(driver) as engine,
+        engine.begin() as connection,
+    ):
+        yield connection
+
+
+@asynccontextmanager
+async def _engine(driver: Connection) -> AsyncIterator["AsyncEngine"]:
+    """SQLAlchemy on a connection of the driver's. Raises what the driver says."""
     # As with alembic below: loaded for the one command that changes the schema.
     from sqlalchemy.exc import DBAPIError  # noqa: PLC0415  the line above
     from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415  the line above
     from sqlalchemy.pool import NullPool  # noqa: PLC0415  the line above
 
-    async with database.connection() as driver:
+    async def given() -> Connection:
+        return driver
 
-        async def given() -> Connection:
-            return driver
-
-        engine = create_async_engine("postgresql+asyncpg://", poolclass=NullPool, async_creator=given)
-        try:
-            async with engine.begin() as connection:
-                yield connection
-        except DBAPIError as error:
-            cause = error.orig.__cause__ if error.orig is not None else None
-            raise cause or error from error
+    try:
+        yield create_async_engine("postgresql+asyncpg://", poolclass=NullPool, async_creator=given)
+    except DBAPIError as error:
+        cause = error.orig.__cause__ if error.orig is not None else None
+        raise cause or error from error
 
 
 def _upgrade(connection: "sqlalchemy.Connection") -> None:

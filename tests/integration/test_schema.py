@@ -23,6 +23,7 @@ from campaigns.store.session import Database
 from tests.conftest import open_database
 from tests.integration.rows import Row, query
 from tests.river import phones, submit
+from tests.waiting import until
 
 # What there is, by what it is called: everything that decides what the database takes and how it finds it.
 CATALOGUE = {
@@ -278,18 +279,69 @@ async def test_a_newer_schema_is_left_alone(
 
 
 async def test_a_migration_that_fails_leaves_the_schema_it_found(
-    empty: Database, one_more_migration: Path, monkeypatch: pytest.MonkeyPatch
+    database: Database, one_more_migration: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All of it in one transaction: no half schema that neither version knows."""
+    """Each is a transaction of its own: there is no half schema that neither version knows."""
+    before = schema.head()
     monkeypatch.setattr(schema, "_MIGRATIONS", one_more_migration)
-    await query(empty, "CREATE TABLE one_more (id text)")
+    await query(database, "CREATE TABLE one_more (id text)")
+    found = await catalogue(database)
 
     with pytest.raises(Exception, match="one_more"):
-        await schema.migrate(empty)
+        await schema.migrate(database)
 
-    with pytest.raises(SchemaMismatch, match="holds no campaigns schema yet"):
-        await schema.check(empty)
-    assert [row["relname"] for row in (await catalogue(empty))["others"]] == ["one_more"]
+    with pytest.raises(SchemaMismatch, match=rf"\({before}\) is older than this code \(9999\)"):
+        await schema.check(database)
+    assert await catalogue(database) == found
+
+
+# --- beside others that work -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def altering(one_more_migration: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of a version whose migration alters a table that everybody works with."""
+    path = one_more_migration / "versions" / "9999_add_one_more.py"
+    path.write_text(
+        path.read_text().replace("CREATE TABLE one_more (id int)", "ALTER TABLE batch ADD more int")
+    )
+    monkeypatch.setattr(schema, "_MIGRATIONS", one_more_migration)
+
+
+@pytest.mark.usefixtures("altering")
+async def test_a_migration_lets_those_who_work_go_first(database: Database, database_url: str) -> None:
+    """An export holds the table for minutes; whoever comes behind the waiting migration is not kept out."""
+    told: list[str] = []
+    async with database.transaction() as export:
+        await export.execute("SELECT count(*) FROM batch")
+        migrating = asyncio.ensure_future(schema.migrate(database, told.append))
+        await until(lambda: told, "it could not have its lock")
+        for _ in range(3):
+            async with asyncio.timeout(8):  # a second behind it, on a busy machine
+                await query(database, "SELECT count(*) FROM batch")
+        assert not migrating.done()
+
+    assert await migrating == "9999"
+    assert "waiting for a lock; whoever works goes first; the oldest transaction is open for" in told[0]
+    assert await query(database, "SELECT more FROM batch") == []
+
+
+@pytest.mark.usefixtures("altering")
+async def test_a_migration_that_gets_no_lock_says_who_has_it(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schema, "_PATIENCE_SECONDS", 0)
+    before = await catalogue(database)
+    async with database.transaction() as export:
+        pid = export.get_server_pid()
+        await export.execute("SELECT count(*) FROM batch")
+        with pytest.raises(
+            DatabaseUnavailable, match=rf"got no lock within 0 s .* \(session {pid}, campaigns\)"
+        ):
+            await schema.migrate(database)
+
+    assert await catalogue(database) == before
+    assert await schema.migrate(database) == "9999"
 
 
 async def test_a_server_that_is_not_there_is_said_in_a_sentence(tmp_path: Path) -> None:
