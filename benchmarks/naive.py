@@ -14,7 +14,7 @@ import aiohttp
 import asyncpg
 from celery import Celery, Task
 
-from campaigns.providers.lightsms import signature
+from campaigns.providers.lightsms.adapter import signature
 
 app = Celery("naive", broker=os.environ["NAIVE_BROKER_URL"])
 app.conf.update(

@@ -17,10 +17,10 @@ from redis.asyncio import Redis
 from campaigns.domain.policy import Account, Backoff, Desk, Policy
 from campaigns.domain.provider import Provider
 from campaigns.pacing.bucket import Pace, pace_key
-from campaigns.providers.stub import Stub
 from campaigns.store import schema
 from campaigns.store.session import Database
 from tests.folders import passable_folder, roomy_memory
+from tests.stub import Stub
 from worker.embedded import postgres
 from worker.embedded.stack import ServerUrls
 from worker.embedded.stack import servers as embedded_servers

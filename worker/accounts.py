@@ -11,10 +11,10 @@ from campaigns.domain.callbacks import CallbackUrls
 from campaigns.domain.policy import Account
 from campaigns.domain.provider import Provider
 from campaigns.pacing.bucket import Kind, Line, Pace, pace_key, questions_key
-from campaigns.providers.lightsms import LightSms
-from campaigns.providers.loyalty_lt import LoyaltyLt
-from campaigns.providers.namirial import Namirial
-from campaigns.providers.seven import Seven
+from campaigns.providers.lightsms.adapter import LightSms
+from campaigns.providers.loyalty_lt.adapter import LoyaltyLt
+from campaigns.providers.namirial.adapter import Namirial
+from campaigns.providers.seven.adapter import Seven
 from campaigns.providers.wire import Wire
 from worker.account_settings import (
     AccountSettings,

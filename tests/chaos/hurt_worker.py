@@ -28,7 +28,7 @@ from unittest import mock
 from celery.__main__ import main
 
 from campaigns.providers import wire
-from campaigns.providers.lightsms import LightSms
+from campaigns.providers.lightsms.adapter import LightSms
 from campaigns.store import batch as batches
 from campaigns.store.written import Written
 

@@ -10,11 +10,11 @@ import pytest
 from campaigns import batching, sending
 from campaigns.domain.policy import Backoff, Desk
 from campaigns.domain.provider import OutboundMessage
-from campaigns.providers.stub import Stub
 from campaigns.store.batch import Dealt
 from campaigns.store.session import Database
 from tests.conftest import POLICY
 from tests.river import phones, submit
+from tests.stub import Stub
 
 SLOW = replace(
     POLICY,

@@ -22,13 +22,13 @@ from campaigns.domain.provider import (
     Throttled,
 )
 from campaigns.domain.states import BatchState, MessageState
-from campaigns.providers.stub import Stub
 from campaigns.store import account as accounts
 from campaigns.store.session import Database
 from tests.conftest import MakeDesk, open_database
 from tests.integration.hands import SLOW, OneText, send_one, sent, submit_texts
 from tests.integration.proxy import link
 from tests.integration.rows import query, states
+from tests.stub import Stub
 
 
 async def hold(database: Database, account: str = "main", code: str = "32") -> bool:

@@ -19,13 +19,13 @@ from campaigns.domain.errors import NotAllowed, NotFound
 from campaigns.domain.policy import Desk
 from campaigns.domain.provider import Accepted, Failed, Outcome, Receipt, Rejected
 from campaigns.domain.states import SETTLED, CampaignState, MessageState
-from campaigns.providers.stub import Stub
 from campaigns.store import account as accounts
 from campaigns.store.campaign import EXPORT_COLUMNS
 from campaigns.store.session import Database
 from tests.conftest import MakeDesk, open_database
 from tests.integration.rows import message_rows, pass_deadlines, query, run_out
 from tests.river import flow, lines, phones, submit
+from tests.stub import Stub
 from tests.waiting import until
 
 ONE = "+37060000001"

@@ -19,7 +19,6 @@ from campaigns import aggregation, batching, rescue, sending
 from campaigns.domain.policy import Desk
 from campaigns.domain.provider import NotSent
 from campaigns.domain.states import BatchState, CampaignState
-from campaigns.providers.stub import Stub
 from campaigns.store import account as accounts
 from campaigns.store import dealing
 from campaigns.store.batch import Dealt
@@ -28,6 +27,7 @@ from tests.conftest import POLICY, MakeDesk, open_database
 from tests.integration.rows import query, read_so_far, run_out
 from tests.integration.test_submission import waiting
 from tests.river import phones, submit
+from tests.stub import Stub
 from tests.waiting import until
 
 FREE = 1000

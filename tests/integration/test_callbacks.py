@@ -10,12 +10,12 @@ from campaigns import aggregation, batching, receipts, rescue, sending
 from campaigns.domain.message_ref import message_ref
 from campaigns.domain.provider import Answers, InDoubt, Receipt, Sightings, Turn
 from campaigns.domain.states import BatchState, MessageState
-from campaigns.providers.stub import Stub
 from campaigns.store.session import Database
 from tests.conftest import MakeDesk
 from tests.integration.hands import SLOW, about, deal_one, send_one
 from tests.integration.rows import batch_rows, make_due, message_rows, query, states, wrong_tallies
 from tests.river import flow, phones, submit
+from tests.stub import Stub
 
 Q, S, D, A = MessageState.QUEUED, MessageState.SENDING, MessageState.IN_DOUBT, MessageState.ACCEPTED
 SENT, UNDELIVERED, FAILED = MessageState.SENT, MessageState.UNDELIVERED, MessageState.FAILED

@@ -14,13 +14,13 @@ from campaigns.domain.errors import NotAllowed
 from campaigns.domain.outcomes import ENOUGH_REFUSALS
 from campaigns.domain.provider import Accepted, CampaignTrouble, Failed, Outcome, Rejected
 from campaigns.domain.states import BatchState, CampaignState, MessageState
-from campaigns.providers.stub import Stub
 from campaigns.store.reasons import Reason
 from campaigns.store.session import Database
 from tests.conftest import MakeDesk
 from tests.integration.hands import OneText, send_one, sent, submit_texts
 from tests.integration.rows import message_rows, pass_deadlines, query, states, wrong_tallies
 from tests.river import flow, phones, submit
+from tests.stub import Stub
 from worker import display
 
 Q, A, R = MessageState.QUEUED, MessageState.ACCEPTED, MessageState.REJECTED

@@ -8,11 +8,11 @@ from rich.console import Console
 
 from campaigns import aggregation, batching, holding, sending
 from campaigns.domain.provider import Accepted, Money, Outcome
-from campaigns.providers.stub import Stub
 from campaigns.store.session import Database
 from tests.conftest import MakeDesk
 from tests.integration.rows import query
 from tests.river import phones, submit
+from tests.stub import Stub
 from worker import display
 
 

@@ -9,12 +9,12 @@ from campaigns import aggregation, batching, receipts, sending
 from campaigns.domain.policy import Desk
 from campaigns.domain.provider import Accepted, Answers, NotOurTurn, Receipt, Turn
 from campaigns.domain.states import BatchState, MessageState
-from campaigns.providers.stub import Stub
 from campaigns.store.session import Database
 from tests.conftest import MakeDesk
 from tests.integration.hands import SLOW, about, send_one
 from tests.integration.rows import batch_rows, make_due, query, wrong_tallies
 from tests.river import lines, phones, submit
+from tests.stub import Stub
 from worker import display
 
 SENT, DELIVERED = MessageState.SENT, MessageState.DELIVERED

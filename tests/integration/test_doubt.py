@@ -8,10 +8,10 @@ from campaigns import aggregation, batching, holding, rescue, sending
 from campaigns.domain.errors import NotAllowed, NotFound
 from campaigns.domain.provider import InDoubt, NotSent
 from campaigns.domain.states import BatchState, CampaignState, MessageState
-from campaigns.providers.stub import Stub
 from campaigns.store.session import Database
 from tests.conftest import POLICY, MakeDesk
 from tests.river import flow, lines, phones, submit
+from tests.stub import Stub
 
 NO_WORD = InDoubt("no answer within 20 s")
 

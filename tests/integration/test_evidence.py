@@ -12,7 +12,6 @@ from campaigns.domain.policy import Desk
 from campaigns.domain.provider import Accepted, InDoubt, Receipt
 from campaigns.domain.said import told_by
 from campaigns.domain.states import MessageState
-from campaigns.providers.stub import Stub
 from campaigns.store import polling
 from campaigns.store.polling import Evidence
 from campaigns.store.session import Database
@@ -23,6 +22,7 @@ from tests.integration.rows import make_due, message_rows, query, wrong_tallies
 from tests.integration.test_callbacks import merge_all, refs
 from tests.integration.test_receipts import hold_by_force
 from tests.river import phones, submit
+from tests.stub import Stub
 
 A, SENT, DELIVERED = MessageState.ACCEPTED, MessageState.SENT, MessageState.DELIVERED
 UNDELIVERED = MessageState.UNDELIVERED

@@ -19,13 +19,13 @@ from campaigns.domain.provider import (
     Throttled,
 )
 from campaigns.domain.states import BatchState, MessageState
-from campaigns.providers.stub import Stub
 from campaigns.store import batch as batches
 from campaigns.store.session import Database
 from tests.conftest import MakeDesk
 from tests.integration.hands import SLOW, about, deal_one, send_one
 from tests.integration.rows import batch_rows, message_rows, run_out, states, wrong_tallies
 from tests.river import phones, submit
+from tests.stub import Stub
 from tests.waiting import until
 
 Q, S, D, A = MessageState.QUEUED, MessageState.SENDING, MessageState.IN_DOUBT, MessageState.ACCEPTED

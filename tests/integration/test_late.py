@@ -19,11 +19,11 @@ from campaigns.domain.provider import (
 )
 from campaigns.domain.states import BatchState, MessageState
 from campaigns.late import LateAnswers
-from campaigns.providers.stub import Stub
 from campaigns.store.session import Database
 from tests.conftest import MakeDesk
 from tests.integration.rows import batch_rows, message_rows, query, run_out, states, wrong_tallies
 from tests.river import phones, submit
+from tests.stub import Stub
 from tests.waiting import until
 
 Q, S, D, A = MessageState.QUEUED, MessageState.SENDING, MessageState.IN_DOUBT, MessageState.ACCEPTED

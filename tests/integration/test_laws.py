@@ -48,7 +48,6 @@ from campaigns.domain.provider import (
     Throttled,
 )
 from campaigns.domain.states import EVIDENCE, RANK, SETTLED, CampaignState, MessageState, merge
-from campaigns.providers.stub import Stub
 from campaigns.store import account as accounts
 from campaigns.store.batch import Dealt
 from campaigns.store.law import TALLY_COLUMNS
@@ -58,6 +57,7 @@ from tests.conftest import POLICY, always_our_turn, open_database
 from tests.integration.puppets import LOST_UNSEEN, TAKEN, TAKEN_UNSEEN, Fate, Puppet, Worker
 from tests.integration.rows import pass_deadlines, query, run_out
 from tests.river import phones, submit
+from tests.stub import Stub
 
 T = TypeVar("T")
 State = MessageState

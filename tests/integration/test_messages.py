@@ -10,12 +10,12 @@ from campaigns.domain.errors import CampaignError
 from campaigns.domain.message_ref import message_ref, place_of
 from campaigns.domain.provider import Accepted, InDoubt, Rejected
 from campaigns.domain.states import MessageState
-from campaigns.providers.stub import Stub
 from campaigns.store import message as message_rows
 from campaigns.store.session import Database
 from tests.conftest import MakeDesk
 from tests.integration.rows import query
 from tests.river import flow, phones, submit
+from tests.stub import Stub
 
 
 async def test_what_is_known_of_a_message(database: Database, make_desk: MakeDesk) -> None:

@@ -6,12 +6,12 @@ from uuid import UUID
 from campaigns import aggregation, batching, rescue, sending, submission
 from campaigns.domain.provider import InDoubt
 from campaigns.domain.states import BatchState, CampaignState, MessageState
-from campaigns.providers.stub import Stub
 from campaigns.store.session import Database
 from tests.conftest import POLICY, MakeDesk
 from tests.integration.hands import send_one
 from tests.integration.rows import message_rows, query, states, wrong_tallies
 from tests.river import phones, submit
+from tests.stub import Stub
 
 Q, A, OUT = MessageState.QUEUED, MessageState.ACCEPTED, MessageState.SUPPRESSED
 

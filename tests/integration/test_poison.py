@@ -11,13 +11,13 @@ from campaigns import aside, batching, receipts
 from campaigns.domain.policy import Desk
 from campaigns.domain.provider import Accepted, Answers, Receipt, Turn
 from campaigns.domain.states import BatchState, MessageState
-from campaigns.providers.stub import Stub
 from campaigns.store.session import Database
 from tests.conftest import MakeDesk
 from tests.integration.hands import send_one
 from tests.integration.rows import make_due, message_rows, query, states, wrong_tallies
 from tests.integration.test_callbacks import by_id, by_ref, merge_all, refs, waiting
 from tests.river import phones, submit
+from tests.stub import Stub
 
 A, D, SENT = MessageState.ACCEPTED, MessageState.IN_DOUBT, MessageState.SENT
 DELIVERED, FAILED, UNDELIVERED = MessageState.DELIVERED, MessageState.FAILED, MessageState.UNDELIVERED

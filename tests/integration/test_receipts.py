@@ -15,7 +15,6 @@ from campaigns import aggregation, batching, receipts, rescue, sending
 from campaigns.domain.policy import Account, Desk
 from campaigns.domain.provider import Answers, InDoubt, NotOurTurn, NotSent, Receipt, Turn
 from campaigns.domain.states import EVIDENCE, RANK, SETTLED, BatchState, CampaignState, MessageState, merge
-from campaigns.providers.stub import Stub
 from campaigns.store import account as accounts
 from campaigns.store import batch as batches
 from campaigns.store import polling
@@ -37,6 +36,7 @@ from tests.integration.rows import (
     wrong_tallies,
 )
 from tests.river import phones, submit
+from tests.stub import Stub
 
 A, U = MessageState.ACCEPTED, MessageState.UNKNOWN
 SENT, BUFFERED, DELIVERED = MessageState.SENT, MessageState.BUFFERED, MessageState.DELIVERED

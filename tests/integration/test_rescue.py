@@ -12,7 +12,6 @@ import pytest
 
 from campaigns import aggregation, batching, rescue, sending
 from campaigns.domain.states import BatchState, CampaignState, MessageState
-from campaigns.providers.stub import Stub
 from campaigns.rescue import Rescue
 from campaigns.store import batch as batches
 from campaigns.store import dealing, polling, sweep
@@ -35,6 +34,7 @@ from tests.integration.rows import (
     wrong_tallies,
 )
 from tests.river import phones, submit
+from tests.stub import Stub
 
 Q, S, D, A = MessageState.QUEUED, MessageState.SENDING, MessageState.IN_DOUBT, MessageState.ACCEPTED
 U, F, C = MessageState.UNKNOWN, MessageState.FAILED, MessageState.CANCELLED

@@ -11,11 +11,11 @@ from campaigns.domain.policy import Desk
 from campaigns.domain.provider import InDoubt
 from campaigns.domain.schedule import Schedule
 from campaigns.domain.states import CampaignState, MessageState
-from campaigns.providers.stub import Stub
 from campaigns.store.session import Database
 from tests.conftest import POLICY, MakeDesk
 from tests.integration.rows import query, wrong_tallies
 from tests.river import flow, lines, phones, submit
+from tests.stub import Stub
 
 HOUR = timedelta(hours=1)
 

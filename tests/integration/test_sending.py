@@ -23,7 +23,6 @@ from campaigns.domain.provider import (
     Throttled,
 )
 from campaigns.domain.states import BatchState, CampaignState, MessageState
-from campaigns.providers.stub import Stub
 from campaigns.store import account as accounts
 from campaigns.store import batch as batches
 from campaigns.store import dealing
@@ -54,6 +53,7 @@ from tests.integration.rows import (
     wrong_tallies,
 )
 from tests.river import phones, submit
+from tests.stub import Stub
 from tests.waiting import until
 
 Q, S, D, A = MessageState.QUEUED, MessageState.SENDING, MessageState.IN_DOUBT, MessageState.ACCEPTED

@@ -23,7 +23,6 @@ from campaigns.domain.provider import (
     Outcome,
 )
 from campaigns.domain.states import BatchState, MessageState
-from campaigns.providers.stub import Stub
 from campaigns.store import batch as batches
 from campaigns.store import session
 from campaigns.store.session import Database
@@ -42,6 +41,7 @@ from tests.integration.rows import (
     wrong_tallies,
 )
 from tests.river import phones, submit
+from tests.stub import Stub
 from tests.waiting import until
 
 Q, S, D, A = MessageState.QUEUED, MessageState.SENDING, MessageState.IN_DOUBT, MessageState.ACCEPTED

@@ -12,10 +12,10 @@ from campaigns import aggregation, batching, receipts, rescue, sending
 from campaigns.domain.errors import SubmissionError
 from campaigns.domain.provider import Accepted, InDoubt, NotSent, Rejected
 from campaigns.domain.states import BatchState, CampaignState, MessageState
-from campaigns.providers.stub import Stub
 from campaigns.store.session import Database
 from tests.conftest import MakeDesk
 from tests.river import flow, lines, phones, submit
+from tests.stub import Stub
 
 
 async def test_a_campaign_is_taken_in_and_runs_to_its_end(database: Database, make_desk: MakeDesk) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 
 from campaigns.domain.provider import OutboundMessage
 from campaigns.domain.states import MessageState
-from campaigns.providers import loyalty_lt_answers
-from campaigns.providers.loyalty_lt import LoyaltyLt
+from campaigns.providers.loyalty_lt import answers as loyalty_lt_answers
+from campaigns.providers.loyalty_lt.adapter import LoyaltyLt
 from campaigns.providers.wire import Wire
 from tests.contract.providers.wire_server import Seen, WireServer
 

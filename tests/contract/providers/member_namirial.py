@@ -8,8 +8,8 @@ from uuid import NAMESPACE_OID, uuid5
 
 from campaigns.domain.provider import OutboundMessage
 from campaigns.domain.states import MessageState
-from campaigns.providers import namirial_answers
-from campaigns.providers.namirial import Namirial
+from campaigns.providers.namirial import answers as namirial_answers
+from campaigns.providers.namirial.adapter import Namirial
 from campaigns.providers.wire import Wire
 from tests.contract.providers.wire_server import WireServer
 

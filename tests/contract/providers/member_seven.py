@@ -7,8 +7,8 @@ from typing import Any
 
 from campaigns.domain.provider import OutboundMessage
 from campaigns.domain.states import MessageState
-from campaigns.providers import seven_answers
-from campaigns.providers.seven import Seven
+from campaigns.providers.seven import answers as seven_answers
+from campaigns.providers.seven.adapter import Seven
 from campaigns.providers.wire import Wire
 from tests.contract.providers.wire_server import Seen, WireServer
 

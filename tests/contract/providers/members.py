@@ -7,14 +7,14 @@ from typing import Any, Protocol
 
 from campaigns.domain.provider import OutboundMessage, Provider, Receipt
 from campaigns.domain.states import MessageState
-from campaigns.providers import lightsms_answers, stub
-from campaigns.providers.lightsms import LightSms
-from campaigns.providers.stub import Stub
+from campaigns.providers.lightsms import answers as lightsms_answers
+from campaigns.providers.lightsms.adapter import LightSms
 from campaigns.providers.wire import Wire
 from tests.contract.providers.member_loyalty_lt import LoyaltyLtMember
 from tests.contract.providers.member_namirial import NamirialMember
 from tests.contract.providers.member_seven import SevenMember
 from tests.contract.providers.wire_server import Seen, WireServer
+from tests.stub import STATUSES, Stub
 
 LOGIN = "secret-login"
 API_KEY = "secret-api-key-0123456789"
@@ -122,7 +122,7 @@ class LightSmsMember:
 
 class StubMember:
     name = "stub"
-    words: Mapping[str, MessageState] = MappingProxyType(stub.STATUSES)
+    words: Mapping[str, MessageState] = MappingProxyType(STATUSES)
 
     def make(
         self, server: WireServer, wire: Wire, *, timeout_seconds: float = 5.0, word: str | None = None

@@ -31,8 +31,8 @@ from campaigns.domain.provider import (
     Throttled,
 )
 from campaigns.domain.states import MessageState
-from campaigns.providers.lightsms import LightSms, signature
-from campaigns.providers.lightsms_answers import (
+from campaigns.providers.lightsms.adapter import LightSms, signature
+from campaigns.providers.lightsms.answers import (
     CODES,
     STATUSES,
     Refusal,

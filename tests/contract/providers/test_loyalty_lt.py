@@ -34,9 +34,9 @@ from campaigns.domain.provider import (
     Turn,
 )
 from campaigns.domain.states import MessageState
-from campaigns.providers.loyalty_lt import LoyaltyLt
-from campaigns.providers.loyalty_lt_answers import CALLBACK_STATUSES, CODES, STATUSES, read_sent, read_status
-from campaigns.providers.recently_asked import RecentlyAsked
+from campaigns.providers.loyalty_lt.adapter import LoyaltyLt
+from campaigns.providers.loyalty_lt.answers import CALLBACK_STATUSES, CODES, STATUSES, read_sent, read_status
+from campaigns.providers.loyalty_lt.recently_asked import RecentlyAsked
 from campaigns.providers.wire import Wire
 from tests.contract.providers.member_loyalty_lt import API_KEY, API_SECRET, LoyaltyLtMember
 from tests.contract.providers.members import SENDER, TEXT, messages, words_of
@@ -744,7 +744,9 @@ async def test_trouble_ends_the_round(
     provider = make(concurrency=1)
     ids = ["msg_1", "msg_2", "msg_3", "msg_4"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("campaigns.providers.loyalty_lt.shuffle", list.reverse)  # then they are asked in order
+        patch.setattr(
+            "campaigns.providers.loyalty_lt.adapter.shuffle", list.reverse
+        )  # then they are asked in order
         answers = await provider.ask(ids, at_once)
     assert answers.trouble is not None
     assert words in answers.trouble
@@ -757,7 +759,7 @@ async def test_one_unreadable_answer_does_not_end_the_round_and_three_do(
 ) -> None:
     ids = [f"msg_{at}" for at in range(6)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("campaigns.providers.loyalty_lt.shuffle", list.reverse)
+        patch.setattr("campaigns.providers.loyalty_lt.adapter.shuffle", list.reverse)
         server.script.extend(
             [answer(b"<html>"), status_of(ids[1]), answer(b"{}", 422), status_of(ids[3]), answer(b"null")]
         )

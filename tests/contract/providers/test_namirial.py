@@ -35,8 +35,8 @@ from campaigns.domain.provider import (
     Throttled,
 )
 from campaigns.domain.states import MessageState
-from campaigns.providers.namirial import Namirial
-from campaigns.providers.namirial_answers import (
+from campaigns.providers.namirial.adapter import Namirial
+from campaigns.providers.namirial.answers import (
     CODES,
     STATUSES,
     Means,

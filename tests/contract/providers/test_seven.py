@@ -26,9 +26,9 @@ from campaigns.domain.provider import (
     Rejected,
     Throttled,
 )
-from campaigns.providers.seven import Seven
-from campaigns.providers.seven_answers import CODES, LOCKED, STATUSES, Means, Refusal, read_answer
-from campaigns.providers.seven_journal import shared_part
+from campaigns.providers.seven.adapter import Seven
+from campaigns.providers.seven.answers import CODES, LOCKED, STATUSES, Means, Refusal, read_answer
+from campaigns.providers.seven.journal import shared_part
 from campaigns.providers.wire import Wire
 from tests.contract.providers.member_seven import API_KEY, SEND, SIGNING_KEY, SevenMember, entry, sent
 from tests.contract.providers.members import SENDER, TEXT, messages

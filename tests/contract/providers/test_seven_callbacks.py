@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from campaigns.domain.provider import Callback, CallbackRefused, Receipt
 from campaigns.domain.states import MessageState
-from campaigns.providers.seven import Seven
-from campaigns.providers.seven_answers import STATUSES
-from campaigns.providers.seven_callbacks import signature
+from campaigns.providers.seven.adapter import Seven
+from campaigns.providers.seven.answers import STATUSES
+from campaigns.providers.seven.callbacks import signature
 from campaigns.providers.wire import Wire
 from tests.contract.providers.member_seven import SevenMember
 from tests.contract.providers.members import words_of

@@ -11,8 +11,8 @@ from campaigns.domain.callbacks import CallbackUrls
 from campaigns.domain.errors import ProviderRefused
 from campaigns.domain.policy import Account
 from campaigns.domain.provider import InDoubt, OutboundMessage
-from campaigns.providers.seven import Seven
-from campaigns.providers.seven_access import signature
+from campaigns.providers.seven.access import signature
+from campaigns.providers.seven.adapter import Seven
 from campaigns.providers.wire import Wire
 from tests.contract.providers.member_seven import BALANCE, SIGNING_KEY, SevenMember
 from tests.contract.providers.members import SENDER

@@ -25,10 +25,10 @@ from campaigns.domain.provider import (
     Sightings,
 )
 from campaigns.domain.states import MessageState
-from campaigns.providers import seven_answers
-from campaigns.providers.seven import Seven
-from campaigns.providers.seven_answers import CODES, STATUSES, moment_of, read_balance, read_statuses
-from campaigns.providers.seven_journal import read_page
+from campaigns.providers.seven import answers as seven_answers
+from campaigns.providers.seven.adapter import Seven
+from campaigns.providers.seven.answers import CODES, STATUSES, moment_of, read_balance, read_statuses
+from campaigns.providers.seven.journal import read_page
 from campaigns.providers.wire import Wire
 from tests.contract.providers.member_seven import API_KEY, BALANCE, JOURNAL, STATUS, SevenMember
 from tests.contract.providers.members import words_of

@@ -16,8 +16,8 @@ from campaigns.domain.provider import (
     Throttled,
 )
 from campaigns.domain.states import MessageState
-from campaigns.providers.stub import Stub
 from tests.contract.providers.members import SENDER, messages
+from tests.stub import Stub
 
 
 async def hand_over(stub: Stub, count: int = 2) -> list[Outcome]:

@@ -34,7 +34,7 @@ from campaigns.domain.provider import (
     Throttled,
 )
 from campaigns.domain.states import MessageState, merge
-from campaigns.providers.loyalty_lt import LoyaltyLt
+from campaigns.providers.loyalty_lt.adapter import LoyaltyLt
 from campaigns.providers.wire import Wire
 from tests.waiting import until
 from worker.simulator import loyalty_lt, server

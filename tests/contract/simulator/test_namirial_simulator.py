@@ -30,7 +30,7 @@ from campaigns.domain.provider import (
     Throttled,
 )
 from campaigns.domain.states import MessageState
-from campaigns.providers.namirial import Namirial
+from campaigns.providers.namirial.adapter import Namirial
 from campaigns.providers.wire import Wire
 from tests.waiting import until
 from worker.simulator.ledger import Ledger

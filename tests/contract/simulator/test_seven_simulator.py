@@ -32,7 +32,7 @@ from campaigns.domain.provider import (
     Sighting,
 )
 from campaigns.domain.states import MessageState
-from campaigns.providers.seven import Seven
+from campaigns.providers.seven.adapter import Seven
 from campaigns.providers.wire import Wire
 from tests.waiting import until
 from worker.simulator import seven_requests

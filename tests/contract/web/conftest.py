@@ -15,9 +15,9 @@ from campaigns.domain.callbacks import CallbackUrls
 from campaigns.domain.policy import Account, Desk
 from campaigns.domain.provider import Callback, Receipt
 from campaigns.late import LateAnswers
-from campaigns.providers.stub import Stub
 from campaigns.store.session import Database
 from tests.conftest import POLICY, always_our_turn
+from tests.stub import Stub
 from worker.bootstrap import Parts
 from worker.settings import Settings
 from worker.spool import Spool

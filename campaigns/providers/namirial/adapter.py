@@ -55,7 +55,7 @@ from campaigns.domain.provider import (
 )
 from campaigns.providers.base import BaseAdapter
 from campaigns.providers.documents import field_of
-from campaigns.providers.namirial_answers import (
+from campaigns.providers.namirial.answers import (
     CODES,
     MESSAGE_ID,
     UNREADABLE,
@@ -65,7 +65,7 @@ from campaigns.providers.namirial_answers import (
     read_refusal,
     read_taken,
 )
-from campaigns.providers.namirial_statuses import StatusHost, expect_answer, expect_success
+from campaigns.providers.namirial.statuses import StatusHost, expect_answer, expect_success
 from campaigns.providers.wire import Answered, NeverLeft, Unseen, Wire, retry_after_seconds
 
 _FLOODED_SECONDS = 60.0  # the window is an hour and slides (FLOODING): sooner is of no use

@@ -1,4 +1,4 @@
-"""A provider in memory, for dry runs and for tests of the stages. Speaks to nobody, costs nothing.
+"""A provider in memory for tests of the stages. Speaks to nobody, costs nothing.
 
 It keeps the same contract as the others, `leave_by` included, and a ledger of what was handed to it, so
 that a test can ask whether every message came and whether any came twice.
@@ -60,7 +60,7 @@ class Stub(BaseAdapter):
 
     company = "The stub"
 
-    def __init__(  # noqa: PLR0913  each says one thing of what it plays
+    def __init__(
         self,
         name: str,
         *,

@@ -3,7 +3,7 @@
 Every answer is HTTP 200 and its clients disagree about the rest (a code as JSON text, as a number, under
 `code` or `error_code`; ids as text or numbers; one status as an array, an object or two lines), so every
 form seen anywhere is read, and what cannot be read is in doubt, never a guess. Their own `error_text` is not
-repeated: it may quote the number, and the code says the same. Sources are named as in `seven.py`.
+repeated: it may quote the number, and the code says the same. Sources are named as in `adapter.py`.
 """
 
 import re

@@ -45,12 +45,12 @@ from campaigns.domain.provider import (
     Turn,
 )
 from campaigns.providers.base import BaseAdapter
-from campaigns.providers.seven_access import SIGNATURE_SECONDS, Access
-from campaigns.providers.seven_answers import MAX_ANSWER_BYTES, Means, Refusal, digits, read_answer
-from campaigns.providers.seven_callbacks import is_stale, read_receipts
-from campaigns.providers.seven_hooks import Hooks
-from campaigns.providers.seven_journal import foreign_id_of, shared_part
-from campaigns.providers.seven_questions import Questions
+from campaigns.providers.seven.access import SIGNATURE_SECONDS, Access
+from campaigns.providers.seven.answers import MAX_ANSWER_BYTES, Means, Refusal, digits, read_answer
+from campaigns.providers.seven.callbacks import is_stale, read_receipts
+from campaigns.providers.seven.hooks import Hooks
+from campaigns.providers.seven.journal import foreign_id_of, shared_part
+from campaigns.providers.seven.questions import Questions
 from campaigns.providers.wire import Answered, NeverLeft, Unseen, Wire, retry_after_seconds
 
 log = logging.getLogger("campaigns.providers")

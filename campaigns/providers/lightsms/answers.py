@@ -2,7 +2,7 @@
 
 Their documents disagree (errors by number or by text, at the top, under an empty key or under the phone;
 `deliver` or `delivered`), so every form seen anywhere is read, and what cannot be read is in doubt, never a
-guess. Sources are named as in `lightsms.py`.
+guess. Sources are named as in `adapter.py`.
 """
 
 import re

@@ -1,6 +1,6 @@
 """What seven.io keeps of where to call back: its hooks, of which an account may have many.
 
-Sources are named as in `seven.py`. Nothing of others' is ever removed or changed.
+Sources are named as in `adapter.py`. Nothing of others' is ever removed or changed.
 """
 
 import asyncio
@@ -9,8 +9,8 @@ from urllib.parse import urlencode
 
 from campaigns.domain.errors import ProviderRefused
 from campaigns.providers.documents import field_of
-from campaigns.providers.seven_access import Access, no_answer
-from campaigns.providers.seven_answers import CODES, load, top_code
+from campaigns.providers.seven.access import Access, no_answer
+from campaigns.providers.seven.answers import CODES, load, top_code
 from campaigns.providers.wire import Answered, Wire
 
 _KNOWN_SECONDS = 600.0  # how long a hook that is there is believed to stay

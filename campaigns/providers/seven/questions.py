@@ -1,7 +1,7 @@
 """What seven.io is asked, at no cost: statuses, its journal, the balance. Nothing here sends a message.
 
-Sources are named as in `seven.py`. /status is deprecated (DOCS) and takes a hundred ids at once, of which the
-journal takes one; so receipts come from /status, and the journal is asked for what only it knows.
+Sources are named as in `adapter.py`. /status is deprecated (DOCS) and takes a hundred ids at once, of which
+the journal takes one; so receipts come from /status, and the journal is asked for what only it knows.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,8 +22,8 @@ from campaigns.domain.provider import (
     Turn,
 )
 from campaigns.providers.documents import MESSAGE_ID
-from campaigns.providers.seven_access import Access
-from campaigns.providers.seven_answers import (
+from campaigns.providers.seven.access import Access
+from campaigns.providers.seven.answers import (
     CODES,
     INVALID_ID,
     MAX_ANSWER_BYTES,
@@ -31,7 +31,7 @@ from campaigns.providers.seven_answers import (
     read_balance,
     read_statuses,
 )
-from campaigns.providers.seven_journal import (
+from campaigns.providers.seven.journal import (
     PAGE_ROWS,
     Page,
     Row,

@@ -8,7 +8,7 @@ What shapes this file:
 * What a callback calls `id` is not the id a send is answered with; `UNDELIVERABLE` is also said of what
   expired, which the status page tells apart.
 
-Sources, as named here and in `loyalty_lt_answers.py`: SEED the page "Get SMS Status" · LOY docs.loyalty.lt
+Sources, as named here and in `answers.py`: SEED the page "Get SMS Status" · LOY docs.loyalty.lt
 (api-reference: endpoints/sms/overview, send, status, webhooks; error-handling) · OAS their OpenAPI file.
 """
 
@@ -46,7 +46,7 @@ from campaigns.domain.provider import (
     receipt_from,
 )
 from campaigns.providers.base import BaseAdapter
-from campaigns.providers.loyalty_lt_answers import (
+from campaigns.providers.loyalty_lt.answers import (
     Refusal,
     is_message_id,
     load,
@@ -57,7 +57,7 @@ from campaigns.providers.loyalty_lt_answers import (
     says_unknown,
     validity_of,
 )
-from campaigns.providers.recently_asked import RecentlyAsked
+from campaigns.providers.loyalty_lt.recently_asked import RecentlyAsked
 from campaigns.providers.wire import Answered, NeverLeft, Unseen, Wire, retry_after_seconds
 
 _AGAIN_SECONDS = 5.0  # before the same id may be asked again; source: SEED, Polling vs Webhooks

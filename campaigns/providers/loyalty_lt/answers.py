@@ -3,7 +3,7 @@
 Their documents disagree (`code` is a number, a text or absent; `errors` an object or a list), so the HTTP
 status is what decides and a code only says more; what cannot be read is in doubt, never a guess. None of
 their sentences on a request is ever repeated: they hold numbers, sender names and whatever was sent; of a
-message's own `error_message` what is left when it is masked. Sources are named as in `loyalty_lt.py`.
+message's own `error_message` what is left when it is masked. Sources are named as in `adapter.py`.
 """
 
 import re

@@ -17,9 +17,9 @@ from urllib.parse import parse_qsl
 
 from campaigns.domain.provider import Callback, CallbackRefused, Receipt
 from campaigns.providers.documents import MESSAGE_ID, field_of
-from campaigns.providers.seven_access import signature
-from campaigns.providers.seven_answers import load, moment_of, receipt_of
-from campaigns.providers.seven_journal import whole_reference
+from campaigns.providers.seven.access import signature
+from campaigns.providers.seven.answers import load, moment_of, receipt_of
+from campaigns.providers.seven.journal import whole_reference
 
 MAX_AGE_SECONDS = 300
 """How far a signature's moment may be from ours, to either side (JS WebhookVerifier)."""

@@ -1,4 +1,4 @@
-"""LightSMS's clock, which every signature holds a moment of. Sources are named as in `lightsms.py`."""
+"""LightSMS's clock, which every signature holds a moment of. Sources are named as in `adapter.py`."""
 
 import asyncio
 import re

@@ -1,6 +1,6 @@
 """Namirial's second host, the one that can be asked: by id, by number, by our reference. All questions free.
 
-Sources are named as in `namirial.py`.
+Sources are named as in `adapter.py`.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from urllib.parse import quote
 from campaigns.domain.errors import ProviderRefused
 from campaigns.domain.provider import NotOurTurn, Question, Sighting, Turn
 from campaigns.providers.documents import field_of
-from campaigns.providers.namirial_answers import (
+from campaigns.providers.namirial.answers import (
     MESSAGE_ID,
     load,
     newest_first,

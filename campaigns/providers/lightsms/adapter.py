@@ -49,7 +49,7 @@ from campaigns.domain.provider import (
 )
 from campaigns.providers.base import BaseAdapter
 from campaigns.providers.documents import MESSAGE_ID, amount_of, field_of
-from campaigns.providers.lightsms_answers import (
+from campaigns.providers.lightsms.answers import (
     Means,
     Refusal,
     common_code,
@@ -62,7 +62,7 @@ from campaigns.providers.lightsms_answers import (
     read_stop_list,
     top_code,
 )
-from campaigns.providers.lightsms_clock import Clock, ClockReading, NoAnswer, expect_answer
+from campaigns.providers.lightsms.clock import Clock, ClockReading, NoAnswer, expect_answer
 from campaigns.providers.wire import Answered, NeverLeft, Unseen, Wire, retry_after_seconds
 
 _URL_TARGET = 4_000  # their limit is not documented; common servers stop near 8,000

@@ -13,7 +13,7 @@ from campaigns.domain.message_ref import place_of
 from campaigns.domain.provider import Doubtful, Sighting
 from campaigns.domain.states import MessageState
 from campaigns.providers.documents import MESSAGE_ID, amount_of, field_of, shown
-from campaigns.providers.seven_answers import (
+from campaigns.providers.seven.answers import (
     digits,
     load,
     moment_of,

@@ -1,6 +1,6 @@
 """What Namirial's SMS Gateway says, read: its error codes, its status words, its answers. Pure: no wire.
 
-What cannot be read is in doubt, never a guess. Sources are named as in `namirial.py`.
+What cannot be read is in doubt, never a guess. Sources are named as in `adapter.py`.
 """
 
 import re

@@ -1,0 +1,1 @@
+"""LightSMS: its adapter, and what it reads."""

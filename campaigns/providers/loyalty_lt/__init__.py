@@ -1,0 +1,1 @@
+"""Loyalty.lt: its adapter, and what it reads."""

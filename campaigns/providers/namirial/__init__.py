@@ -1,0 +1,1 @@
+"""Namirial: its adapter, and what it reads."""

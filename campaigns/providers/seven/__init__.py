@@ -1,0 +1,1 @@
+"""seven.io: its adapter, and what it reads."""
