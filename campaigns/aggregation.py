@@ -153,7 +153,9 @@ async def finish(database: Database, campaign_id: UUID | None = None) -> list[UU
 
     Idempotent. To be called after a batch is done, and on every tick for what a crash left open.
     """
-    return await campaign_rows.finish_settled(database, campaign_id)
+    if campaign_id is None:
+        return await campaign_rows.finish_all(database)
+    return [campaign_id] if await campaign_rows.finish(database, campaign_id) else []
 
 
 async def sum_up(database: Database) -> None:

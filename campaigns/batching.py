@@ -11,7 +11,7 @@ from uuid import UUID
 from campaigns.domain.policy import Desk, Policy
 from campaigns.domain.schedule import Schedule
 from campaigns.store import campaign as campaigns
-from campaigns.store import dealing, intake, sweep, warming
+from campaigns.store import dealing, grouping, intake, sweep
 from campaigns.store.batch import Dealt
 from campaigns.store.session import Database
 
@@ -65,7 +65,7 @@ async def make_ready(database: Database) -> None:
 
     Raises DatabaseUnavailable.
     """
-    await warming.warm(database)
+    await grouping.prepare(database)
 
 
 def taken_in(database: Database) -> AsyncIterator[None]:

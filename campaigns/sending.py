@@ -199,7 +199,7 @@ class _HandOver:
                 positions,
                 worker=self._desk.worker,
                 lease_seconds=self._desk.policy.lease_seconds,
-                in_haste=self._way.is_wanted,
+                at_once=self._way.is_wanted,
             )
         except DatabaseUnavailable as away:
             # It may be written; nothing left. Left to its lease, the batch would be in doubt for nothing.

@@ -82,8 +82,8 @@ async def template(servers: ServerUrls) -> str:
 
 
 def open_database(url: str, pool_size: int = 10) -> Database:
-    """A Database on any URL, in which nobody waits for company: most are alone in a test."""
-    return Database(url, pool_size=pool_size, company_seconds=0)
+    """A Database on any URL, in which no group waits for more calls: most are alone in a test."""
+    return Database(url, pool_size=pool_size, group_wait_seconds=0)
 
 
 @pytest.fixture

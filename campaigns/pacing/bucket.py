@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from campaigns.domain.provider import NotOurTurn
-from campaigns.gathering import Gathering
+from campaigns.grouping import Grouping
 
 _SCRIPT = files(__package__).joinpath("bucket.lua").read_text(encoding="utf-8")
 
@@ -79,7 +79,7 @@ class Pace:
         self.longest_wait_seconds = furthest if kind is Kind.QUESTIONS else longest
         self._furthest_microseconds = round(furthest * 1_000_000)
         # Batches that come for a slot together ask Redis once.
-        self._reserved: Gathering[int, Sequence[float]] = Gathering(self._reserve)
+        self._reserved: Grouping[int, Sequence[float]] = Grouping(self._reserve)
 
     async def __call__(self) -> None:
         """Wait for a slot, at most a moment (a patient one: an interval more). Raises NotOurTurn when it

@@ -1,5 +1,6 @@
 """Batches under a lease: taking it up, writing down, giving it back. Set-based: a constant number of
-statements whatever is in a batch, and one round of them for all batches of a process that come together.
+statements whatever is in a batch, and one group of them for all batches of a process that come at the same
+time (`grouping`).
 
 The lease. Dealing marks a batch `leased` and raises its fencing number `lease`; the task that carries
 (batch id, lease) takes it up once (`leased_by`), so a repeated, late or lost task is harmless. Every
@@ -8,7 +9,7 @@ frozen past its lease can neither hand over nor overwrite.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from datetime import datetime
 from typing import NamedTuple, Protocol
 from uuid import UUID
@@ -18,15 +19,8 @@ import asyncpg
 from campaigns.domain.states import BatchState
 from campaigns.domain.values import value
 from campaigns.store.conditions import MAY_BE_SENT
-from campaigns.store.session import (
-    UNSTORABLE,
-    Connection,
-    Database,
-    Round,
-    TwoHolders,
-    arrays,
-    numbers,
-)
+from campaigns.store.grouping import TwoHolders, grouped
+from campaigns.store.session import Connection, Database, arrays, numbers
 from campaigns.store.suppression import IS_LISTED
 from campaigns.store.tally import HOW_TYPES, Release, how_values
 from campaigns.store.written import WRITTEN_TYPES, Written, write_apart, written_values
@@ -98,7 +92,7 @@ def holder_values(holders: Sequence[Holder]) -> list[str | list[str]]:
     ]
 
 
-# Locked in order of id, like everywhere, so that two rounds never wait for each other in a ring. A lease is
+# Locked in order of id, like everywhere, so that two groups never wait for each other in a ring. A lease is
 # found by its batch's id: the state as text keeps the index of what is leased out of it, which holds all that
 # was leased since the last VACUUM.
 _TAKE_UP = """
@@ -123,20 +117,32 @@ _TAKE_UP = """
 """
 
 
-async def take_up(
-    database: Database, asked: Sequence[tuple[Holder, float]], sql: str
-) -> list[asyncpg.Record | None]:
-    """Make dealt leases the asking holder's own, for so many seconds. None where one is not (any more) to be
-    had: a repeated or late task.
+@value
+class TakeUp:
+    """A call that takes a dealt lease up."""
+
+    dealt: Dealt
+    _: KW_ONLY
+    worker: str
+    lease_seconds: float
+
+    @property
+    def holder(self) -> Holder:
+        return Holder(self.dealt.batch_id, self.dealt.lease, self.worker)
+
+
+async def take_up(database: Database, asked: Sequence[TakeUp], sql: str) -> list[asyncpg.Record | None]:
+    """Make dealt leases the asking worker's own. None where one is not (any more) to be had: a repeated or
+    late task.
     """
     async with database.connection() as connection:
         records = await connection.fetch(
             sql,
-            *holder_values([who for who, _ in asked]),
-            numbers(lease_seconds for _, lease_seconds in asked),
+            *holder_values([each.holder for each in asked]),
+            numbers(each.lease_seconds for each in asked),
         )
     taken = {record["id"]: record for record in records}
-    return [taken.get(who.batch_id) for who, _ in asked]
+    return [taken.get(each.dealt.batch_id) for each in asked]
 
 
 def taking_up(kind: str, messages: str) -> str:
@@ -155,17 +161,9 @@ _TAKE_UP_SENDING = taking_up(
 )
 
 
-async def take_up_sending(
-    database: Database, dealt: Dealt, *, worker: str, lease_seconds: float
-) -> SendingWork | None:
+@grouped(TakeUp)
+async def take_up_sending(database: Database, asked: Sequence[TakeUp]) -> list[SendingWork | None]:
     """Make a dealt lease one's own. None when it is not (any more) to be had: a repeated or late task."""
-    holder = Holder(dealt.batch_id, dealt.lease, worker)
-    return await database.together(_take_up_sending, (holder, lease_seconds))
-
-
-async def _take_up_sending(
-    database: Database, asked: Sequence[tuple[Holder, float]]
-) -> list[SendingWork | None]:
     records = await take_up(database, asked, _TAKE_UP_SENDING)
     return [None if record is None else _sending_work(record) for record in records]
 
@@ -234,15 +232,22 @@ _BEGIN = f"""
 """
 
 
-async def begin_hand_over(
-    database: Database,
-    work: SendingWork,
-    positions: Sequence[int],
-    *,
-    worker: str,
-    lease_seconds: float,
-    in_haste: bool = False,
-) -> frozenset[int] | None:
+@value
+class _Intent:
+    work: SendingWork
+    positions: Sequence[int]
+    _: KW_ONLY
+    worker: str
+    lease_seconds: float
+    at_once: bool = False  # another batch waits for the slot of this one: no wait for other intents
+
+    @property
+    def holder(self) -> Holder:
+        return Holder(self.work.batch_id, self.work.lease, self.worker)
+
+
+@grouped(_Intent, at_once=lambda intent: intent.at_once)
+async def begin_hand_over(database: Database, asked: Sequence[_Intent]) -> list[frozenset[int] | None]:
     """Write the intent down: these messages are `sending`, committed before the request leaves.
 
     Renews the lease. Gives the positions that may leave: those still queued, for a receipt may have come
@@ -250,53 +255,66 @@ async def begin_hand_over(
     None when none may: the lease is not ours any more, the deadline passed, the campaign is paused,
     cancelled, on hold or past its `not_after`, or the account is on hold.
     """
-    holder = Holder(work.batch_id, work.lease, worker)
-    return await database.together(_begin_hand_over, (holder, lease_seconds, positions), in_haste=in_haste)
-
-
-async def _begin_hand_over(
-    database: Database, asked: Sequence[tuple[Holder, float, Sequence[int]]]
-) -> list[frozenset[int] | None]:
     async with database.connection() as connection:
         records = await connection.fetch(
             _BEGIN,
-            *holder_values([who for who, _, _ in asked]),
-            numbers(lease_seconds for _, lease_seconds, _ in asked),
-            [numbers(positions) for _, _, positions in asked],
+            *holder_values([each.holder for each in asked]),
+            numbers(each.lease_seconds for each in asked),
+            [numbers(each.positions) for each in asked],
         )
     begun = {record["id"]: frozenset(map(int, record["positions"] or ())) for record in records}
-    return [begun.get(who.batch_id) for who, _, _ in asked]
+    return [begun.get(each.work.batch_id) for each in asked]
 
 
 # The database's functions lock the rows, look whose the leases still are, and write for those alone. A whole
-# round is one call, so that no transaction stands open while our event loop is busy with others.
+# group is one call, so that no transaction stands open while our event loop is busy with others.
 _WRITE_OUTCOMES = f"SELECT write_outcomes_v2({arrays((*HOLDER_TYPES, *WRITTEN_TYPES, 'float8'))})::text[]"
 _HOLD = f"SELECT hold_leases({arrays(HOLDER_TYPES)})::text[]"
 _RELEASE = f"SELECT * FROM release_batches_v2({arrays((*HOLDER_TYPES, *WRITTEN_TYPES, *HOW_TYPES))})"
 
 
-async def write_outcomes(
-    database: Database,
-    work: SendingWork,
-    written: Sequence[Written],
-    *,
-    worker: str,
-    give_up_in_seconds: float | None,
-) -> bool:
+@value
+class _Answers:
+    work: SendingWork
+    written: Sequence[Written]
+    _: KW_ONLY
+    worker: str
+    give_up_in_seconds: float | None
+
+    @property
+    def holder(self) -> Holder:
+        return Holder(self.work.batch_id, self.work.lease, self.worker)
+
+
+async def _write_apart(database: Database, asked: _Answers) -> bool:
+    """Write each answer by itself: PostgreSQL refused one of them."""
+    async with database.transaction() as connection:
+        if not await hold(connection, asked.holder):
+            return False
+        await write_apart(connection, asked.work.batch_id, asked.written)
+        return bool(await _write_on(connection, [replace(asked, written=())]))
+
+
+@grouped(_Answers, alone=_write_apart)
+async def write_outcomes(database: Database, asked: Sequence[_Answers]) -> list[bool]:
     """Write the answers of one request down, keeping the lease. False: it is not ours any more, and
     nothing was written; the messages stay `sending` until rescue puts them in doubt.
 
     One answer that PostgreSQL refuses stops none beside it: see `write_apart`.
     """
-    holder = Holder(work.batch_id, work.lease, worker)
-    try:
-        return await database.together(_write_outcomes, (holder, written, give_up_in_seconds))
-    except UNSTORABLE:
-        async with database.transaction() as connection:
-            if not await hold(connection, holder):
-                return False
-            await write_apart(connection, holder.batch_id, written)
-            return bool(await _write_on(connection, [(holder, (), give_up_in_seconds)]))
+    async with database.connection() as connection:
+        held = await _write_on(connection, asked)
+    return [str(each.work.batch_id) in held for each in asked]
+
+
+async def _write_on(connection: Connection, asked: Sequence[_Answers]) -> Sequence[str]:
+    held: Sequence[str] = await connection.fetchval(
+        _WRITE_OUTCOMES,
+        *holder_values([each.holder for each in asked]),
+        *written_values([(each.work.batch_id, each.written) for each in asked]),
+        numbers(each.give_up_in_seconds for each in asked),
+    )
+    return held
 
 
 async def hold(connection: Connection, holder: Holder) -> bool:
@@ -305,61 +323,44 @@ async def hold(connection: Connection, holder: Holder) -> bool:
     return bool(held)
 
 
-async def _write_outcomes(
-    database: Database, asked: Sequence[tuple[Holder, Sequence[Written], float | None]]
-) -> list[bool]:
-    async with database.connection() as connection:
-        held = await _write_on(connection, asked)
-    return [str(who.batch_id) in held for who, _, _ in asked]
+@value
+class _Return:
+    work: Lease
+    how: Release
+    _: KW_ONLY
+    worker: str
+    written: Sequence[Written] = ()
+
+    def on(self, written: Sequence[Written]) -> tuple[Holder, Sequence[Written], Release]:
+        holder = Holder(self.work.batch_id, self.work.lease, self.worker)
+        return holder, written, replace(self.how, crash_count=0)
 
 
-async def _write_on(
-    connection: Connection, asked: Sequence[tuple[Holder, Sequence[Written], float | None]]
-) -> Sequence[str]:
-    held: Sequence[str] = await connection.fetchval(
-        _WRITE_OUTCOMES,
-        *holder_values([who for who, _, _ in asked]),
-        *written_values([(who.batch_id, written) for who, written, _ in asked]),
-        numbers(give_up_in for _, _, give_up_in in asked),
-    )
-    return held
+async def _release_apart(database: Database, asked: _Return) -> BatchState | None:
+    """Write each last answer by itself: PostgreSQL refused one of them."""
+    returned = asked.on(())
+    async with database.transaction() as connection:
+        if not await hold(connection, returned[0]):
+            return None
+        await write_apart(connection, asked.work.batch_id, asked.written)
+        (state,) = await write_and_let_go(connection, [returned])
+        return state
 
 
-async def release(
-    database: Database,
-    work: Lease,
-    how: Release,
-    *,
-    worker: str,
-    written: Sequence[Written] = (),
-) -> BatchState | None:
+@grouped(_Return, alone=_release_apart)
+async def release(database: Database, asked: Sequence[_Return]) -> list[BatchState | None]:
     """Write the last answers down (if any) and give the lease back, in one transaction.
 
     Gives the batch's new state, None when the lease is not ours any more (nothing was written).
     """
-    holder, how = Holder(work.batch_id, work.lease, worker), replace(how, crash_count=0)
-    try:
-        return await database.together(_release, (holder, written, how))
-    except UNSTORABLE:
-        async with database.transaction() as connection:
-            if not await hold(connection, holder):
-                return None
-            await write_apart(connection, holder.batch_id, written)
-            (state,) = await write_and_let_go(connection, [(holder, (), how)])
-            return state
-
-
-async def _release(
-    database: Database, asked: Sequence[tuple[Holder, Sequence[Written], Release]]
-) -> list[BatchState | None]:
     async with database.connection() as connection:
-        return await write_and_let_go(connection, asked)
+        return await write_and_let_go(connection, [each.on(each.written) for each in asked])
 
 
 async def write_and_let_go(
     connection: Connection, asked: Sequence[tuple[Holder, Sequence[Written], Release]]
 ) -> list[BatchState | None]:
-    """One call for a round. Gives each batch's new state, None where the lease is not the holder's."""
+    """One call for a group. Gives each batch's new state, None where the lease is not the holder's."""
     records = await connection.fetch(
         _RELEASE,
         *holder_values([who for who, _, _ in asked]),
@@ -373,12 +374,3 @@ def states_of(holders: Sequence[Holder], records: Sequence[asyncpg.Record]) -> l
     """The new states of batches as the database's functions give them."""
     states = {record["batch_id"]: BatchState(record["batch_state"]) for record in records}
     return [states.get(who.batch_id) for who in holders]
-
-
-ROUNDS: tuple[Round, ...] = (
-    _take_up_sending,
-    _begin_hand_over,
-    _write_outcomes,
-    _release,
-)
-"""What is asked of the database together with others here."""

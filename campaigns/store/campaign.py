@@ -13,11 +13,13 @@ import asyncpg
 from campaigns.domain.errors import NotAllowed, NotFound
 from campaigns.domain.schedule import Schedule, check_schedule
 from campaigns.domain.states import CAMPAIGN_MOVES, CampaignState, MessageState
+from campaigns.domain.values import value
 from campaigns.store.campaign_hold import CampaignHold
+from campaigns.store.grouping import grouped
 from campaigns.store.law import TALLY_COLUMNS
 from campaigns.store.message import SHOWN_REASON
 from campaigns.store.reasons import REASONS, Reason, reasons_of
-from campaigns.store.session import CHANNEL, Database, Round
+from campaigns.store.session import CHANNEL, Database
 from campaigns.store.status_lag import LAG, StatusLag, lag_of
 
 
@@ -244,24 +246,29 @@ _FINISH = """
 """
 
 
-async def finish_settled(database: Database, campaign_id: UUID | None = None) -> list[UUID]:
-    """End the campaigns (or the one) whose every message is settled. Gives those that ended now.
-
-    To be called after the transaction that settled the last message has committed: of two batches that
-    end at the same moment, the later commit then sees both.
-    """
-    if campaign_id is not None:
-        return [campaign_id] if await database.together(_finish, campaign_id) else []
+async def finish_all(database: Database) -> list[UUID]:
+    """End the campaigns whose every message is settled. Gives those that ended now."""
     async with database.connection() as connection:
         return [record["id"] for record in await connection.fetch(_FINISH, None)]
 
 
-async def _finish(database: Database, campaign_ids: Sequence[UUID]) -> list[bool]:
+@value
+class _Over:
+    campaign_id: UUID
+
+
+@grouped(_Over)
+async def finish(database: Database, asked: Sequence[_Over]) -> list[bool]:
+    """End a campaign if its every message is settled. True where it ended now.
+
+    To be called after the transaction that settled the last message has committed: of two batches that
+    end at the same moment, the later commit then sees both.
+    """
     async with database.connection() as connection:
-        records = await connection.fetch(_FINISH, [str(each) for each in set(campaign_ids)])
+        records = await connection.fetch(_FINISH, [str(each) for each in {a.campaign_id for a in asked}])
     ended = {record["id"]: True for record in records}
     # Popped: of several that ask for one campaign, one hears that it ended now.
-    return [ended.pop(each, False) for each in campaign_ids]
+    return [ended.pop(each.campaign_id, False) for each in asked]
 
 
 # A batch that is being changed is waited for, and summed as it is then; one that is changed later makes the
@@ -390,7 +397,3 @@ async def refusals(
             limit,
         )
     return [(record["row"], record["reason"], record["column_name"]) for record in records]
-
-
-ROUNDS: tuple[Round, ...] = (_finish,)
-"""What is asked of the database together with others here."""

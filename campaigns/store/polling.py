@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -15,8 +15,8 @@ from campaigns.domain.states import BatchState, MessageState
 from campaigns.domain.values import value
 from campaigns.store.batch import (
     HOLDER_TYPES,
-    Dealt,
     Holder,
+    TakeUp,
     hold,
     holder_values,
     states_of,
@@ -24,8 +24,9 @@ from campaigns.store.batch import (
     taking_up,
 )
 from campaigns.store.evidence import EVIDENCE_TYPES, MERGE_EVIDENCE, Saying, evidence_values
+from campaigns.store.grouping import grouped
 from campaigns.store.halving import store_each, why
-from campaigns.store.session import UNSTORABLE, Connection, Database, Round, arrays, numbers
+from campaigns.store.session import Connection, Database, arrays, numbers
 from campaigns.store.tally import HOW_TYPES, Release, how_values
 
 
@@ -80,17 +81,9 @@ _TAKE_UP = taking_up(
 )
 
 
-async def take_up_polling(
-    database: Database, dealt: Dealt, *, worker: str, lease_seconds: float
-) -> PollingWork | None:
+@grouped(TakeUp)
+async def take_up_polling(database: Database, asked: Sequence[TakeUp]) -> list[PollingWork | None]:
     """Like `take_up_sending`, with what is to be asked instead."""
-    holder = Holder(dealt.batch_id, dealt.lease, worker)
-    return await database.together(_take_up_polling, (holder, lease_seconds))
-
-
-async def _take_up_polling(
-    database: Database, asked: Sequence[tuple[Holder, float]]
-) -> list[PollingWork | None]:
     records = await take_up(database, asked, _TAKE_UP)
     return [None if record is None else _polling_work(record) for record in records]
 
@@ -134,28 +127,53 @@ _NOTE_ASKED = f"""
 """
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class _Learned:
     """What one poll brought."""
 
+    work: PollingWork
     evidence: Sequence[Evidence]
-    absent: Sequence[int]
     how: Release
-    by_id: bool
-    asked: Sequence[int] | None  # None: as it was
+    _: KW_ONLY
+    worker: str
+    absent: Sequence[int] = ()
+    by_id: bool = False
+    asked: Sequence[int] = ()
+
+    @property
+    def holder(self) -> Holder:
+        return Holder(self.work.batch_id, self.work.lease, self.worker)
+
+    @property
+    def has_asked(self) -> bool:
+        """Whether other positions were asked in this cycle than the batch says."""
+        return frozenset(self.asked) != self.work.asked
 
 
-async def merge_polled(  # noqa: PLR0913  what was learned, all by name
-    database: Database,
-    work: PollingWork,
-    evidence: Sequence[Evidence],
-    how: Release,
-    *,
-    worker: str,
-    absent: Sequence[int] = (),
-    by_id: bool = False,
-    asked: Sequence[int] = (),
-) -> BatchState | None:
+async def _merge_apart(database: Database, learned: _Learned) -> BatchState | None:
+    """One poll's words, each by itself: PostgreSQL refused one of them."""
+    held = numbers([learned.work.batch_id])
+    async with database.transaction() as connection:
+
+        async def merge(evidence: Sequence[Evidence]) -> None:
+            said = _sayings(learned.work.batch_id, evidence, by_id=learned.by_id)
+            await connection.execute(MERGE_EVIDENCE, held, *evidence_values(said))
+
+        if not await hold(connection, learned.holder):
+            return None
+        refused = await store_each(connection, learned.evidence, merge)
+        plain = [replace(each, told=NOTHING_TOLD) for each, _ in refused]
+        refused = await store_each(connection, plain, merge)
+        how = learned.how
+        if refused:
+            _, error = refused[0]
+            how = replace(how, trouble=f"{len(refused)} answer(s) cannot be stored: {why(error)}")
+        (state,) = await _merge_on(connection, [replace(learned, evidence=(), how=how)])
+    return state
+
+
+@grouped(_Learned, alone=_merge_apart)
+async def merge_polled(database: Database, asked: Sequence[_Learned]) -> list[BatchState | None]:
     """Merge what a poll brought by rank and give the lease back. Only rows that change are written.
 
     The provider's word beside a state is the word for it: a lower one comes late and is not kept, one
@@ -166,35 +184,10 @@ async def merge_polled(  # noqa: PLR0913  what was learned, all by name
     stops none beside it: its word is kept without what came beside it, or left to the next poll, and the
     batch's trouble says so.
     """
-    holder = Holder(work.batch_id, work.lease, worker)
-    noted = None if frozenset(asked) == work.asked else sorted(asked)
-    learned = _Learned(evidence, absent, replace(how, crash_count=0), by_id, noted)
-    try:
-        return await database.together(_merge_polled, (holder, learned))
-    except UNSTORABLE:
-        return await _merge_apart(database, holder, learned)
-
-
-async def _merge_apart(database: Database, holder: Holder, learned: _Learned) -> BatchState | None:
-    """One poll's words, each by itself where PostgreSQL refuses them together."""
-    held = numbers([holder.batch_id])
-    async with database.transaction() as connection:
-
-        async def merge(evidence: Sequence[Evidence]) -> None:
-            said = _sayings(holder.batch_id, evidence, by_id=learned.by_id)
-            await connection.execute(MERGE_EVIDENCE, held, *evidence_values(said))
-
-        if not await hold(connection, holder):
-            return None
-        refused = await store_each(connection, learned.evidence, merge)
-        plain = [replace(each, told=NOTHING_TOLD) for each, _ in refused]
-        refused = await store_each(connection, plain, merge)
-        how = learned.how
-        if refused:
-            _, error = refused[0]
-            how = replace(how, trouble=f"{len(refused)} answer(s) cannot be stored: {why(error)}")
-        (state,) = await _merge_on(connection, [(holder, replace(learned, evidence=(), how=how))])
-    return state
+    notes = any(learned.has_asked for learned in asked)
+    # One statement needs no transaction of ours. A batch that one question tells all of has nothing to note.
+    async with database.transaction() if notes else database.connection() as connection:
+        return await _merge_on(connection, asked)
 
 
 def _sayings(batch_id: int, evidence: Sequence[Evidence], *, by_id: bool) -> list[Saying]:
@@ -209,41 +202,27 @@ def _sayings(batch_id: int, evidence: Sequence[Evidence], *, by_id: bool) -> lis
     ]
 
 
-async def _merge_polled(
-    database: Database, asked: Sequence[tuple[Holder, _Learned]]
-) -> list[BatchState | None]:
-    notes = any(learned.asked is not None for _, learned in asked)
-    # One statement needs no transaction of ours. A batch that one question tells all of has nothing to note.
-    async with database.transaction() if notes else database.connection() as connection:
-        return await _merge_on(connection, asked)
-
-
-async def _merge_on(
-    connection: Connection, asked: Sequence[tuple[Holder, _Learned]]
-) -> list[BatchState | None]:
-    noted = [(who, learned.asked) for who, learned in asked if learned.asked is not None]
+async def _merge_on(connection: Connection, asked: Sequence[_Learned]) -> list[BatchState | None]:
+    noted = [learned for learned in asked if learned.has_asked]
     if noted:
         await connection.execute(
             _NOTE_ASKED,
-            *holder_values([who for who, _ in noted]),
-            [numbers(positions) if positions else None for _, positions in noted],
+            *holder_values([learned.holder for learned in noted]),
+            [numbers(sorted(learned.asked)) if learned.asked else None for learned in noted],
         )
     said = [
         each
-        for who, learned in asked
-        for each in _sayings(who.batch_id, learned.evidence, by_id=learned.by_id)
+        for learned in asked
+        for each in _sayings(learned.work.batch_id, learned.evidence, by_id=learned.by_id)
     ]
-    absent = [(who.batch_id, position) for who, learned in asked for position in learned.absent]
+    absent = [(learned.work.batch_id, position) for learned in asked for position in learned.absent]
+    holders = [learned.holder for learned in asked]
     records = await connection.fetch(
         _MERGE,
-        *holder_values([who for who, _ in asked]),
+        *holder_values(holders),
         *evidence_values(said),
         numbers(batch_id for batch_id, _ in absent),
         numbers(position for _, position in absent),
-        *how_values({who.batch_id: learned.how for who, learned in asked}),
+        *how_values({learned.work.batch_id: replace(learned.how, crash_count=0) for learned in asked}),
     )
-    return states_of([who for who, _ in asked], records)
-
-
-ROUNDS: tuple[Round, ...] = (_take_up_polling, _merge_polled)
-"""What is asked of the database together with others here."""
+    return states_of(holders, records)

@@ -4,21 +4,17 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from decimal import Decimal
-from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
 from campaigns.domain.errors import DatabaseUnavailable, DatabaseUnfit
-from campaigns.gathering import Gathering
 from campaigns.store import away, pooler
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
 
 _T = TypeVar("_T")
-_A = TypeVar("_A")
-_R = TypeVar("_R")
 
 CHANNEL = "campaign_taken_in"
 """Of NOTIFY: something may be due that nobody knows of yet."""
@@ -28,9 +24,9 @@ _COMMAND_SECONDS = 40  # more than a statement may take: whoever has not answere
 _PLACE_SECONDS = 30  # for a place in the pool and, where it has none yet, its connection
 _CLOSE_SECONDS = 5
 
-_ROUNDS = 2  # of one kind at once: while one waits for the disk, another is made ready
-# Twice as many share a round for it: a fifth of the worker's processor time and a third of PostgreSQL's.
-_COMPANY_SECONDS = 0.01
+# For it twice as many calls share a group: a fifth less processor time in the worker, a third less in
+# PostgreSQL.
+_GROUP_WAIT_SECONDS = 0.01
 
 _NAME = {"application_name": "campaigns"}
 
@@ -97,12 +93,6 @@ UNSTORABLE: tuple[type[Exception], ...] = (
     asyncpg.ProgramLimitExceededError,  # too large for a row or an index
 )
 """Errors that speak of what was to be stored: the same again fails again, and something else may go well."""
-
-
-class TwoHolders(Exception):
-    """Two say in one round that they hold one batch, so the round is done for each by itself: a word of the
-    one must not be taken for the other's.
-    """
 
 
 @contextmanager
@@ -180,26 +170,24 @@ async def insist(write: Callable[[], Awaitable[_T]], *, until: float) -> _T:
         pause_seconds = min(pause_seconds * 2, _LONGEST_PAUSE_SECONDS)
 
 
-Round: TypeAlias = "Callable[[Database, Sequence[Any]], Awaitable[Sequence[object]]]"
-"""What `Database.together` does for many at once: one result for each of what is asked, in order."""
-
-
 class Database:
     """The pool of one process, made inside the loop that uses it. Opens nothing before first use.
 
-    Takes an address as asyncpg wants it, how many connections there may be at most, and how long a round of
-    statements waits for company (see `together`). The connection given back
-    last is taken first: what it costs to make one ready (compiled functions, plans) is paid for as many as
+    Takes an address as asyncpg wants it, how many connections there may be at most, and how long a group of
+    calls waits for more of them (see `store/grouping.py`). A LIFO pool: the connection given back last is
+    taken first, so that what it costs to make one ready (compiled functions, plans) is paid for as many as
     are used at once. One that is not used for minutes is closed, one that was used very often is replaced.
     """
 
-    def __init__(self, url: str, *, pool_size: int = 20, company_seconds: float = _COMPANY_SECONDS) -> None:
+    def __init__(
+        self, url: str, *, pool_size: int = 20, group_wait_seconds: float = _GROUP_WAIT_SECONDS
+    ) -> None:
         self._url = url
-        self._company_seconds = company_seconds
         self._pool_size = pool_size
         self._pool: asyncpg.Pool | None = None
-        self._gatherings: dict[Any, Gathering[Any, Any]] = {}
         self._is_pooler_known = False
+        self.group_wait_seconds = group_wait_seconds
+        self.groupings: dict[Any, Any] = {}  # by the work they do; kept here to last as long as the pool
 
     async def _opened(self) -> asyncpg.Pool:
         if self._pool is None:
@@ -267,27 +255,6 @@ class Database:
                 await driver.execute("ROLLBACK")
                 raise
             await driver.execute("COMMIT")
-
-    async def together(
-        self,
-        work: Callable[["Database", Sequence[_A]], Awaitable[Sequence[_R]]],
-        asked: _A,
-        *,
-        in_haste: bool = False,
-    ) -> _R:
-        """Do `work` for `asked`, in one transaction with whatever is asked of the same `work` meanwhile.
-
-        Takes a function of this database and what is asked, which gives one result for each, in order, and
-        has no effect when it raises. Sixteen batches that end at once cost one commit. `in_haste`: a round
-        that begins now waits for no company. What PostgreSQL refuses for its content (UNSTORABLE) it refuses
-        to the one who asked for it; any other error is everybody's. Raises DatabaseUnavailable and these.
-        """
-        gathering = self._gatherings.get(work)
-        if gathering is None:
-            gathering = Gathering(partial(work, self), rounds=_ROUNDS, alone=(*UNSTORABLE, TwoHolders))
-            self._gatherings[work] = gathering
-        result: _R = await gathering(asked, 0.0 if in_haste else self._company_seconds)
-        return result
 
     @asynccontextmanager
     async def own_connection(self) -> AsyncIterator[Connection]:

@@ -5,21 +5,24 @@ own word, its own fault. And every statement of a round goes by index, whatever 
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import asyncpg
+import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from campaigns.domain.states import BatchState, MessageState
 from campaigns.store import batch as batches
-from campaigns.store import dealing, polling, sweep, warming
+from campaigns.store import dealing, grouping, polling, sweep
 from campaigns.store.batch import Dealt, SendingWork
 from campaigns.store.polling import Evidence
-from campaigns.store.session import Database, texts
+from campaigns.store.session import Connection, Database, texts
 from campaigns.store.tally import Release
 from campaigns.store.written import Written
 from tests.integration.rows import query, read_so_far, run_out, states, wrong_tallies
 from tests.river import phones, submit
+from worker.masking import render_exception
 
 WORKER = "worker-1"
 Q, S, A = MessageState.QUEUED, MessageState.SENDING, MessageState.ACCEPTED
@@ -129,6 +132,30 @@ async def test_what_cannot_be_written_is_left_out_alone(database: Database) -> N
         assert await states(database, each.batch_id) == [A] * 3
     (reasons,) = await query(database, "SELECT array_agg(DISTINCT reason) AS all FROM message")
     assert reasons["all"] == [None]
+
+
+async def test_a_programming_error_is_raised_to_each_with_its_place_and_nothing_is_tried_again(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    works = await together(database, 5)
+    await begin(database, *works)
+    groups: list[int] = []
+
+    async def mistaken(connection: Connection, asked: Sequence[Any]) -> Sequence[Any]:
+        groups.append(len(asked))
+        return asked[len(asked)]  # type: ignore[no-any-return]
+
+    monkeypatch.setattr(batches, "write_and_let_go", mistaken)
+    ends = await asyncio.gather(
+        *(batches.release(database, each, Release(), worker=WORKER) for each in works), return_exceptions=True
+    )
+    assert [type(each) for each in ends] == [IndexError] * 5
+    assert sum(groups) == 5  # each was asked for once
+    told = str(render_exception(None, "error", {"exc_info": ends[0]})["exception"])
+    assert "in mistaken" in told
+    assert "test_rounds.py" in told
+    for each in works:
+        assert await states(database, each.batch_id) == [S] * 3
 
 
 def replace_word(written: Written, word: str) -> Written:
@@ -268,7 +295,7 @@ async def searches(database: Database) -> int:
 async def test_making_ready_changes_nothing_and_opens_as_many_as_are_used_at_once(database: Database) -> None:
     await submit(database, phones(2))
     before = await query(database, "SELECT * FROM batch"), await states(database)
-    await warming.warm(database)
+    await grouping.prepare(database)
     assert (await query(database, "SELECT * FROM batch"), await states(database)) == before
     (open_now,) = await query(
         database,

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
+import asyncpg
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -40,7 +41,7 @@ class Store:
             if self.errors:
                 raise self.errors.pop(0)
             if any(receipt.provider_message_id in self.poison for _, receipt in taken):
-                raise ValueError("cannot be stored")
+                raise asyncpg.DataError("cannot be stored")
         finally:
             self.at_once -= 1
         self.writes.append(list(taken))
@@ -157,8 +158,31 @@ async def test_one_that_cannot_be_stored_keeps_nobody_else_out(caplog: pytest.Lo
     assert len(store.stored) == 198
     assert store.begun < 20  # found by halving
     assert len(caplog.records) == 1
-    assert "ValueError" in caplog.text
+    assert "DataError" in caplog.text
     assert "40-0" not in caplog.text
+
+
+async def test_a_programming_error_is_logged_once_with_its_place_and_not_tried_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    begun: list[int] = []
+
+    async def mistaken(taken: Sequence[Taken]) -> None:
+        begun.append(len(taken))
+        raise KeyError(taken[0][1].provider_message_id)
+
+    inbox = Inbox(mistaken)
+    puts = [asyncio.create_task(inbox.put(some(2, f"37061234567-{n}"))) for n in range(10)]
+    answers = await asyncio.gather(*puts, return_exceptions=True)
+    assert [type(answer) for answer in answers] == [NotStored] * 10
+    assert begun == [20]
+    (record,) = caplog.records
+    told = str(record.msg)
+    assert "KeyError" in told
+    assert "test_inbox.py" in told
+    assert "in mistaken" in told
+    assert "37061234567" not in told
+    assert inbox.waiting_count == 0
 
 
 async def test_nobody_waits_for_ever_and_what_was_waited_for_is_stored_all_the_same() -> None:
