@@ -10,6 +10,7 @@ RUN python -m venv /opt/build \
 COPY pyproject.toml README.md LICENSE CHANGELOG.md celeryconfig.py ./
 COPY campaigns campaigns
 COPY worker worker
+COPY simulator simulator
 # Without isolation: nothing is fetched here that is not pinned by hash.
 RUN /opt/build/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /opt/wheels . \
  && /opt/campaigns/bin/pip install --no-cache-dir --no-index --no-deps /opt/wheels/*.whl

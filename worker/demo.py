@@ -21,12 +21,12 @@ from campaigns.domain.recipients import read_recipients
 from campaigns.store import schema
 from campaigns.store.intake import TakenIn
 from campaigns.store.session import Database
+from simulator.options import ProviderName
 from worker import display, stack
 from worker.account_settings import KINDS
 from worker.bootstrap import sender_of
 from worker.interrupts import Interrupts
 from worker.settings import PREFIX, Settings, load_settings
-from worker.simulator.options import ProviderName
 
 TEXT = "Spring sale in {city}: 20% off everything until Sunday. Reply STOP to opt out."
 _ACCOUNT = "demo"
@@ -156,7 +156,7 @@ def _start_simulator(
     process = family.start(
         "simulator",
         [
-            *(sys.executable, "-m", "worker.simulator", "--provider", provider),
+            *(sys.executable, "-m", "simulator", "--provider", provider),
             *("--port", "0", "--delivery-seconds", "4"),
         ],
         stack.environment_for(located, {}, without_ours=True),

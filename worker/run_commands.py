@@ -10,10 +10,10 @@ import typer
 
 from campaigns.domain.errors import CampaignError
 from campaigns.store import schema
+from simulator.options import Options, ProviderName
 from worker import stack
 from worker.bootstrap import located
 from worker.settings import PREFIX, load_settings
-from worker.simulator.options import Options, ProviderName
 from worker.terminal import err, out, say
 
 WebHost = Annotated[str, typer.Option(help="Where callbacks are taken.")]
@@ -114,7 +114,7 @@ def simulator(  # noqa: PLR0913, PLR0917  one option each
     ] = None,
 ) -> None:
     """Serve a provider's wire over HTTP, with faults on request: no SMS leaves it."""
-    from worker.simulator import server as simulator_server
+    from simulator import server as simulator_server
 
     try:
         options = Options(

@@ -6,9 +6,9 @@ import urllib.request
 
 import pytest
 
+from simulator import server
 from tests.acceptance.processes import Stack, csv_of, ledger_counts
 from tests.waiting import wait_until
-from worker.simulator import server
 
 pytestmark = pytest.mark.acceptance
 

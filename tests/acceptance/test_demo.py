@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from simulator import server
 from tests.acceptance.processes import Stack, csv_of, processes_of
 from tests.waiting import wait_until
-from worker.simulator import server
 
 pytestmark = pytest.mark.acceptance
 

@@ -19,6 +19,7 @@ from campaigns.domain.states import BatchState, CampaignState, MessageState
 from worker import queues
 
 ROOT = Path(__file__).parents[2]
+PRODUCT = ("campaigns", "worker", "simulator")
 MOST_LINES = 400
 
 LONG: dict[str, str] = {
@@ -80,7 +81,7 @@ def tokens(text: str, kind: int) -> Iterator[tuple[int, str]]:
 
 def test_the_sources_are_found() -> None:
     """Else the guards below would guard nothing."""
-    paths = {path for path, _ in sources("campaigns", "worker", "tests")}
+    paths = {path for path, _ in sources(*PRODUCT, "tests")}
     assert {"campaigns/submission.py", "worker/tasks.py", "tests/conftest.py"} <= paths
 
 
@@ -114,7 +115,7 @@ def test_a_command_loads_nothing_that_only_others_need() -> None:
     assert asked.returncode == 0, asked.stderr
     loaded = set(json.loads(asked.stdout))
     assert {"asyncpg", "worker.terminal"} <= loaded
-    others = {"aiohttp", "alembic", "celery", "redis", "sqlmodel", "structlog", "worker.simulator.server"}
+    others = {"aiohttp", "alembic", "celery", "redis", "sqlmodel", "structlog", "simulator.server"}
     assert loaded & others == set()
 
 
@@ -122,7 +123,7 @@ def test_a_command_loads_nothing_that_only_others_need() -> None:
 
 
 def test_no_file_is_long_without_a_reason() -> None:
-    lengths = {path: text.count("\n") for path, text in sources("campaigns", "worker")}
+    lengths = {path: text.count("\n") for path, text in sources(*PRODUCT)}
     too_long = {path: length for path, length in lengths.items() if length > MOST_LINES and path not in LONG}
     assert too_long == {}, "cut them along their subjects, or say in LONG why they are one"
     short = {path for path in LONG if lengths.get(path, 0) <= MOST_LINES}
@@ -136,7 +137,7 @@ def test_nothing_is_left_to_be_done() -> None:
     found = [
         f"{path}:{line}"
         for path, text in (
-            *sources("campaigns", "worker", "tests"),
+            *sources(*PRODUCT, "tests"),
             ("celeryconfig.py", _text("celeryconfig.py")),
         )
         for line, comment in tokens(text, tokenize.COMMENT)
@@ -176,7 +177,7 @@ def _is_nothing(statement: ast.stmt) -> bool:
 
 
 def test_no_function_is_a_stub_and_no_error_is_swallowed_whole() -> None:
-    found = [f"{path}:{line}" for path, text in sources("campaigns", "worker") for line in _stubs(text)]
+    found = [f"{path}:{line}" for path, text in sources(*PRODUCT) for line in _stubs(text)]
     assert found == []
 
 
@@ -209,7 +210,7 @@ def _words(identifier: str) -> set[str]:
 def test_things_are_called_by_their_one_word() -> None:
     found = {
         (path, name)
-        for path, text in sources("campaigns", "worker")
+        for path, text in sources(*PRODUCT)
         for _, name in tokens(text, tokenize.NAME)
         if _words(name) & NEVER.keys()
     }
@@ -237,7 +238,7 @@ def _unreasoned(text: str) -> Iterator[int]:
 
 
 def test_every_ignore_names_its_rule_and_carries_its_reason() -> None:
-    found = [f"{path}:{line}" for path, text in sources("campaigns", "worker") for line in _unreasoned(text)]
+    found = [f"{path}:{line}" for path, text in sources(*PRODUCT) for line in _unreasoned(text)]
     assert found == []
 
 

@@ -16,9 +16,9 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from simulator.options import Options
+from simulator.server import serve
 from tests.waiting import until
-from worker.simulator.options import Options
-from worker.simulator.server import serve
 
 PHONE = "37061234567"  # delivered
 DEADLINE_SECONDS = 30.0

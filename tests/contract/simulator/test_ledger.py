@@ -9,7 +9,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.simulator.ledger import Ledger, Taken
+from simulator.ledger import Ledger, Taken
 
 from .conftest import PHONE, Simulator
 

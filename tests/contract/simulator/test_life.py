@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.simulator.fates import FATES, Fate, fate_of, word_at
-from worker.simulator.ledger import Ledger
-from worker.simulator.segments import count_segments
+from simulator.fates import FATES, Fate, fate_of, word_at
+from simulator.ledger import Ledger
+from simulator.segments import count_segments
 
 from .conftest import PHONE, Simulator, Start
 

@@ -7,8 +7,8 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from worker.simulator import lightsms
-from worker.simulator.lightsms import sign
+from simulator import lightsms
+from simulator.lightsms import sign
 
 from .conftest import PHONE, Simulator, Start
 

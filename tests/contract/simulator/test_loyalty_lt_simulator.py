@@ -36,11 +36,11 @@ from campaigns.domain.provider import (
 from campaigns.domain.states import MessageState, merge
 from campaigns.providers.loyalty_lt.adapter import LoyaltyLt
 from campaigns.providers.wire import Wire
+from simulator import loyalty_lt, server
+from simulator.ledger import Ledger
+from simulator.loyalty_lt_fates import BY_ENDING, FATES, Fate, steps_of, word_at
+from simulator.options import Options
 from tests.waiting import until
-from worker.simulator import loyalty_lt, server
-from worker.simulator.ledger import Ledger
-from worker.simulator.loyalty_lt_fates import BY_ENDING, FATES, Fate, steps_of, word_at
-from worker.simulator.options import Options
 
 from .conftest import DEADLINE_SECONDS, Reply, Simulator, Start, running
 

@@ -32,9 +32,9 @@ from campaigns.domain.provider import (
 from campaigns.domain.states import MessageState
 from campaigns.providers.namirial.adapter import Namirial
 from campaigns.providers.wire import Wire
+from simulator.ledger import Ledger
+from simulator.namirial_fates import FATES, changes, fate_of, word_at
 from tests.waiting import until
-from worker.simulator.ledger import Ledger
-from worker.simulator.namirial_fates import FATES, changes, fate_of, word_at
 
 from .conftest import DEADLINE_SECONDS, Reply, Simulator, Start, running
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from simulator import lightsms, server
+from simulator.options import Options
 from tests.waiting import until
-from worker.simulator import lightsms, server
-from worker.simulator.options import Options
 
 from .conftest import DEADLINE_SECONDS, PHONE, Simulator, Start, running
 
@@ -63,7 +63,7 @@ async def _begin(*arguments: str) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "worker.simulator",
+        "simulator",
         *arguments,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -125,7 +125,7 @@ async def test_the_process_says_why_it_cannot_start(simulator: Simulator) -> Non
 
 def test_it_knows_nothing_of_campaigns() -> None:
     program = """if True:
-        import sys, worker.simulator.__main__
+        import sys, simulator.__main__
         sys.exit(any(name.startswith("campaigns.") or name == "celery" for name in sys.modules))
     """
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -34,13 +34,13 @@ from campaigns.domain.provider import (
 from campaigns.domain.states import MessageState
 from campaigns.providers.seven.adapter import Seven
 from campaigns.providers.wire import Wire
+from simulator import seven_requests
+from simulator.callbacks import Call, Callbacks
+from simulator.ledger import Ledger
+from simulator.options import Options
+from simulator.seven import RETRY_SECONDS
+from simulator.seven_fates import DELIVERED, FATES, Fate, changes, fate_of, word_at
 from tests.waiting import until
-from worker.simulator import seven_requests
-from worker.simulator.callbacks import Call, Callbacks
-from worker.simulator.ledger import Ledger
-from worker.simulator.options import Options
-from worker.simulator.seven import RETRY_SECONDS
-from worker.simulator.seven_fates import DELIVERED, FATES, Fate, changes, fate_of, word_at
 
 from .conftest import PHONE, Called, Customer, Reply, Simulator, Start
 

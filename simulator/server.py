@@ -20,18 +20,18 @@ from typing import Final, Protocol
 
 from aiohttp import web
 
-from worker.simulator.callbacks import Callbacks
-from worker.simulator.faults import FaultRefused, Faults
-from worker.simulator.ledger import Ledger
-from worker.simulator.lightsms import LightSms
-from worker.simulator.loyalty_lt import RETRY_SECONDS as LOYALTY_LT_RETRY_SECONDS
-from worker.simulator.loyalty_lt import LoyaltyLt
-from worker.simulator.namirial import RETRY_SECONDS as NAMIRIAL_RETRY_SECONDS
-from worker.simulator.namirial import Namirial
-from worker.simulator.options import Options, ProviderName
-from worker.simulator.seven import RETRY_SECONDS as SEVEN_RETRY_SECONDS
-from worker.simulator.seven import Seven
-from worker.simulator.wire import Wire
+from simulator.callbacks import Callbacks
+from simulator.faults import FaultRefused, Faults
+from simulator.ledger import Ledger
+from simulator.lightsms import LightSms
+from simulator.loyalty_lt import RETRY_SECONDS as LOYALTY_LT_RETRY_SECONDS
+from simulator.loyalty_lt import LoyaltyLt
+from simulator.namirial import RETRY_SECONDS as NAMIRIAL_RETRY_SECONDS
+from simulator.namirial import Namirial
+from simulator.options import Options, ProviderName
+from simulator.seven import RETRY_SECONDS as SEVEN_RETRY_SECONDS
+from simulator.seven import Seven
+from simulator.wire import Wire
 
 _KEEPALIVE_SECONDS = 75.0  # as common servers
 _SHUTDOWN_SECONDS = 2.0  # for answers under way; hanging ones end at once
@@ -154,7 +154,7 @@ class _WithoutContent(logging.Filter):
 
 
 def _clean_logger() -> logging.Logger:
-    logger = logging.getLogger("worker.simulator.http")
+    logger = logging.getLogger("simulator.http")
     if not any(isinstance(known, _WithoutContent) for known in logger.filters):
         logger.addFilter(_WithoutContent())
     return logger

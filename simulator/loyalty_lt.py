@@ -41,10 +41,10 @@ from itertools import cycle
 
 from aiohttp import web
 
-from worker.simulator import loyalty_lt_answers as answers
-from worker.simulator import loyalty_lt_fates as fates
-from worker.simulator.callbacks import Call, Callbacks
-from worker.simulator.faults import (
+from simulator import loyalty_lt_answers as answers
+from simulator import loyalty_lt_fates as fates
+from simulator.callbacks import Call, Callbacks
+from simulator.faults import (
     Code18Fault,
     CodeFault,
     CutFault,
@@ -59,12 +59,12 @@ from worker.simulator.faults import (
     PhoneCodeFault,
     UnknownWordFault,
 )
-from worker.simulator.ledger import Ledger
-from worker.simulator.loyalty_lt_answers import CODE_FORMS, CodeForm, Refusal
-from worker.simulator.loyalty_lt_requests import Order, Wrong, read_order
-from worker.simulator.options import APPROVED_SENDERS, Options
-from worker.simulator.segments import count_segments
-from worker.simulator.wire import Answer, Wire
+from simulator.ledger import Ledger
+from simulator.loyalty_lt_answers import CODE_FORMS, CodeForm, Refusal
+from simulator.loyalty_lt_requests import Order, Wrong, read_order
+from simulator.options import APPROVED_SENDERS, Options
+from simulator.segments import count_segments
+from simulator.wire import Answer, Wire
 
 RETRY_SECONDS = (30.0, 120.0, 600.0, 1800.0, 3600.0)
 """The pauses before a callback is tried again. Source: docs.loyalty.lt, webhooks, Retry Policy."""

@@ -8,8 +8,8 @@ from decimal import Decimal
 from typing import Final, Literal
 from uuid import NAMESPACE_URL, uuid5
 
-from worker.simulator.loyalty_lt_fates import NO_CODE, Step
-from worker.simulator.wire import Answer
+from simulator.loyalty_lt_fates import NO_CODE, Step
+from simulator.wire import Answer
 
 CodeForm = Literal["documented", "other", "absent"]
 """How `code` is written: as the page that documents it has it, the other way (a number as text, a text as

@@ -6,9 +6,9 @@ from decimal import Decimal
 from typing import Final
 from xml.sax.saxutils import quoteattr
 
-from worker.simulator.faults import Drawn, ExtraKeysFault, IntCodesFault
-from worker.simulator.options import ErrorForm
-from worker.simulator.wire import Answer
+from simulator.faults import Drawn, ExtraKeysFault, IntCodesFault
+from simulator.options import ErrorForm
+from simulator.wire import Answer
 
 COUNTED: Final = {"delivered": "deliver", "not_deliver": "not_deliver", "expired": "expired"}
 """A status, and what the statistics (and statuses in the object form) call it."""

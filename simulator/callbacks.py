@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import aiohttp
 from yarl import URL
 
-from worker.simulator.faults import DelayedFault, DoubledFault, Faults, LostFault
+from simulator.faults import DelayedFault, DoubledFault, Faults, LostFault
 
 _TIMEOUT_SECONDS = 5.0
 _AT_ONCE = 100  # open callbacks; the others wait

@@ -16,5 +16,5 @@ simulator can disagree. One file a provider; the rest is shared:
     seven.py      seven.io
     server.py     the application, and how it is started and ended
 
-Start it with `python -m worker.simulator`.
+Start it with `python -m simulator`.
 """

@@ -43,10 +43,10 @@ from uuid import uuid4
 
 from aiohttp import web
 
-from worker.simulator import namirial_answers as answers
-from worker.simulator import namirial_fates as fates
-from worker.simulator.callbacks import Call, Callbacks
-from worker.simulator.faults import (
+from simulator import namirial_answers as answers
+from simulator import namirial_fates as fates
+from simulator.callbacks import Call, Callbacks
+from simulator.faults import (
     CodeFault,
     CutFault,
     Drawn,
@@ -58,11 +58,11 @@ from worker.simulator.faults import (
     PhoneCodeFault,
     UnknownWordFault,
 )
-from worker.simulator.ledger import Ledger
-from worker.simulator.namirial_answers import Order, Unreadable, read_order
-from worker.simulator.options import Options
-from worker.simulator.segments import count_segments
-from worker.simulator.wire import Answer, Wire
+from simulator.ledger import Ledger
+from simulator.namirial_answers import Order, Unreadable, read_order
+from simulator.options import Options
+from simulator.segments import count_segments
+from simulator.wire import Answer, Wire
 
 SERVICES = frozenset({"ADMIN", "AUTHENTICATION", "DIGITALSIGN", "MARKETING"})
 """Names of services every simulated account may use; those of the pages and one for campaigns."""

@@ -9,8 +9,8 @@ from typing import Final
 from urllib.parse import urlsplit
 from uuid import NAMESPACE_OID, uuid4, uuid5
 
-from worker.simulator.namirial_fates import Fate
-from worker.simulator.wire import Answer
+from simulator.namirial_fates import Fate
+from simulator.wire import Answer
 
 LONGEST_TEXT = 1600
 SAYINGS: Final[Mapping[str, str]] = {

@@ -24,7 +24,7 @@ from pydantic import (
     model_validator,
 )
 
-from worker.simulator.options import ErrorForm
+from simulator.options import ErrorForm
 
 Endpoint = Literal[
     "send",

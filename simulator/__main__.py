@@ -1,12 +1,12 @@
-"""`python -m worker.simulator`: one simulated account on a port of this machine."""
+"""`python -m simulator`: one simulated account on a port of this machine."""
 
 import argparse
 import sys
 from decimal import Decimal, InvalidOperation
 from typing import get_args
 
-from worker.simulator.options import CallbackMethod, ErrorForm, Options, ProviderName
-from worker.simulator.server import run
+from simulator.options import CallbackMethod, ErrorForm, Options, ProviderName
+from simulator.server import run
 
 
 def _amount(text: str) -> Decimal:
@@ -22,7 +22,7 @@ def _amount(text: str) -> Decimal:
 def _arguments() -> argparse.ArgumentParser:
     default = Options()
     parser = argparse.ArgumentParser(
-        prog="python -m worker.simulator", description="One provider over real HTTP, with faults on request."
+        prog="python -m simulator", description="One provider over real HTTP, with faults on request."
     )
     add = parser.add_argument
     add("--host", default="127.0.0.1")

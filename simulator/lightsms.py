@@ -30,10 +30,10 @@ from urllib.parse import parse_qsl
 
 from aiohttp import web
 
-from worker.simulator import lightsms_answers as answers
-from worker.simulator.callbacks import Callbacks
-from worker.simulator.fates import BY_ENDING, as_json, fate_of, word_at
-from worker.simulator.faults import (
+from simulator import lightsms_answers as answers
+from simulator.callbacks import Callbacks
+from simulator.fates import BY_ENDING, as_json, fate_of, word_at
+from simulator.faults import (
     ClockFault,
     Code18Fault,
     CodeFault,
@@ -47,10 +47,10 @@ from worker.simulator.faults import (
     PhoneCodeFault,
     UnknownWordFault,
 )
-from worker.simulator.ledger import Ledger
-from worker.simulator.options import APPROVED_SENDERS, Options
-from worker.simulator.segments import count_segments
-from worker.simulator.wire import Answer, Wire
+from simulator.ledger import Ledger
+from simulator.options import APPROVED_SENDERS, Options
+from simulator.segments import count_segments
+from simulator.wire import Answer, Wire
 
 _CLOCK_SECONDS = 10
 _PHONE = re.compile(r"(?:\+|00)?[1-9][0-9]{6,14}", re.ASCII)

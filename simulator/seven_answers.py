@@ -13,10 +13,10 @@ from typing import Final
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
-from worker.simulator.callbacks import Call
-from worker.simulator.faults import Drawn, ExtraKeysFault, IntCodesFault, ObjectFormFault
-from worker.simulator.options import CallbackMethod, ErrorForm
-from worker.simulator.wire import Answer
+from simulator.callbacks import Call
+from simulator.faults import Drawn, ExtraKeysFault, IntCodesFault, ObjectFormFault
+from simulator.options import CallbackMethod, ErrorForm
+from simulator.wire import Answer
 
 REASONS: Final[Mapping[str, str]] = {
     "202": "Recipient number invalid",

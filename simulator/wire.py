@@ -16,7 +16,7 @@ from weakref import WeakSet
 
 from aiohttp import web
 
-from worker.simulator.faults import (
+from simulator.faults import (
     BEFORE,
     Code18Fault,
     CodeFault,

@@ -42,10 +42,10 @@ from typing import Final
 
 from aiohttp import web
 
-from worker.simulator import seven_answers as answers
-from worker.simulator import seven_fates as fates
-from worker.simulator.callbacks import Call, Callbacks
-from worker.simulator.faults import (
+from simulator import seven_answers as answers
+from simulator import seven_fates as fates
+from simulator.callbacks import Call, Callbacks
+from simulator.faults import (
     Code18Fault,
     CodeFault,
     CutFault,
@@ -57,12 +57,12 @@ from worker.simulator.faults import (
     PhoneCodeFault,
     UnknownWordFault,
 )
-from worker.simulator.ledger import Ledger, Row
-from worker.simulator.options import CallbackMethod, Options
-from worker.simulator.segments import count_segments
-from worker.simulator.seven_answers import Line, Order
-from worker.simulator.seven_hooks import Hooks
-from worker.simulator.seven_requests import (
+from simulator.ledger import Ledger, Row
+from simulator.options import CallbackMethod, Options
+from simulator.segments import count_segments
+from simulator.seven_answers import Line, Order
+from simulator.seven_hooks import Hooks
+from simulator.seven_requests import (
     DIGITS,
     FIELDS,
     NUMBER,
@@ -74,7 +74,7 @@ from worker.simulator.seven_requests import (
     read_fields,
     read_order,
 )
-from worker.simulator.wire import Answer, Wire
+from simulator.wire import Answer, Wire
 
 _HOURS: Final = (2, 4, 6, 8, 12, 12, 12, 12, 12)
 RETRY_SECONDS: Final = (60.0, 300.0, 1800.0, 3600.0, *(hours * 3600.0 for hours in _HOURS))

@@ -13,11 +13,11 @@ from urllib.parse import parse_qsl
 
 from aiohttp import web
 
-from worker.simulator import seven_answers as answers
-from worker.simulator.faults import ClockFault, Drawn, Endpoint
-from worker.simulator.options import Options
-from worker.simulator.seven_answers import Order
-from worker.simulator.wire import Answer
+from simulator import seven_answers as answers
+from simulator.faults import ClockFault, Drawn, Endpoint
+from simulator.options import Options
+from simulator.seven_answers import Order
+from simulator.wire import Answer
 
 _LEGACY = frozenset({"json", "return_msg_id", "details", "debug", "no_reload", "unicode", "utf8"})
 _OPTIONS = frozenset({"delay", "ttl", "flash", "udh", "label", "foreign_id", "performance_tracking"})

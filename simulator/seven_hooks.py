@@ -6,9 +6,9 @@ from itertools import count
 from typing import Final, get_args
 from urllib.parse import urlsplit
 
-from worker.simulator import seven_answers as answers
-from worker.simulator.options import CallbackMethod, Options
-from worker.simulator.wire import Answer
+from simulator import seven_answers as answers
+from simulator.options import CallbackMethod, Options
+from simulator.wire import Answer
 
 _EVENTS: Final = frozenset({"all", "dlr", "sms_mo", "rcs", "tracking", "voice_call", "voice_status"})
 _REPORTS: Final = frozenset({"all", "dlr"})
