@@ -1,20 +1,22 @@
 """The providers' wire over real HTTP, written from their documents alone, with faults on request.
 
-It imports nothing of `campaigns` (an import contract holds that), so that an adapter and its
-simulator can disagree. One file a provider; the rest is shared:
+It imports nothing of `campaigns` or `worker` (an import contract says so): an adapter and its
+simulator read the same documents apart, so they can disagree. The core is shared:
 
     options.py    what can be set
-    fates.py      what becomes of a number: one table by its last two digits
-    segments.py   how many parts a text is
-    ledger.py     the truth: everything that was ever accepted
-    faults.py     what can go wrong on request, and which fault a request draws
-    wire.py       how an answer, or the lack of one, reaches the client
-    callbacks.py  what a provider tells by itself
-    lightsms.py   LightSMS
-    loyalty_lt.py Loyalty.lt
-    namirial.py   Namirial
-    seven.py      seven.io
     server.py     the application, and how it is started and ended
+    wire.py       how an answer, or the lack of one, reaches the client
+    faults.py     what can go wrong on request, and which fault a request draws
+    ledger.py     the truth: everything that was ever accepted
+    callbacks.py  what a provider tells by itself
+    segments.py   how many parts a text is
 
-Start it with `python -m simulator`.
+and each provider has a folder: lightsms, loyalty_lt, namirial, seven. In it:
+
+    endpoints.py  its paths, and what it decides where its documents are silent
+    requests.py   what it reads in a request (where that is more than a few lines)
+    answers.py    how it writes its answers and its callbacks
+    fates.py      what becomes of a number, by its last two digits
+
+Start it with `campaigns simulator`.
 """

@@ -23,14 +23,14 @@ from aiohttp import web
 from simulator.callbacks import Callbacks
 from simulator.faults import FaultRefused, Faults
 from simulator.ledger import Ledger
-from simulator.lightsms import LightSms
-from simulator.loyalty_lt import RETRY_SECONDS as LOYALTY_LT_RETRY_SECONDS
-from simulator.loyalty_lt import LoyaltyLt
-from simulator.namirial import RETRY_SECONDS as NAMIRIAL_RETRY_SECONDS
-from simulator.namirial import Namirial
+from simulator.lightsms.endpoints import LightSms
+from simulator.loyalty_lt.endpoints import RETRY_SECONDS as LOYALTY_LT_RETRY_SECONDS
+from simulator.loyalty_lt.endpoints import LoyaltyLt
+from simulator.namirial.endpoints import RETRY_SECONDS as NAMIRIAL_RETRY_SECONDS
+from simulator.namirial.endpoints import Namirial
 from simulator.options import Options, ProviderName
-from simulator.seven import RETRY_SECONDS as SEVEN_RETRY_SECONDS
-from simulator.seven import Seven
+from simulator.seven.endpoints import RETRY_SECONDS as SEVEN_RETRY_SECONDS
+from simulator.seven.endpoints import Seven
 from simulator.wire import Wire
 
 _KEEPALIVE_SECONDS = 75.0  # as common servers

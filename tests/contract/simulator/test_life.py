@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulator.fates import FATES, Fate, fate_of, word_at
 from simulator.ledger import Ledger
+from simulator.lightsms.fates import FATES, Fate, fate_of, word_at
 from simulator.segments import count_segments
 
 from .conftest import PHONE, Simulator, Start

@@ -7,8 +7,8 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from simulator import lightsms
-from simulator.lightsms import sign
+from simulator.lightsms import endpoints
+from simulator.lightsms.endpoints import sign
 
 from .conftest import PHONE, Simulator, Start
 
@@ -93,7 +93,7 @@ async def test_a_changed_value_breaks_the_signature(simulator: Simulator) -> Non
 async def test_a_timestamp_is_good_for_ten_seconds(
     simulator: Simulator, monkeypatch: pytest.MonkeyPatch, off: int, good: bool
 ) -> None:
-    monkeypatch.setattr(lightsms, "time", SimpleNamespace(time=lambda: 1_700_000_000.9))
+    monkeypatch.setattr(endpoints, "time", SimpleNamespace(time=lambda: 1_700_000_000.9))
     reply = await simulator.send(timestamp=str(1_700_000_000 + off))
     assert (reply.json()[PHONE]["error"] == "0") is good
     assert good or reply.code == "6"

@@ -36,9 +36,10 @@ from campaigns.domain.provider import (
 from campaigns.domain.states import MessageState, merge
 from campaigns.providers.loyalty_lt.adapter import LoyaltyLt
 from campaigns.providers.wire import Wire
-from simulator import loyalty_lt, server
+from simulator import server
 from simulator.ledger import Ledger
-from simulator.loyalty_lt_fates import BY_ENDING, FATES, Fate, steps_of, word_at
+from simulator.loyalty_lt import endpoints
+from simulator.loyalty_lt.fates import BY_ENDING, FATES, Fate, steps_of, word_at
 from simulator.options import Options
 from tests.waiting import until
 
@@ -322,7 +323,7 @@ async def test_money_ends(open_account: Open) -> None:
 
 async def test_a_minute_has_so_many_messages(open_account: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1000.0]
-    monkeypatch.setattr(loyalty_lt.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(endpoints.time, "monotonic", lambda: now[0])
     account = await open_account(messages_per_minute=2)
     assert (await account.post(order("nowhere"))).status == 422  # what is refused does not count
     assert (await account.post(order())).status == 200
@@ -580,7 +581,7 @@ async def test_questions_that_come_too_soon_are_counted(
     account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [1000.0]
-    monkeypatch.setattr(loyalty_lt.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(endpoints.time, "monotonic", lambda: now[0])
     first, second = await account.take(), await account.take()
     for message_id, pause in ((first, 1.0), (second, 4.0), (first, 4.5), (first, 5.0), (first, 0.0)):
         await account.ask(message_id)
@@ -705,7 +706,7 @@ async def test_no_number_text_or_key_is_logged(
     def broken(body: bytes) -> object:
         raise ValueError(f"cannot read {body!r}")
 
-    monkeypatch.setattr(loyalty_lt, "read_order", broken)
+    monkeypatch.setattr(endpoints, "read_order", broken)
     assert (await account.post(order(message="a secret word"))).status == 500
     assert "ValueError at" in caplog.text
     for kept in (PHONE[1:], PHONE[-7:], "secret", "your_api_key"):

@@ -33,7 +33,7 @@ from campaigns.domain.states import MessageState
 from campaigns.providers.namirial.adapter import Namirial
 from campaigns.providers.wire import Wire
 from simulator.ledger import Ledger
-from simulator.namirial_fates import FATES, changes, fate_of, word_at
+from simulator.namirial.fates import FATES, changes, fate_of, word_at
 from tests.waiting import until
 
 from .conftest import DEADLINE_SECONDS, Reply, Simulator, Start, running

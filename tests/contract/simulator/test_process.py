@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from simulator import lightsms, server
+from simulator import server
+from simulator.lightsms import endpoints
 from simulator.options import Options
 from tests.waiting import until
 
@@ -30,7 +31,7 @@ async def test_no_number_text_or_key_is_logged(
     def broken(query: object, _key: str) -> str:
         raise ValueError(f"cannot sign {query}")
 
-    monkeypatch.setattr(lightsms, "sign", broken)
+    monkeypatch.setattr(endpoints, "sign", broken)
     assert (await simulator.send(text="a secret word")).status == 500
     assert "ValueError at" in caplog.text
     for kept in (PHONE, PHONE[-7:], "secret", simulator.options.api_key, "phone="):

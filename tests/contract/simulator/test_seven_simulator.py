@@ -34,12 +34,12 @@ from campaigns.domain.provider import (
 from campaigns.domain.states import MessageState
 from campaigns.providers.seven.adapter import Seven
 from campaigns.providers.wire import Wire
-from simulator import seven_requests
 from simulator.callbacks import Call, Callbacks
 from simulator.ledger import Ledger
 from simulator.options import Options
-from simulator.seven import RETRY_SECONDS
-from simulator.seven_fates import DELIVERED, FATES, Fate, changes, fate_of, word_at
+from simulator.seven import requests
+from simulator.seven.endpoints import RETRY_SECONDS
+from simulator.seven.fates import DELIVERED, FATES, Fate, changes, fate_of, word_at
 from tests.waiting import until
 
 from .conftest import PHONE, Called, Customer, Reply, Simulator, Start
@@ -937,7 +937,7 @@ async def test_nothing_sent_is_shown_when_something_breaks(
     def broken(value: object) -> str:
         raise RuntimeError(f"cannot read {value}")
 
-    monkeypatch.setattr(seven_requests, "_word_of", broken)
+    monkeypatch.setattr(requests, "_word_of", broken)
     body = json.dumps({"to": PHONE, "text": "a secret word"}).encode()
     assert (await account.request("POST", "sms", body, Content_Type="application/json")).status == 500
     assert "RuntimeError at" in caplog.text

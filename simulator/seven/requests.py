@@ -1,5 +1,5 @@
 """What a request to seven.io holds: its fields, its key and signature, what is to be sent. Decided strictly,
-as `seven.py` says. Knows nothing of what was sent before.
+as `endpoints.py` says. Knows nothing of what was sent before.
 """
 
 import json
@@ -13,10 +13,10 @@ from urllib.parse import parse_qsl
 
 from aiohttp import web
 
-from simulator import seven_answers as answers
 from simulator.faults import ClockFault, Drawn, Endpoint
 from simulator.options import Options
-from simulator.seven_answers import Order
+from simulator.seven import answers
+from simulator.seven.answers import Order
 from simulator.wire import Answer
 
 _LEGACY = frozenset({"json", "return_msg_id", "details", "debug", "no_reload", "unicode", "utf8"})

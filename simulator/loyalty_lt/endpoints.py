@@ -41,8 +41,6 @@ from itertools import cycle
 
 from aiohttp import web
 
-from simulator import loyalty_lt_answers as answers
-from simulator import loyalty_lt_fates as fates
 from simulator.callbacks import Call, Callbacks
 from simulator.faults import (
     Code18Fault,
@@ -60,8 +58,9 @@ from simulator.faults import (
     UnknownWordFault,
 )
 from simulator.ledger import Ledger
-from simulator.loyalty_lt_answers import CODE_FORMS, CodeForm, Refusal
-from simulator.loyalty_lt_requests import Order, Wrong, read_order
+from simulator.loyalty_lt import answers, fates
+from simulator.loyalty_lt.answers import CODE_FORMS, CodeForm, Refusal
+from simulator.loyalty_lt.requests import Order, Wrong, read_order
 from simulator.options import APPROVED_SENDERS, Options
 from simulator.segments import count_segments
 from simulator.wire import Answer, Wire

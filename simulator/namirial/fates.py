@@ -1,4 +1,4 @@
-"""What becomes of a number at Namirial: the endings of `fates.py` in its words, and two of its own.
+"""What becomes of a number at Namirial: the endings of `lightsms/fates.py` in its words, and two of its own.
 
 87  REJECTED: taken, and never sent
 88  delivered, then READ; over RCS, which alone knows READ, and so without `sms`

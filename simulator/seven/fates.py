@@ -1,4 +1,4 @@
-"""What becomes of a number at seven.io: the endings of `fates.py` in its words, and four of its own.
+"""What becomes of a number at seven.io: the endings of `lightsms/fates.py` in its words, and four of its own.
 
 85  TRANSMITTED, then UNKNOWN for ever
 86  REJECTED: taken, and refused by the carrier

@@ -6,8 +6,8 @@ from itertools import count
 from typing import Final, get_args
 from urllib.parse import urlsplit
 
-from simulator import seven_answers as answers
 from simulator.options import CallbackMethod, Options
+from simulator.seven import answers
 from simulator.wire import Answer
 
 _EVENTS: Final = frozenset({"all", "dlr", "sms_mo", "rcs", "tracking", "voice_call", "voice_status"})

@@ -30,9 +30,7 @@ from urllib.parse import parse_qsl
 
 from aiohttp import web
 
-from simulator import lightsms_answers as answers
 from simulator.callbacks import Callbacks
-from simulator.fates import BY_ENDING, as_json, fate_of, word_at
 from simulator.faults import (
     ClockFault,
     Code18Fault,
@@ -48,6 +46,8 @@ from simulator.faults import (
     UnknownWordFault,
 )
 from simulator.ledger import Ledger
+from simulator.lightsms import answers
+from simulator.lightsms.fates import BY_ENDING, as_json, fate_of, word_at
 from simulator.options import APPROVED_SENDERS, Options
 from simulator.segments import count_segments
 from simulator.wire import Answer, Wire

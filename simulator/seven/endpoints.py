@@ -42,8 +42,6 @@ from typing import Final
 
 from aiohttp import web
 
-from simulator import seven_answers as answers
-from simulator import seven_fates as fates
 from simulator.callbacks import Call, Callbacks
 from simulator.faults import (
     Code18Fault,
@@ -60,9 +58,10 @@ from simulator.faults import (
 from simulator.ledger import Ledger, Row
 from simulator.options import CallbackMethod, Options
 from simulator.segments import count_segments
-from simulator.seven_answers import Line, Order
-from simulator.seven_hooks import Hooks
-from simulator.seven_requests import (
+from simulator.seven import answers, fates
+from simulator.seven.answers import Line, Order
+from simulator.seven.hooks import Hooks
+from simulator.seven.requests import (
     DIGITS,
     FIELDS,
     NUMBER,

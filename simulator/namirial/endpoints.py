@@ -43,8 +43,6 @@ from uuid import uuid4
 
 from aiohttp import web
 
-from simulator import namirial_answers as answers
-from simulator import namirial_fates as fates
 from simulator.callbacks import Call, Callbacks
 from simulator.faults import (
     CodeFault,
@@ -59,7 +57,8 @@ from simulator.faults import (
     UnknownWordFault,
 )
 from simulator.ledger import Ledger
-from simulator.namirial_answers import Order, Unreadable, read_order
+from simulator.namirial import answers, fates
+from simulator.namirial.answers import Order, Unreadable, read_order
 from simulator.options import Options
 from simulator.segments import count_segments
 from simulator.wire import Answer, Wire

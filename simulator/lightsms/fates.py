@@ -1,4 +1,4 @@
-"""What becomes of a number. Decided by its last two digits alone, so that a run is predictable.
+"""What becomes of a number at LightSMS. Decided by its last two digits alone, so that a run is predictable.
 
 89  delivered; its status is always served in the object form, {"status": "deliver", "time": ...}
 90  not_deliver

@@ -9,7 +9,7 @@ from typing import Final
 from urllib.parse import urlsplit
 from uuid import NAMESPACE_OID, uuid4, uuid5
 
-from simulator.namirial_fates import Fate
+from simulator.namirial.fates import Fate
 from simulator.wire import Answer
 
 LONGEST_TEXT = 1600

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Final, Literal
 from uuid import NAMESPACE_URL, uuid5
 
-from simulator.loyalty_lt_fates import NO_CODE, Step
+from simulator.loyalty_lt.fates import NO_CODE, Step
 from simulator.wire import Answer
 
 CodeForm = Literal["documented", "other", "absent"]

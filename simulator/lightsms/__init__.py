@@ -1,0 +1,1 @@
+"""LightSMS, played: scripts by GET, signed, answered with HTTP 200 and a code in the body."""

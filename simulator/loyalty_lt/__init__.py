@@ -1,0 +1,1 @@
+"""Loyalty.lt, played: JSON both ways, errors by HTTP status, callbacks."""

@@ -1,0 +1,1 @@
+"""Namirial, played: a host that sends, a host that tells statuses, callbacks."""

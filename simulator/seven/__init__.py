@@ -1,0 +1,1 @@
+"""seven.io, played: forms and JSON, a code in the body, a journal, hooks, callbacks."""
