@@ -222,7 +222,10 @@ def _ripe(work: PollingWork, provider: Provider, lease_seconds: float) -> list[t
         (
             m.position,
             Doubtful(
-                message_ref(work.campaign_id, work.number, m.position), m.phone, m.since - lease, m.since
+                message_ref(work.campaign_id, work.number, m.position),
+                m.phone,
+                m.left_after or m.since - lease,
+                m.since,
             ),
         )
         for m in work.in_doubt

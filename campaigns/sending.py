@@ -3,6 +3,8 @@
 The order of things is the promise: the intent (`sending`) is committed before the request leaves, the
 answer is committed after. Between the two no database session is held. A crash in between leaves
 messages `sending`; rescue turns those to `in_doubt`, never back to `queued`.
+Between intent and request the second witness is asked: what it saw leave on this attempt, and the database
+has forgotten, is in doubt and does not leave again.
 """
 
 import asyncio
@@ -16,20 +18,20 @@ from uuid import UUID
 from campaigns.domain.errors import DatabaseUnavailable, ProviderRefused
 from campaigns.domain.late import late_answers
 from campaigns.domain.message_ref import message_refs
-from campaigns.domain.outcomes import IN_VAIN, LEFT, TROUBLED, is_at_once, trouble_of
+from campaigns.domain.outcomes import IN_VAIN, LEFT, TROUBLED, is_at_once, pause_after, trouble_of
 from campaigns.domain.policy import DOWN_FIRST_SECONDS, PROBE_FIRST_SECONDS, Account, Desk
 from campaigns.domain.provider import (
     AccountTrouble,
     CampaignTrouble,
     InDoubt,
     NotOurTurn,
-    NotSent,
     OutboundMessage,
     Outcome,
     Provider,
     Throttled,
 )
 from campaigns.domain.states import BatchState, MessageState
+from campaigns.marks import Marks
 from campaigns.places import ALONE, Way, placed
 from campaigns.refusals import Refusals
 from campaigns.store import account as accounts
@@ -64,6 +66,7 @@ class Verdict:
     held_account: str | None = None
     due_in_seconds: float | None = None  # when it wants work again; None: not that we know
     held_campaign: CampaignTrouble | None = None  # why its campaign is on hold from now on
+    left_before_count: int = 0  # messages that had left before, says the second witness
 
 
 async def send_batch(database: Database, desk: Desk, dealt: Dealt, way: Way = ALONE) -> Verdict:
@@ -104,6 +107,7 @@ class _HandOver:
         self._handed_over_count = 0
         self._flying: dict[asyncio.Task[list[Outcome]], Sequence[int]] = {}  # with their positions
         self._position_of: dict[str, int] = {}  # by message_ref
+        self._marks = Marks(desk.witness, work)
         self._begun: set[int] = set()  # positions that were let go
         self._landed: list[Written] = []  # not yet written down
         self._in_hand: list[tuple[int, Outcome]] = []  # the same, by position
@@ -168,9 +172,8 @@ class _HandOver:
                 if (self._flying or (waiting and not self._must_wait())) and not await self._write_down():
                     return self._verdict(None, None)
             else:
-                self._note_down(
-                    account, await self._refusals.rest(is_all=not waiting and not self._must_wait())
-                )
+                rest = await self._refusals.rest(is_all=not waiting and not self._must_wait())
+                await self._note_down(account, rest)
                 await self._way.go_on()
                 return await self._conclude(account)
 
@@ -210,9 +213,12 @@ class _HandOver:
             self._stop = _Stop(None)
             return
         self._begun |= begun
+        begun, told = await self._marks.leaving(begun)
+        self._in_hand += told
+        await self._note_down(account, told)
         leave_by = self._lease_ends_at - account.provider.timeout_seconds - _WRITE_DOWN_SECONDS
         for request, wait in zip(requests, waits, strict=True):
-            # What a receipt settled meanwhile (it had been sent before, after all) stays at home.
+            # What had been sent before after all, says a receipt or the second witness, stays at home.
             leaving = [message for message in request if self._position_of[message.message_ref] in begun]
             if leaving:
                 flight = _outcomes(account.provider, leaving, self._work.sender_id, now + wait, leave_by)
@@ -227,15 +233,19 @@ class _HandOver:
         for task in [task for task in self._flying if task.done()]:
             positions, outcomes = self._flying.pop(task), task.result()
             self._in_hand += zip(positions, outcomes, strict=True)
-            self._note_down(account, await self._refusals.judge(positions, outcomes))
+            await self._note_down(account, await self._refusals.judge(positions, outcomes))
             # Before the lease is given back: else the batch would be dealt again at once.
             self._is_held |= await self._judge(account, outcomes)
 
-    def _note_down(self, account: Account, told: Sequence[tuple[int, Outcome]]) -> None:
+    async def _note_down(self, account: Account, told: Sequence[tuple[int, Outcome]]) -> None:
         """Take outcomes, by position, for what is to be written down and what the batch must heed."""
         outcomes = [outcome for _, outcome in told]
-        by_id = account.provider.calls_back_by_id
-        self._landed += written_of([position for position, _ in told], outcomes, by_id=by_id)
+        self._landed += written_of(
+            [position for position, _ in told],
+            outcomes,
+            by_id=account.provider.calls_back_by_id,
+            spends_all=not await self._marks.take_back(told),
+        )
         left_count = sum(isinstance(outcome, LEFT) for outcome in outcomes)
         self._left_count += left_count
         self._handed_over_count += left_count
@@ -267,8 +277,7 @@ class _HandOver:
             self._in_hand += zip(positions, task.result(), strict=True)
         self._flying.clear()
         ref_of = {position: ref for ref, position in self._position_of.items()}
-        attempt_of = {message.position: message.attempt for message in self._work.messages}
-        told = [(ref_of[at], attempt_of[at], outcome) for at, outcome in self._in_hand]
+        told = [(ref_of[at], self._marks.attempt_of[at], outcome) for at, outcome in self._in_hand]
         await self._desk.keep_late(late_answers(self._work.account, told))
 
     def _give_up_in(self) -> float | None:
@@ -360,6 +369,7 @@ class _HandOver:
             held_account,
             due_in_seconds,
             self._refusals.held,
+            self._marks.left_before_count,
         )
 
     def _first_poll_in(self) -> float:
@@ -368,17 +378,7 @@ class _HandOver:
 
     def _send_again_in(self) -> float:
         backoff = self._desk.policy.retry.delay_seconds(self._work.retry_count, self._desk.random())
-        waits = [0.0]
-        for outcome in self._troubled:
-            match outcome:
-                case Throttled(retry_after_seconds=seconds):
-                    # Not sooner than by backoff: some say 0 seconds, again and again.
-                    waits.append(max(seconds or 0.0, backoff))
-                case NotSent(retry_at_once=False):
-                    waits.append(backoff)
-                case _:
-                    continue
-        return max(waits)
+        return pause_after(self._troubled, backoff)
 
     async def _write(self, write: Callable[[], Awaitable[_T]]) -> _T:
         """A provider's answer in hand is worth waiting for: without it a hundred messages are in doubt."""

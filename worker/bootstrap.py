@@ -139,7 +139,9 @@ async def open_parts(
     Takes settings with both URLs (see `located`), who knows whether the process was asked to end, and how
     many batches it may hand over at once. Nothing is connected before it is used.
     """
-    from worker.accounts import open_accounts  # noqa: PLC0415  most commands ask no provider: no HTTP for them
+    # Most commands ask no provider: no HTTP and no Redis for them.
+    from campaigns.pacing.witness import RedisWitness  # noqa: PLC0415  as above
+    from worker.accounts import open_accounts  # noqa: PLC0415  as above
 
     if settings.database_url is None or settings.redis_url is None:
         raise CampaignError("both CAMPAIGNS_DATABASE_URL and CAMPAIGNS_REDIS_URL must be known here")
@@ -151,5 +153,7 @@ async def open_parts(
         spool = Spool(settings.data_dir)
         late = LateAnswers(spool.write)
         stack.callback(spool.close)
-        desk = Desk(accounts, settings.policy(), worker_name(), random.random, is_stopping, late.keep)
+        policy = settings.policy()
+        witness = RedisWitness(redis, give_up_seconds=policy.give_up_seconds)
+        desk = Desk(accounts, policy, worker_name(), random.random, is_stopping, late.keep, witness)
         yield Parts(settings, database, redis, desk, Places(places), Places(places), late, spool)

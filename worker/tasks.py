@@ -101,6 +101,13 @@ async def _sent(parts: Parts, dealt: Dealt, verdict: sending.Verdict) -> None:
             code=verdict.held_campaign.code,
             why=verdict.held_campaign.reason,
         )
+    if verdict.left_before_count:
+        log.warning(
+            "left before, says Redis, and PostgreSQL had forgotten it: in doubt",
+            campaign_id=str(verdict.campaign_id),
+            batch_id=dealt.batch_id,
+            message_count=verdict.left_before_count,
+        )
     if verdict.held_account:
         log.error(
             "account on hold",

@@ -8,7 +8,8 @@
     +-- ProviderRefused           a question outside sending (balance, stats) the provider would not answer
     +-- SchemaMismatch            the database is older or newer than this code
     +-- DatabaseUnavailable       PostgreSQL cannot be reached, or went away in the middle
-        +-- DatabaseUnfit         it answers, and is not what we need: a pooler, an encoding, rights
+    |   +-- DatabaseUnfit         it answers, and is not what we need: a pooler, an encoding, rights
+    +-- WitnessUnavailable        Redis did not answer whether something had left before
 
 Outcomes of handing over are values (`provider.Outcome`), not errors.
 """
@@ -54,6 +55,10 @@ class DatabaseUnavailable(CampaignError):
 
 class DatabaseUnfit(DatabaseUnavailable):
     """PostgreSQL answers, and is not what we need. Nothing was done."""
+
+
+class WitnessUnavailable(CampaignError):
+    """Redis did not answer: whether what it was told took hold is not known."""
 
 
 def is_harmless(word: str) -> bool:

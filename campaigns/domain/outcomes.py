@@ -69,3 +69,18 @@ def trouble_of(outcomes: Sequence[Outcome]) -> str | None:
             case Accepted() | Rejected() | Failed() | InDoubt():
                 continue
     return None
+
+
+def pause_after(outcomes: Sequence[Outcome], backoff_seconds: float) -> float:
+    """How many seconds to wait after these before anything is handed over again."""
+    waits = [0.0]
+    for outcome in outcomes:
+        match outcome:
+            case Throttled(retry_after_seconds=seconds):
+                # Not sooner than by backoff: some say 0 seconds, again and again.
+                waits.append(max(seconds or 0.0, backoff_seconds))
+            case NotSent(retry_at_once=False):
+                waits.append(backoff_seconds)
+            case _:
+                continue
+    return max(waits)

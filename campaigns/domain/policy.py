@@ -10,6 +10,7 @@ from campaigns.domain.callbacks import CallbackUrls
 from campaigns.domain.errors import ProviderRefused
 from campaigns.domain.late import LateAnswer
 from campaigns.domain.provider import Provider, Turn
+from campaigns.domain.witness import Witness
 
 PROBE_FIRST_SECONDS = 30.0
 """When an account that is at fault is first probed."""
@@ -138,3 +139,5 @@ class Desk:
     is_stopping: Callable[[], bool] = lambda: False
     # Keeps answers that the database could not take in time.
     keep_late: Callable[[Sequence[LateAnswer]], Awaitable[None]] | None = None
+    # Asked about each request after its intent is written; None: the database is the only witness.
+    witness: Witness | None = None

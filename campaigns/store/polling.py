@@ -13,6 +13,7 @@ from campaigns.domain.policy import MOST_ATTEMPTS
 from campaigns.domain.said import NOTHING_TOLD, Told
 from campaigns.domain.states import BatchState, MessageState
 from campaigns.domain.values import value
+from campaigns.domain.witness import LEFT_BEFORE
 from campaigns.store.batch import (
     HOLDER_TYPES,
     Holder,
@@ -37,6 +38,7 @@ class InDoubtMessage:
     position: int
     phone: str = field(repr=False)
     since: datetime  # when its intent was written, or when the answer was given up
+    left_after: datetime | None = None  # where it may have left long before that
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +74,11 @@ _TAKE_UP = taking_up(
     "polling",
     "SELECT array_agg(q.position::text) FILTER (WHERE NOT q.is_in_doubt) AS positions,"
     " array_agg(q.provider_message_id) FILTER (WHERE NOT q.is_in_doubt) AS ids,"
-    " (json_agg(json_build_array(q.position, q.phone, q.updated_at)) FILTER (WHERE q.is_in_doubt))::text"
-    " AS in_doubt"
-    " FROM (SELECT position, phone, provider_message_id, updated_at, state = 'in_doubt' AS is_in_doubt"
+    " (json_agg(json_build_array(q.position, q.phone, q.updated_at, q.left_after))"
+    " FILTER (WHERE q.is_in_doubt))::text AS in_doubt"
+    " FROM (SELECT position, phone, provider_message_id, updated_at, state = 'in_doubt' AS is_in_doubt,"
+    f" CASE WHEN reason LIKE '{LEFT_BEFORE}'"
+    " THEN (SELECT created_at FROM campaign WHERE id = t.campaign_id) END AS left_after"
     " FROM message WHERE batch_id = t.id AND (state = 'in_doubt'"
     " OR (provider_message_id IS NOT NULL AND state IN ('accepted', 'sent', 'buffered')))"
     " ORDER BY position) q",
@@ -101,8 +105,13 @@ def _polling_work(record: asyncpg.Record) -> PollingWork:
         record["now"],
         {provider_id: position for provider_id, position in named if times[provider_id] == 1},
         [
-            InDoubtMessage(position, phone, datetime.fromisoformat(since))
-            for position, phone, since in json.loads(record["in_doubt"] or "[]")
+            InDoubtMessage(
+                position,
+                phone,
+                datetime.fromisoformat(since),
+                datetime.fromisoformat(left_after) if left_after else None,
+            )
+            for position, phone, since, left_after in json.loads(record["in_doubt"] or "[]")
         ],
         record["poll_at"],
         frozenset(map(int, record["asked"].strip("{}").split(","))) if record["asked"] else frozenset(),

@@ -1,9 +1,10 @@
-"""Why messages of a campaign did not reach anybody, by count."""
+"""Why messages of a campaign did not reach anybody, or may have reached them before, by count."""
 
 import json
 from collections.abc import Sequence
 
 from campaigns.domain.values import value
+from campaigns.domain.witness import LEFT_BEFORE
 
 _MOST = 5
 
@@ -23,12 +24,13 @@ REASONS = f"""
                count(*)::int AS count
         FROM batch b JOIN message m ON m.batch_id = b.id
         WHERE b.campaign_id = c.id
-          AND b.rejected_count + b.failed_count + b.undelivered_count + b.expired_count > 0
-          AND m.state IN ('rejected', 'failed', 'undelivered', 'expired')
+          AND b.rejected_count + b.failed_count + b.undelivered_count + b.expired_count + b.in_doubt_count > 0
+          AND (m.state IN ('rejected', 'failed', 'undelivered', 'expired')
+               OR (m.state = 'in_doubt' AND m.reason LIKE '{LEFT_BEFORE}'))
         GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2 LIMIT {_MOST}) r)
 """
-"""SQL: the commonest reasons in campaign `c`, as JSON. Reads the messages of batches with any refused; of
-what is over they are kept with the totals.
+"""SQL: the commonest reasons in campaign `c`, as JSON. Reads the messages of batches with any refused or in
+doubt; of what is over they are kept with the totals.
 """
 
 

@@ -44,9 +44,16 @@ class Written:
 
 
 def written_of(
-    positions: Sequence[int], outcomes: Sequence[Outcome], *, by_id: bool = False
+    positions: Sequence[int],
+    outcomes: Sequence[Outcome],
+    *,
+    by_id: bool = False,
+    spends_all: bool = False,
 ) -> list[Written]:
-    """How the outcomes of the messages at `positions` are written down; neighbours told alike go together."""
+    """How the outcomes of the messages at `positions` are written down; neighbours told alike go together.
+
+    `spends_all`: an attempt is spent also where the fault is the account's or the campaign's.
+    """
     found: list[Written] = []
     last: tuple[object, ...] = ()
     positions_so_far: list[int] = []
@@ -70,7 +77,7 @@ def written_of(
             ids_so_far.append(outcome.provider_message_id)
         elif (outcome,) != last:
             last, positions_so_far = (outcome,), []
-            found.append(_without_id(positions_so_far, outcome))
+            found.append(_without_id(positions_so_far, outcome, spends_all=spends_all))
         positions_so_far.append(position)
     return found
 
@@ -78,6 +85,8 @@ def written_of(
 def _without_id(
     positions: list[int],
     outcome: Rejected | Failed | Throttled | NotSent | AccountTrouble | CampaignTrouble | InDoubt,
+    *,
+    spends_all: bool,
 ) -> Written:
     match outcome:
         case Rejected(code, reason):
@@ -88,7 +97,11 @@ def _without_id(
             return Written(positions, MessageState.QUEUED, reason=outcome.why)
         case AccountTrouble(code, reason) | CampaignTrouble(code, reason):
             return Written(
-                positions, MessageState.QUEUED, provider_state=code, reason=reason, spends_attempt=False
+                positions,
+                MessageState.QUEUED,
+                provider_state=code,
+                reason=reason,
+                spends_attempt=spends_all,
             )
         case InDoubt(why):
             return Written(positions, MessageState.IN_DOUBT, reason=why)
