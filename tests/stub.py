@@ -30,6 +30,7 @@ from campaigns.domain.provider import (
     Turn,
 )
 from campaigns.domain.states import EVIDENCE, MessageState
+from campaigns.domain.traits import Traits
 from campaigns.providers.base import BaseAdapter
 
 STATUSES: dict[str, MessageState] = {state.value: state for state in EVIDENCE}
@@ -73,50 +74,22 @@ class Stub(BaseAdapter):
         concurrency: int = 1,
         settles_doubt_after_seconds: float | None = None,
     ) -> None:
-        self._name = name
-        self._timeout_seconds = timeout_seconds
+        super().__init__(
+            name,
+            Traits(
+                timeout_seconds,
+                concurrency,
+                settles_doubt_after_seconds,
+                calls_back_by_id=True,  # its callbacks hold its id, and ours only where it was told
+            ),
+        )
         self._max_recipients = max_recipients_per_request
         self._outcomes = {phone: deque(given) for phone, given in (outcomes or {}).items()}
         self._states = {phone: deque(given) for phone, given in (states or {}).items()}
         self._balance = balance
         self._before_answer = before_answer
-        self._concurrency = concurrency
-        self._settles_doubt_after_seconds = settles_doubt_after_seconds
         self._phones: dict[str, str] = {}  # of the ids given out here
         self.ledger: list[LedgerLine] = []
-
-    def __repr__(self) -> str:
-        return f"Stub(name={self._name!r})"
-
-    @property
-    def name(self) -> str:
-        """The account's name in our settings."""
-        return self._name
-
-    @property
-    def timeout_seconds(self) -> float:
-        """The longest one request may take."""
-        return self._timeout_seconds
-
-    @property
-    def concurrency(self) -> int:
-        """As it was made."""
-        return self._concurrency
-
-    @property
-    def settles_doubt_after_seconds(self) -> float | None:
-        """As it was made."""
-        return self._settles_doubt_after_seconds
-
-    @property
-    def least_pause_seconds(self) -> float:
-        """None."""
-        return 0.0
-
-    @property
-    def calls_back_by_id(self) -> bool:
-        """Its callbacks hold its id, and ours only where it was told."""
-        return True
 
     def requests(self, messages: Sequence[OutboundMessage], sender_id: str) -> list[list[OutboundMessage]]:
         """Cut `messages` into runs of at most `max_recipients_per_request`."""
@@ -133,10 +106,10 @@ class Stub(BaseAdapter):
         self.ledger += lines
         if self._before_answer is not None:
             try:
-                async with asyncio.timeout(self._timeout_seconds):
+                async with asyncio.timeout(self.timeout_seconds):
                     await self._before_answer()
             except TimeoutError:
-                why = f"no whole answer within {self._timeout_seconds:g} s"
+                why = f"no whole answer within {self.timeout_seconds:g} s"
                 return [InDoubt(why) for _ in lines]
         return [line.outcome for line in lines]
 
@@ -165,7 +138,7 @@ class Stub(BaseAdapter):
 
     async def look_up(self, doubtful: Sequence[Doubtful], turn: Turn) -> Sightings:
         """Look into the ledger: there if it was taken, whatever we answered."""
-        if self._settles_doubt_after_seconds is None:
+        if self.settles_doubt_after_seconds is None:
             return Sightings(trouble="this stub cannot be asked")
         try:
             await turn()

@@ -19,18 +19,14 @@ import hashlib
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from random import getrandbits
 from urllib.parse import quote
 
 from campaigns.domain.errors import ProviderRefused
 from campaigns.domain.provider import (
     AccountTrouble,
     Answers,
-    Callback,
-    CallbackRefused,
     CampaignTrouble,
     DayStatistics,
-    Doubtful,
     Failed,
     InDoubt,
     Money,
@@ -39,15 +35,21 @@ from campaigns.domain.provider import (
     OutboundMessage,
     Outcome,
     Question,
-    Receipt,
     Rejected,
     Sighting,
-    Sightings,
     StopListEntry,
     Throttled,
     Turn,
 )
-from campaigns.providers.base import BaseAdapter
+from campaigns.domain.traits import Traits
+from campaigns.providers.base import (
+    BaseAdapter,
+    NoAnswer,
+    answer_or_outcome,
+    ask_in_halves,
+    expect_success,
+    outcome_of_status,
+)
 from campaigns.providers.documents import MESSAGE_ID, amount_of, field_of
 from campaigns.providers.lightsms.answers import (
     Means,
@@ -62,13 +64,12 @@ from campaigns.providers.lightsms.answers import (
     read_stop_list,
     top_code,
 )
-from campaigns.providers.lightsms.clock import Clock, ClockReading, NoAnswer, expect_answer
-from campaigns.providers.wire import Answered, NeverLeft, Unseen, Wire, retry_after_seconds
+from campaigns.providers.lightsms.clock import Clock, ClockReading
+from campaigns.providers.wire import Answered, Wire, retry_after_seconds
 
 _URL_TARGET = 4_000  # their limit is not documented; common servers stop near 8,000
 _URL_LIMIT = 7_500  # beyond this a request is refused here, with a clear reason
 _SIGNATURE_SECONDS = 5.0  # half of the timestamp's 10 s: what cannot leave by then is not sent
-_BISECTIONS = 64  # questions one refused list of ids may cost
 _MONTH = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
 
 
@@ -92,6 +93,7 @@ class LightSms(BaseAdapter):
     """
 
     company = "LightSMS"
+    on_doubt = "takes no reference of ours and cannot be asked"
 
     def __init__(  # noqa: PLR0913  an account is configured once, all by name
         self,
@@ -108,50 +110,16 @@ class LightSms(BaseAdapter):
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._name = name
+        super().__init__(name, Traits(timeout_seconds))
         self._login = login
         self._api_key = api_key
         self._wire = wire
         self._root = base_url.rstrip("/") + "/external/get/"
-        self._timeout_seconds = timeout_seconds
         self._max_recipients = max_recipients_per_request
         self._max_status_ids = max_status_ids_per_request
         self._currency = currency
         self._wall = clock
         self._clock = Clock(wire, self._root + "timestamp.php", timeout_seconds, clock, monotonic)
-
-    def __repr__(self) -> str:
-        return f"LightSms(name={self._name!r})"
-
-    @property
-    def name(self) -> str:
-        """The account's name in our settings."""
-        return self._name
-
-    @property
-    def timeout_seconds(self) -> float:
-        """The longest one request may take."""
-        return self._timeout_seconds
-
-    @property
-    def concurrency(self) -> int:
-        """One: a request takes many messages."""
-        return 1
-
-    @property
-    def settles_doubt_after_seconds(self) -> None:
-        """Never: LightSMS cannot be asked."""
-        return
-
-    @property
-    def least_pause_seconds(self) -> float:
-        """None is documented."""
-        return 0.0
-
-    @property
-    def calls_back_by_id(self) -> bool:
-        """It does not call back."""
-        return False
 
     def requests(self, messages: Sequence[OutboundMessage], sender_id: str) -> list[list[OutboundMessage]]:
         """Cut `messages` by text, then by recipients (fewer after a code 14) and length of the URL."""
@@ -195,18 +163,15 @@ class LightSms(BaseAdapter):
         result = await self._wire.hand_over(
             "GET",
             url,
-            timeout_seconds=self._timeout_seconds,
+            timeout_seconds=self.timeout_seconds,
             leave_by=min(leave_by, now + _SIGNATURE_SECONDS),
         )
-        match result:
-            case NeverLeft(why):
-                return [NotSent(why)] * count
-            case Unseen(why):
-                return [InDoubt(why)] * count
-            case Answered(status=status) if 200 <= status < 300:
-                return self._outcomes(result, phones, reading)
-            case Answered():
-                return [self._outcome_of_status(result, count)] * count
+        answer = answer_or_outcome(result)
+        if not isinstance(answer, Answered):
+            return [answer] * count
+        if 200 <= answer.status < 300:
+            return self._outcomes(answer, phones, reading)
+        return [self._outcome_of_status(answer, count)] * count
 
     def _paid_url(
         self, request: Sequence[OutboundMessage], sender_id: str, reading: ClockReading
@@ -273,59 +238,31 @@ class LightSms(BaseAdapter):
 
     def _outcome_of_status(self, answer: Answered, count: int) -> Outcome:
         """What an HTTP status other than success says. Their own answers all come with 200 (SYMFONY)."""
-        said = f"HTTP {answer.status}"
-        match answer.status:
-            case 429 | 503:  # RFC 6585, 4 and RFC 9110, 15.6.4: not handled now, come back
-                return Throttled(retry_after_seconds(answer, self._wall()), said)
-            case 413 | 414 | 431:  # the server in front found it too long to read
-                return self._too_many(f"http_{answer.status}", "the request is too long", count)
-            case 401 | 403 | 404 | 405 | 410:  # nothing behind this address takes messages from us
-                return AccountTrouble(f"http_{answer.status}", "the address or the access is wrong")
-            case _:  # 3xx, 5xx, and a 4xx nobody documents: somebody may have taken it
-                return InDoubt(said)
+        if answer.status in (413, 414, 431):  # the server in front found it too long to read
+            return self._too_many(f"http_{answer.status}", "the request is too long", count)
+        return outcome_of_status(answer, self._wall())
 
     async def ask(self, provider_message_ids: Sequence[str], turn: Turn) -> Answers:
         """Ask status.php, up to `max_status_ids_per_request` at a time.
 
-        Code 18 does not say which of several ids it means: the list is halved until it does, up to a
-        bound, in random order so that every id gets its turn in the end.
+        Code 18 does not say which of several ids it means.
         """
-        ids = [each for each in dict.fromkeys(provider_message_ids) if MESSAGE_ID.fullmatch(each)]
-        size = self._max_status_ids
-        waiting = [ids[at : at + size] for at in range(0, len(ids), size)][::-1]
-        asked: list[str] = []
-        receipts: list[Receipt] = []
-        bisections, trouble = 0, None
 
-        def unasked() -> list[str]:
-            return [*asked, *(each for left in waiting for each in left)]
+        async def ask_several(ids: Sequence[str]) -> Answers | None:
+            said = await self._question("status.php", {"state": ",".join(ids)}, turn)
+            if isinstance(said, Refusal):
+                if said.code == "18":
+                    return None
+                raise NoAnswer(f"LightSMS refused the question: {said.reason} (code {said.code})")
+            is_read = is_status_answer(said, ids)
+            return Answers(read_statuses(said, ids), None if is_read else "LightSMS's answer cannot be read")
 
-        try:
-            while waiting:
-                asked = waiting.pop()
-                said = await self._question("status.php", {"state": ",".join(asked)}, turn)
-                if not isinstance(said, Refusal):
-                    receipts += read_statuses(said, asked)
-                    if not is_status_answer(said, asked):
-                        trouble = "LightSMS's answer cannot be read"
-                elif said.code != "18":
-                    why = f"LightSMS refused the question: {said.reason} (code {said.code})"
-                    return Answers(receipts, why, unasked=unasked())
-                elif len(asked) > 1 and bisections < _BISECTIONS:
-                    bisections += 1
-                    halves = [asked[: len(asked) // 2], asked[len(asked) // 2 :]]
-                    waiting += halves if getrandbits(1) else halves[::-1]
-                elif len(asked) > 1:
-                    trouble = "LightSMS knows too many of these ids not, to ask for each at once"
-        except NotOurTurn as later:
-            return Answers(receipts, None, later.wait_seconds, unasked())  # our own pace: nothing is amiss
-        except NoAnswer as failure:
-            return Answers(receipts, str(failure), failure.retry_after_seconds, unasked())
-        return Answers(receipts, trouble)
-
-    async def look_up(self, doubtful: Sequence[Doubtful], turn: Turn) -> Sightings:
-        """Nothing to ask by: LightSMS takes no reference of ours."""
-        return Sightings(trouble="LightSMS takes no reference of ours and cannot be asked")
+        return await ask_in_halves(
+            [each for each in dict.fromkeys(provider_message_ids) if MESSAGE_ID.fullmatch(each)],
+            self._max_status_ids,
+            ask_several,
+            too_many="LightSMS knows too many of these ids not, to ask for each at once",
+        )
 
     async def find(self, question: Question, turn: Turn) -> list[Sighting]:
         """Ask status.php for one id. Raises ProviderRefused, NotOurTurn."""
@@ -337,10 +274,6 @@ class LightSms(BaseAdapter):
         if answers.retry_after_seconds is not None:
             raise NotOurTurn(answers.retry_after_seconds)
         return [Sighting(question.value, r.evidence, r.provider_state) for r in answers.receipts]
-
-    def read_callback(self, callback: Callback) -> list[Receipt]:
-        """None: LightSMS documents no callback."""
-        raise CallbackRefused(404, "LightSMS calls nobody back")
 
     async def probe(self) -> Money:
         """The balance."""
@@ -388,8 +321,8 @@ class LightSms(BaseAdapter):
                 reading = self._clock.reading or reading
             moment = self._clock.moment(reading)
             url = self._url(script, {"login": self._login, "return": "json", **parameters}, moment)
-            result = await self._wire.ask(url, timeout_seconds=self._timeout_seconds)
-            document = load(expect_answer(result, self._wall()).body)
+            result = await self._wire.ask(url, timeout_seconds=self.timeout_seconds)
+            document = load(expect_success(self.company, result, self._wall()).body)
             if document is None:
                 raise NoAnswer("LightSMS's answer cannot be read")
             code = top_code(document) or common_code(document)

@@ -5,33 +5,14 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from campaigns.domain.errors import ProviderRefused
+from campaigns.providers.base import NoAnswer, expect_success
 from campaigns.providers.documents import text_of
-from campaigns.providers.wire import Answered, NeverLeft, Unseen, Wire, retry_after_seconds
+from campaigns.providers.wire import Wire
 
 _GOOD_SECONDS = 300.0  # how long a learned clock is good for
 _ROUND_TRIP_SECONDS = 3.0  # learning may put us behind by so much and one second more
 _DRIFT_SECONDS = 2.0  # wall and monotonic clock apart by more: the machine slept or was set
 _MOMENT = re.compile("[0-9]{9,11}")
-
-
-class NoAnswer(ProviderRefused):
-    """A question was not answered."""
-
-    def __init__(self, sentence: str, retry_after: float | None = None) -> None:
-        super().__init__(sentence)
-        self.retry_after_seconds = retry_after
-
-
-def expect_answer(result: Answered | NeverLeft | Unseen, now: float) -> Answered:
-    """The answer with success that is there. Takes the wall clock. Raises NoAnswer."""
-    match result:
-        case NeverLeft(why) | Unseen(why):
-            raise NoAnswer(f"LightSMS did not answer: {why}")
-        case Answered(status=status) if not 200 <= status < 300:
-            raise NoAnswer(f"LightSMS answered HTTP {status}", retry_after_seconds(result, now))
-        case Answered():
-            return result
 
 
 @dataclass(slots=True)
@@ -98,7 +79,7 @@ class Clock:
         before = self._monotonic()
         result = await self._wire.ask(self._url, timeout_seconds=self._timeout_seconds, max_bytes=4096)
         now = self._monotonic()
-        answer = expect_answer(result, self._wall())
+        answer = expect_success("LightSMS", result, self._wall())
         try:
             said = text_of(answer.body)
         except ValueError:

@@ -16,36 +16,37 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from random import shuffle
 from urllib.parse import quote
 
 from campaigns.domain.errors import ProviderRefused
-from campaigns.domain.limits import LOYALTY_LT, is_too_long
+from campaigns.domain.limits import LOYALTY_LT
 from campaigns.domain.provider import (
     AccountTrouble,
     Answers,
     Callback,
     CallbackRefused,
     CampaignTrouble,
-    DayStatistics,
-    Doubtful,
-    InDoubt,
-    Money,
     NotOurTurn,
-    NotSent,
     OutboundMessage,
     Outcome,
     Question,
     Receipt,
     Rejected,
     Sighting,
-    Sightings,
     Throttled,
     Turn,
     receipt_from,
 )
-from campaigns.providers.base import BaseAdapter
+from campaigns.domain.traits import Traits
+from campaigns.providers.base import (
+    NoAnswer,
+    OneMessageAdapter,
+    answer_or_outcome,
+    ask_each,
+    expect_answer,
+    outcome_of_status,
+    text_too_long,
+)
 from campaigns.providers.loyalty_lt.answers import (
     Refusal,
     is_message_id,
@@ -58,44 +59,13 @@ from campaigns.providers.loyalty_lt.answers import (
     validity_of,
 )
 from campaigns.providers.loyalty_lt.recently_asked import RecentlyAsked
-from campaigns.providers.wire import Answered, NeverLeft, Unseen, Wire, retry_after_seconds
+from campaigns.providers.wire import Answered, Wire, retry_after_seconds
 
 _AGAIN_SECONDS = 5.0  # before the same id may be asked again; source: SEED, Polling vs Webhooks
-_MOST_UNREADABLE = 3  # in one round: a single one may be that message's own, three are the provider's
 _NO_MESSAGE = "msg_0"  # cannot exist: theirs are `msg_` and twelve characters
 
 
-@dataclass(frozen=True, slots=True)
-class _InVain:
-    """A question that was not answered."""
-
-    why: str
-    retry_after_seconds: float | None = None
-    may_be_of_this_id: bool = False  # other ids may well be answered
-
-
-@dataclass(slots=True)
-class _Round:
-    """What is known so far of one round of questions."""
-
-    to_ask: list[str]
-    found: dict[str, Sighting] = field(default_factory=dict)
-    asked: set[str] = field(default_factory=set)  # whatever the answer was, if it was about them
-    asked_count: int = 0
-    unreadable_count: int = 0
-    trouble: str | None = None
-    retry_after_seconds: float | None = None
-    is_over: bool = False
-
-    def note(self, why: str | None, retry_after: float | None, *, is_over: bool) -> None:
-        """Write down why a question was not asked or not answered; None: our own pace."""
-        self.trouble = self.trouble or why
-        waits = [seconds for seconds in (self.retry_after_seconds, retry_after) if seconds is not None]
-        self.retry_after_seconds = max(waits, default=None)
-        self.is_over = self.is_over or is_over
-
-
-class LoyaltyLt(BaseAdapter):
+class LoyaltyLt(OneMessageAdapter):
     """One account at Loyalty.lt. Keeps `campaigns.domain.provider.Provider`.
 
     Takes `base_url`, everything before `/{locale}/sms/`; `locale`, the language of their sentences, of which
@@ -106,6 +76,9 @@ class LoyaltyLt(BaseAdapter):
     """
 
     company = "Loyalty.lt"
+    on_doubt = "cannot be asked by our reference: only a callback tells"
+    on_balance = "does not tell the balance over its API"
+    on_statistics = "does not tell statistics over its API"
 
     def __init__(  # noqa: PLR0913  an account is configured once, all by name
         self,
@@ -121,70 +94,22 @@ class LoyaltyLt(BaseAdapter):
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        if concurrency < 1:
-            raise ValueError("concurrency must be at least 1")
-        self._name = name
+        # Each message has an address of its own to be called back at.
+        super().__init__(name, Traits(timeout_seconds, concurrency, least_pause_seconds=_AGAIN_SECONDS))
         # Without Accept a server of their kind may answer what it refuses with a redirect to a page.
         self._headers = {"X-API-Key": api_key, "X-API-Secret": api_secret, "Accept": "application/json"}
         self._wire = wire
         self._root = f"{base_url.rstrip('/')}/{quote(locale, safe='')}/sms/"
-        self._timeout_seconds = timeout_seconds
-        self._concurrency = concurrency
         self._wall = clock
         self._monotonic = monotonic
         self._recently = RecentlyAsked(_AGAIN_SECONDS, monotonic)
         self._probing = asyncio.Lock()
         self._probed: tuple[float, str | None] | None = None  # when, and why it was in vain
 
-    def __repr__(self) -> str:
-        return f"LoyaltyLt(name={self._name!r})"
-
-    @property
-    def name(self) -> str:
-        """The account's name in our settings."""
-        return self._name
-
-    @property
-    def timeout_seconds(self) -> float:
-        """The longest one request may take."""
-        return self._timeout_seconds
-
-    @property
-    def concurrency(self) -> int:
-        """As it was made: a request takes one message."""
-        return self._concurrency
-
-    @property
-    def settles_doubt_after_seconds(self) -> None:
-        """Never: Loyalty.lt cannot be asked by our reference."""
-        return
-
-    @property
-    def least_pause_seconds(self) -> float:
-        """Five, as the page on status says."""
-        return _AGAIN_SECONDS
-
-    @property
-    def calls_back_by_id(self) -> bool:
-        """Each message has an address of its own to be called back at."""
-        return False
-
-    def requests(self, messages: Sequence[OutboundMessage], sender_id: str) -> list[list[OutboundMessage]]:
-        """One message each."""
-        return [[message] for message in messages]
-
-    async def hand_over(
-        self, request: Sequence[OutboundMessage], sender_id: str, leave_by: float
-    ) -> list[Outcome]:
-        """Hand one message over: POST sms/send."""
-        if len(request) != 1:
-            return [NotSent("a request holds one message")] * len(request)
-        return [await self._hand_over(request[0], sender_id, leave_by)]
-
     async def _hand_over(self, message: OutboundMessage, sender_id: str, leave_by: float) -> Outcome:
-        if is_too_long(LOYALTY_LT, message.text):
-            why = f"the text is longer than {LOYALTY_LT.most_characters} characters"
-            return CampaignTrouble("text_too_long", why, "text")
+        """POST sms/send."""
+        if trouble := text_too_long(LOYALTY_LT, message.text):
+            return trouble
         said: dict[str, object] = {
             "source": sender_id,
             "destination": message.phone,
@@ -202,33 +127,29 @@ class LoyaltyLt(BaseAdapter):
         result = await self._wire.hand_over(
             "POST",
             self._root + "send",
-            timeout_seconds=self._timeout_seconds,
+            timeout_seconds=self.timeout_seconds,
             leave_by=leave_by,
             headers={**self._headers, "Content-Type": "application/json"},
             data=data,
         )
-        match result:
-            case NeverLeft(why):
-                return NotSent(why)
-            case Unseen(why):
-                return InDoubt(why)
-            case Answered(status=200 | 201 | 202):
-                read = read_sent(result.body)
-                return self._outcome_of(read.says_status, read, result) if isinstance(read, Refusal) else read
-            case Answered(status=status):
-                return self._outcome_of(status, read_refusal(status, result.body), result)
+        match answer_or_outcome(result):
+            case Answered(status=200 | 201 | 202) as answer:
+                read = read_sent(answer.body)
+                return self._outcome_of(read.says_status, read, answer) if isinstance(read, Refusal) else read
+            case Answered(status=status) as answer:
+                return self._outcome_of(status, read_refusal(status, answer.body), answer)
+            case outcome:
+                return outcome
 
     def _outcome_of(  # noqa: PLR0911  one line for each meaning
         self, status: int | None, refusal: Refusal, answer: Answered
     ) -> Outcome:
         """What it says by its HTTP status; of money, credentials and pace its code has the last word."""
-        said = f"HTTP {answer.status}"
         if status in (400, 422) and refusal.is_said_by_them and refusal.says_status in (401, 402, 403, 429):
             status = refusal.says_status
         match status:
-            case 429 | 503:  # 1003 of their table, and RFC 9110, 15.6.4: not handled now, come back
-                why = said if answer.status == status else refusal.reason
-                return Throttled(retry_after_seconds(answer, self._wall()), why)
+            case 429 | 503 if answer.status != status:  # 1003 of their table
+                return Throttled(retry_after_seconds(answer, self._wall()), refusal.reason)
             case 401 | 402 | 403:
                 return AccountTrouble(refusal.code, refusal.reason)
             case 422 if refusal.is_of_callback:
@@ -242,99 +163,69 @@ class LoyaltyLt(BaseAdapter):
                 return Rejected(refusal.code, refusal.reason)
             case 413:
                 return Rejected("http_413", "the request is too long")
-            case 404 | 405 | 410:  # nothing behind this address takes messages from us
-                return AccountTrouble(f"http_{answer.status}", "the address is wrong")
-            case _:  # another 2xx, 3xx, 5xx, and a 4xx nobody documents: somebody may have taken it
-                return InDoubt(said)
+            case _:
+                return outcome_of_status(answer, self._wall(), no_address="the address is wrong")
 
     async def ask(self, provider_message_ids: Sequence[str], turn: Turn) -> Answers:
         """Ask for each id, up to `concurrency` at once, until trouble comes.
 
-        Ids asked less than five seconds ago are left out. In random order, so that every id gets its turn in
-        the end, however few a round gets through.
+        Ids asked less than five seconds ago are left out.
         """
         ids = [each for each in dict.fromkeys(provider_message_ids) if is_message_id(each)]
-        round_ = _Round([each for each in ids if not self._recently.wait_seconds(each)])
-        shuffle(round_.to_ask)
-        try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(min(self._concurrency, len(round_.to_ask))):
-                    group.create_task(self._ask_on(round_, turn))
-        except ExceptionGroup as broken:
-            raise broken.exceptions[0] from None  # a bug, of `turn` or of ours: the first says it
-        retry_after = round_.retry_after_seconds
-        if not round_.asked_count and not round_.is_over:
+        series = await ask_each(
+            [each for each in ids if self._may_ask(each)],
+            turn,
+            self._status,
+            concurrency=self.concurrency,
+            may_ask=self._may_ask,  # that may have changed while we waited for our turn
+        )
+        retry_after = series.retry_after_seconds
+        if not series.question_count and not series.is_over:
             retry_after = max((self._recently.wait_seconds(each) for each in ids), default=None)
+        found = [series.learned.get(each) for each in ids]
         return Answers(
-            [receipt_from(round_.found[each]) for each in ids if each in round_.found],
-            round_.trouble,
+            [receipt_from(each) for each in found if each is not None],
+            series.trouble,
             retry_after,
-            [each for each in ids if each not in round_.asked],
+            [each for each in ids if each not in series.asked],
         )
 
-    async def _ask_on(self, round_: _Round, turn: Turn) -> None:
-        """Ask one id after the other as long as there is one and nothing stands against it."""
-        while round_.to_ask and not round_.is_over:
-            asked = round_.to_ask.pop()
-            try:
-                await turn()
-            except NotOurTurn as later:
-                round_.note(None, later.wait_seconds, is_over=True)
-                return
-            # Both may have changed while we waited for our turn.
-            if round_.is_over or self._recently.wait_seconds(asked):
-                continue
-            round_.asked_count += 1
-            match await self._status(asked):
-                case Sighting() as sighting:
-                    round_.found[asked] = sighting
-                    round_.asked.add(asked)
-                case _InVain(why, retry_after, may_be_of_this_id):
-                    round_.unreadable_count += 1
-                    if may_be_of_this_id:
-                        round_.asked.add(asked)
-                    is_over = not may_be_of_this_id or round_.unreadable_count >= _MOST_UNREADABLE
-                    round_.note(why, retry_after, is_over=is_over)
-                case None:  # they have no such message: nothing is said of it
-                    round_.asked.add(asked)
+    def _may_ask(self, message_id: str) -> bool:
+        return not self._recently.wait_seconds(message_id)
 
-    async def _status(self, message_id: str) -> Sighting | _InVain | None:
-        """Ask sms/status for one id that may be asked now; None: they have no such message."""
+    async def _status(self, message_id: str) -> Sighting | None:
+        """Ask sms/status for one id that may be asked now. None: they know no such message. Raises
+        NoAnswer.
+        """
         answer = await self._question(message_id)
-        if isinstance(answer, _InVain):
-            return answer
         if answer.status == 404:
             return None
-        cannot_be_read = _InVain("Loyalty.lt's answer cannot be read", may_be_of_this_id=True)
-        return read_status(answer.body, message_id) or cannot_be_read
+        sighting = read_status(answer.body, message_id)
+        if sighting is None:
+            raise NoAnswer("Loyalty.lt's answer cannot be read", of_one=True)
+        return sighting
 
-    async def _question(self, message_id: str) -> Answered | _InVain:
-        """An answer with 200, or with a 404 of their own."""
+    async def _question(self, message_id: str) -> Answered:
+        """An answer with 200, or with a 404 of their own. Raises NoAnswer."""
         with self._recently.asking(message_id):
             result = await self._wire.ask(
                 f"{self._root}status/{quote(message_id, safe='')}",
-                timeout_seconds=self._timeout_seconds,
+                timeout_seconds=self.timeout_seconds,
                 headers=self._headers,
                 once=True,  # a second pass would be the same id again within five seconds
             )
-        match result:
-            case NeverLeft(why) | Unseen(why):
-                return _InVain(f"Loyalty.lt did not answer: {why}")
-            case Answered(status=200):
-                return result
-            case Answered(status=404) if says_unknown(result.body):
-                return result
-            case Answered(status=400 | 401 | 402 | 403 | 422 as status):
-                reason = read_refusal(status, result.body).reason
+        match expect_answer(self.company, result):
+            case Answered(status=200) as answer:
+                return answer
+            case Answered(status=404) as answer if says_unknown(answer.body):
+                return answer
+            case Answered(status=400 | 401 | 402 | 403 | 422 as status, body=body):
+                reason = read_refusal(status, body).reason
                 why = f"Loyalty.lt refused the question: {reason} (HTTP {status})"
-                return _InVain(why, may_be_of_this_id=status in {400, 422})
-            case Answered(status=status):
+                raise NoAnswer(why, of_one=status in {400, 422})
+            case Answered(status=status) as answer:
                 why = f"Loyalty.lt answered HTTP {status}"
-                return _InVain(why, retry_after_seconds(result, self._wall()))
-
-    async def look_up(self, doubtful: Sequence[Doubtful], turn: Turn) -> Sightings:
-        """Nothing to ask by: only a callback tells."""
-        return Sightings(trouble="Loyalty.lt cannot be asked by our reference: only a callback tells")
+                raise NoAnswer(why, retry_after_seconds(answer, self._wall()))
 
     async def find(self, question: Question, turn: Turn) -> list[Sighting]:
         """Ask sms/status for one id. Raises ProviderRefused; NotOurTurn, also within five seconds of the
@@ -348,8 +239,6 @@ class LoyaltyLt(BaseAdapter):
         await turn()
         self._expect_may_ask(question.value)
         found = await self._status(question.value)
-        if isinstance(found, _InVain):
-            raise ProviderRefused(found.why)
         return [] if found is None else [found]
 
     def _expect_may_ask(self, message_id: str) -> None:
@@ -384,15 +273,8 @@ class LoyaltyLt(BaseAdapter):
     async def _why_not_well(self) -> str | None:
         if wait_seconds := self._recently.wait_seconds(_NO_MESSAGE):
             return f"Loyalty.lt was asked the same a moment ago; ask again in {wait_seconds:.0f} s"
-        answer = await self._question(_NO_MESSAGE)
-        if isinstance(answer, _InVain):
-            return answer.why
+        try:
+            answer = await self._question(_NO_MESSAGE)
+        except NoAnswer as failure:
+            return str(failure)
         return None if isinstance(load(answer.body), dict) else "Loyalty.lt's answer cannot be read"
-
-    async def balance(self) -> Money:
-        """Not told. Raises ProviderRefused."""
-        raise ProviderRefused("Loyalty.lt does not tell the balance over its API.")
-
-    async def statistics(self, month: str) -> list[DayStatistics]:
-        """Not told. Raises ProviderRefused."""
-        raise ProviderRefused("Loyalty.lt does not tell statistics over its API.")

@@ -29,7 +29,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from campaigns.domain.errors import ProviderRefused
-from campaigns.domain.limits import NAMIRIAL, is_too_long
+from campaigns.domain.limits import NAMIRIAL
 from campaigns.domain.provider import (
     Accepted,
     AccountTrouble,
@@ -37,11 +37,8 @@ from campaigns.domain.provider import (
     Callback,
     CallbackRefused,
     CampaignTrouble,
-    DayStatistics,
     Doubtful,
     InDoubt,
-    Money,
-    NotSent,
     OutboundMessage,
     Outcome,
     Question,
@@ -53,7 +50,15 @@ from campaigns.domain.provider import (
     Turn,
     receipt_from,
 )
-from campaigns.providers.base import BaseAdapter
+from campaigns.domain.traits import Traits
+from campaigns.providers.base import (
+    OneMessageAdapter,
+    answer_or_outcome,
+    expect_answer,
+    expect_success,
+    outcome_of_status,
+    text_too_long,
+)
 from campaigns.providers.documents import field_of
 from campaigns.providers.namirial.answers import (
     CODES,
@@ -65,8 +70,8 @@ from campaigns.providers.namirial.answers import (
     read_refusal,
     read_taken,
 )
-from campaigns.providers.namirial.statuses import StatusHost, expect_answer, expect_success
-from campaigns.providers.wire import Answered, NeverLeft, Unseen, Wire, retry_after_seconds
+from campaigns.providers.namirial.statuses import StatusHost
+from campaigns.providers.wire import Answered, Wire, retry_after_seconds
 
 _FLOODED_SECONDS = 60.0  # the window is an hour and slides (FLOODING): sooner is of no use
 _REFUSED_FIRST_SECONDS = 300.0
@@ -82,7 +87,7 @@ class _Refusal:
     until: float  # by our monotonic clock; `probe` says no until then
 
 
-class Namirial(BaseAdapter):
+class Namirial(OneMessageAdapter):
     """One account at Namirial. Keeps `campaigns.domain.provider.Provider`.
 
     Takes `send_url`, everything before `/api/Services/send`, with `username` and `password`; `status_url`,
@@ -117,9 +122,14 @@ class Namirial(BaseAdapter):
     ) -> None:
         if ":" in username:
             raise ValueError("a user name with a colon cannot be sent by HTTP Basic")
-        if concurrency < 1:
-            raise ValueError("concurrency must be at least 1")
-        self._name = name
+        traits = Traits(
+            timeout_seconds,
+            concurrency,
+            # Never less than one request may take: what they work on cannot be found yet.
+            settles_doubt_after_seconds=max(settles_doubt_after_seconds, timeout_seconds),
+            calls_back_by_id=True,  # it repeats our reference, but no document says that it always does
+        )
+        super().__init__(name, traits)
         self._wire = wire
         self._services = send_url.rstrip("/") + "/api/Services/"
         basic = "Basic " + b64encode(f"{username}:{password}".encode()).decode()
@@ -127,9 +137,6 @@ class Namirial(BaseAdapter):
         self._reference = {"service": reference_service}
         if reference_action:
             self._reference["action"] = reference_action
-        self._timeout_seconds = timeout_seconds
-        self._concurrency = concurrency
-        self._settles_doubt_after_seconds = settles_doubt_after_seconds
         self._wall = clock
         self._monotonic = monotonic
         self._refusal: _Refusal | None = None
@@ -137,74 +144,29 @@ class Namirial(BaseAdapter):
             wire, status_url, api_key, timeout_seconds=timeout_seconds, concurrency=concurrency, clock=clock
         )
 
-    def __repr__(self) -> str:
-        return f"Namirial(name={self._name!r})"
-
-    @property
-    def name(self) -> str:
-        """The account's name in our settings."""
-        return self._name
-
-    @property
-    def timeout_seconds(self) -> float:
-        """The longest one request may take."""
-        return self._timeout_seconds
-
-    @property
-    def concurrency(self) -> int:
-        """As it was made: each request takes one message."""
-        return self._concurrency
-
-    @property
-    def settles_doubt_after_seconds(self) -> float:
-        """As it was made, and never less than one request may take: what they work on cannot be found yet."""
-        return max(self._settles_doubt_after_seconds, self._timeout_seconds)
-
-    @property
-    def least_pause_seconds(self) -> float:
-        """None is documented."""
-        return 0.0
-
-    @property
-    def calls_back_by_id(self) -> bool:
-        """It repeats our reference, but no document says that it always does."""
-        return True
-
-    def requests(self, messages: Sequence[OutboundMessage], sender_id: str) -> list[list[OutboundMessage]]:
-        """One message to a request. `sender_id` cannot be said to Namirial."""
-        return [[message] for message in messages]
-
-    async def hand_over(
-        self, request: Sequence[OutboundMessage], sender_id: str, leave_by: float
-    ) -> list[Outcome]:
-        """Hand one message over: a POST to /api/Services/send. `sender_id` is ignored."""
-        if len(request) != 1:
-            return [NotSent("a request holds one message")] * len(request)
-        body = self._body(request[0])
+    async def _hand_over(self, message: OutboundMessage, sender_id: str, leave_by: float) -> Outcome:
+        """A POST to /api/Services/send. `sender_id` cannot be said to Namirial."""
+        body = self._body(message)
         if not isinstance(body, bytes):
-            return [body]
+            return body
         result = await self._wire.hand_over(
             "POST",
             self._services + "send",
-            timeout_seconds=self._timeout_seconds,
+            timeout_seconds=self.timeout_seconds,
             leave_by=leave_by,
             headers={**self._sending_headers, "Content-Type": "application/json"},
             data=body,
         )
-        match result:
-            case NeverLeft(why):
-                return [NotSent(why)]
-            case Unseen(why):
-                return [InDoubt(why)]
-            case Answered():
-                outcome = self._outcome(result)
-                self._remember(outcome)
-                return [outcome]
+        answer = answer_or_outcome(result)
+        if not isinstance(answer, Answered):
+            return answer
+        outcome = self._outcome(answer)
+        self._remember(outcome)
+        return outcome
 
     def _body(self, message: OutboundMessage) -> bytes | Rejected | CampaignTrouble:
-        if is_too_long(NAMIRIAL, message.text):
-            why = f"the text is longer than {NAMIRIAL.most_characters} characters"
-            return CampaignTrouble("text_too_long", why, "text")
+        if trouble := text_too_long(NAMIRIAL, message.text):
+            return trouble
         document: dict[str, object] = {
             "destination": message.phone,
             "text": message.text,
@@ -219,22 +181,19 @@ class Namirial(BaseAdapter):
             return Rejected("not_unicode", "the text cannot be written as UTF-8")
 
     def _outcome(self, answer: Answered) -> Outcome:
-        said = f"HTTP {answer.status}"
         match answer.status:
             case status if 200 <= status < 300:
                 return self._outcome_of_success(answer)
-            case 429 | 503:  # RFC 6585, 4 and RFC 9110, 15.6.4: not handled now, come back
-                return Throttled(retry_after_seconds(answer, self._wall()), said)
-            case 401 | 403:
-                return AccountTrouble(f"http_{answer.status}", "user name or password is refused")
-            case 404 | 405 | 410:
-                return AccountTrouble(f"http_{answer.status}", "nothing takes messages at this address")
-            case status if (
-                400 <= status <= 500
-            ):  # documented with 500; the code's words are as clear with 400
+            case 401 | 403 | 404 | 405 | 410 | 429:
+                pass
+            case status if 400 <= status <= 500:  # documented with 500; a code says the same with 400
                 return self._outcome_of_code(read_refusal(answer.body), answer)
-            case _:  # 3xx, 5xx: somebody may have taken it
-                return InDoubt(said)
+        return outcome_of_status(
+            answer,
+            self._wall(),
+            no_access="user name or password is refused",
+            no_address="nothing takes messages at this address",
+        )
 
     def _outcome_of_success(self, answer: Answered) -> Outcome:
         """Taken; or a refusal that came with 200: its code says the same there, where nothing says taken."""
@@ -343,22 +302,18 @@ class Namirial(BaseAdapter):
                 " or resume the account."
             )
         answer = expect_answer(
+            self.company,
             await self._wire.ask(
                 self._services + "checkServiceStatus",
                 method="POST",
-                timeout_seconds=self._timeout_seconds,
+                timeout_seconds=self.timeout_seconds,
                 headers=self._sending_headers,
-            )
+            ),
         )
         if answer.status in (401, 403):
             raise ProviderRefused(f"Namirial refused user name or password (HTTP {answer.status})")
-        if field_of(load(expect_success(answer, self._wall()).body), "globalStatus") is not True:
+        if (
+            field_of(load(expect_success(self.company, answer, self._wall()).body), "globalStatus")
+            is not True
+        ):
             raise ProviderRefused("Namirial says that it is not well")
-
-    async def balance(self) -> Money:
-        """Not told. Raises ProviderRefused."""
-        raise ProviderRefused("Namirial does not tell a balance.")
-
-    async def statistics(self, month: str) -> list[DayStatistics]:
-        """Not told. Raises ProviderRefused."""
-        raise ProviderRefused("Namirial does not tell statistics.")

@@ -3,16 +3,13 @@
 Sources are named as in `adapter.py`.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from random import sample
-from typing import Generic, TypeVar
+from typing import TypeVar
 from urllib.parse import quote
 
-from campaigns.domain.errors import ProviderRefused
-from campaigns.domain.provider import NotOurTurn, Question, Sighting, Turn
+from campaigns.domain.provider import Question, Sighting, Turn
+from campaigns.providers.base import NoAnswer, Series, ask_each, expect_answer, expect_success
 from campaigns.providers.documents import field_of
 from campaigns.providers.namirial.answers import (
     MESSAGE_ID,
@@ -21,63 +18,12 @@ from campaigns.providers.namirial.answers import (
     read_list,
     read_sighting,
 )
-from campaigns.providers.wire import Answered, NeverLeft, Unseen, Wire, retry_after_seconds
+from campaigns.providers.wire import Answered, Wire
 
 _MOST_LISTED = 100  # of one list; a larger count is capped without a word (STATUS)
-_UNREADABLE_IN_ONE_ROUND = 3  # so many answers of one round may be unreadable before asking on is of no use
 
+_COMPANY = "Namirial"
 _T = TypeVar("_T")
-
-
-class NoAnswer(ProviderRefused):
-    """A question was not answered. `of_one`: it was, and this one answer is of no use."""
-
-    def __init__(self, sentence: str, retry_after: float | None = None, *, of_one: bool = False) -> None:
-        super().__init__(sentence)
-        self.retry_after_seconds = retry_after
-        self.of_one = of_one
-
-
-@dataclass(slots=True)
-class Round(Generic[_T]):
-    """What one round of questions brought. It is over as soon as asking on is of no use."""
-
-    learned: dict[str, _T] = field(default_factory=dict)
-    asked: set[str] = field(default_factory=set)  # whatever the answer was, if it was about them
-    trouble: str | None = None
-    retry_after_seconds: float | None = None
-    unreadable_count: int = 0
-    is_over: bool = False
-
-    def put_off(self, wait_seconds: float) -> None:
-        """Our own pace is used up: nothing is amiss."""
-        self.is_over = True
-        if self.trouble is None:
-            self.retry_after_seconds = wait_seconds
-
-    def fail(self, key: str, failure: NoAnswer) -> None:
-        """A question was asked in vain."""
-        self.unreadable_count += failure.of_one
-        if failure.of_one:
-            self.asked.add(key)
-        if not failure.of_one or self.unreadable_count >= _UNREADABLE_IN_ONE_ROUND:
-            self.is_over = True
-        if self.trouble is None or failure.retry_after_seconds is not None:
-            self.trouble, self.retry_after_seconds = str(failure), failure.retry_after_seconds
-
-
-def expect_answer(result: Answered | NeverLeft | Unseen) -> Answered:
-    """The answer, whatever its status. Raises NoAnswer where there is none."""
-    if isinstance(result, Answered):
-        return result
-    raise NoAnswer(f"Namirial did not answer: {result.why}")
-
-
-def expect_success(answer: Answered, now: float) -> Answered:
-    """The answer, when its status is one of success. Takes the time since the epoch. Raises NoAnswer."""
-    if 200 <= answer.status < 300:
-        return answer
-    raise NoAnswer(f"Namirial answered HTTP {answer.status}", retry_after_seconds(answer, now))
 
 
 class StatusHost:
@@ -102,44 +48,15 @@ class StatusHost:
 
     async def ask_each(
         self, keys: Sequence[str], turn: Turn, ask_one: Callable[[str], Awaitable[_T]]
-    ) -> Round[_T]:
-        """Ask one question for each of `keys`, up to `concurrency` at once, each after its turn.
-
-        Ends early where asking on is of no use: no connection, a refusal, our own pace used up. An answer
-        that cannot be read does not end it, else one message could keep all others from being asked for.
-        Begins no question after `timeout_seconds`: what was learned by then is worth more than what a caller
-        whose patience ends would throw away; the others have their turn another time.
-        Raises what `turn` raises, other than NotOurTurn.
-        """
-        asked = Round[_T]()
-        loop = asyncio.get_running_loop()
-        begin_by = loop.time() + self._timeout_seconds
-        # In random order: one that always fails would else keep those behind it from ever being asked.
-        waiting = iter(sample(keys, len(keys)))
-
-        async def line() -> None:
-            for key in waiting:
-                try:
-                    await turn()
-                    if asked.is_over:  # trouble came while we waited
-                        return
-                    asked.learned[key] = await ask_one(key)
-                    asked.asked.add(key)
-                except NotOurTurn as later:
-                    asked.put_off(later.wait_seconds)
-                except NoAnswer as failure:
-                    asked.fail(key, failure)
-                if asked.is_over or loop.time() >= begin_by:
-                    return
-
-        lines = [asyncio.create_task(line()) for _ in range(min(self._concurrency, len(keys)))]
-        try:
-            await asyncio.gather(*lines)
-        finally:  # where a turn fails in a way of its own, no line goes on without us
-            for task in lines:
-                task.cancel()
-            await asyncio.gather(*lines, return_exceptions=True)
-        return asked
+    ) -> Series[_T]:
+        """Ask one question for each of `keys`, and begin none after `timeout_seconds`. As `base.ask_each`."""
+        return await ask_each(
+            keys,
+            turn,
+            ask_one,
+            concurrency=self._concurrency,
+            begin_within_seconds=self._timeout_seconds,
+        )
 
     async def by_id(self, provider_message_id: str) -> Sighting | None:
         """One message; None where Namirial knows no such id (HTTP 404). Raises NoAnswer."""
@@ -148,7 +65,7 @@ class StatusHost:
         answer = await self._answer(quote(provider_message_id, safe=""))
         if answer.status == 404:
             return None
-        found = read_sighting(field_of(load(expect_success(answer, self._wall()).body), "message"))
+        found = read_sighting(field_of(load(self._success(answer).body), "message"))
         if found is None or found.provider_message_id.lower() != provider_message_id.lower():
             raise NoAnswer("Namirial's answer cannot be read", of_one=True)
         return found
@@ -203,7 +120,7 @@ class StatusHost:
         path += "?" * bool(query) + "&".join(query)
         # A header of the two lists, by STATUS, though a question has no body.
         answer = await self._answer(path, {"Content-Type": "application/json"})
-        found = read_list(expect_success(answer, self._wall()).body, phone)
+        found = read_list(self._success(answer).body, phone)
         if found is None:
             raise NoAnswer("Namirial's answer cannot be read", of_one=True)
         return found
@@ -214,10 +131,13 @@ class StatusHost:
             timeout_seconds=self._timeout_seconds,
             headers={**self._headers, **(more or {})},
         )
-        answer = expect_answer(result)
+        answer = expect_answer(_COMPANY, result)
         if answer.status in (401, 403):
             raise NoAnswer(f"Namirial refused the API key (HTTP {answer.status})")
         return answer
+
+    def _success(self, answer: Answered) -> Answered:
+        return expect_success(_COMPANY, answer, self._wall())
 
 
 def _segment(value: str) -> str:

@@ -9,9 +9,6 @@ import re
 from collections.abc import Callable
 from secrets import token_hex
 
-from campaigns.domain.errors import ProviderRefused
-from campaigns.providers.wire import Answered, NeverLeft, Unseen
-
 SIGNATURE_SECONDS = 15.0
 """Half of what a request's signature is good for: what cannot leave by then is not sent."""
 
@@ -55,10 +52,3 @@ class Access:
             signed = signature(timestamp, nonce, method, url, body, self.signing_key)
             named |= {"X-Timestamp": timestamp, "X-Nonce": nonce, "X-Signature": signed}
         return named
-
-
-def no_answer(result: Answered | NeverLeft | Unseen) -> ProviderRefused:
-    """The failure of a question that was not answered with success."""
-    if isinstance(result, Answered):
-        return ProviderRefused(f"seven.io answered HTTP {result.status}")
-    return ProviderRefused(f"seven.io did not answer: {result.why}")

@@ -21,14 +21,12 @@ import time
 from collections.abc import Callable, Sequence
 from urllib.parse import quote_plus, urlencode
 
-from campaigns.domain.errors import ProviderRefused
-from campaigns.domain.limits import SEVEN, is_too_long
+from campaigns.domain.limits import SEVEN
 from campaigns.domain.provider import (
     AccountTrouble,
     Answers,
     Callback,
     CampaignTrouble,
-    DayStatistics,
     Doubtful,
     Failed,
     InDoubt,
@@ -44,19 +42,24 @@ from campaigns.domain.provider import (
     Throttled,
     Turn,
 )
-from campaigns.providers.base import BaseAdapter
+from campaigns.domain.traits import Traits
+from campaigns.providers.base import BaseAdapter, answer_or_outcome, outcome_of_status, text_too_long
 from campaigns.providers.seven.access import SIGNATURE_SECONDS, Access
 from campaigns.providers.seven.answers import MAX_ANSWER_BYTES, Means, Refusal, digits, read_answer
 from campaigns.providers.seven.callbacks import is_stale, read_receipts
 from campaigns.providers.seven.hooks import Hooks
 from campaigns.providers.seven.journal import foreign_id_of, shared_part
 from campaigns.providers.seven.questions import Questions
-from campaigns.providers.wire import Answered, NeverLeft, Unseen, Wire, retry_after_seconds
+from campaigns.providers.wire import Answered, Wire, retry_after_seconds
 
 log = logging.getLogger("campaigns.providers")
 
 
 _VALIDITY_MINUTES = 2880  # what they keep trying for where nothing is said (DOCS sms, `ttl`)
+# Time for a message to stand in the journal, and a minute short of the reload lock. What is absent then is
+# sent again while the lock still holds: were it taken after all, and the journal late, they would refuse the
+# second one with 402.
+_SETTLES_DOUBT_SECONDS = 120.0
 _ALONE_SECONDS = 60.0  # how long messages go one by one after a request was refused for one number
 
 
@@ -71,6 +74,7 @@ class Seven(BaseAdapter):
     """
 
     company = "seven.io"
+    on_statistics = "has no statistics by day and state"  # theirs are by kind, country or label (JS)
 
     def __init__(  # noqa: PLR0913  an account is configured once, all by name
         self,
@@ -86,55 +90,22 @@ class Seven(BaseAdapter):
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._name = name
+        traits = Traits(
+            timeout_seconds,
+            concurrency,
+            settles_doubt_after_seconds=_SETTLES_DOUBT_SECONDS,
+            calls_back_by_id=True,  # its callbacks hold its id and nothing of ours
+        )
+        super().__init__(name, traits)
         self._access = access = Access(api_key, signing_key, clock)
         self._wire = wire
         self._root = base_url.rstrip("/")
         self._questions = Questions(wire, self._root, access, timeout_seconds, clock, monotonic)
         self._hooks = Hooks(wire, self._root, access, timeout_seconds, monotonic)
-        self._timeout_seconds = timeout_seconds
         self._max_recipients = max_recipients_per_request
-        self._concurrency = concurrency
         self._wall = clock
         self._monotonic = monotonic
         self._alone_until = float("-inf")
-
-    def __repr__(self) -> str:
-        return f"Seven(name={self._name!r})"
-
-    @property
-    def name(self) -> str:
-        """The account's name in our settings."""
-        return self._name
-
-    @property
-    def timeout_seconds(self) -> float:
-        """The longest one request may take."""
-        return self._timeout_seconds
-
-    @property
-    def concurrency(self) -> int:
-        """As it was made: a request takes many messages, and one at a time is the default."""
-        return self._concurrency
-
-    @property
-    def settles_doubt_after_seconds(self) -> float:
-        """Two minutes: time for a message to stand in the journal, and a minute short of the reload lock.
-
-        What is then absent is sent again under the lock's eyes: were it taken after all, and the journal
-        late, they would refuse the second one with 402.
-        """
-        return 120.0
-
-    @property
-    def least_pause_seconds(self) -> float:
-        """None is documented."""
-        return 0.0
-
-    @property
-    def calls_back_by_id(self) -> bool:
-        """Its callbacks hold its id and nothing of ours."""
-        return True
 
     def requests(self, messages: Sequence[OutboundMessage], sender_id: str) -> list[list[OutboundMessage]]:
         """Cut `messages` by text and batch, then by recipients: one by one after a whole request was
@@ -167,7 +138,7 @@ class Seven(BaseAdapter):
         result = await self._wire.hand_over(
             "POST",
             url,
-            timeout_seconds=self._timeout_seconds,
+            timeout_seconds=self.timeout_seconds,
             leave_by=min(leave_by, asyncio.get_running_loop().time() + SIGNATURE_SECONDS),
             headers={
                 **self._access.headers("POST", url, form),
@@ -176,19 +147,16 @@ class Seven(BaseAdapter):
             data=form,
             max_bytes=MAX_ANSWER_BYTES,
         )
-        match result:
-            case NeverLeft(why):
-                return [NotSent(why)] * count
-            case Unseen(why):
-                return [InDoubt(why)] * count
-            case Answered(status=status, body=body) if 200 <= status < 300:
-                readings = read_answer(body, [message.phone for message in request])
-                return [
-                    self._outcome(reading, result, count) if isinstance(reading, Refusal) else reading
-                    for reading in readings
-                ]
-            case Answered():
-                return [self._outcome_of_status(result, count)] * count
+        answer = answer_or_outcome(result)
+        if not isinstance(answer, Answered):
+            return [answer] * count
+        if 200 <= answer.status < 300:
+            readings = read_answer(answer.body, [message.phone for message in request])
+            return [
+                self._outcome(reading, answer, count) if isinstance(reading, Refusal) else reading
+                for reading in readings
+            ]
+        return [self._outcome_of_status(answer, count)] * count
 
     @staticmethod
     def _form(
@@ -200,9 +168,8 @@ class Seven(BaseAdapter):
         if len(texts) != 1 or len(batches) != 1 or len(set(phones)) != len(phones):
             return NotSent("a request holds one text, one batch and no phone twice")
         text = texts.pop()
-        if is_too_long(SEVEN, text):
-            why = f"the text is longer than {SEVEN.most_characters} characters"
-            return CampaignTrouble("text_too_long", why, "text")
+        if trouble := text_too_long(SEVEN, text):
+            return trouble
         foreign_id = foreign_id_of([message.message_ref for message in request])
         if foreign_id is None:  # it could never be looked up
             return Rejected("foreign_id", "seven.io does not take this message's reference")
@@ -248,18 +215,10 @@ class Seven(BaseAdapter):
 
     def _outcome_of_status(self, answer: Answered, count: int) -> Outcome:
         """What an HTTP status other than success says. Their own answers all come with 200 (JS, PHP)."""
-        said = f"HTTP {answer.status}"
-        match answer.status:
-            case 429 | 503:  # RFC 6585, 4 and RFC 9110, 15.6.4: not handled now, come back
-                return Throttled(retry_after_seconds(answer, self._wall()), said)
-            case 413 if count > 1:  # the server in front found it too long to read
-                return self._one_of_many("the request is too long")
-            case 413:
-                return Rejected("http_413", "the request is too long")
-            case 401 | 403 | 404 | 405 | 410:  # nothing behind this address takes messages from us
-                return AccountTrouble(f"http_{answer.status}", "the address or the access is wrong")
-            case _:  # 3xx, 5xx, and a 4xx nobody documents: somebody may have taken it
-                return InDoubt(said)
+        if answer.status != 413:
+            return outcome_of_status(answer, self._wall())
+        why = "the request is too long"  # for the server in front
+        return self._one_of_many(why) if count > 1 else Rejected("http_413", why)
 
     async def ask(self, provider_message_ids: Sequence[str], turn: Turn) -> Answers:
         """Ask GET /status, a hundred ids at a time."""
@@ -284,7 +243,7 @@ class Seven(BaseAdapter):
         told = read_receipts(callback, stale=stale)
         if told.unread:
             form, count = told.unread[0], len(told.unread)
-            log.warning("%d of account %s's callbacks could not be read: %s", count, self._name, form)
+            log.warning("%d of account %s's callbacks could not be read: %s", count, self.name, form)
         return list(told.receipts)
 
     async def callbacks_registered(self, url: str) -> bool:
@@ -302,7 +261,3 @@ class Seven(BaseAdapter):
     async def balance(self) -> Money:
         """Ask GET /balance. Raises ProviderRefused."""
         return await self._questions.balance()
-
-    async def statistics(self, month: str) -> list[DayStatistics]:
-        """None by day and state: their analytics count messages by kind, country or label (JS)."""
-        raise ProviderRefused("seven.io has no statistics by day and state.")

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from urllib.parse import urlencode
 
 from campaigns.domain.errors import ProviderRefused
+from campaigns.providers.base import expect_answer
 from campaigns.providers.documents import field_of
-from campaigns.providers.seven.access import Access, no_answer
+from campaigns.providers.seven.access import Access
 from campaigns.providers.seven.answers import CODES, load, top_code
-from campaigns.providers.wire import Answered, Wire
+from campaigns.providers.wire import Wire
 
 _KNOWN_SECONDS = 600.0  # how long a hook that is there is believed to stay
 _MISSING_SECONDS = 60.0
@@ -92,9 +93,10 @@ class Hooks:
             data=form or None,
             once=method != "GET",  # a second pass would be a second hook
         )
-        if not isinstance(result, Answered) or not 200 <= result.status < 300:
-            raise no_answer(result)
-        document = load(result.body)
+        answer = expect_answer("seven.io", result)
+        if not 200 <= answer.status < 300:
+            raise ProviderRefused(f"seven.io answered HTTP {answer.status}")
+        document = load(answer.body)
         code = top_code(document)
         if code is not None:
             reason = CODES[code][1] if code in CODES else "a code their documents do not hold"

@@ -6,7 +6,6 @@ the journal takes one; so receipts come from /status, and the journal is asked f
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from random import getrandbits
 from urllib.parse import urlencode
 
 from campaigns.domain.errors import ProviderRefused
@@ -16,11 +15,11 @@ from campaigns.domain.provider import (
     Money,
     NotOurTurn,
     Question,
-    Receipt,
     Sighting,
     Sightings,
     Turn,
 )
+from campaigns.providers.base import NoAnswer, ask_in_halves, expect_success
 from campaigns.providers.documents import MESSAGE_ID
 from campaigns.providers.seven.access import Access
 from campaigns.providers.seven.answers import (
@@ -41,23 +40,14 @@ from campaigns.providers.seven.journal import (
     shared_part,
     whole_reference,
 )
-from campaigns.providers.wire import Answered, NeverLeft, Unseen, Wire, retry_after_seconds
+from campaigns.providers.wire import Wire
 
 _STATUS_IDS = 100  # how many they take is not documented; the journal gives a hundred
-_BISECTIONS = 64  # questions one refused list of ids may cost
 _FEW = 2  # this many numbers in doubt are asked for one by one, without a look at the journal's top
 _SWEEP_PAGES = 10
 _LOOK_UP_QUESTIONS = 100  # one look-up asks no more
 _FIND_PAGES = 20
 _FIND_DAYS = 30  # as the journal itself looks back where nothing is said
-
-
-class _NoAnswer(ProviderRefused):
-    """A question was not answered."""
-
-    def __init__(self, sentence: str, retry_after: float | None = None) -> None:
-        super().__init__(sentence)
-        self.retry_after_seconds = retry_after
 
 
 class Questions:
@@ -84,37 +74,23 @@ class Questions:
     async def statuses(self, provider_message_ids: Sequence[str], turn: Turn) -> Answers:
         """Ask GET /status, a hundred ids at a time. As `Provider.ask`.
 
-        Code 901 does not say which of several ids it means: the list is halved until it does, up to a
-        bound, in random order so that every id gets its turn in the end.
+        Code 901 does not say which of several ids it means.
         """
-        ids = [each for each in dict.fromkeys(provider_message_ids) if MESSAGE_ID.fullmatch(each)]
-        waiting = [ids[at : at + _STATUS_IDS] for at in range(0, len(ids), _STATUS_IDS)][::-1]
-        asked: list[str] = []
-        receipts: list[Receipt] = []
-        bisections, trouble = 0, None
 
-        def unasked() -> list[str]:
-            return [*asked, *(each for left in waiting for each in left)]
+        async def ask_several(ids: Sequence[str]) -> Answers | None:
+            said = read_statuses(await self._ask("status", {"msg_id": ",".join(ids)}, turn), ids)
+            if isinstance(said, list):
+                return Answers(said)
+            if said == INVALID_ID:
+                return None
+            raise _refused(said)
 
-        try:
-            while waiting:
-                asked = waiting.pop()
-                said = read_statuses(await self._ask("status", {"msg_id": ",".join(asked)}, turn), asked)
-                if isinstance(said, list):
-                    receipts += said
-                elif said != INVALID_ID:
-                    raise _refused(said)
-                elif len(asked) > 1 and bisections < _BISECTIONS:
-                    bisections += 1
-                    halves = [asked[: len(asked) // 2], asked[len(asked) // 2 :]]
-                    waiting += halves if getrandbits(1) else halves[::-1]
-                elif len(asked) > 1:
-                    trouble = "seven.io does not know too many of these ids to ask for each at once"
-        except NotOurTurn as later:
-            return Answers(receipts, None, later.wait_seconds, unasked())  # our own pace: nothing is amiss
-        except _NoAnswer as failure:
-            return Answers(receipts, str(failure), failure.retry_after_seconds, unasked())
-        return Answers(receipts, trouble)
+        return await ask_in_halves(
+            [each for each in dict.fromkeys(provider_message_ids) if MESSAGE_ID.fullmatch(each)],
+            _STATUS_IDS,
+            ask_several,
+            too_many="seven.io does not know too many of these ids to ask for each at once",
+        )
 
     async def look_up(self, doubtful: Sequence[Doubtful], turn: Turn) -> Sightings:
         """Look for messages in the journal, by number and `foreign_id`. As `Provider.look_up`.
@@ -139,7 +115,7 @@ class Questions:
                     await self._look_up_one(wanted, phone, turn)
         except NotOurTurn as later:
             retry_after = later.wait_seconds
-        except _NoAnswer as failure:
+        except NoAnswer as failure:
             trouble, retry_after = str(failure), failure.retry_after_seconds
         return Sightings([*wanted.seen.values()], wanted.absent, trouble, retry_after, wanted.refs)
 
@@ -265,18 +241,12 @@ class Questions:
             headers=self._access.headers("GET", url),
             max_bytes=MAX_ANSWER_BYTES,
         )
-        match result:
-            case NeverLeft(why) | Unseen(why):
-                raise _NoAnswer(f"seven.io did not answer: {why}")
-            case Answered(status=status) if not 200 <= status < 300:
-                raise _NoAnswer(f"seven.io answered HTTP {status}", retry_after_seconds(result, self._wall()))
-            case Answered(body=body):
-                return body
+        return expect_success("seven.io", result, self._wall()).body
 
 
-def _refused(code: str | None) -> _NoAnswer:
+def _refused(code: str | None) -> NoAnswer:
     """The failure a code is; None: an answer that cannot be read."""
     if code is None:
-        return _NoAnswer("seven.io's answer cannot be read")
+        return NoAnswer("seven.io's answer cannot be read")
     reason = CODES[code][1] if code in CODES else "a code their documents do not hold"
-    return _NoAnswer(f"seven.io refused the question: {reason} (code {code})")
+    return NoAnswer(f"seven.io refused the question: {reason} (code {code})")
