@@ -65,7 +65,7 @@ async def _set_up(driver: Connection, settings: Mapping[str, str], whole_transac
 
 # What says that the server is away, or cannot just now, as against a statement it refused: the same
 # statement may go well in a moment.
-_AWAY = (
+_AWAY: tuple[type[BaseException], ...] = (
     OSError,
     TimeoutError,
     asyncpg.InterfaceError,
@@ -83,6 +83,7 @@ _AWAY = (
     asyncpg.InvalidCachedStatementError,  # a migration changed a table; the driver has forgotten the old one
     asyncpg.InvalidCatalogNameError,
     asyncpg.InvalidAuthorizationSpecificationError,
+    *away.MISSING,  # what a migration is about to make: an answer in hand waits for it
 )
 
 
