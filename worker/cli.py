@@ -9,7 +9,8 @@ from typing import NoReturn
 
 from worker import streams
 
-_OURS = Path(__file__).parent.parent  # of the folders campaigns and worker
+_ROOT = Path(__file__).parent.parent
+_OURS = {"campaigns", "worker", "simulator"}  # the folders there that are this program
 TRACEBACK = "CAMPAIGNS_TRACEBACK"
 
 
@@ -45,8 +46,8 @@ def _sentence(error: Exception) -> str:
     where = ""
     for frame, line in traceback.walk_tb(error.__traceback__):
         path = Path(frame.f_code.co_filename)
-        if path.is_relative_to(_OURS) and path.relative_to(_OURS).parts[0] in {"campaigns", "worker"}:
-            where = f" at {path.relative_to(_OURS)}:{line}"
+        if path.is_relative_to(_ROOT) and path.relative_to(_ROOT).parts[0] in _OURS:
+            where = f" at {path.relative_to(_ROOT)}:{line}"
     return (
         f"this was not foreseen: {type(error).__name__}{where}; please report it, with what "
         f"{TRACEBACK}=1 before the same command shows (that may hold texts and numbers)"

@@ -234,13 +234,13 @@ for command in (
     run_commands.web,
     run_commands.demo,
     run_commands.migrate,
-    run_commands.simulator,
     doctor_command.doctor,
     doctor_command.alive,
 ):
     app.command()(command)
 
-for celerys in (run_commands.worker, run_commands.beat):  # their options are Celery's
+# Their options are Celery's and the simulator's own.
+for passed_on in (run_commands.worker, run_commands.beat, run_commands.simulator):
     app.command(
         context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
-    )(celerys)
+    )(passed_on)

@@ -156,7 +156,7 @@ def _start_simulator(
     process = family.start(
         "simulator",
         [
-            *(sys.executable, "-m", "simulator", "--provider", provider),
+            *(sys.executable, "-P", "-m", "simulator", "--provider", provider),  # -P as in `celery_command`
             *("--port", "0", "--delivery-seconds", "4"),
         ],
         stack.environment_for(located, {}, without_ours=True),

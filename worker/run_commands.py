@@ -8,9 +8,8 @@ from typing import Annotated
 
 import typer
 
-from campaigns.domain.errors import CampaignError
 from campaigns.store import schema
-from simulator.options import Options, ProviderName
+from simulator.options import ProviderName
 from worker import stack
 from worker.bootstrap import located
 from worker.settings import PREFIX, load_settings
@@ -100,32 +99,8 @@ def migrate() -> None:
     say(f"the schema is at {revision}")
 
 
-def simulator(  # noqa: PLR0913, PLR0917  one option each
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")] = 8025,
-    host: Annotated[str, typer.Option()] = "127.0.0.1",
-    provider: Annotated[ProviderName, typer.Option(help="Whose wire is spoken.")] = "lightsms",
-    delivery_seconds: Annotated[float, typer.Option(min=0, help="From acceptance to the final word.")] = 2.0,
-    latency_seconds: Annotated[float, typer.Option(min=0, help="How late it answers.")] = 0.0,
-    seed: Annotated[int, typer.Option(help="Of faults with a probability: a run can be replayed.")] = 0,
-    callback_url: Annotated[str, typer.Option(help="seven: where the account's callbacks go.")] = "",
-    signing_key: Annotated[str, typer.Option(help="seven: signs callbacks, checks requests.")] = "",
-    callback_retry_seconds: Annotated[
-        list[float] | None, typer.Option(min=0, help="A pause before a callback comes again; repeat it.")
-    ] = None,
-) -> None:
+def simulator(context: typer.Context) -> None:
     """Serve a provider's wire over HTTP, with faults on request: no SMS leaves it."""
-    from simulator import server as simulator_server
+    from simulator.command import main
 
-    try:
-        options = Options(
-            provider=provider,
-            delivery_seconds=delivery_seconds,
-            latency_seconds=latency_seconds,
-            seed=seed,
-            callback_url=callback_url,
-            signing_key=signing_key,
-            callback_retry_seconds=tuple(callback_retry_seconds) if callback_retry_seconds else None,
-        )
-        simulator_server.run(host, port, options)
-    except OSError as error:
-        raise CampaignError(f"the simulator cannot listen on {host}:{port}: {error.strerror}") from error
+    main(context.args, prog="campaigns simulator")

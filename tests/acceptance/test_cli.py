@@ -185,11 +185,19 @@ def test_the_simulator_speaks_for_one_provider(stack: Stack) -> None:
         ("simulator", "--provider", "twilio"),
         ("demo", "--provider", "twilio"),
         ("simulator", "--seed", "x"),
+        ("simulator", "--latency-seconds", "-1"),
     ]
     for arguments in cases:
         done = stack.run(*arguments, check=False)
         assert done.returncode == 2, arguments
         assert b"Traceback" not in done.stderr
+    port = url.rpartition(":")[2]
+    taken = stack.run("simulator", "--port", port, check=False)
+    assert taken.returncode == 1
+    assert taken.stderr.startswith(f"Error: the simulator cannot listen on 127.0.0.1:{port}: ".encode())
+    shown = stack.run("simulator", "--help").stdout.decode()
+    assert "--max-recipients" in shown
+    assert "campaigns simulator" in shown
 
 
 def test_a_workbook_is_taken_in_as_it_shows(ready: Stack) -> None:

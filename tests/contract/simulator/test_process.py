@@ -6,12 +6,13 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import fields
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from simulator import server
+from simulator import command, server
 from simulator.lightsms import endpoints
 from simulator.options import Options
 from tests.waiting import until
@@ -58,6 +59,27 @@ async def test_no_number_text_or_key_is_logged(
 def test_wrong_options_are_refused_with_a_sentence(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong)).split("_")[0]):
         Options(**wrong)
+
+
+def test_every_option_can_be_typed_and_has_one_default() -> None:
+    parser = command._parser("simulator")
+    given = vars(parser.parse_args([]))
+    assert {action.dest for action in parser._actions} == {*given, "help"}
+    assert (given.pop("host"), given.pop("port")) == ("127.0.0.1", 8025)
+    assert given.keys() == {each.name for each in fields(Options)}
+    assert Options(**given) == Options()
+
+
+def test_what_may_be_repeated_adds_to_the_default() -> None:
+    given = command._parser("simulator").parse_args(
+        [
+            *("--sender", "Shop", "--sender", "Other", "--forbidden-word", "lottery"),
+            *("--callback-retry-seconds", "1", "--callback-retry-seconds", "2.5"),
+        ]
+    )
+    assert given.senders == ("Shop", "Other")
+    assert given.forbidden_words == ("casino", "lottery")
+    assert given.callback_retry_seconds == (1.0, 2.5)
 
 
 async def _begin(*arguments: str) -> asyncio.subprocess.Process:
@@ -115,6 +137,8 @@ async def test_the_process_says_why_it_cannot_start(simulator: Simulator) -> Non
     for arguments, words in (
         (["--port", port], "cannot listen on"),
         (["--max-recipients", "0"], "max_recipients"),
+        (["--port", "65536"], "--port"),
+        (["--balance", "much"], "much is no amount"),
     ):
         process = await _begin(*arguments)
         async with asyncio.timeout(DEADLINE_SECONDS):
