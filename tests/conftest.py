@@ -19,6 +19,7 @@ from campaigns.domain.provider import Provider
 from campaigns.pacing.bucket import Pace, pace_key
 from campaigns.store import schema
 from campaigns.store.session import Database
+from tests import law_trigger
 from tests.folders import passable_folder, roomy_memory
 from tests.stub import Stub
 from worker.embedded import postgres
@@ -74,10 +75,11 @@ def with_database(url: str, name: str) -> str:
 
 @pytest.fixture(scope="session")
 async def template(servers: ServerUrls) -> str:
-    """The name of a migrated, empty database that others are copied from."""
+    """The name of a migrated, empty database that others are copied from. The law of states stands on it."""
     database = open_database(servers.database_url)
     await schema.migrate(database)
     await database.close()
+    await law_trigger.put_on(servers.database_url)
     return "campaigns"
 
 
@@ -116,11 +118,13 @@ class _copy:  # noqa: N801  reads as what it does
         return with_database(self._server_url, self._name)
 
     async def __aexit__(self, *_: object) -> None:
+        refused_count = await law_trigger.refused_count(with_database(self._server_url, self._name))
         connection = await asyncpg.connect(self._server_url)
         try:
             await connection.execute(f"DROP DATABASE {self._name} WITH (FORCE)")
         finally:
             await connection.close()
+        assert not refused_count, f"{refused_count} change(s) that domain/states.py does not allow"
 
 
 @pytest.fixture

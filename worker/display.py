@@ -37,6 +37,7 @@ _COLOURS: dict[MessageState, str] = {
     MessageState.DELIVERED: "green",
     MessageState.READ: "bold green",
 }
+_NO_COLOUR = "white"  # of a state that has none here
 
 
 def is_over(overview: Overview) -> bool:
@@ -62,10 +63,9 @@ def campaign(overview: Overview) -> RenderableType:
     for state in MessageState:
         count = overview.totals[state]
         if count:
-            share = ProgressBar(
-                total=max(total, 1), completed=count, width=24, complete_style=_COLOURS[state]
-            )
-            states.add_row(Text(state.value, style=_COLOURS[state]), Text(str(count), justify="right"), share)
+            colour = _COLOURS.get(state, _NO_COLOUR)
+            share = ProgressBar(total=max(total, 1), completed=count, width=24, complete_style=colour)
+            states.add_row(Text(state.value, style=colour), Text(str(count), justify="right"), share)
     lines: list[RenderableType] = [head, bar, states, Text(_money(overview))]
     if overview.is_waiting:
         lines.append(Text(f"waits for its time: nothing is handed over before {_moment(overview.send_at)}"))
@@ -177,7 +177,7 @@ def _state(overview: Overview) -> str:
 
 def message(row: MessageRow) -> RenderableType:
     """One message, as we know it."""
-    words = [Text.assemble((row.phone, "bold"), "  ", (row.state.value, _COLOURS[row.state]))]
+    words = [Text.assemble((row.phone, "bold"), "  ", (row.state.value, _COLOURS.get(row.state, _NO_COLOUR)))]
     price = "no cost known" if row.cost is None else f"cost {aggregation.amount_text(row.cost)}"
     money = f"{price} {row.currency or ''}".rstrip() if row.cost is not None else price
     lines = [

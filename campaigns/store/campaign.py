@@ -16,7 +16,7 @@ from campaigns.domain.states import CAMPAIGN_MOVES, CampaignState, MessageState
 from campaigns.domain.values import value
 from campaigns.store.campaign_hold import CampaignHold
 from campaigns.store.grouping import grouped
-from campaigns.store.law import TALLY_COLUMNS
+from campaigns.store.law import TALLY_COLUMNS, tally_column
 from campaigns.store.message import SHOWN_REASON
 from campaigns.store.reasons import REASONS, Reason, reasons_of
 from campaigns.store.session import CHANNEL, Database
@@ -126,8 +126,8 @@ def _overview(record: asyncpg.Record, totals: Mapping[str, Any]) -> Overview:
         account=record["account"],
         state=CampaignState(record["state"]),
         recipient_count=record["recipient_count"],
-        totals={state: totals[column] for state, column in zip(MessageState, TALLY_COLUMNS, strict=True)},
-        segment_count=totals["segment_count"],
+        totals=_by_state(totals),
+        segment_count=totals.get("segment_count") or 0,
         costs=_costs(totals, record["currency"]),
         unpriced_count=totals.get("unpriced_count") or 0,
         currency=record["currency"],
@@ -136,7 +136,7 @@ def _overview(record: asyncpg.Record, totals: Mapping[str, Any]) -> Overview:
         refused=json.loads(record["refused"]),
         noted=json.loads(record["noted"]),
         held=record["held"],
-        trouble=totals["trouble"],
+        trouble=totals.get("trouble"),
         send_at=record["send_at"],
         not_after=record["not_after"],
         is_waiting=bool(record["is_waiting"]),
@@ -146,6 +146,11 @@ def _overview(record: asyncpg.Record, totals: Mapping[str, Any]) -> Overview:
         else None,
         status_lag=lag_of(record),
     )
+
+
+def _by_state(totals: Mapping[str, Any]) -> dict[MessageState, int]:
+    # Totals kept by an older version do not name a state that came later: it had none of these.
+    return {state: totals.get(tally_column(state)) or 0 for state in MessageState}
 
 
 def _costs(totals: Mapping[str, Any], currency: str | None) -> list[Cost]:
@@ -318,12 +323,8 @@ async def recount(database: Database, campaign_id: UUID) -> Mapping[MessageState
         )
     if said is None:
         raise NotFound(f"there is no campaign {campaign_id}; see: campaigns list")
-    tallies = json.loads(said)
     counted = {record["state"]: record["n"] for record in records}
-    return {
-        state: (tallies[column], counted.get(state, 0))
-        for state, column in zip(MessageState, TALLY_COLUMNS, strict=True)
-    }
+    return {state: (count, counted.get(state, 0)) for state, count in _by_state(json.loads(said)).items()}
 
 
 def _utc(moment: str) -> str:

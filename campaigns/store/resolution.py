@@ -6,6 +6,8 @@ from typing import Literal
 from uuid import UUID
 
 from campaigns.domain.errors import NotAllowed, NotFound
+from campaigns.domain.states import CampaignState
+from campaigns.store.conditions import MAY_STILL_BE_SENT
 from campaigns.store.session import Database
 from campaigns.store.tally import Release, let_go, recount
 
@@ -50,15 +52,16 @@ async def resolve(
     while True:
         async with database.transaction() as connection:
             found = await connection.fetchrow(
-                "SELECT state::text AS state, not_after <= now() AS is_past FROM campaign WHERE id = $1",
+                f"SELECT c.state::text AS state, {MAY_STILL_BE_SENT} AS may_be_sent FROM campaign c"
+                " WHERE c.id = $1",
                 campaign_id,
             )
             if found is None:
                 raise NotFound(f"there is no campaign {campaign_id}; see: campaigns list")
-            if word == "resend" and found["state"] == "cancelled":
-                raise NotAllowed(f"campaign {campaign_id} is cancelled; nothing of it is sent again")
-            if word == "resend" and found["is_past"]:
-                raise NotAllowed(f"campaign {campaign_id} is past its not_after; nothing of it is sent again")
+            if word == "resend" and not found["may_be_sent"]:
+                is_cancelled = found["state"] == CampaignState.CANCELLED
+                why = "cancelled" if is_cancelled else "past its not_after"
+                raise NotAllowed(f"campaign {campaign_id} is {why}; nothing of it is sent again")
             batches = await connection.fetch(
                 "SELECT id, state::text AS state FROM batch WHERE campaign_id = $1 AND in_doubt_count > 0"
                 " AND id > $2 ORDER BY id LIMIT $3 FOR NO KEY UPDATE",

@@ -8,7 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from campaigns.domain.states import UNLEASED, UNSETTLED
 from campaigns.store.batch import Dealt
+from campaigns.store.conditions import MAY_BE_SENT
+from campaigns.store.law import in_list
 from campaigns.store.session import Connection, Database
 from campaigns.store.tally import Release, let_go
 
@@ -110,15 +113,14 @@ async def resend_doubtful(
     database: Database, *, limit: int, after_seconds: float, most_attempts: int, give_up_seconds: float
 ) -> int:
     """Queue what is in doubt again, in campaigns that asked for it (`on_doubt = resend`), once it has been
-    in doubt for `after_seconds` and if it was handed over fewer than `most_attempts` times. Gives how many.
+    in doubt for `after_seconds` and if it was handed over fewer than `most_attempts` times. What may not be
+    sent now (paused, on hold, too late) stays in doubt meanwhile. Gives how many.
     """
     async with database.transaction() as connection:
         ids = await _lock_some(
             connection,
-            "state IN ('ready', 'tracking') AND in_doubt_count > 0 AND campaign_id IN ("
-            " SELECT id FROM campaign WHERE on_doubt = 'resend' AND finished_at IS NULL"
-            " AND (not_after IS NULL OR not_after > now())"
-            " AND state IN ('accepted', 'running'))"
+            f"state IN {in_list(UNLEASED)} AND in_doubt_count > 0 AND campaign_id IN ("
+            f" SELECT c.id FROM campaign c WHERE c.on_doubt = 'resend' AND {MAY_BE_SENT})"
             " AND EXISTS (SELECT 1 FROM message m WHERE m.batch_id = batch.id AND m.state = 'in_doubt'"
             " AND m.attempt < $3 AND m.updated_at <= now() - make_interval(secs => $2))",
             "id",
@@ -146,12 +148,12 @@ async def give_up(database: Database, *, limit: int) -> Rescued:
     """Settle what is past its deadline: never handed over becomes failed, the rest unknown."""
     async with database.transaction() as connection:
         ids = await _lock_some(
-            connection, "state IN ('ready', 'tracking') AND give_up_at <= now()", "give_up_at", limit
+            connection, f"state IN {in_list(UNLEASED)} AND give_up_at <= now()", "give_up_at", limit
         )
         if not ids:
             return Rescued()
         records = await connection.fetch(
-            """
+            f"""
             UPDATE message SET updated_at = now(),
                 reason = CASE WHEN state = 'queued'
                     THEN 'not handed over by the deadline' || coalesce(': ' || coalesce(reason, (
@@ -163,7 +165,7 @@ async def give_up(database: Database, *, limit: int) -> Rescued:
                     ELSE 'no final word by the deadline' || coalesce(': ' || reason, '') END,
                 state = CASE WHEN state = 'queued' THEN 'failed'::message_state ELSE 'unknown' END
             WHERE batch_id = ANY($1::bigint[])
-              AND state IN ('queued', 'sending', 'in_doubt', 'accepted', 'sent', 'buffered')
+              AND state IN {in_list(UNSETTLED)}
             RETURNING state::text AS state
             """,
             ids,

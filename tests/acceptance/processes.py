@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests import law_trigger
 from tests.waiting import wait_until
 
 BIN = Path(sys.executable).parent
@@ -30,6 +31,7 @@ class Stack:
         self.directory = directory
         self.settings = dict(settings)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._laws: list[law_trigger.Embedded] = []
 
     def start(self, name: str, *command: str) -> subprocess.Popen[bytes]:
         """Start one of our console scripts; its output goes to a log."""
@@ -44,6 +46,9 @@ class Stack:
                 start_new_session=True,
             )
         self._processes[name] = process
+        if name in {"up", "demo"}:  # it makes a database of its own
+            data_dir = self.directory / self.settings.get("DATA_DIR", ".campaigns")
+            self._laws.append(law_trigger.Embedded(data_dir, process))
         return process
 
     def log(self, name: str) -> Path:
@@ -149,7 +154,7 @@ class Stack:
         return process.wait(seconds)
 
     def end(self) -> None:
-        """End all that is left."""
+        """End all that is left. AssertionError where the law of states was broken in a database made here."""
         for process in self._processes.values():
             process.terminate()
         for process in self._processes.values():
@@ -159,6 +164,9 @@ class Stack:
                 process.kill()
                 process.wait()
         self._processes.clear()
+        for law in self._laws:
+            law.check()
+        self._laws.clear()
 
 
 def ledger_counts(url: str) -> Counter[str]:

@@ -25,6 +25,7 @@ import asyncpg
 from redis import Redis
 
 from campaigns.domain.states import SETTLED
+from tests import law_trigger
 from tests.acceptance.processes import Stack, ledger_counts, post_fault
 from tests.waiting import wait_until
 from worker.embedded.stack import ServerUrls, servers
@@ -334,6 +335,7 @@ class Storm(Stack):
         )
         rows = await self.sql("SELECT m.state::text AS state, count(*) AS n FROM message m GROUP BY 1")
         recounted = {row["state"]: row["n"] for row in rows}
+        refused_count = await law_trigger.refused_count(self.urls.database_url)
         print(  # noqa: T201  `pytest -s` and docs/chaos.md want it
             json.dumps(
                 {
@@ -344,6 +346,7 @@ class Storm(Stack):
                 }
             )
         )
+        assert not refused_count, f"{refused_count} change(s) that domain/states.py does not allow"
         assert found.twice == [], f"{len(found.twice)} sent twice"
         how = Counter((lines.get(phone, {}).get("state"), phone in ledger) for phone in found.lost)
         assert found.lost == [], f"{len(found.lost)} lost, by state and whether the provider has it: {how}"
@@ -377,6 +380,7 @@ def storm(folder: Path, **settings: str) -> Iterator[Storm]:
             name: value for name, value in settings.items() if name.startswith("ACCOUNTS__")
         }
         raging.run("migrate")
+        law_trigger.apart(law_trigger.put_on(urls.database_url))
         try:
             yield raging
         finally:

@@ -42,10 +42,8 @@ async def test_doubt_is_told_over_all_campaigns_and_since_when(database: Databas
     await query(
         database, "UPDATE batch SET state = 'tracking', queued_count = 0, in_doubt_count = message_count"
     )
-    await query(
-        database,
-        "UPDATE message SET state = 'in_doubt', attempt = 1, updated_at = '2026-11-28 12:00+00'",
-    )
+    await query(database, "UPDATE message SET state = 'sending', attempt = 1")
+    await query(database, "UPDATE message SET state = 'in_doubt', updated_at = '2026-11-28 12:00+00'")
 
     (found,) = await work.doubt(database)
 

@@ -10,6 +10,7 @@ from campaigns.domain.provider import InDoubt, NotSent
 from campaigns.domain.states import BatchState, CampaignState, MessageState
 from campaigns.store.session import Database
 from tests.conftest import POLICY, MakeDesk
+from tests.integration.rows import query
 from tests.river import flow, lines, phones, submit
 from tests.stub import Stub
 
@@ -122,6 +123,41 @@ async def test_a_campaign_may_prefer_a_second_text_to_none(database: Database, m
 
     assert len(stub.ledger) == 5
     assert (await aggregation.status(database, taken.id)).totals[MessageState.IN_DOUBT] == 1
+
+
+@pytest.mark.parametrize(
+    ("hindered", "mended"),
+    [
+        ("UPDATE campaign SET state = 'paused'", "UPDATE campaign SET state = 'running'"),
+        (
+            "INSERT INTO account_hold (account, probe_at, code, reason) VALUES ('main', now(), '32', '')",
+            "DELETE FROM account_hold",
+        ),
+        (
+            "INSERT INTO campaign_hold (campaign_id, about, code, reason, sender_id)"
+            " SELECT id, 'text', '9', 'refused', sender_id FROM campaign",
+            "UPDATE campaign_hold SET lifted_at = now(), lifted_by = 'Ona'",
+        ),
+        (
+            "UPDATE campaign SET not_after = now()",
+            "UPDATE campaign SET not_after = now() + interval '1 hour'",
+        ),
+    ],
+    ids=["paused", "account on hold", "campaign on hold", "past not_after"],
+)
+async def test_what_may_not_be_sent_now_stays_in_doubt(
+    database: Database, make_desk: MakeDesk, hindered: str, mended: str
+) -> None:
+    """The campaign's wish asks what dealing and the intent ask; once it may be sent, it is queued again."""
+    stub = Stub("main", outcomes={phones(1)[0]["phone"]: [NO_WORD]})
+    taken = await submit(database, phones(1), on_doubt="resend")
+    await flow(database, make_desk(stub), taken.id, rounds=2)
+    eager = replace(POLICY, lease_seconds=0)
+
+    await query(database, hindered)
+    assert await rescue.resend(database, eager) == 0
+    await query(database, mended)
+    assert await rescue.resend(database, eager) == 1
 
 
 async def test_without_the_wish_nothing_is_sent_again(database: Database, make_desk: MakeDesk) -> None:

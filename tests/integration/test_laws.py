@@ -8,7 +8,7 @@ did, does every sum hold, was anything taken twice?
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from random import Random
@@ -47,7 +47,17 @@ from campaigns.domain.provider import (
     Sightings,
     Throttled,
 )
-from campaigns.domain.states import EVIDENCE, RANK, SETTLED, CampaignState, MessageState, merge
+from campaigns.domain.states import (
+    EVIDENCE,
+    OPEN,
+    POLLABLE,
+    RANK,
+    SETTLED,
+    CampaignState,
+    MessageState,
+    may_change,
+    merge,
+)
 from campaigns.store import account as accounts
 from campaigns.store.batch import Dealt
 from campaigns.store.law import TALLY_COLUMNS
@@ -64,35 +74,31 @@ State = MessageState
 ACCOUNTS = ("main", "other")
 CAN_BE_ASKED = "main"
 Q, S, D, A = State.QUEUED, State.SENDING, State.IN_DOUBT, State.ACCEPTED
-ASKED = frozenset({A, State.SENT, State.BUFFERED})
-ONLY_TAKEN = frozenset({*ASKED, State.EXPIRED, State.UNDELIVERED, State.DELIVERED, State.READ})
+ONLY_TAKEN = frozenset({*POLLABLE, State.EXPIRED, State.UNDELIVERED, State.DELIVERED, State.READ})
 """States that only a message can have which the provider took."""
 
 Moves = frozenset[tuple[State, State]]
 NO_MOVES: Moves = frozenset()
-OF_HAND_OVER: Moves = frozenset({(Q, S), (Q, State.SUPPRESSED)})
-OF_RECEIPT: Moves = frozenset(
-    (before, word) for before in State for word in EVIDENCE if RANK[word] > RANK[before] >= RANK[Q]
-)
-OF_ANSWER: Moves = frozenset((S, to) for to in (A, State.REJECTED, State.FAILED, D, Q)) | frozenset(
-    move for move in OF_RECEIPT if move[1] in {A, State.REJECTED, State.FAILED}
-)
+
+
+def moves(of: Collection[State], to: Collection[State]) -> Moves:
+    """What the law allows a message that was handed over before: from any of these to any of those."""
+    return frozenset((before, after) for before in of for after in to if may_change(before, after, 1))
+
+
+HANDED_OVER = OPEN | EVIDENCE
+OF_HAND_OVER = moves([Q], [S, State.SUPPRESSED])
+OF_RECEIPT = moves([Q, *HANDED_OVER], EVIDENCE)
+OF_ANSWER = moves([S], [D, Q]) | moves([Q, *HANDED_OVER], [A, State.REJECTED, State.FAILED])
 # What was asked for may have been raised by a callback before the answer comes.
-OF_POLL: Moves = frozenset(
-    (before, word) for before in {*ASKED, *EVIDENCE} for word in EVIDENCE if RANK[word] > RANK[before]
-)
+OF_POLL = moves(EVIDENCE, EVIDENCE)
 # What a person had queued again is seen at the provider before it leaves: it does not leave.
-OF_LOOK_UP: Moves = OF_POLL | {(before, word) for before in (D, Q) for word in EVIDENCE} | {(D, Q)}
-OF_RESCUE: Moves = frozenset(
-    {(S, D), (S, State.UNKNOWN), (Q, State.FAILED), (Q, State.CANCELLED)}
-    | {(before, State.UNKNOWN) for before in {D, *ASKED}}
-)
-OF_REFUSAL: Moves = frozenset(
-    {(S, Q), *((before, State.REJECTED) for before in State if RANK[before] >= RANK[S])}
-)
-OF_CANCEL: Moves = frozenset({(Q, State.CANCELLED)})
-OF_RESEND: Moves = frozenset({(D, Q)})
-OF_ASSUMING: Moves = frozenset({(D, State.UNKNOWN)})
+OF_LOOK_UP = OF_POLL | moves([D, Q], EVIDENCE) | moves([D], [Q])
+OF_RESCUE = moves([S], [D]) | moves(OPEN, [State.UNKNOWN]) | moves([Q], [State.FAILED, State.CANCELLED])
+OF_REFUSAL = moves([S], [Q]) | moves(HANDED_OVER, [State.REJECTED])
+OF_CANCEL = moves([Q], [State.CANCELLED])
+OF_RESEND = moves([D], [Q])
+OF_ASSUMING = moves([D], [State.UNKNOWN])
 
 NOT_TAKEN = [
     Fate(False, outcome)
@@ -776,7 +782,7 @@ class Laws(RuleBasedStateMachine):
                 case "ready":
                     assert states[Q]
             has_pollable = any(
-                m.state in ASKED and m.provider_message_id
+                m.state in POLLABLE and m.provider_message_id
                 for m in messages.values()
                 if m.batch_id == batch_id
             )

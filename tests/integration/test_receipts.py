@@ -25,6 +25,7 @@ from tests.conftest import POLICY, MakeDesk
 from tests.integration.hands import SLOW, Full, OneText, about, hurried, send_one, submit_texts
 from tests.integration.rows import (
     batch_rows,
+    bend,
     checked_out,
     cut_everywhere,
     make_due,
@@ -116,7 +117,7 @@ async def test_evidence_ends_the_same_in_every_order(
 
 async def hold_by_force(database: Database) -> PollingWork:
     """A lease for polling, whatever state the batch is in."""
-    (row,) = await query(
+    (row,) = await bend(
         database,
         "UPDATE batch SET state = 'leased', lease = lease + 1, leased_for = 'polling',"
         " leased_by = 'worker-1', leased_until = now() + interval '1 minute'"

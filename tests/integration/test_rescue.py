@@ -23,6 +23,7 @@ from tests.conftest import MakeDesk
 from tests.integration.hands import OneText, deal_one, send_one, sent, submit_texts
 from tests.integration.rows import (
     batch_rows,
+    bend,
     checked_out,
     cut_everywhere,
     make_due,
@@ -440,8 +441,8 @@ async def test_every_round_is_bounded_and_the_next_goes_on(database: Database, m
     leases = [(await sweep.rescue_expired(database, limit=2, most_crashes=9)).batch_count for _ in range(4)]
     await query(database, "UPDATE campaign SET state = 'cancelled'")
     cancelled = [await sweep.cancel_queued(database, limit=2, campaign_id=taken.id) for _ in range(4)]
-    await query(database, "UPDATE message SET state = 'accepted', attempt = 1")
-    await query(database, "UPDATE batch SET state = 'tracking', cancelled_count = 0, accepted_count = 1")
+    await bend(database, "UPDATE message SET state = 'accepted', attempt = 1")
+    await bend(database, "UPDATE batch SET state = 'tracking', cancelled_count = 0, accepted_count = 1")
     await pass_deadlines(database)
     given_up = [(await sweep.give_up(database, limit=2)).unknown_count for _ in range(4)]
 

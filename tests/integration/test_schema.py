@@ -20,6 +20,7 @@ from campaigns.domain.states import BatchState, CampaignState, MessageState
 from campaigns.store import schema, session, tables
 from campaigns.store.law import TALLY_COLUMNS
 from campaigns.store.session import Database
+from tests import law_trigger
 from tests.conftest import open_database
 from tests.integration.rows import Row, query
 from tests.river import phones, submit
@@ -94,9 +95,13 @@ async def test_the_migrations_make_what_the_tables_say(database: Database, empty
 
 
 async def test_there_is_one_trigger_and_it_is_known(database: Database) -> None:
-    """Tables cannot declare one; none may come or go unseen."""
-    triggers = await query(database, "SELECT tgname::text AS name FROM pg_trigger WHERE NOT tgisinternal")
-    assert [row["name"] for row in triggers] == ["batch_changed_when_done"]
+    """Tables cannot declare one; none may come or go unseen. Beside it stand those of tests alone."""
+    triggers = await query(
+        database,
+        "SELECT tgname::text AS name, tgrelid::regclass::text AS of FROM pg_trigger WHERE NOT tgisinternal",
+    )
+    of_tests = {(name, of) for name in law_trigger.NAMES for of in ("message", "batch", "campaign")}
+    assert {(row["name"], row["of"]) for row in triggers} - of_tests == {("batch_changed_when_done", "batch")}
 
 
 async def test_alembic_finds_nothing_to_add(database: Database) -> None:
