@@ -13,7 +13,7 @@ from functools import partial
 from uuid import UUID
 
 from campaigns.domain.asking import Again, Series, ask_again
-from campaigns.domain.errors import DatabaseUnavailable
+from campaigns.domain.errors import DatabaseUnavailable, origin_of
 from campaigns.domain.message_ref import message_ref, place_of
 from campaigns.domain.policy import Account, Desk
 from campaigns.domain.provider import Answers, Doubtful, NotOurTurn, Provider, Receipt, Sightings
@@ -203,8 +203,10 @@ async def _ask(desk: Desk, account: Account, work: PollingWork, lease_ends_at: f
             if ripe and answers.trouble is None and answers.retry_after_seconds is None:
                 sightings = await provider.look_up([each for _, each in ripe.values()], turn)
                 unasked_refs = [ref for ref in sightings.unasked if ref in ripe]
-    except Exception as error:  # an adapter's bug: asked again by backoff, not each time a lease runs out
-        sightings = Sightings(trouble=f"the adapter broke down: {type(error).__name__}")
+    except TimeoutError:
+        sightings = Sightings(trouble="the adapter gave no answer in time")
+    except Exception as error:  # an adapter's bug: it must not lose what was answered before it
+        sightings = Sightings(trouble=f"the adapter broke down: {origin_of(error)}")
     await way.go_on()
     left = frozenset([*(ids[each] for each in unasked), *(ripe[ref][0] for ref in unasked_refs)])
     waits = [answers.retry_after_seconds, sightings.retry_after_seconds]
@@ -352,8 +354,10 @@ async def _refine_of(database: Database, desk: Desk, name: str, coarse: Sequence
     try:
         async with asyncio.timeout(_LOOK_SECONDS + account.provider.timeout_seconds):
             answers = await account.provider.ask([each.provider_message_id for each in coarse], slot)
+    except TimeoutError:
+        answers = Answers([], "the adapter gave no answer in time")
     except Exception as error:  # an adapter's bug: what came counts as it is
-        answers = Answers([], f"the adapter broke down: {type(error).__name__}")
+        answers = Answers([], f"the adapter broke down: {origin_of(error)}")
     said = {receipt.provider_message_id: receipt for receipt in answers.receipts}
     unasked = frozenset(answers.unasked)
     settled: list[int] = []

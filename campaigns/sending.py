@@ -15,7 +15,7 @@ from functools import partial
 from typing import TypeVar
 from uuid import UUID
 
-from campaigns.domain.errors import DatabaseUnavailable, ProviderRefused
+from campaigns.domain.errors import DatabaseUnavailable, ProviderRefused, origin_of
 from campaigns.domain.late import late_answers
 from campaigns.domain.message_ref import message_refs
 from campaigns.domain.outcomes import IN_VAIN, LEFT, TROUBLED, is_at_once, pause_after, trouble_of
@@ -393,8 +393,10 @@ async def _outcomes(
         # By then an adapter has its answer or has given it up: one that hangs must not keep its place.
         async with asyncio.timeout_at(leave_by + provider.timeout_seconds):
             outcomes = await provider.hand_over(request, sender_id, leave_by)
+    except TimeoutError:
+        return [InDoubt("the adapter gave no answer in time")] * len(request)
     except Exception as error:  # an adapter's bug must not lose what it did: whether it left is not known
-        return [InDoubt(f"the adapter broke down: {type(error).__name__}")] * len(request)
+        return [InDoubt(f"the adapter broke down: {origin_of(error)}")] * len(request)
     if len(outcomes) != len(request):
         return [InDoubt("the adapter gave another number of outcomes than messages")] * len(request)
     return outcomes

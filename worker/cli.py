@@ -4,13 +4,11 @@ import os
 import signal
 import sys
 import traceback
-from pathlib import Path
 from typing import NoReturn
 
+from campaigns.domain.errors import origin_of
 from worker import streams
 
-_ROOT = Path(__file__).parent.parent
-_OURS = {"campaigns", "worker", "simulator"}  # the folders there that are this program
 TRACEBACK = "CAMPAIGNS_TRACEBACK"
 
 
@@ -43,13 +41,8 @@ def _sentence(error: Exception) -> str:
     """What happened, where, and how to see more. Nothing of what the error says: it may hold a text or a
     number.
     """
-    where = ""
-    for frame, line in traceback.walk_tb(error.__traceback__):
-        path = Path(frame.f_code.co_filename)
-        if path.is_relative_to(_ROOT) and path.relative_to(_ROOT).parts[0] in _OURS:
-            where = f" at {path.relative_to(_ROOT)}:{line}"
     return (
-        f"this was not foreseen: {type(error).__name__}{where}; please report it, with what "
+        f"this was not foreseen: {origin_of(error)}; please report it, with what "
         f"{TRACEBACK}=1 before the same command shows (that may hold texts and numbers)"
     )
 

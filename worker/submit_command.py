@@ -11,7 +11,7 @@ import typer
 
 from campaigns import aggregation, batching, submission
 from campaigns.cleaning import NOTES, REASONS
-from campaigns.domain.errors import CampaignError
+from campaigns.domain.errors import CampaignError, origin_of
 from campaigns.domain.phone import REFUSED_KINDS
 from campaigns.domain.schedule import read_schedule
 from campaigns.recipient_files import open_recipients
@@ -169,7 +169,7 @@ def _say_id(taken: TakenIn) -> None:
 def _say_that_it_stands(taken: TakenIn, trouble: BaseException) -> None:
     if isinstance(trouble, OutputLost) and trouble.is_reader_gone:
         return
-    why = str(trouble) if isinstance(trouble, CampaignError | OutputLost) else type(trouble).__name__
+    why = str(trouble) if isinstance(trouble, CampaignError | OutputLost) else origin_of(trouble)
     what = "interrupted" if isinstance(trouble, KeyboardInterrupt) else printable(why)
     err.print(f"after that: {what}; see: campaigns status {taken.id}", markup=False)
 

@@ -14,7 +14,9 @@
 Outcomes of handing over are values (`provider.Outcome`), not errors.
 """
 
+import traceback
 from collections.abc import Sequence
+from pathlib import Path
 
 _LONGEST_SHOWN = 40
 _LONGEST_LIST_OF_COLUMNS = 10
@@ -59,6 +61,22 @@ class DatabaseUnfit(DatabaseUnavailable):
 
 class WitnessUnavailable(CampaignError):
     """Redis did not answer: whether what it was told took hold is not known."""
+
+
+_ROOT = Path(__file__).parents[2]
+_OURS = frozenset({"campaigns", "worker", "simulator"})
+
+
+def origin_of(error: BaseException) -> str:
+    """What an error that nobody foresaw is and where in our code it was raised: "KeyError at
+    campaigns/sending.py:120", or its type alone. Nothing of what it says: that may hold a text or a number.
+    """
+    lines = ""
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        path = Path(frame.f_code.co_filename)
+        if path.is_relative_to(_ROOT) and path.relative_to(_ROOT).parts[0] in _OURS:
+            lines = f" at {path.relative_to(_ROOT)}:{line}"
+    return f"{type(error).__name__}{lines}"
 
 
 def is_harmless(word: str) -> bool:

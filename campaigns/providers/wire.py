@@ -30,6 +30,8 @@ from aiohttp.connector import Connection
 from aiohttp.tracing import Trace
 from yarl import URL
 
+from campaigns.domain.errors import origin_of
+
 MAX_ANSWER_BYTES = 1024 * 1024
 """No provider's answer for 100 messages comes near it (LightSMS: about 12 kB)."""
 
@@ -334,8 +336,10 @@ def _why_not_connected(error: Exception, timeout_seconds: float) -> str:
             return "connection refused"
         case TimeoutError():
             return f"no connection within {timeout_seconds:g} s, or before the time to leave"
-        case _:
+        case aiohttp.ClientError() | OSError():
             return f"no connection ({type(error).__name__})"
+        case _:
+            return f"no connection ({origin_of(error)})"
 
 
 def _why_unseen(error: Exception, timeout_seconds: float, max_bytes: int) -> str:
@@ -348,5 +352,7 @@ def _why_unseen(error: Exception, timeout_seconds: float, max_bytes: int) -> str
             return "the answer is not HTTP"
         case _TooLarge():
             return f"the answer is larger than {max_bytes} bytes"
-        case _:
+        case aiohttp.ClientError() | OSError():
             return f"failed after connecting ({type(error).__name__})"
+        case _:
+            return f"failed after connecting ({origin_of(error)})"

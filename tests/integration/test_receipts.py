@@ -342,15 +342,15 @@ async def hangs() -> Answers:
 
 
 async def gives_trouble() -> Answers:
-    return Answers([], "HTTP 500")
+    return Answers([], "an answer of no use")
 
 
 @pytest.mark.parametrize(
     ("answer", "why"),
     [
-        (gives_trouble, "HTTP 500"),
-        (raises, "the adapter broke down: KeyError"),
-        (hangs, "the adapter broke down: TimeoutError"),
+        (gives_trouble, "an answer of no use"),
+        (raises, "the adapter broke down: KeyError at campaigns/receipts.py:"),
+        (hangs, "the adapter gave no answer in time"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
@@ -363,10 +363,11 @@ async def test_trouble_changes_no_message_and_is_asked_again(
 
     polled = await poll_one(database, make_desk(provider, policy=replace(SLOW, lease_seconds=1)))
 
-    assert (polled.state, polled.trouble, polled.answered_count) == (BatchState.TRACKING, why, 0)
+    assert (polled.state, polled.answered_count) == (BatchState.TRACKING, 0)
+    assert str(polled.trouble).rstrip("0123456789") == why  # without the line
     assert await message_rows(database) == before
     (batch,) = await batch_rows(database)
-    assert (batch["poll_in"], batch["poll_count"], batch["trouble"]) == (about(2_000), 1, why)
+    assert (batch["poll_in"], batch["poll_count"], batch["trouble"]) == (about(2_000), 1, polled.trouble)
 
 
 async def test_a_place_with_the_provider_is_held_while_it_is_asked(

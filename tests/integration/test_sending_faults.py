@@ -118,10 +118,10 @@ async def hangs(outcomes: list[Outcome]) -> list[Outcome]:
 @pytest.mark.parametrize(
     ("how", "why"),
     [
-        (raises, "the adapter broke down: KeyError"),
+        (raises, "the adapter broke down: KeyError at campaigns/sending.py:"),
         (one_too_few, "the adapter gave another number of outcomes than messages"),
         (one_too_many, "the adapter gave another number of outcomes than messages"),
-        (hangs, "the adapter broke down: TimeoutError"),
+        (hangs, "the adapter gave no answer in time"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
@@ -134,7 +134,9 @@ async def test_a_broken_adapter_leaves_doubt_at_once_and_the_others_go_on(
     verdict = await send_one(database, make_desk(stub, policy=replace(POLICY, lease_seconds=6.6)))
 
     rows = await message_rows(database)
-    assert [(row["state"], row["reason"]) for row in rows] == [("in_doubt", why)] * 2 + [("accepted", None)]
+    assert [row["state"] for row in rows] == ["in_doubt", "in_doubt", "accepted"]
+    assert [row["reason"].rstrip("0123456789") for row in rows[:2]] == [why, why]  # without the line
+    assert rows[2]["reason"] is None
     assert sent(stub) == ["a", "a", "b"]
     assert (verdict.state, verdict.handed_over_count) == (BatchState.TRACKING, 3)
 

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from redis.exceptions import RedisError
 
-from campaigns.domain.errors import CampaignError
+from campaigns.domain.errors import CampaignError, origin_of
 
 
 class Status(StrEnum):
@@ -56,4 +56,4 @@ async def look(name: str, work: Callable[[], Awaitable[list[Finding]]]) -> list[
     except (RedisError, OSError) as error:
         return [fail(name, str(error) or type(error).__name__)]
     except Exception as error:  # whatever it is, the lines after it are worth having
-        return [fail(name, f"it cannot be looked at: {type(error).__name__}")]
+        return [fail(name, f"it cannot be looked at: {origin_of(error)}")]

@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl
 from aiohttp import web
 
 from campaigns.domain.callbacks import CallbackUrls
-from campaigns.domain.errors import DatabaseUnavailable
+from campaigns.domain.errors import DatabaseUnavailable, origin_of
 from campaigns.domain.policy import Account
 from campaigns.domain.provider import Callback, CallbackRefused, Receipt
 from worker.logs import get_logger
@@ -96,7 +96,7 @@ class Callbacks:
             status = refused.status if 400 <= refused.status < 500 else 400
             return self._refuse(request, status, str(refused))
         except Exception as error:  # an adapter's bug: the provider may bring it again when it is mended
-            log.error("callback not understood", account=name, why=type(error).__name__)
+            log.error("callback not understood", account=name, why=origin_of(error))
             return web.Response(status=500, text="it could not be read\n")
         if resolved.message_ref is not None:
             receipts = [_of(receipt, resolved.message_ref) for receipt in receipts]
