@@ -20,7 +20,7 @@ from campaigns.domain.provider import Answers, Doubtful, NotOurTurn, Provider, R
 from campaigns.domain.said import Told, told_by
 from campaigns.domain.states import BatchState, MessageState, is_settled
 from campaigns.domain.unstorable import UNSTORABLE_CHARACTERS
-from campaigns.places import ALONE, Way, placed
+from campaigns.pacing.lanes import UNBOUNDED, Slot, wait_for_provider
 from campaigns.store import batch as batches
 from campaigns.store import polling
 from campaigns.store import receipt as rows
@@ -57,13 +57,13 @@ class Polled:
     due_in_seconds: float | None = None  # when it wants work again
 
 
-async def poll_batch(database: Database, desk: Desk, dealt: Dealt, way: Way = ALONE) -> Polled:
+async def poll_batch(database: Database, desk: Desk, dealt: Dealt, slot: Slot = UNBOUNDED) -> Polled:
     """Ask for the unsettled messages of a dealt batch, merge the answers, say when to ask again. What is in
     doubt is looked up by our reference, where the provider can be asked: what it knows is accepted, what it
     clearly does not know, long enough after, is queued again. What our pace leaves no time for is asked by
     whoever takes the batch up next, and counts as no poll.
 
-    Takes its way through the places of this process, at whose first part it is. Safe to run late, repeatedly
+    Takes its slot in the lanes of this process, of which it is in the first. Safe to run late, repeatedly
     and by anybody: only the first to take the lease up asks, and asking costs nothing. What is settled is
     never asked again. Raises DatabaseUnavailable and nothing else by design.
     """
@@ -80,7 +80,7 @@ async def poll_batch(database: Database, desk: Desk, dealt: Dealt, way: Way = AL
         why = f"this worker's settings know no account {work.account!r}"
         series = _Series(Answers([], why))
     else:
-        series = await _ask(desk, account, work, lease_ends_at, way)
+        series = await _ask(desk, account, work, lease_ends_at, slot)
     by_ref = {message_ref(work.campaign_id, work.number, m.position): m.position for m in work.in_doubt}
     evidence = [*_evidence(work, series.answers), *_found(by_ref, series.sightings, work.now)]
     absent = [by_ref[ref] for ref in series.sightings.absent if ref in by_ref]
@@ -176,22 +176,22 @@ class _Series:
         return Series(self.is_complete, bool(self.asked), self.trouble is not None, self.wait_seconds)
 
 
-async def _ask(desk: Desk, account: Account, work: PollingWork, lease_ends_at: float, way: Way) -> _Series:
+async def _ask(desk: Desk, account: Account, work: PollingWork, lease_ends_at: float, slot: Slot) -> _Series:
     """Ask about those who were not asked in this cycle, for as long as the lease allows."""
     answers, sightings = Answers([]), Sightings()
     provider, lease_seconds = account.provider, desk.policy.lease_seconds
     ids = {each: position for each, position in work.ids.items() if position not in work.asked}
     ripe = {each.message_ref: (position, each) for position, each in _ripe(work, provider, lease_seconds)}
     given = frozenset([*ids.values(), *(position for position, _ in ripe.values())])
-    if not await placed(way, lease_seconds):
+    if not await wait_for_provider(slot, lease_seconds):
         return _Series(answers, unasked=given, wait_seconds=0.0)
     ends_at = lease_ends_at - lease_seconds * (1 - _SHARE_OF_LEASE)
-    slot = account.asking_until(ends_at - provider.timeout_seconds)
+    wait_for_pace = account.asking_until(ends_at - provider.timeout_seconds)
 
     async def turn() -> None:
         if desk.is_stopping():
             raise NotOurTurn(0.0)
-        await slot()
+        await wait_for_pace()
 
     # Of a part that never came to its end, nobody was asked.
     unasked, unasked_refs = [*ids], [*ripe]
@@ -207,7 +207,7 @@ async def _ask(desk: Desk, account: Account, work: PollingWork, lease_ends_at: f
         sightings = Sightings(trouble="the adapter gave no answer in time")
     except Exception as error:  # an adapter's bug: it must not lose what was answered before it
         sightings = Sightings(trouble=f"the adapter broke down: {origin_of(error)}")
-    await way.go_on()
+    await slot.advance()
     left = frozenset([*(ids[each] for each in unasked), *(ripe[ref][0] for ref in unasked_refs)])
     waits = [answers.retry_after_seconds, sightings.retry_after_seconds]
     wait = max((each for each in waits if each is not None), default=None)

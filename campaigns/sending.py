@@ -32,7 +32,7 @@ from campaigns.domain.provider import (
 )
 from campaigns.domain.states import BatchState, MessageState
 from campaigns.marks import Marks
-from campaigns.places import ALONE, Way, placed
+from campaigns.pacing.lanes import UNBOUNDED, Slot, wait_for_provider
 from campaigns.refusals import Refusals
 from campaigns.store import account as accounts
 from campaigns.store import batch as batches
@@ -69,10 +69,10 @@ class Verdict:
     left_before_count: int = 0  # messages that had left before, says the second witness
 
 
-async def send_batch(database: Database, desk: Desk, dealt: Dealt, way: Way = ALONE) -> Verdict:
+async def send_batch(database: Database, desk: Desk, dealt: Dealt, slot: Slot = UNBOUNDED) -> Verdict:
     """Hand over what is queued in a dealt batch and write down each answer.
 
-    Takes its way through the places of this process, at whose first part it is. Safe to run late, repeatedly
+    Takes its slot in the lanes of this process, of which it is in the first. Safe to run late, repeatedly
     and by anybody: only the first to take the lease up does anything. Raises DatabaseUnavailable (the lease
     then runs out and rescue decides) and nothing else by design.
     """
@@ -81,7 +81,7 @@ async def send_batch(database: Database, desk: Desk, dealt: Dealt, way: Way = AL
     )
     if work is None:
         return Verdict(dealt.batch_id)
-    return await _HandOver(database, desk, work, way).run()
+    return await _HandOver(database, desk, work, slot).run()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +99,11 @@ class _HandOver:
     intent and one writing down for those that go and come together.
     """
 
-    def __init__(self, database: Database, desk: Desk, work: SendingWork, way: Way) -> None:
+    def __init__(self, database: Database, desk: Desk, work: SendingWork, slot: Slot) -> None:
         self._database = database
         self._desk = desk
         self._work = work
-        self._way = way
+        self._slot = slot
         self._handed_over_count = 0
         self._flying: dict[asyncio.Task[list[Outcome]], Sequence[int]] = {}  # with their positions
         self._position_of: dict[str, int] = {}  # by message_ref
@@ -127,7 +127,7 @@ class _HandOver:
             why = f"this worker's settings know no account {work.account!r}"
             self._stop = _Stop(_NO_SUCH_ACCOUNT_SECONDS, why)
             return await self._conclude(None)
-        if not await placed(self._way, self._desk.policy.lease_seconds):
+        if not await wait_for_provider(self._slot, self._desk.policy.lease_seconds):
             self._stop = _Stop(0)
             return await self._conclude(account)
         try:
@@ -174,7 +174,7 @@ class _HandOver:
             else:
                 rest = await self._refusals.rest(is_all=not waiting and not self._must_wait())
                 await self._note_down(account, rest)
-                await self._way.go_on()
+                await self._slot.advance()
                 return await self._conclude(account)
 
     def _must_wait(self) -> bool:
@@ -202,7 +202,7 @@ class _HandOver:
                 positions,
                 worker=self._desk.worker,
                 lease_seconds=self._desk.policy.lease_seconds,
-                at_once=self._way.is_wanted,
+                at_once=self._slot.is_wanted,
             )
         except DatabaseUnavailable as away:
             # It may be written; nothing left. Left to its lease, the batch would be in doubt for nothing.

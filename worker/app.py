@@ -133,7 +133,7 @@ def _begin(conf: Any, options: dict[str, Any], **_: Any) -> None:
     """A worker that meets an older or newer schema says so and stops, before it takes a task. Its
     concurrency (`-c`) is the number of batches it hands over at once.
     """
-    runtime.have_places(options.get("concurrency") or conf.worker_concurrency)
+    runtime.set_lane_size(options.get("concurrency") or conf.worker_concurrency)
     try:
         _refuse_what_is_not_ours(conf, options)
         runtime.run(lambda parts: schema.check(parts.database))

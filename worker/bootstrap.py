@@ -15,7 +15,7 @@ from campaigns.domain.errors import CampaignError, SubmissionError
 from campaigns.domain.limits import too_long, wrong_sender
 from campaigns.domain.policy import Desk
 from campaigns.late import LateAnswers
-from campaigns.places import Places
+from campaigns.pacing.lanes import Lanes
 from campaigns.store.session import Database
 from worker.addresses import database_url_for_asyncpg
 from worker.embedded import stack as embedded
@@ -36,8 +36,8 @@ class Parts:
     redis: "Redis"
     desk: Desk
     # Batches this process has with providers at once to be handed over, and to be polled.
-    sending_places: Places
-    polling_places: Places
+    sending_lanes: Lanes
+    polling_lanes: Lanes
     # Answers that the database could not take in time, and where they are on disk.
     late: LateAnswers
     spool: Spool
@@ -132,7 +132,7 @@ async def open_database(settings: Settings) -> AsyncIterator[Database]:
 
 @asynccontextmanager
 async def open_parts(
-    settings: Settings, is_stopping: Callable[[], bool] = lambda: False, places: int = 1
+    settings: Settings, is_stopping: Callable[[], bool] = lambda: False, lane_size: int = 1
 ) -> AsyncIterator[Parts]:
     """Open everything one process needs, inside the running loop; close it all at the end.
 
@@ -156,4 +156,4 @@ async def open_parts(
         policy = settings.policy()
         witness = RedisWitness(redis, give_up_seconds=policy.give_up_seconds)
         desk = Desk(accounts, policy, worker_name(), random.random, is_stopping, late.keep, witness)
-        yield Parts(settings, database, redis, desk, Places(places), Places(places), late, spool)
+        yield Parts(settings, database, redis, desk, Lanes(lane_size), Lanes(lane_size), late, spool)

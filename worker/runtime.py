@@ -25,7 +25,7 @@ class Runtime:
     def __init__(self, settings: Callable[[], Settings]) -> None:
         self._settings = settings
         self._is_stopping = False
-        self._places = 1
+        self._lane_size = 1
         self._begun: list[asyncio.Task[None]] = []
         self._at_close: list[Callable[[], Coroutine[Any, Any, None]]] = []
         self._lock = threading.Lock()
@@ -40,9 +40,9 @@ class Runtime:
         loop, parts = self._ensure()
         return asyncio.run_coroutine_threadsafe(work(parts), loop).result()
 
-    def have_places(self, places: int) -> None:
+    def set_lane_size(self, count: int) -> None:
         """How many batches this process may hand over at once. Before its first use."""
-        self._places = places
+        self._lane_size = count
 
     def begin(self, work: Callable[[Parts], Coroutine[Any, Any, None]]) -> None:
         """Begin `work` on the loop and do not wait for it. It is cancelled when this closes."""
@@ -95,7 +95,7 @@ class Runtime:
                 )
                 self._thread.start()
             if self._parts is None:
-                self._context = open_parts(self._settings(), lambda: self._is_stopping, self._places)
+                self._context = open_parts(self._settings(), lambda: self._is_stopping, self._lane_size)
                 self._parts = asyncio.run_coroutine_threadsafe(self._context.__aenter__(), self._loop).result(
                     30
                 )

@@ -21,7 +21,7 @@ from campaigns.domain.errors import DatabaseUnavailable, NotFound, SubmissionErr
 from campaigns.domain.policy import Desk
 from campaigns.domain.schedule import read_schedule
 from campaigns.domain.states import BatchState
-from campaigns.places import Places, Way
+from campaigns.pacing.lanes import Lanes, Slot
 from campaigns.store.batch import Dealt
 from campaigns.store.session import Database
 from worker import arguments, queues
@@ -82,13 +82,13 @@ def tick() -> None:
 @app.task(name=queues.SEND_BATCHES, throws=(DatabaseUnavailable,))
 def send_batches(dealt: Sequence[tuple[int, int]]) -> None:
     """Hand dealt batches over, given as (batch id, lease)."""
-    _work_on(dealt, lambda parts: parts.sending_places, sending.send_batch, _sent)
+    _work_on(dealt, lambda parts: parts.sending_lanes, sending.send_batch, _sent)
 
 
 @app.task(name=queues.POLL_BATCHES, throws=(DatabaseUnavailable,))
 def poll_batches(dealt: Sequence[tuple[int, int]]) -> None:
     """Ask what became of dealt batches, given as (batch id, lease)."""
-    _work_on(dealt, lambda parts: parts.polling_places, receipts.poll_batch, _polled)
+    _work_on(dealt, lambda parts: parts.polling_lanes, receipts.poll_batch, _polled)
 
 
 async def _sent(parts: Parts, dealt: Dealt, verdict: sending.Verdict) -> None:
@@ -148,19 +148,19 @@ async def _polled(parts: Parts, dealt: Dealt, polled: receipts.Polled) -> None:
 
 def _work_on(
     pairs: Sequence[tuple[int, int]],
-    places_of: Callable[[Parts], Places],
-    stage: Callable[[Database, Desk, Dealt, Way], Awaitable[_T]],
+    lanes_of: Callable[[Parts], Lanes],
+    stage: Callable[[Database, Desk, Dealt, Slot], Awaitable[_T]],
     after: Callable[[Parts, Dealt, _T], Awaitable[None]],
 ) -> None:
-    """Work on all of them at once, as far as there are places; what comes `after` needs none. Each goes its
-    own way: none waits for another, and what goes wrong with one is said when all have ended.
+    """Work on all of them at once, as far as there are slots; what comes `after` needs none. None waits for
+    another, and what goes wrong with one is raised when all have ended.
     """
 
     async def one(parts: Parts, dealt: Dealt) -> Dealt | None:
-        async with places_of(parts).taken() as way:
+        async with lanes_of(parts).enter() as slot:
             if parts.desk.is_stopping():
                 return dealt
-            became = await stage(parts.database, parts.desk, dealt, way)
+            became = await stage(parts.database, parts.desk, dealt, slot)
         await after(parts, dealt, became)
         return None
 
@@ -323,8 +323,8 @@ async def _deal(parts: Parts) -> None:
     for task, deal in ((poll_batches, batching.deal_polling), (send_batches, batching.deal_sending)):
         dealt = await deal(parts.database, parts.desk)
         # A Celery task costs as much processor time as half a batch, so those that are dealt together share
-        # one: as many as a process has places for.
-        size = parts.sending_places.count
+        # one: as many as a process has slots for.
+        size = parts.sending_lanes.count
         hands = [dealt[i : i + size] for i in range(0, len(dealt), size)]
         if hands and (left := await asyncio.to_thread(_publish, task, hands)):
             await batching.take_back(parts.database, left)

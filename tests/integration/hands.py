@@ -63,11 +63,11 @@ def sent(stub: Stub) -> list[str]:
 
 
 class Full:
-    """The way of a batch that gets no place with the provider."""
+    """The slot of a batch that never gets to the provider."""
 
     is_wanted = False
 
-    async def go_on(self) -> None:
+    async def advance(self) -> None:
         """Wait for ever."""
         await asyncio.Event().wait()
 

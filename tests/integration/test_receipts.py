@@ -378,7 +378,7 @@ async def test_a_place_with_the_provider_is_held_while_it_is_asked(
     class Seen:
         is_wanted = False
 
-        async def go_on(self) -> None:
+        async def advance(self) -> None:
             way.append("on")
 
     class Asked(Stub):

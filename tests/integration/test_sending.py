@@ -507,7 +507,7 @@ async def test_a_place_with_the_provider_is_held_from_before_the_intent_until_th
     class Seen:
         is_wanted = False
 
-        async def go_on(self) -> None:
+        async def advance(self) -> None:
             seen.append(await states(database))
 
     stub = Stub("main")
