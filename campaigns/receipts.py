@@ -27,7 +27,7 @@ from campaigns.store import receipt as rows
 from campaigns.store.batch import Dealt
 from campaigns.store.polling import Evidence, InDoubtMessage, PollingWork
 from campaigns.store.receipt import Coarse, Incoming, Merged
-from campaigns.store.session import Database, insist
+from campaigns.store.session import Database, retry_while_away
 from campaigns.store.tally import Release
 
 _NO_SUCH_ACCOUNT_SECONDS = 60.0
@@ -111,7 +111,7 @@ async def poll_batch(database: Database, desk: Desk, dealt: Dealt, slot: Slot = 
         wait = desk.policy.poll.delay_seconds(work.poll_count + 1, desk.random())
         evidence, absent, how = [], [], Release(poll_in_seconds=wait, trouble=str(away))
         let_go = partial(batches.release, database, work, how, worker=desk.worker)
-        state = await insist(let_go, until=lease_ends_at)
+        state = await retry_while_away(let_go, until=lease_ends_at)
     return Polled(
         work.batch_id,
         work.campaign_id,

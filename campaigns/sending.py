@@ -37,7 +37,7 @@ from campaigns.refusals import Refusals
 from campaigns.store import account as accounts
 from campaigns.store import batch as batches
 from campaigns.store.batch import Dealt, SendingWork
-from campaigns.store.session import Database, insist
+from campaigns.store.session import Database, retry_while_away
 from campaigns.store.tally import Release
 from campaigns.store.written import Written, written_of
 
@@ -122,10 +122,9 @@ class _HandOver:
 
     async def run(self) -> Verdict:
         work = self._work
-        account = self._desk.accounts.get(work.account)
-        if account is None:
-            why = f"this worker's settings know no account {work.account!r}"
-            self._stop = _Stop(_NO_SUCH_ACCOUNT_SECONDS, why)
+        if (account := self._desk.accounts.get(work.account)) is None:
+            unknown = f"this worker's settings know no account {work.account!r}"
+            self._stop = _Stop(_NO_SUCH_ACCOUNT_SECONDS, unknown)
             return await self._conclude(None)
         if not await wait_for_provider(self._slot, self._desk.policy.lease_seconds):
             self._stop = _Stop(0)
@@ -219,8 +218,7 @@ class _HandOver:
         leave_by = self._lease_ends_at - account.provider.timeout_seconds - _WRITE_DOWN_SECONDS
         for request, wait in zip(requests, waits, strict=True):
             # What had been sent before after all, says a receipt or the second witness, stays at home.
-            leaving = [message for message in request if self._position_of[message.message_ref] in begun]
-            if leaving:
+            if leaving := [each for each in request if self._position_of[each.message_ref] in begun]:
                 flight = _outcomes(account.provider, leaving, self._work.sender_id, now + wait, leave_by)
                 task = asyncio.get_running_loop().create_task(flight)
                 self._flying[task] = [self._position_of[message.message_ref] for message in leaving]
@@ -382,7 +380,7 @@ class _HandOver:
 
     async def _write(self, write: Callable[[], Awaitable[_T]]) -> _T:
         """A provider's answer in hand is worth waiting for: without it a hundred messages are in doubt."""
-        return await insist(write, until=self._lease_ends_at)
+        return await retry_while_away(write, until=self._lease_ends_at)
 
 
 async def _outcomes(

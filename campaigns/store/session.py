@@ -17,11 +17,11 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProx
 _T = TypeVar("_T")
 
 CHANNEL = "campaign_taken_in"
-"""Of NOTIFY: something may be due that nobody knows of yet."""
+"""The NOTIFY channel: a campaign was taken in, so something may be due."""
 
 _CONNECT_SECONDS = 5
 _COMMAND_SECONDS = 40  # more than a statement may take: whoever has not answered by then is not there
-_PLACE_SECONDS = 30  # for a place in the pool and, where it has none yet, its connection
+_ACQUIRE_SECONDS = 30  # for a connection of the pool, also a new one
 _CLOSE_SECONDS = 5
 
 # For it twice as many calls share a group: a fifth less processor time in the worker, a third less in
@@ -38,16 +38,16 @@ SETTINGS = {
     "lock_timeout": "10s",
     "idle_in_transaction_session_timeout": "30s",
     "jit": "off",  # statements of a millisecond: compiling them costs more than running them
-    # By what stands in the tables a minute ago, all messages queued, a plan for "those handed over" reads
-    # the whole table for each of them (measured: 8 s instead of 5 ms). Without a look at the values every
-    # plan goes by index, and none is made twice.
+    # Statistics of a table that was just filled say that all messages are queued. A plan for "those handed
+    # over" then reads the whole table for each message (measured: 8 s instead of 5 ms). A generic plan goes
+    # by index and is made once.
     "plan_cache_mode": "force_generic_plan",
     "TimeZone": "UTC",
 }
-_UNHURRIED = {"statement_timeout": "0", "plan_cache_mode": "auto"}
+_LONG_RUNNING = {"statement_timeout": "0", "plan_cache_mode": "auto"}
 
-# A client that freezes between the two messages of one statement holds its rows for as long as it likes:
-# neither timeout above counts then. From PostgreSQL 17 on there is one that does.
+# A client that freezes between the two protocol messages of one statement keeps its row locks, and neither
+# timeout above ends it. PostgreSQL 17 has one that does.
 _WHOLE_TRANSACTION_SINCE = 17
 
 
@@ -63,23 +63,22 @@ async def _set_up(driver: Connection, settings: Mapping[str, str], whole_transac
     await driver.execute("; ".join(f"SET {name} = '{value}'" for name, value in settings.items()))
 
 
-# What says that the server is away, or cannot just now, as against a statement it refused: the same
-# statement may go well in a moment.
+# Errors that say that the server is away or cannot do it just now: the same statement may succeed later.
 _AWAY: tuple[type[BaseException], ...] = (
     OSError,
     TimeoutError,
     asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # the server has said goodbye and not hung up yet: the driver's word for it
+    asyncpg.InternalClientError,  # the server has ended the session and not closed the socket yet
     asyncpg.PostgresConnectionError,
     asyncpg.PostgresSystemError,  # I/O
     asyncpg.OperatorInterventionError,  # shutdown, crash, a statement's timeout
     asyncpg.InsufficientResourcesError,  # disk full, out of memory, too many connections
     asyncpg.TransactionRollbackError,  # deadlock, serialization
     asyncpg.LockNotAvailableError,
-    asyncpg.IdleInTransactionSessionTimeoutError,  # we stood still for so long that it ended the session
+    asyncpg.IdleInTransactionSessionTimeoutError,  # our process was frozen inside a transaction
     asyncpg.TransactionTimeoutError,
-    asyncpg.ReadOnlySQLTransactionError,  # a standby since a failover, or told to spare what disk is left
-    asyncpg.InsufficientPrivilegeError,  # rights being changed; also its word for a read-only file system
+    asyncpg.ReadOnlySQLTransactionError,  # a standby since a failover, or read-only to save disk space
+    asyncpg.InsufficientPrivilegeError,  # rights are being changed; also raised for a read-only file system
     asyncpg.InvalidCachedStatementError,  # a migration changed a table; the driver has forgotten the old one
     asyncpg.InvalidCatalogNameError,
     asyncpg.InvalidAuthorizationSpecificationError,
@@ -90,32 +89,39 @@ _AWAY: tuple[type[BaseException], ...] = (
 UNSTORABLE: tuple[type[Exception], ...] = (
     asyncpg.DataError,  # a value out of its column's range, or one the encoding cannot hold
     asyncpg.IntegrityConstraintViolationError,  # a CHECK, a key
-    asyncpg.RaiseError,  # a trigger's word
+    asyncpg.RaiseError,  # RAISE in a trigger or function
     asyncpg.ProgramLimitExceededError,  # too large for a row or an index
 )
-"""Errors that speak of what was to be stored: the same again fails again, and something else may go well."""
+"""Errors about the values to be stored: the same values fail again, others may succeed."""
+
+# Of the driver's InterfaceError those that no waiting mends: a statement with other parameters than it takes.
+_OUR_MISTAKES = ("the server expects ", "the number of query arguments ")
 
 
 @contextmanager
-def _translated(url: str) -> Iterator[None]:
+def _away_as_unavailable(url: str) -> Iterator[None]:
+    """Raise DatabaseUnavailable for what the driver raises of a server that is away."""
     try:
         yield
     except _AWAY as error:
+        if isinstance(error, asyncpg.InterfaceError) and str(error).startswith(_OUR_MISTAKES):
+            raise
         raise DatabaseUnavailable(f"PostgreSQL cannot be used: {away.why(error, url)}") from error
 
 
-# After these a session is not used again. A statement given up by its time limit may yet arrive: were it a
-# BEGIN, what comes after would stand in a transaction that nobody commits. And one that says goodbye, or
-# belongs to a standby now, answers no better the next time: a new one may reach the server that does.
-_SPOILING = (TimeoutError, asyncpg.InternalClientError, asyncpg.ReadOnlySQLTransactionError)
+# After these a connection is closed, not used again. A statement that ran out of time may still arrive: if
+# it is a BEGIN, the next statements would be in a transaction that nobody commits. And a session that has
+# ended, or a server that became a standby, answers no better the next time; a new connection may reach
+# another server.
+_CLOSING = (TimeoutError, asyncpg.InternalClientError, asyncpg.ReadOnlySQLTransactionError)
 
 
-async def _left_as_it_was(_driver: Connection) -> None:
-    """What the pool does to a session that is given back: nothing.
+async def _no_reset(_driver: Connection) -> None:
+    """What the pool does to a connection that is given back: nothing.
 
-    It would ask the server, every time, to drop locks, cursors, listeners and settings. There are none:
-    locks are a transaction's, and a session that is still in one is closed; whoever listens or sets
-    something has a connection of their own.
+    By default it would ask the server each time to drop locks, cursors, listeners and settings. There are
+    none: our locks end with their transaction, a connection still in a transaction is closed, and who
+    listens or sets something uses `own_connection`.
     """
 
 
@@ -150,14 +156,14 @@ def arrays(types: Sequence[str], *, first: int = 1) -> str:
 
 
 _PAUSE_SECONDS = 0.1
-_LONGEST_PAUSE_SECONDS = 0.5  # a server that comes and goes is met while it is there
+_LONGEST_PAUSE_SECONDS = 0.5  # short, so that a server that is there only for moments is not missed
 
 
-async def insist(write: Callable[[], Awaitable[_T]], *, until: float) -> _T:
-    """Write what is in hand, again and again while the database is away.
+async def retry_while_away(write: Callable[[], Awaitable[_T]], *, until: float) -> _T:
+    """Do a write, and do it again while it raises DatabaseUnavailable.
 
     Takes a write that may be done twice (a lease guards it) and a moment of the running loop's clock.
-    Raises DatabaseUnavailable when the database is still away by then.
+    Raises DatabaseUnavailable when the database is still away by then, and any other error at once.
     """
     loop = asyncio.get_running_loop()
     pause_seconds = _PAUSE_SECONDS
@@ -197,16 +203,16 @@ class Database:
                 min_size=0,
                 max_size=self._pool_size,
                 init=self._begin,
-                reset=_left_as_it_was,
+                reset=_no_reset,
                 timeout=_CONNECT_SECONDS,
                 command_timeout=_COMMAND_SECONDS,
                 server_settings=_NAME,
             )
-            await self._pool  # without connections to begin with, it only makes their places: no wait
+            await self._pool  # opens no connection yet (min_size=0): no wait
         return self._pool
 
     async def _begin(self, driver: Connection) -> None:
-        """Make a new connection of the pool ours. Looks for poolers at the first: the address stays."""
+        """Set up a new connection of the pool. Only the first looks for a pooler: the address stays."""
         if not self._is_pooler_known:
             await self._refuse_mixing(driver)
             self._is_pooler_known = True
@@ -221,27 +227,27 @@ class Database:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
-        """The driver's own connection, in autocommit. Never to be held while a provider thinks.
+        """A connection of the pool, in autocommit. Never hold it while a provider is asked.
 
-        Raises DatabaseUnavailable when the server cannot be reached or goes away meanwhile. One that the
-        server closed while nobody used it is replaced without a word: its restart costs no failed task.
+        Raises DatabaseUnavailable when the server cannot be reached or goes away meanwhile. A connection
+        that the server closed while it was idle is replaced: a restart of the server fails no task.
         """
-        with _translated(self._url):
+        with _away_as_unavailable(self._url):
             pool = await self._opened()
-            async with pool.acquire(timeout=_PLACE_SECONDS) as driver:
+            async with pool.acquire(timeout=_ACQUIRE_SECONDS) as driver:
                 is_sound = False
                 try:
                     yield driver
                     is_sound = True
-                except _SPOILING:
+                except _CLOSING:
                     raise
                 except Exception:
                     is_sound = True
                     raise
                 finally:
-                    # Whoever was cancelled in the middle of a statement does not know what arrived either.
-                    # And in a transaction left open the next user would write what nobody commits.
-                    with suppress(asyncpg.InterfaceError):  # thrown away, or hung up on: the pool has it back
+                    # Cancelled in the middle of a statement: nobody knows what arrived. In a transaction that
+                    # was left open: the next user would write what nobody commits.
+                    with suppress(asyncpg.InterfaceError):  # closed already: the pool has it back
                         if not is_sound or driver.is_in_transaction():
                             driver.terminate()
 
@@ -259,25 +265,25 @@ class Database:
 
     @asynccontextmanager
     async def own_connection(self) -> AsyncIterator[Connection]:
-        """A connection of one's own, outside the pool: for intake (temporary tables) and export (cursors).
+        """A connection outside the pool: for intake (temporary tables) and export (cursors).
 
-        Without a statement timeout: a million rows take their time. Raises DatabaseUnavailable, and
-        DatabaseUnfit where a pooler would take its session away between two transactions.
+        It has no statement timeout: a million rows take longer. Raises DatabaseUnavailable, and DatabaseUnfit
+        where a pooler would change its session between two transactions.
         """
-        with _translated(self._url):
+        with _away_as_unavailable(self._url):
             driver = await self._connect()
             try:
                 await self._refuse_mixing(driver)
-                await _set_up(driver, SETTINGS | _UNHURRIED, "0")
+                await _set_up(driver, SETTINGS | _LONG_RUNNING, "0")
                 yield driver
             finally:
                 await driver.close(timeout=_CLOSE_SECONDS)
 
     async def close(self) -> None:
-        """Close all connections, also those that are still in use some seconds later. Idempotent."""
+        """Close all connections; those still in use after some seconds are cut. Idempotent."""
         pool, self._pool = self._pool, None
         if pool is None:
             return
-        with suppress(OSError):  # time has run out, or the server is gone: the pool has cut them all
+        with suppress(OSError):  # out of time, or the server is gone: the pool has cut them all
             async with asyncio.timeout(_CLOSE_SECONDS):
                 await pool.close()

@@ -113,7 +113,7 @@ async def test_a_place_is_waited_for_and_not_for_ever(
         await asyncio.sleep(0)
         given_up.cancel()
         with monkeypatch.context() as patience:
-            patience.setattr(session, "_PLACE_SECONDS", 0.01)
+            patience.setattr(session, "_ACQUIRE_SECONDS", 0.01)
             async with asyncio.timeout(10):
                 with pytest.raises(DatabaseUnavailable, match="no answer in time"):
                     await backend(single)
@@ -137,6 +137,19 @@ async def test_closing_does_not_wait_for_ever_for_who_holds_one(
             await connection.execute("SELECT")
 
     assert await backend(single)  # asked again, it opens again
+
+
+async def test_a_statement_with_a_wrong_number_of_parameters_is_a_bug_and_no_server_that_is_away(
+    single: Database,
+) -> None:
+    async def mistaken() -> None:
+        async with single.connection() as connection:
+            await connection.execute("SELECT $1::int", 1, 2)
+
+    with pytest.raises(asyncpg.InterfaceError, match="expects 1 argument"):
+        await session.retry_while_away(mistaken, until=asyncio.get_running_loop().time() + 60)
+    async with single.connection() as connection:
+        assert await connection.fetchval("SELECT 1") == 1
 
 
 # --- what is not used again --------------------------------------------------------------------------------
