@@ -10,13 +10,17 @@ simulator read the same documents apart, so they can disagree. The core is share
     ledger.py     the truth: everything that was ever accepted
     callbacks.py  what a provider tells by itself
     segments.py   how many parts a text is
+    fates.py      what becomes of a number, by its last two digits
+    provider.py   what every provider has: account, ledger, ids, and one road for its requests
+    reading.py    what all do with a request before they look at what it says
+    command.py    the command line
 
 and each provider has a folder: lightsms, loyalty_lt, namirial, seven. In it:
 
     endpoints.py  its paths, and what it decides where its documents are silent
     requests.py   what it reads in a request (where that is more than a few lines)
     answers.py    how it writes its answers and its callbacks
-    fates.py      what becomes of a number, by its last two digits
+    fates.py      its table of fates
 
 Start it with `campaigns simulator`.
 """

@@ -32,10 +32,17 @@ class Call:
 class Callbacks:
     """What is to be told, and when. Used inside one running loop; end it with `end`.
 
-    Takes the pauses in seconds before each further attempt.
+    Takes the pauses in seconds before each further attempt, and the HTTP statuses after which there is one
+    (None: all from 400 on).
     """
 
-    def __init__(self, faults: Faults, pauses: Sequence[float], seed: int) -> None:
+    def __init__(
+        self,
+        faults: Faults,
+        pauses: Sequence[float],
+        seed: int,
+        retried_statuses: frozenset[int] | None = None,
+    ) -> None:
         self._faults = faults
         self._pauses = tuple(pauses)
         self._dice = random.Random(seed)  # noqa: S311  seeded so that a run can be replayed
@@ -43,8 +50,7 @@ class Callbacks:
         self._places = asyncio.Semaphore(_AT_ONCE)
         self._timers: set[asyncio.TimerHandle] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self.retried_statuses: frozenset[int] | None = None
-        """The HTTP statuses after which it is tried again, where a provider says; None: from 400 on."""
+        self._retried_statuses = retried_statuses
         self.counts: Counter[str] = Counter()
         """made, sent (attempts), taken, dropped (every attempt in vain), lost and doubled (by a fault)."""
 
@@ -90,7 +96,7 @@ class Callbacks:
             if status is not None and status < 400:
                 self.counts["taken"] += 1
                 return
-            if status is not None and self.retried_statuses and status not in self.retried_statuses:
+            if status is not None and self._retried_statuses and status not in self._retried_statuses:
                 break
         self.counts["dropped"] += 1
 

@@ -11,6 +11,11 @@ _EXTENSION = frozenset("^{}\\[~]|€\f")  # an escape and a character: two septe
 _ALL = _BASIC | _EXTENSION
 
 
+def is_gsm(text: str) -> bool:
+    """Whether every character is in the GSM alphabet."""
+    return set(text) <= _ALL
+
+
 def count_segments(text: str) -> int:
     """The parts `text` is sent in, at least 1.
 

@@ -15,8 +15,8 @@ import logging
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Final, Protocol
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final
 
 from aiohttp import web
 
@@ -24,12 +24,10 @@ from simulator.callbacks import Callbacks
 from simulator.faults import FaultRefused, Faults
 from simulator.ledger import Ledger
 from simulator.lightsms.endpoints import LightSms
-from simulator.loyalty_lt.endpoints import RETRY_SECONDS as LOYALTY_LT_RETRY_SECONDS
 from simulator.loyalty_lt.endpoints import LoyaltyLt
-from simulator.namirial.endpoints import RETRY_SECONDS as NAMIRIAL_RETRY_SECONDS
 from simulator.namirial.endpoints import Namirial
 from simulator.options import Options, ProviderName
-from simulator.seven.endpoints import RETRY_SECONDS as SEVEN_RETRY_SECONDS
+from simulator.provider import Provider
 from simulator.seven.endpoints import Seven
 from simulator.wire import Wire
 
@@ -39,29 +37,14 @@ _WIRE = web.AppKey("wire", Wire)
 _FAULTS = web.AppKey("faults", Faults)
 _LEDGER = web.AppKey("ledger", Ledger)
 _CALLBACKS = web.AppKey("callbacks", Callbacks)
-_PROVIDER: web.AppKey["Provider"] = web.AppKey("provider")
+_PROVIDER = web.AppKey("provider", Provider)
 
 
-class Provider(Protocol):
-    """One provider's wire."""
-
-    ledger: Ledger
-
-    def add_routes(self, router: web.UrlDispatcher) -> None:
-        """Hang its paths into `router`."""
-
-    def fates_as_json(self) -> dict[str, object]:
-        """What becomes of a number, as `GET /_fates` serves it."""
-
-
-# Each with the pauses before it tries a callback again, in seconds.
-_PROVIDERS: Final[
-    Mapping[ProviderName, tuple[Callable[[Options, Faults, Wire, Callbacks], Provider], Sequence[float]]]
-] = {
-    "lightsms": (LightSms, ()),
-    "loyalty_lt": (LoyaltyLt, LOYALTY_LT_RETRY_SECONDS),
-    "namirial": (Namirial, NAMIRIAL_RETRY_SECONDS),
-    "seven": (Seven, SEVEN_RETRY_SECONDS),
+_PROVIDERS: Final[Mapping[ProviderName, type[Provider]]] = {
+    "lightsms": LightSms,
+    "loyalty_lt": LoyaltyLt,
+    "namirial": Namirial,
+    "seven": Seven,
 }
 
 
@@ -69,9 +52,10 @@ def make_application(options: Options) -> web.Application:
     """One simulated account, ready to be served. Serve it with `serve`, which keeps its log clean."""
     application = web.Application()
     wire, faults = Wire(), Faults(options.seed)
-    make, pauses = _PROVIDERS[options.provider]
+    make = _PROVIDERS[options.provider]
     chosen = options.callback_retry_seconds
-    callbacks = Callbacks(faults, pauses if chosen is None else chosen, options.seed)
+    pauses = make.retry_seconds if chosen is None else chosen
+    callbacks = Callbacks(faults, pauses, options.seed, make.retried_statuses)
     provider = make(options, faults, wire, callbacks)
     application[_WIRE], application[_FAULTS], application[_PROVIDER] = wire, faults, provider
     application[_LEDGER], application[_CALLBACKS] = provider.ledger, callbacks
@@ -190,7 +174,7 @@ async def _clear_ledger(request: web.Request) -> web.Response:
 
 
 async def _get_fates(request: web.Request) -> web.Response:
-    return web.json_response(request.app[_PROVIDER].fates_as_json())
+    return web.json_response(request.app[_PROVIDER].fates.as_json())
 
 
 async def _get_callbacks(request: web.Request) -> web.Response:

@@ -6,6 +6,7 @@ client was still there.
 """
 
 import asyncio
+import json
 import socket
 import struct
 import time
@@ -44,6 +45,17 @@ class Answer:
     body: bytes
     content_type: str = "application/json"
     status: int = 200
+
+    @classmethod
+    def of_json(cls, value: object, status: int = 200, *, ensure_ascii: bool = True) -> "Answer":
+        """JSON without spaces."""
+        body = json.dumps(value, ensure_ascii=ensure_ascii, separators=(",", ":"))
+        return cls(body.encode(), status=status)
+
+    @classmethod
+    def of_text(cls, text: str, status: int = 200) -> "Answer":
+        """Plain text."""
+        return cls(text.encode(), "text/plain", status)
 
 
 _UNSAID = Answer(b"")  # of a request that was not carried out

@@ -61,7 +61,7 @@ def sent(
 def statuses(found: Mapping[str, tuple[str, bool]], now: str, form: str) -> Answer:
     """The answer to a status question: by id, the word and whether it is served as an object."""
     if form == "json":
-        return _json(
+        return Answer.of_json(
             {
                 message_id: {"status": COUNTED.get(word, word), "time": now} if as_object else word
                 for message_id, (word, as_object) in found.items()
@@ -90,9 +90,11 @@ def statistics(parts: Mapping[str, Mapping[str, int]], price: Decimal, form: str
 
     days = {day: [(word, counts.get(word, 0)) for word in COUNTED.values()] for day, counts in parts.items()}
     if form == "json":
-        return _json({day: {word: entry(count) for word, count in counts} for day, counts in days.items()})
+        return Answer.of_json(
+            {day: {word: entry(count) for word, count in counts} for day, counts in days.items()}
+        )
     if form == "array":
-        return _json(
+        return Answer.of_json(
             [
                 {"date": day, "stats": [{"status": word, **entry(count)} for word, count in counts]}
                 for day, counts in days.items()
@@ -125,7 +127,7 @@ def stop_list(listed: bool, form: str) -> Answer:
     """Whether a number is on the stop list; an empty answer where it is not."""
     entry = {"time_in": "2024-08-29 11:07:43", "description": "stop"} if listed else {}
     if form == "json":
-        return _json(entry)
+        return Answer.of_json(entry)
     if form == "xml":
         return _xml("".join(f"<{name}>{value}</{name}>\n" for name, value in entry.items()))
     return _text([";".join(entry.values())] if entry else [])
@@ -155,10 +157,6 @@ def refusal(code: str, error_form: ErrorForm, keys: Sequence[str], form: str, dr
 def _code(code: str, as_number: bool) -> str:
     """A code in JSON. 000 is never a number: JSON has no such number, and 0 would be a success."""
     return code if as_number and code != "000" else json.dumps(code)
-
-
-def _json(value: object) -> Answer:
-    return Answer(json.dumps(value, separators=(",", ":")).encode())
 
 
 def _xml(inner: str) -> Answer:

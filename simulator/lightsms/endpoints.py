@@ -26,31 +26,29 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from typing import Final
-from urllib.parse import parse_qsl
 
 from aiohttp import web
 
-from simulator.callbacks import Callbacks
 from simulator.faults import (
     ClockFault,
     Code18Fault,
     CodeFault,
-    CutFault,
     Drawn,
     Endpoint,
-    Faults,
     MissingIdsFault,
     ObjectFormFault,
     OmitFault,
     PhoneCodeFault,
     UnknownWordFault,
 )
-from simulator.ledger import Ledger
+from simulator.ledger import digest_of
 from simulator.lightsms import answers
-from simulator.lightsms.fates import BY_ENDING, as_json, fate_of, word_at
-from simulator.options import APPROVED_SENDERS, Options
+from simulator.lightsms.fates import FATES, word_at
+from simulator.options import APPROVED_SENDERS
+from simulator.provider import Provider, Series, concerns_ids
+from simulator.reading import Refused, Unreadable, read_query
 from simulator.segments import count_segments
-from simulator.wire import Answer, Wire
+from simulator.wire import Answer
 
 _CLOCK_SECONDS = 10
 _PHONE = re.compile(r"(?:\+|00)?[1-9][0-9]{6,14}", re.ASCII)
@@ -78,34 +76,15 @@ _RETURNS: Final[Mapping[Endpoint, frozenset[str]]] = {
 Work = Callable[[Mapping[str, str], Drawn], Answer]
 
 
-class Refused(Exception):
-    """The whole request is refused with a code."""
-
-    def __init__(self, code: str) -> None:
-        super().__init__(code)
-        self.code = code
-
-
-class Unreadable(Exception):
-    """The query is not one the scripts know; its text is a sentence without a value."""
-
-
-class LightSms:
+class LightSms(Provider):
     """One account at LightSMS: its money, its ledger and the six scripts."""
 
-    def __init__(self, options: Options, faults: Faults, wire: Wire, _callbacks: Callbacks) -> None:
-        self._options = options
-        self._faults = faults
-        self._wire = wire
-        self._zone = options.zone()
-        self._money = options.balance
-        # Every start begins another series of ids: a provider never gives one twice.
-        self._series = str(10**11 + secrets.randbelow(9 * 10**11))
-        self.ledger = Ledger(self._id)
+    fates = FATES
 
-    def fates_as_json(self) -> dict[str, object]:
-        """What becomes of a number."""
-        return as_json()
+    @staticmethod
+    def new_series() -> Series:
+        """Twenty-two digits: the series and the number in it."""
+        return Series(str(10**11 + secrets.randbelow(9 * 10**11)), 10)
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
         """Hang the scripts into `router`. GET alone: another method is 405."""
@@ -118,30 +97,25 @@ class LightSms:
             "timestamp": self._timestamp,
         }
         for endpoint, work in scripts.items():
-            handler = partial(self._handle, endpoint, work)
-            router.add_get(f"/external/get/{endpoint}.php", handler, allow_head=False)
+            handle = partial(self._handle, endpoint, work)
+            self._add(router, "GET", f"/external/get/{endpoint}.php", endpoint, handle)
 
     async def _handle(self, endpoint: Endpoint, work: Work, request: web.Request) -> web.StreamResponse:
-        self.ledger.requests[endpoint] += 1
         query: Mapping[str, str] | Unreadable
         try:
             query = _read(endpoint, request)
         except Unreadable as unreadable:
             query = unreadable
-        if self._wire.is_doomed(request):
-            drawn = Drawn(CutFault(endpoint="*", kind="cut_after"))
-        else:
-            drawn = self._faults.draw(endpoint, partial(self._poisons, query))
-        latency_seconds = self._options.latency_seconds if endpoint in ("send", "status") else 0.0
-        answer = partial(self._answer, endpoint, work, query, drawn)
-        return await self._wire.exchange(request, drawn, answer, latency_seconds)
+        ids = [] if isinstance(query, Unreadable) else query.get("state", "").split(",")
+        answer = partial(self._answer, endpoint, work, query)
+        return await self._exchange(endpoint, request, answer, partial(concerns_ids, ids, self._is_unknown))
 
     def _answer(
         self, endpoint: Endpoint, work: Work, query: Mapping[str, str] | Unreadable, drawn: Drawn
     ) -> Answer:
         """What the script says: its answer, its refusal, or that it cannot read the question."""
         if isinstance(query, Unreadable):
-            return Answer(f"{query}\n".encode(), "text/plain", 400)
+            return query.answer
         ending, error_form, form = drawn.ending, self._options.error_form, _form(query, endpoint)
         try:
             if isinstance(ending, CodeFault):
@@ -215,13 +189,12 @@ class LightSms:
         if by_fault:
             codes[: by_fault.count] = [by_fault.code] * min(by_fault.count, len(phones))
         accepted = [int(phone) for phone, code in zip(phones, codes, strict=True) if code is None]
-        digest = hashlib.sha256(text.encode()).digest()
-        first = self.ledger.accept(accepted, due, digest, segments)
+        first = self.ledger.accept(accepted, due, digest_of(text), segments)
         self._money -= cost * len(accepted)
 
         ids = iter(range(first, first + len(accepted)))
         entries = [
-            (phone, code, self._id(next(ids)) if code is None else "")
+            (phone, code, self._series.id_of(next(ids)) if code is None else "")
             for phone, code in zip(phones, codes, strict=True)
         ]
         if omit := drawn.get(OmitFault):
@@ -236,7 +209,7 @@ class LightSms:
         try:
             if not _SENDING_TIME.fullmatch(sending_time):
                 raise ValueError
-            local = datetime.strptime(sending_time, form).replace(tzinfo=self._zone)
+            local = datetime.strptime(sending_time, form).replace(tzinfo=self._options.zone())
         except ValueError:
             raise Refused("30") from None
         return max(local.timestamp(), self.ledger.clock())
@@ -261,32 +234,23 @@ class LightSms:
             found = {message_id: (unknown.word, form) for message_id, (_, form) in found.items()}
         if drawn.get(ObjectFormFault):
             found = {message_id: (word, True) for message_id, (word, _) in found.items()}
-        now = datetime.now(UTC).astimezone(self._zone).strftime("%Y-%m-%d %H:%M:%S")
+        now = datetime.now(UTC).astimezone(self._options.zone()).strftime("%Y-%m-%d %H:%M:%S")
         return answers.statuses(found, now, _form(query, "status"))
 
     def _word(self, message_id: str, at: float) -> tuple[str | None, bool]:
         """The status word of an id at a moment of the ledger's clock (None: nobody knows), and whether it
         is served as an object.
         """
-        series, place = message_id[:12], message_id[12:]
-        if series != self._series or len(place) != 10 or not (place.isascii() and place.isdigit()):
-            return None, False
-        taken = self.ledger.find(int(place))
+        sequence = self._series.sequence_of(message_id)
+        taken = None if sequence is None else self.ledger.find(sequence)
         if taken is None:
             return None, False
-        fate = BY_ENDING[taken.phone % 100]
+        fate = FATES.of(taken.phone)
         word = word_at(fate, at - taken.due, self._options.delivery_seconds)
         return word, fate.object_form
 
-    def _poisons(self, query: Mapping[str, str] | Unreadable, fault: Code18Fault) -> bool:
-        """Whether a code18 fault concerns this question."""
-        ids = query.get("state", "").split(",") if not isinstance(query, Unreadable) else []
-        if fault.poison is None:
-            return len(ids) > 1
-        if fault.poison == "unknown":
-            at = self.ledger.clock()
-            return any(self._word(message_id, at)[0] is None for message_id in ids)
-        return fault.poison in ids
+    def _is_unknown(self, message_id: str) -> bool:
+        return self._word(message_id, self.ledger.clock())[0] is None
 
     # --- statistics, balance, stop list -------------------------------------------------------------
 
@@ -298,11 +262,11 @@ class LightSms:
         parts: dict[str, Counter[str]] = {}
         now = self.ledger.clock()
         for row in self.ledger.rows():
-            day = datetime.fromtimestamp(row.at, UTC).astimezone(self._zone).strftime("%Y-%m-%d")
+            day = datetime.fromtimestamp(row.at, UTC).astimezone(self._options.zone()).strftime("%Y-%m-%d")
             if not day.startswith(month):
                 continue
             for phone in row.phones:
-                word = word_at(BY_ENDING[phone % 100], now - row.due, self._options.delivery_seconds)
+                word = word_at(FATES.of(phone), now - row.due, self._options.delivery_seconds)
                 if word in answers.COUNTED:
                     parts.setdefault(day, Counter())[answers.COUNTED[word]] += row.segments
         if not parts:
@@ -319,11 +283,7 @@ class LightSms:
             raise Refused("4")
         if not _PHONE.fullmatch(phone):
             raise Refused("16")
-        return answers.stop_list(fate_of(phone).send_code in ("13", "34"), _form(query))
-
-    def _id(self, sequence: int) -> str:
-        """Twenty-two digits: the series and the place in it."""
-        return f"{self._series}{sequence:010d}"
+        return answers.stop_list(FATES.of(int(phone[-2:])).send_code in ("13", "34"), _form(query))
 
 
 def sign(query: Mapping[str, str], api_key: str) -> str:
@@ -338,16 +298,7 @@ def sign(query: Mapping[str, str], api_key: str) -> str:
 
 def _read(endpoint: Endpoint, request: web.Request) -> dict[str, str]:
     """The decoded query. Raises Unreadable for what no document allows."""
-    _, _, raw = request.raw_path.partition("?")
-    if not raw:
-        return {}
-    try:
-        pairs = parse_qsl(raw, keep_blank_values=True, strict_parsing=True, errors="strict")
-    except ValueError:  # UnicodeDecodeError is one; its text would hold what was sent
-        raise Unreadable("the query cannot be decoded") from None
-    query = dict(pairs)
-    if len(query) != len(pairs):
-        raise Unreadable("a parameter is given twice")
+    query = read_query(request)
     if not query.keys() <= _PARAMETERS[endpoint]:
         raise Unreadable(f"{endpoint}.php does not know a parameter it was given")
     if query.get("return", "") not in _RETURNS[endpoint]:
@@ -363,5 +314,5 @@ def _form(query: Mapping[str, str], endpoint: Endpoint = "send") -> str:
 def _phone_code(phone: str) -> str | None:
     """The code one number is refused with; None: it is accepted."""
     if _PHONE.fullmatch(phone):
-        return BY_ENDING[int(phone[-2:])].send_code
+        return FATES.of(int(phone[-2:])).send_code
     return "33" if _SHORT.fullmatch(phone) else "16"

@@ -16,40 +16,40 @@ any other: delivered
 
 from dataclasses import dataclass
 
+from simulator.fates import Fates
+
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """What becomes of one number at LightSMS. Siblings translate its words into their own."""
+    """What becomes of one number at LightSMS."""
 
     send_code: str | None = None  # the code it is refused with at send; None: it is accepted
     final: str | None = "delivered"  # the word its life stops at; None: its status is never known
     object_form: bool = False  # its status is served as an object
 
 
-DELIVERED = Fate()
-
-FATES: dict[str, Fate] = {
-    "89": Fate(object_form=True),
-    "90": Fate(final="not_deliver"),
-    "91": Fate(final="expired"),
-    "92": Fate(final="pending"),
-    "93": Fate(send_code="13", final=None),
-    "94": Fate(send_code="16", final=None),
-    "95": Fate(send_code="34", final=None),
-    "96": Fate(send_code="31", final=None),
-    "97": Fate(final="sent"),
-    "98": Fate(final=None),
-    "99": Fate(send_code="12", final=None),
-}
-"""The one table. Endings that are not here are delivered."""
-
-BY_ENDING: tuple[Fate, ...] = tuple(FATES.get(f"{ending:02d}", DELIVERED) for ending in range(100))
-"""The same table by the number modulo 100: a look-up without a copy of text, for a million questions."""
+def _show(fate: Fate) -> dict[str, object]:
+    return {"send_code": fate.send_code, "final": fate.final, "object_form": fate.object_form}
 
 
-def fate_of(phone: str) -> Fate:
-    """What becomes of `phone` (any notation that ends in its digits). Pure."""
-    return FATES.get(phone[-2:], DELIVERED)
+FATES = Fates(
+    {
+        "89": Fate(object_form=True),
+        "90": Fate(final="not_deliver"),
+        "91": Fate(final="expired"),
+        "92": Fate(final="pending"),
+        "93": Fate(send_code="13", final=None),
+        "94": Fate(send_code="16", final=None),
+        "95": Fate(send_code="34", final=None),
+        "96": Fate(send_code="31", final=None),
+        "97": Fate(final="sent"),
+        "98": Fate(final=None),
+        "99": Fate(send_code="12", final=None),
+    },
+    Fate(),
+    _show,
+)
+"""The one table."""
 
 
 def word_at(fate: Fate, age_seconds: float, delivery_seconds: float) -> str | None:
@@ -65,16 +65,3 @@ def word_at(fate: Fate, age_seconds: float, delivery_seconds: float) -> str | No
     if age_seconds < delivery_seconds and fate.final != "pending":
         return "sent"
     return fate.final
-
-
-def as_json() -> dict[str, object]:
-    """The table as `GET /_fates` serves it."""
-
-    def line(fate: Fate) -> dict[str, object]:
-        return {"send_code": fate.send_code, "final": fate.final, "object_form": fate.object_form}
-
-    return {
-        "decided_by": "the last two digits of the number",
-        "fates": {ending: line(fate) for ending, fate in FATES.items()},
-        "any_other": line(DELIVERED),
-    }

@@ -29,12 +29,10 @@ id unknown; `object_form` is the short status of their OpenAPI file; `int_codes`
 number; `extra_keys` adds to a send's answer. `clock` and `code18` change nothing here.
 """
 
-import hashlib
-import re
 import secrets
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import cycle
@@ -43,11 +41,8 @@ from aiohttp import web
 
 from simulator.callbacks import Call, Callbacks
 from simulator.faults import (
-    Code18Fault,
     CodeFault,
-    CutFault,
     Drawn,
-    Endpoint,
     ExtraKeysFault,
     Faults,
     IntCodesFault,
@@ -57,16 +52,16 @@ from simulator.faults import (
     PhoneCodeFault,
     UnknownWordFault,
 )
-from simulator.ledger import Ledger
-from simulator.loyalty_lt import answers, fates
+from simulator.ledger import digest_of
+from simulator.loyalty_lt import answers
 from simulator.loyalty_lt.answers import CODE_FORMS, CodeForm, Refusal
+from simulator.loyalty_lt.fates import FATES, Step, steps_of, word_at
 from simulator.loyalty_lt.requests import Order, Wrong, read_order
 from simulator.options import APPROVED_SENDERS, Options
+from simulator.provider import Provider, Series
+from simulator.reading import same
 from simulator.segments import count_segments
 from simulator.wire import Answer, Wire
-
-RETRY_SECONDS = (30.0, 120.0, 600.0, 1800.0, 3600.0)
-"""The pauses before a callback is tried again. Source: docs.loyalty.lt, webhooks, Retry Policy."""
 
 _MINUTE_SECONDS = 60.0
 _TOO_SOON_SECONDS = 5.0  # "Wait at least 5 seconds between requests"
@@ -84,40 +79,38 @@ class _Note:
     validity: float | None
 
 
-class LoyaltyLt:
+class LoyaltyLt(Provider):
     """One account at Loyalty.lt: its money, its pace, its ledger and the two pages."""
 
+    fates = FATES
+    retry_seconds = (30.0, 120.0, 600.0, 1800.0, 3600.0)  # docs.loyalty.lt, webhooks, Retry Policy
+
+    @staticmethod
+    def new_series() -> Series:
+        """`msg_`, the series and the number in it."""
+        return Series(f"msg_{secrets.token_hex(3)}", 8, 16)
+
     def __init__(self, options: Options, faults: Faults, wire: Wire, callbacks: Callbacks) -> None:
-        self._options = options
-        self._faults = faults
-        self._wire = wire
-        self._callbacks = callbacks
-        self._money = options.balance
+        super().__init__(options, faults, wire, callbacks)
         self._accepted_at: deque[float] = deque()  # within the last minute
         self._asked_at: dict[str, float] = {}  # by id, within the last five seconds
         self._notes: list[_Note] = []  # by sequence number, from 1
         self._alike: dict[_Note, _Note] = {}
         self._refused_forms: Iterator[CodeForm] = cycle(CODE_FORMS)
         self._sent_forms: Iterator[CodeForm] = cycle(CODE_FORMS)
-        # Every start begins another series of ids: a provider never gives one twice.
-        self._series = secrets.token_hex(3)
-        self.ledger = Ledger(self._id)
-
-    def fates_as_json(self) -> dict[str, object]:
-        """What becomes of a number."""
-        return fates.as_json()
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
-        """Hang the pages into `router`."""
-        router.add_post(f"/{_LOCALE}/sms/send", self._handle_send)
-        router.add_get(f"/{_LOCALE}/sms/status/{{message_id}}", self._handle_status, allow_head=False)
+        """Add the pages to `router`."""
+        self._add(router, "POST", f"/{_LOCALE}/sms/send", "send", self._handle_send)
+        self._add(router, "GET", f"/{_LOCALE}/sms/status/{{message_id}}", "status", self._handle_status)
 
     # --- send ---------------------------------------------------------------------------------------
 
     async def _handle_send(self, request: web.Request) -> web.StreamResponse:
-        self.ledger.requests["send"] += 1
         body = await request.read() if request.content_type == "application/json" else b""
-        return await self._exchange("send", request, partial(self._send, body))
+        return await self._exchange(
+            "send", request, partial(self._answer, request, partial(self._send, body))
+        )
 
     def _send(self, body: bytes, drawn: Drawn) -> Answer:
         if by_fault := drawn.get(PhoneCodeFault):
@@ -157,7 +150,7 @@ class LoyaltyLt:
             return not_allowed
         if options.price * segments > self._money:
             return Refusal("1002")
-        match fates.BY_ENDING[order.phone % 100].refusal:
+        match FATES.of(order.phone).refusal:
             case None:
                 return None
             case "2001":
@@ -175,8 +168,7 @@ class LoyaltyLt:
         if order.validity_minutes is not None:
             validity = due + order.validity_minutes * 60
         note = _Note(order.source, segments, order.scheduled is not None, validity)
-        digest = hashlib.sha256(order.message.encode()).digest()
-        sequence = self.ledger.accept([order.phone], due, digest, segments)
+        sequence = self.ledger.accept([order.phone], due, digest_of(order.message), segments)
         self._notes.append(self._alike.setdefault(note, note) if validity is None else note)
         message = self._message(sequence)
         assert message is not None  # noqa: S101  accepted just now; this tells mypy
@@ -195,10 +187,10 @@ class LoyaltyLt:
     # --- status -------------------------------------------------------------------------------------
 
     async def _handle_status(self, request: web.Request) -> web.StreamResponse:
-        self.ledger.requests["status"] += 1
         message_id = request.match_info["message_id"]
         self._count_too_soon(message_id)
-        return await self._exchange("status", request, partial(self._status, message_id))
+        work = partial(self._status, message_id)
+        return await self._exchange("status", request, partial(self._answer, request, work))
 
     def _count_too_soon(self, message_id: str) -> None:
         now = time.monotonic()
@@ -212,53 +204,43 @@ class LoyaltyLt:
         self._asked_at[message_id] = now
 
     def _status(self, message_id: str, drawn: Drawn) -> Answer:
-        sequence = self._sequence(message_id)
+        sequence = self._series.sequence_of(message_id)
         message = None if sequence is None else self._message(sequence)
         if message is None or drawn.get(MissingIdsFault):
             return self._refuse(Refusal("404"), drawn)
-        fate = fates.BY_ENDING[message.phone % 100]
+        fate = FATES.of(message.phone)
         if fate.status is None:
             return self._refuse(Refusal("404"), drawn)
         now, steps = self.ledger.clock(), self._steps(message)
         unknown = drawn.get(UnknownWordFault)
-        word = unknown.word if unknown else fates.word_at(steps, now - message.due)
+        word = unknown.word if unknown else word_at(steps, now - message.due)
         short = fate.is_short or drawn.get(ObjectFormFault) is not None
         return answers.status(message, word, steps, now, short=short)
 
     # --- callbacks ----------------------------------------------------------------------------------
 
-    def _call(self, sequence: int, step: fates.Step, url: str) -> Call | None:
+    def _call(self, sequence: int, step: Step, url: str) -> Call | None:
         """Tell of a step; nothing where the ledger was cleared."""
         message = self._message(sequence)
         if message is None:
             return None
-        fate = fates.BY_ENDING[message.phone % 100]
+        fate = FATES.of(message.phone)
         body = answers.callback(message, step, names_message_id=fate.names_message_id)
         return Call("POST", url, {"Content-Type": "application/json", "User-Agent": _USER_AGENT}, body)
 
     # --- common to both pages -----------------------------------------------------------------------
 
-    async def _exchange(
-        self, endpoint: Endpoint, request: web.Request, work: "partial[Answer]"
-    ) -> web.StreamResponse:
-        if self._wire.is_doomed(request):
-            drawn = Drawn(CutFault(endpoint="*", kind="cut_after"))
-        else:
-            drawn = self._faults.draw(endpoint, _never)
-
-        def answer() -> Answer:
-            if isinstance(drawn.ending, CodeFault):
-                return self._refuse(Refusal(drawn.ending.code), drawn)
-            refused = self._no_access(request)
-            return work(drawn) if refused is None else self._refuse(refused, drawn)
-
-        return await self._wire.exchange(request, drawn, answer, self._options.latency_seconds)
+    def _answer(self, request: web.Request, work: Callable[[Drawn], Answer], drawn: Drawn) -> Answer:
+        if isinstance(drawn.ending, CodeFault):
+            return self._refuse(Refusal(drawn.ending.code), drawn)
+        refused = self._no_access(request)
+        return work(drawn) if refused is None else self._refuse(refused, drawn)
 
     def _no_access(self, request: web.Request) -> Refusal | None:
         key, secret = (",".join(request.headers.getall(n, [])) for n in ("X-API-Key", "X-API-Secret"))
         if not key or not secret:
             return Refusal("1004")
-        is_known = _same(key, self._options.api_key) and _same(secret, self._options.api_secret)
+        is_known = same(key, self._options.api_key) and same(secret, self._options.api_secret)
         return None if is_known else Refusal("1001")
 
     def _refuse(self, refused: Refusal, drawn: Drawn) -> Answer:
@@ -274,7 +256,7 @@ class LoyaltyLt:
             return None
         note = self._notes[sequence - 1]
         return answers.Message(
-            message_id=self._id(sequence),
+            message_id=self._series.id_of(sequence),
             source=note.source,
             phone=taken.phone,
             segments=note.segments,
@@ -285,24 +267,7 @@ class LoyaltyLt:
             validity=note.validity,
         )
 
-    def _steps(self, message: answers.Message) -> list[fates.Step]:
+    def _steps(self, message: answers.Message) -> list[Step]:
         expires_in = None if message.validity is None else max(message.validity - message.due, 0.0)
-        fate = fates.BY_ENDING[message.phone % 100]
-        return fates.steps_of(fate, self._options.delivery_seconds, expires_in)
-
-    def _id(self, sequence: int) -> str:
-        """`msg_`, the series and the place in it."""
-        return f"msg_{self._series}{sequence:08x}"
-
-    def _sequence(self, message_id: str) -> int | None:
-        found = re.fullmatch(f"msg_{self._series}([0-9a-f]{{8}})", message_id)
-        return int(found[1], 16) if found else None
-
-
-def _same(given: str, expected: str) -> bool:
-    return secrets.compare_digest(given.encode(errors="surrogateescape"), expected.encode())
-
-
-def _never(_fault: Code18Fault) -> bool:
-    """Code 18 is none of theirs."""
-    return False
+        fate = FATES.of(message.phone)
+        return steps_of(fate, self._options.delivery_seconds, expires_in)

@@ -19,6 +19,8 @@ any other: delivered
 from dataclasses import dataclass
 from typing import Final
 
+from simulator.fates import Fates
+
 _EXPIRED_ERROR: Final = "Message expired"
 
 
@@ -44,29 +46,40 @@ class Step:
     error: str | None = None
 
 
-DELIVERED: Final = Fate()
 NO_CODE: Final = "none"
 """The refusal that is served without a code."""
 
-FATES: Final[dict[str, Fate]] = {
-    "87": Fate(names_message_id=True),
-    "88": Fate(status="failed", callback="UNDELIVERABLE", error="Number not in service"),
-    "89": Fate(is_short=True),
-    "90": Fate(status="failed", callback="FAILED", error="Rejected by the operator"),
-    "91": Fate(status="expired", callback="UNDELIVERABLE", error=_EXPIRED_ERROR),
-    "92": Fate(status="queued", callback=None),
-    "93": Fate("VALIDATION_ERROR", None, None),
-    "94": Fate("2002", None, None),
-    "95": Fate("422", None, None),
-    "96": Fate("2001", None, None),
-    "97": Fate(status="sent", callback=None),
-    "98": Fate(status=None, callback=None),
-    "99": Fate(NO_CODE, None, None),
-}
-"""The one table. Endings that are not here are delivered."""
 
-BY_ENDING: Final[tuple[Fate, ...]] = tuple(FATES.get(f"{ending:02d}", DELIVERED) for ending in range(100))
-"""The same table by the number modulo 100."""
+def _show(fate: Fate) -> dict[str, object]:
+    return {
+        "refusal": fate.refusal,
+        "final": fate.status,
+        "callback": fate.callback,
+        "short_form": fate.is_short,
+        "names_message_id": fate.names_message_id,
+    }
+
+
+FATES: Final = Fates(
+    {
+        "87": Fate(names_message_id=True),
+        "88": Fate(status="failed", callback="UNDELIVERABLE", error="Number not in service"),
+        "89": Fate(is_short=True),
+        "90": Fate(status="failed", callback="FAILED", error="Rejected by the operator"),
+        "91": Fate(status="expired", callback="UNDELIVERABLE", error=_EXPIRED_ERROR),
+        "92": Fate(status="queued", callback=None),
+        "93": Fate("VALIDATION_ERROR", None, None),
+        "94": Fate("2002", None, None),
+        "95": Fate("422", None, None),
+        "96": Fate("2001", None, None),
+        "97": Fate(status="sent", callback=None),
+        "98": Fate(status=None, callback=None),
+        "99": Fate(NO_CODE, None, None),
+    },
+    Fate(),
+    _show,
+)
+"""The one table."""
 
 
 def steps_of(fate: Fate, delivery_seconds: float, expires_in: float | None) -> list[Step]:
@@ -92,22 +105,3 @@ def word_at(steps: list[Step], age_seconds: float) -> str:
     """The status word at that age; before its life begins (a scheduled message) the age is negative. Pure."""
     reached = [step.status for step in steps if step.age_seconds <= age_seconds]
     return reached[-1] if reached else "queued"
-
-
-def as_json() -> dict[str, object]:
-    """The table as `GET /_fates` serves it."""
-
-    def line(fate: Fate) -> dict[str, object]:
-        return {
-            "refusal": fate.refusal,
-            "final": fate.status,
-            "callback": fate.callback,
-            "short_form": fate.is_short,
-            "names_message_id": fate.names_message_id,
-        }
-
-    return {
-        "decided_by": "the last two digits of the number",
-        "fates": {ending: line(fate) for ending, fate in FATES.items()},
-        "any_other": line(DELIVERED),
-    }

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from uuid import NAMESPACE_OID, uuid4, uuid5
 
 from simulator.namirial.fates import Fate
+from simulator.reading import Unreadable
 from simulator.wire import Answer
 
 LONGEST_TEXT = 1600
@@ -41,10 +42,6 @@ _CALLBACK: Final[Mapping[str, type]] = {"url": str, "authentication": dict}
 _AUTHENTICATION: Final[Mapping[str, type]] = {"type": str}
 _PHONE = re.compile(r"\+[1-9][0-9]{6,14}", re.ASCII)
 _HALF_A_PAIR = re.compile("[\ud800-\udfff]")
-
-
-class Unreadable(Exception):
-    """What came is not as documented, and no code says so; its text is a sentence without a value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,11 +203,6 @@ def forbidden() -> Answer:
     return _json({"message": "Forbidden"}, 403)
 
 
-def unreadable(sentence: str, status: int = 400) -> Answer:
-    """What came is not as documented, and no code says so."""
-    return Answer(f"{sentence}\n".encode(), "text/plain", status)
-
-
 def health(*, is_well: bool) -> Answer:
     """The answer of the health check."""
     return _json(
@@ -243,4 +235,4 @@ def date(at: float, *, with_fraction: bool) -> str:
 
 
 def _json(value: object, status: int = 200) -> Answer:
-    return Answer(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(), status=status)
+    return Answer.of_json(value, status, ensure_ascii=False)

@@ -29,7 +29,6 @@ or leaves messages out of a list, as an index does that is behind; `extra_keys` 
 `object_form`, `int_codes`, `clock` and `code18` change nothing here.
 """
 
-import hashlib
 import re
 import secrets
 from base64 import b64encode
@@ -38,7 +37,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from urllib.parse import parse_qsl
 from uuid import uuid4
 
 from aiohttp import web
@@ -46,7 +44,6 @@ from aiohttp import web
 from simulator.callbacks import Call, Callbacks
 from simulator.faults import (
     CodeFault,
-    CutFault,
     Drawn,
     Endpoint,
     ExtraKeysFault,
@@ -56,18 +53,18 @@ from simulator.faults import (
     PhoneCodeFault,
     UnknownWordFault,
 )
-from simulator.ledger import Ledger
-from simulator.namirial import answers, fates
-from simulator.namirial.answers import Order, Unreadable, read_order
+from simulator.ledger import digest_of
+from simulator.namirial import answers
+from simulator.namirial.answers import Order, read_order
+from simulator.namirial.fates import ACCEPTED, FATES, Fate
 from simulator.options import Options
+from simulator.provider import Provider, Series
+from simulator.reading import Unreadable, read_query, same
 from simulator.segments import count_segments
 from simulator.wire import Answer, Wire
 
 SERVICES = frozenset({"ADMIN", "AUTHENTICATION", "DIGITALSIGN", "MARKETING"})
 """Names of services every simulated account may use; those of the pages and one for campaigns."""
-
-RETRY_SECONDS = (60.0, 300.0, 1800.0)
-"""The pauses before a callback is tried again. Theirs are not known: these are made up."""
 
 _WINDOW_SECONDS = 3600.0
 _MOST_OF_ONE_TEXT = 2
@@ -104,54 +101,41 @@ class _Notes:
             self.by_key.setdefault(note.reference["key"], []).append(sequence)
 
 
-class Namirial:
+class Namirial(Provider):
     """One account at Namirial: its ledger and the two hosts."""
 
+    fates = FATES
+    retry_seconds = (60.0, 300.0, 1800.0)  # theirs are not known: these are made up
+
+    @staticmethod
+    def new_series() -> Series:
+        """A UUID: the series and the number in it."""
+        return Series(_beginning("4", "8"), 12, 16)
+
     def __init__(self, options: Options, faults: Faults, wire: Wire, callbacks: Callbacks) -> None:
-        self._options = options
-        self._faults = faults
-        self._wire = wire
-        self._callbacks = callbacks
+        super().__init__(options, faults, wire, callbacks)
         self._services = SERVICES | frozenset(options.senders)
         basic = b64encode(f"{options.login}:{options.password}".encode()).decode()
         self._authorization = f"Basic {basic}"
-        # Every start begins another series of ids: a provider never gives one twice.
-        series = secrets.token_hex(10)
-        self._series = f"{series[:8]}-{series[8:12]}-4{series[12:15]}-8{series[15:18]}-"
-        self._configurations = f"{series[2:10]}-{series[10:14]}-4{series[14:17]}-9{series[17:20]}-"
+        self._configurations = Series(_beginning("4", "9"), 12, 16)
         self._notes = _Notes()
-        self.ledger = Ledger(self._id)
-
-    def fates_as_json(self) -> dict[str, object]:
-        """What becomes of a number."""
-        return fates.as_json()
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
-        """Hang its paths into `router`."""
-        router.add_post("/api/Services/send", self._handle_send)
-        router.add_post("/api/Services/checkServiceStatus", self._handle_health)
+        """Add its paths to `router`."""
+        self._add(router, "POST", "/api/Services/send", "send", self._handle_send)
+        self._add(router, "POST", "/api/Services/checkServiceStatus", "health", self._handle_health)
         questions: dict[Endpoint, str] = {
             "status": "{name}",
             "phone_number": "phonenumber/{name}",
             "reference": "reference/{name}",
         }
         for endpoint, path in questions.items():
-            handler = partial(self._handle_question, endpoint)
-            router.add_get(f"/api/messagestatus/{path}", handler, allow_head=False)
-
-    async def _exchange(self, endpoint: Endpoint, request: web.Request, work: Work) -> web.StreamResponse:
-        """Answer as `work` and the drawn faults will."""
-        if self._wire.is_doomed(request):
-            drawn = Drawn(CutFault(endpoint="*", kind="cut_after"))
-        else:
-            drawn = self._faults.draw(endpoint, lambda _code18: False)
-        latency_seconds = 0.0 if endpoint == "health" else self._options.latency_seconds
-        return await self._wire.exchange(request, drawn, partial(work, drawn), latency_seconds)
+            handle = partial(self._handle_question, endpoint)
+            self._add(router, "GET", f"/api/messagestatus/{path}", endpoint, handle)
 
     # --- the sending host ---------------------------------------------------------------------------
 
     async def _handle_send(self, request: web.Request) -> web.StreamResponse:
-        self.ledger.requests["send"] += 1
         body = await request.read()
         return await self._exchange("send", request, partial(self._send, request, body))
 
@@ -159,14 +143,14 @@ class Namirial:
         if isinstance(drawn.ending, CodeFault):
             return answers.refusal(drawn.ending.code)
         given = request.headers.getall("Authorization", [])
-        if len(given) != 1 or not _same(given[0], self._authorization):
+        if len(given) != 1 or not same(given[0], self._authorization):
             return answers.refusal("63", 401)
         if request.content_type != "application/json":
-            return answers.unreadable("a message comes as application/json", 415)
+            return Unreadable("a message comes as application/json", 415).answer
         try:
             order = read_order(body)
         except Unreadable as unreadable:
-            return answers.unreadable(str(unreadable))
+            return unreadable.answer
         by_fault = drawn.get(PhoneCodeFault)
         code = order.code(self._services) or (by_fault.code if by_fault else None)
         return self._take(order, drawn) if code is None else answers.refusal(code)
@@ -175,11 +159,11 @@ class Namirial:
         """Take a message nothing is wrong with, or refuse its number."""
         phone = int(order.destination[1:])
         more = {"queue": "normal", "accounts": [{}]} if drawn.get(ExtraKeysFault) else {}
-        fate = fates.fate_of(phone)
+        fate = FATES.of(phone)
         if fate.send_code is not None:
             say = answers.refusal_with_200 if fate.said_with_200 else answers.refusal
             return say(fate.send_code)
-        digest = hashlib.sha256(order.text.encode()).digest()
+        digest = digest_of(order.text)
         recent = self._recent(phone)
         if len(recent) >= _MOST_TO_ONE_NUMBER:
             return answers.refusal("60")
@@ -189,9 +173,9 @@ class Namirial:
         sequence = self.ledger.accept([phone], None, digest, segments)
         self._notes.add(sequence, phone, _Note(order.reference, digest, segments, order.callback_url))
         if order.callback_url is not None:
-            for after_seconds, word in fates.changes(fate, self._options.delivery_seconds):
+            for after_seconds, word in FATES.changes(fate, self._options.delivery_seconds):
                 self._callbacks.after(after_seconds, partial(self._call, sequence, word, after_seconds))
-        message_id = None if drawn.get(OmitFault) else self._id(sequence)
+        message_id = None if drawn.get(OmitFault) else self._series.id_of(sequence)
         return answers.taken(message_id, detailed=order.detailed, more=more)
 
     def _recent(self, phone: int) -> Sequence[int]:
@@ -212,27 +196,25 @@ class Namirial:
             self._notes = _Notes()
 
     async def _handle_health(self, request: web.Request) -> web.StreamResponse:
-        self.ledger.requests["health"] += 1
         body = await request.read()
         return await self._exchange("health", request, partial(self._health, body))
 
     @staticmethod
     def _health(body: bytes, drawn: Drawn) -> Answer:
         if body:
-            return answers.unreadable("the health check takes no body")
+            return Unreadable("the health check takes no body").answer
         return answers.health(is_well=not isinstance(drawn.ending, CodeFault))
 
     # --- the status host ----------------------------------------------------------------------------
 
     async def _handle_question(self, endpoint: Endpoint, request: web.Request) -> web.StreamResponse:
-        self.ledger.requests[endpoint] += 1
         return await self._exchange(endpoint, request, partial(self._answer, endpoint, request))
 
     def _answer(self, endpoint: Endpoint, request: web.Request, drawn: Drawn) -> Answer:
         if isinstance(drawn.ending, CodeFault):
             return answers.refusal(drawn.ending.code)
         given = request.headers.getall("X-Api-Key", [])
-        if len(given) != 1 or not _same(given[0], self._options.api_key):
+        if len(given) != 1 or not same(given[0], self._options.api_key):
             return answers.forbidden()
         self._forget()
         name = request.match_info["name"]
@@ -243,16 +225,16 @@ class Namirial:
             query = _read_query(request, frozenset({"count", "sendDate"}))
             return self._list(endpoint, name, query, drawn)
         except Unreadable as unreadable:
-            return answers.unreadable(str(unreadable))
+            return unreadable.answer
 
     def _by_id(self, message_id: str, drawn: Drawn) -> Answer:
-        series, digits = message_id[: len(self._series)], message_id[len(self._series) :]
-        if series != self._series or not re.fullmatch("[0-9a-f]{12}", digits):
+        sequence = self._series.sequence_of(message_id)
+        taken = None if sequence is None else self.ledger.find(sequence)
+        if sequence is None or taken is None or not FATES.of(taken.phone).known_by_id:
             return answers.unknown()
-        taken = self.ledger.find(int(digits, 16))
-        if taken is None or not fates.fate_of(taken.phone).known_by_id or drawn.get(MissingIdsFault):
-            return answers.unknown()
-        return answers.one(self._message(int(digits, 16), drawn))
+        return (
+            answers.unknown() if drawn.get(MissingIdsFault) else answers.one(self._message(sequence, drawn))
+        )
 
     def _list(self, endpoint: Endpoint, name: str, query: Mapping[str, str], drawn: Drawn) -> Answer:
         count = query.get("count", str(_LISTED_BY_ITSELF))
@@ -274,20 +256,20 @@ class Namirial:
     def _message(self, sequence: int, drawn: Drawn) -> dict[str, object]:
         """The message as it is now."""
         fate, due = self._fate_and_due(sequence)
-        after, word = fates.word_at(fate, self.ledger.clock() - due, self._options.delivery_seconds)
+        after, word = FATES.word_at(fate, self.ledger.clock() - due, self._options.delivery_seconds)
         unknown = drawn.get(UnknownWordFault)
-        return self._said(sequence, unknown.word if unknown else word, after)
+        return self._said(sequence, unknown.word if unknown else word or ACCEPTED, after)
 
-    def _fate_and_due(self, sequence: int) -> tuple[fates.Fate, float]:
+    def _fate_and_due(self, sequence: int) -> tuple[Fate, float]:
         taken = self.ledger.find(sequence)
         assert taken is not None  # noqa: S101  only asked of what is in the notes; this tells mypy
-        return fates.fate_of(taken.phone), taken.due
+        return FATES.of(taken.phone), taken.due
 
     def _said(self, sequence: int, word: str, after_seconds: float) -> dict[str, object]:
         fate, due = self._fate_and_due(sequence)
         note = self._notes.of[sequence]
         return answers.message(
-            self._id(sequence),
+            self._series.id_of(sequence),
             note.reference,
             fate,
             word=word,
@@ -305,30 +287,21 @@ class Namirial:
         if note is None or note.callback_url is None:
             return None
         said = self._said(sequence, word, after_seconds)
-        configuration_id = f"{self._configurations}{sequence:012x}"
+        configuration_id = self._configurations.id_of(sequence)
         body = answers.notification(configuration_id, said, self.ledger.clock())
         return Call("POST", note.callback_url, {"Content-Type": "application/json"}, body)
 
-    def _id(self, sequence: int) -> str:
-        """A UUID: the series and the place in it."""
-        return f"{self._series}{sequence:012x}"
 
-
-def _same(given: str, expected: str) -> bool:
-    return secrets.compare_digest(given.encode(errors="surrogateescape"), expected.encode())
+def _beginning(version: str, variant: str) -> str:
+    """The first four groups of a UUID of this run."""
+    digits = secrets.token_hex(9)
+    return f"{digits[:8]}-{digits[8:12]}-{version}{digits[12:15]}-{variant}{digits[15:18]}-"
 
 
 def _read_query(request: web.Request, known: frozenset[str]) -> dict[str, str]:
-    _, _, raw = request.raw_path.partition("?")
-    if not raw:
-        return {}
-    try:
-        pairs = parse_qsl(raw, keep_blank_values=True, strict_parsing=True, errors="strict")
-    except ValueError:  # its text would hold what was sent
-        raise Unreadable("the query cannot be decoded") from None
-    query = dict(pairs)
-    if len(query) != len(pairs) or not query.keys() <= known:
-        raise Unreadable("the query has a parameter twice, or one nobody knows")
+    query = read_query(request)
+    if not query.keys() <= known:
+        raise Unreadable("the query has a parameter nobody knows")
     return query
 
 

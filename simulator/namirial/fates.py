@@ -16,9 +16,10 @@
 any other: DELIVERED
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
+
+from simulator.fates import SpokenFates
 
 ACCEPTED: Final = "PROVIDER_ACCEPTANCE"
 
@@ -38,66 +39,33 @@ class Fate:
     provider_message: str | None = None
 
 
-DELIVERED = Fate(words=("SENT", "DELIVERED"))
-
-FATES: Final[Mapping[str, Fate]] = {
-    "87": Fate(words=("REJECTED",), provider_status="rejected", provider_message="Rejected"),
-    "88": Fate(words=("SENT", "DELIVERED", "READ"), channel="RCS", has_sms=False),
-    "89": Fate(words=("SENT", "DELIVERED"), has_sms=False, has_fraction=True),
-    "90": Fate(
-        words=("SENT", "UNDELIVERED"),
-        provider_status="undelivered",
-        provider_message="Number Blocked by Carrier",
-    ),
-    "91": Fate(words=("SENT", "UNDELIVERED"), provider_status="expired", provider_message="Expired"),
-    "92": Fate(),
-    "93": Fate(send_code="61"),
-    "94": Fate(send_code="56"),
-    "95": Fate(send_code="61"),
-    "96": Fate(send_code="8"),
-    "97": Fate(words=("SENT",)),
-    "98": Fate(known_by_id=False),
-    "99": Fate(send_code="12", said_with_200=True),
-}
-"""The one table. Endings that are not here are delivered."""
-
-_COMES_AT: Final[Mapping[str, float]] = {"SENT": 0.5, "READ": 1.5}  # of `delivery_seconds`; any other: 1
+def _show(fate: Fate) -> dict[str, object]:
+    final = None if fate.send_code else [ACCEPTED, *fate.words][-1]
+    return {"send_code": fate.send_code, "final": final, "known_by_id": fate.known_by_id}
 
 
-def fate_of(phone: int) -> Fate:
-    """What becomes of a number. Pure."""
-    return FATES.get(f"{phone % 100:02d}", DELIVERED)
-
-
-def changes(fate: Fate, delivery_seconds: float) -> tuple[tuple[float, str], ...]:
-    """When each word comes, in seconds after acceptance, in order; without PROVIDER_ACCEPTANCE. Pure.
-
-    SENT after half of `delivery_seconds`, the end after all of it, READ half as long again. With 0 the
-    last word alone, at once.
-    """
-    if not delivery_seconds:
-        return tuple((0.0, word) for word in fate.words[-1:])
-    return tuple((_COMES_AT.get(word, 1.0) * delivery_seconds, word) for word in fate.words)
-
-
-def word_at(fate: Fate, age_seconds: float, delivery_seconds: float) -> tuple[float, str]:
-    """The word `age_seconds` after acceptance, and how long after acceptance it came. Pure."""
-    said = (0.0, ACCEPTED)
-    for change in changes(fate, delivery_seconds):
-        if age_seconds >= change[0]:
-            said = change
-    return said
-
-
-def as_json() -> dict[str, object]:
-    """The table as `GET /_fates` serves it."""
-
-    def line(fate: Fate) -> dict[str, object]:
-        final = None if fate.send_code else [ACCEPTED, *fate.words][-1]
-        return {"send_code": fate.send_code, "final": final, "known_by_id": fate.known_by_id}
-
-    return {
-        "decided_by": "the last two digits of the number",
-        "fates": {ending: line(fate) for ending, fate in FATES.items()},
-        "any_other": line(DELIVERED),
-    }
+FATES: Final = SpokenFates(
+    {
+        "87": Fate(words=("REJECTED",), provider_status="rejected", provider_message="Rejected"),
+        "88": Fate(words=("SENT", "DELIVERED", "READ"), channel="RCS", has_sms=False),
+        "89": Fate(words=("SENT", "DELIVERED"), has_sms=False, has_fraction=True),
+        "90": Fate(
+            words=("SENT", "UNDELIVERED"),
+            provider_status="undelivered",
+            provider_message="Number Blocked by Carrier",
+        ),
+        "91": Fate(words=("SENT", "UNDELIVERED"), provider_status="expired", provider_message="Expired"),
+        "92": Fate(),
+        "93": Fate(send_code="61"),
+        "94": Fate(send_code="56"),
+        "95": Fate(send_code="61"),
+        "96": Fate(send_code="8"),
+        "97": Fate(words=("SENT",)),
+        "98": Fate(known_by_id=False),
+        "99": Fate(send_code="12", said_with_200=True),
+    },
+    Fate(words=("SENT", "DELIVERED")),
+    _show,
+    comes_at={"SENT": 0.5, "READ": 1.5},
+)
+"""The one table: SENT after half of `delivery_seconds`, the end after all of it, READ half as long again."""

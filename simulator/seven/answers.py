@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 from simulator.callbacks import Call
 from simulator.faults import Drawn, ExtraKeysFault, IntCodesFault, ObjectFormFault
 from simulator.options import CallbackMethod, ErrorForm
+from simulator.segments import is_gsm
 from simulator.wire import Answer
 
 REASONS: Final[Mapping[str, str]] = {
@@ -23,10 +24,6 @@ REASONS: Final[Mapping[str, str]] = {
     "402": "Prevented by reload lock",
     "403": "Maximum limit for this number per day has been reached",
 }
-_GSM = frozenset(
-    "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§"
-    "¿abcdefghijklmnopqrstuvwxyzäöñüà^{}\\[~]|€\f"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +42,7 @@ class Order:
     @property
     def encoding(self) -> str:
         """How the text goes out."""
-        return "gsm" if set(self.text) <= _GSM else "ucs2"
+        return "gsm" if is_gsm(self.text) else "ucs2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +68,7 @@ def sent(
     def number(text: str | None) -> str | int | None:
         return int(text) if as_numbers and text is not None else text
 
-    return _json(
+    return Answer.of_json(
         {
             "success": number(code),
             "total_price": float(price * len(taken)),
@@ -128,16 +125,16 @@ def refusal(code: str, error_form: ErrorForm, *, wants_json: bool) -> Answer:
     empty_key `{"success":"900","messages":[]}` · bare `900` as text.
     """
     if not wants_json or error_form == "bare":
-        return Answer(code.encode(), "text/plain")
+        return Answer.of_text(code)
     match error_form:
         case "top":
-            return _json({"code": int(code)})
+            return Answer.of_json({"code": int(code)})
         case "top_string":
-            return _json({"error_code": code})
+            return Answer.of_json({"error_code": code})
         case "empty_key":
-            return _json({"success": code, "messages": []})
+            return Answer.of_json({"success": code, "messages": []})
         case _:
-            return _json(code)
+            return Answer.of_json(code)
 
 
 def statuses(
@@ -163,12 +160,12 @@ def statuses(
         }
         for message_id, word, at in found
     ]
-    return _json(entries[0] if len(entries) == 1 and drawn.get(ObjectFormFault) else entries)
+    return Answer.of_json(entries[0] if len(entries) == 1 and drawn.get(ObjectFormFault) else entries)
 
 
 def journal(rows: Sequence[Mapping[str, object]]) -> Answer:
     """One page of the journal."""
-    return _json(rows)
+    return Answer.of_json(rows)
 
 
 def journal_row(
@@ -203,31 +200,31 @@ def journal_row(
 
 def hooks(entries: Sequence[Mapping[str, object]]) -> Answer:
     """The hooks there are."""
-    return _json({"success": True, "hooks": entries})
+    return Answer.of_json({"success": True, "hooks": entries})
 
 
 def hooked(number: int | None) -> Answer:
     """The answer to a hook that was to be added: its number; None: it was not."""
     if number is None:
-        return _json({"success": False, "error_message": "Invalid hook"})
-    return _json({"success": True, "id": number})
+        return Answer.of_json({"success": False, "error_message": "Invalid hook"})
+    return Answer.of_json({"success": True, "id": number})
 
 
 def unhooked(*, success: bool) -> Answer:
     """The answer to a hook that was to be removed."""
-    return _json({"success": success})
+    return Answer.of_json({"success": success})
 
 
 def deleted(ids: Sequence[str]) -> Answer:
     """The answer to scheduled messages that were to be taken back: those that were."""
-    return _json({"deleted": list(ids) or None, "success": bool(ids)})
+    return Answer.of_json({"deleted": list(ids) or None, "success": bool(ids)})
 
 
 def balance(money: Decimal, currency: str, *, wants_json: bool) -> Answer:
     """What is left on the account."""
     if wants_json:
-        return _json({"amount": float(money), "currency": currency})
-    return Answer(f"{money:f}".encode(), "text/plain")
+        return Answer.of_json({"amount": float(money), "currency": currency})
+    return Answer.of_text(f"{money:f}")
 
 
 def callback(
@@ -297,9 +294,5 @@ def _iso(at: float) -> str:
     return berlin(at).isoformat(timespec="seconds")
 
 
-def _json(value: object) -> Answer:
-    return Answer(json.dumps(value, separators=(",", ":")).encode())
-
-
 def _text(lines: Sequence[str]) -> Answer:
-    return Answer("\n".join(lines).encode(), "text/plain")
+    return Answer.of_text("\n".join(lines))

@@ -30,7 +30,6 @@ requests are held against; `object_form` answers one id by an object, `int_codes
 numbers and moments as UNIX seconds; `missing_ids` leaves ids out.
 """
 
-import hashlib
 import re
 import secrets
 import time
@@ -38,7 +37,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from functools import partial
 from itertools import islice, takewhile
-from typing import Final
 
 from aiohttp import web
 
@@ -46,7 +44,6 @@ from simulator.callbacks import Call, Callbacks
 from simulator.faults import (
     Code18Fault,
     CodeFault,
-    CutFault,
     Drawn,
     Endpoint,
     Faults,
@@ -55,18 +52,19 @@ from simulator.faults import (
     PhoneCodeFault,
     UnknownWordFault,
 )
-from simulator.ledger import Ledger, Row
+from simulator.ledger import Row, digest_of
 from simulator.options import CallbackMethod, Options
+from simulator.provider import Provider, Series, concerns_ids
+from simulator.reading import Refused, Unreadable
 from simulator.segments import count_segments
-from simulator.seven import answers, fates
+from simulator.seven import answers
 from simulator.seven.answers import Line, Order
+from simulator.seven.fates import FATES, Fate
 from simulator.seven.hooks import Hooks
 from simulator.seven.requests import (
     DIGITS,
     FIELDS,
     NUMBER,
-    Refused,
-    Unreadable,
     check_access,
     is_on,
     read_day,
@@ -75,11 +73,6 @@ from simulator.seven.requests import (
 )
 from simulator.wire import Answer, Wire
 
-_HOURS: Final = (2, 4, 6, 8, 12, 12, 12, 12, 12)
-RETRY_SECONDS: Final = (60.0, 300.0, 1800.0, 3600.0, *(hours * 3600.0 for hours in _HOURS))
-"""The pauses before a callback is tried again: fourteen attempts, of which six are documented."""
-
-_RETRIED = frozenset({429, 500, 502, 503, 504})
 _MOST_ROWS = 100
 _JOURNAL_DAYS = 30
 _FILTERS = (("id", "id"), ("state", "dlr"))  # of the journal, and the column each looks at
@@ -87,62 +80,54 @@ _FILTERS = (("id", "id"), ("state", "dlr"))  # of the journal, and the column ea
 Work = Callable[[Mapping[str, str], Drawn, bool], Answer]
 
 
-class Seven:
-    """One account at seven.io: its money, its ledger, its locks and the four endpoints."""
+class Seven(Provider):
+    """One account at seven.io: its money, its ledger, its locks and its endpoints."""
+
+    fates = FATES
+    # Fourteen attempts, of which six are documented.
+    retry_seconds = (60.0, 300.0, 1800.0, 3600.0, 7200.0, 14_400.0, 21_600.0, 28_800.0, *[43_200.0] * 5)
+    retried_statuses = frozenset({429, 500, 502, 503, 504})
+
+    @staticmethod
+    def new_series() -> Series:
+        """Fifteen digits: the series and the number in it."""
+        return Series(f"7{secrets.randbelow(10**5):05d}", 9)
 
     def __init__(self, options: Options, faults: Faults, wire: Wire, callbacks: Callbacks) -> None:
-        self._options = options
-        self._faults = faults
-        self._wire = wire
-        self._callbacks = callbacks
-        callbacks.retried_statuses = _RETRIED
-        self._money = options.balance
-        # Every start begins another series of ids: a provider never gives one twice.
-        self._series = f"7{secrets.randbelow(10**5):05d}"
+        super().__init__(options, faults, wire, callbacks)
         self._orders: dict[int, Order] = {}  # by the sequence number of their first acceptance
         self._locks: dict[tuple[bytes, int], float] = {}  # until when, oldest first
         self._deleted: set[int] = set()
         self._hooks = Hooks(options)
-        self.ledger = Ledger(self._id)
-
-    def fates_as_json(self) -> dict[str, object]:
-        """What becomes of a number."""
-        return fates.as_json()
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
-        """Hang its paths into `router`."""
-        router.add_post("/api/sms", partial(self._handle, "send", self._send))
-        router.add_post("/api/status", partial(self._handle, "status", self._status))
-        questions: dict[Endpoint, tuple[str, Work]] = {
-            "status": ("status", self._status),
-            "balance": ("balance", self._balance),
-            "journal": ("journal/outbound", self._journal),
-        }
-        for endpoint, (path, work) in questions.items():
-            router.add_get(f"/api/{path}", partial(self._handle, endpoint, work), allow_head=False)
-        router.add_get("/api/journal", partial(self._handle, "journal", self._journal), allow_head=False)
-        nothing = partial(self._handle, "journal", lambda *_: answers.journal([]))
-        router.add_get("/api/journal/{kind:inbound|voice}", nothing, allow_head=False)
-        router.add_delete("/api/sms", partial(self._handle, "delete", self._delete))
-        for method in ("GET", "POST", "DELETE"):
-            work = partial(self._hook, method)
-            router.add_route(method, "/api/hooks", partial(self._handle, "hooks", work))
+        """Add its paths to `router`."""
+        paths: list[tuple[str, str, Endpoint, Work]] = [
+            ("POST", "sms", "send", self._send),
+            ("DELETE", "sms", "delete", self._delete),
+            ("GET", "status", "status", self._status),
+            ("POST", "status", "status", self._status),
+            ("GET", "balance", "balance", self._balance),
+            ("GET", "journal", "journal", self._journal),
+            ("GET", "journal/outbound", "journal", self._journal),
+            ("GET", "journal/{kind:inbound|voice}", "journal", lambda *_: answers.journal([])),
+            ("GET", "hooks", "hooks", partial(self._hook, "GET")),
+            ("POST", "hooks", "hooks", partial(self._hook, "POST")),
+            ("DELETE", "hooks", "hooks", partial(self._hook, "DELETE")),
+        ]
+        for method, path, endpoint, work in paths:
+            self._add(router, method, f"/api/{path}", endpoint, partial(self._handle, endpoint, work))
 
     async def _handle(self, endpoint: Endpoint, work: Work, request: web.Request) -> web.StreamResponse:
-        self.ledger.requests[endpoint] += 1
         body = await request.read()
         fields: Mapping[str, str] | Unreadable
         try:
             fields = read_fields(request, body)
         except Unreadable as unreadable:
             fields = unreadable
-        if self._wire.is_doomed(request):
-            drawn = Drawn(CutFault(endpoint="*", kind="cut_after"))
-        else:
-            drawn = self._faults.draw(endpoint, partial(self._poisons, fields))
-        latency_seconds = self._options.latency_seconds if endpoint in ("send", "status") else 0.0
-        answer = partial(self._answer, endpoint, work, request, body, fields, drawn)
-        return await self._wire.exchange(request, drawn, answer, latency_seconds)
+        ids = [] if isinstance(fields, Unreadable) else fields.get("msg_id", "").split(",")
+        answer = partial(self._answer, endpoint, work, request, body, fields)
+        return await self._exchange(endpoint, request, answer, partial(concerns_ids, ids, self._is_unknown))
 
     def _answer(
         self,
@@ -185,7 +170,7 @@ class Seven:
         price = self._options.price * segments
         if price * len(recipients) > self._money:
             raise Refused("500")
-        digest = hashlib.sha256(order.text.encode()).digest()
+        digest = digest_of(order.text)
         lines, accepted = self._sift(recipients, digest, drawn, locks=not is_on(fields, "no_reload"))
         codes = {line.code for line in lines}
         if len(codes) == 1 and (code := codes.pop()) is not None:
@@ -208,7 +193,7 @@ class Seven:
         for place, recipient in enumerate(recipients):
             known = NUMBER.fullmatch(recipient.strip())
             phone = int(known[1]) if known else 0
-            code = fates.fate_of(phone).send_code if known else "202"
+            code = FATES.of(phone).send_code if known else "202"
             if by_fault and place < by_fault.count:
                 code = by_fault.code
             locked = phone in accepted or self._locks.get((digest, phone), 0.0) > now
@@ -241,7 +226,10 @@ class Seven:
             for offset, phone in enumerate(accepted):
                 self._tell_next(first + offset, phone, wait, 0)
         ids = iter(range(first, first + len(accepted)))
-        return [Line(line.phone, None if line.code else self._id(next(ids)), line.code) for line in lines]
+        return [
+            Line(line.phone, None if line.code else self._series.id_of(next(ids)), line.code)
+            for line in lines
+        ]
 
     def _forget(self) -> None:
         """Locks that ran out; and everything, where the ledger was cleared."""
@@ -258,7 +246,7 @@ class Seven:
 
     def _tell_next(self, sequence: int, phone: int, wait: float, place: int) -> None:
         """See to the callback of the `place`-th word of a life that begins in `wait` seconds."""
-        words = fates.changes(fates.fate_of(phone), self._options.delivery_seconds)
+        words = FATES.changes(FATES.of(phone), self._options.delivery_seconds)
         if place < len(words):
             after, word = words[place]
             before = words[place - 1][0] if place else 0.0
@@ -283,7 +271,7 @@ class Seven:
         if then is not None:
             self._tell_next(sequence, then[0], 0.0, then[1])
         key, at = self._options.signing_key, taken.due + after
-        return answers.callback(*target, key, self._id(sequence), word, at, time.time())
+        return answers.callback(*target, key, self._series.id_of(sequence), word, at, time.time())
 
     # --- status, journal, balance -------------------------------------------------------------------
 
@@ -302,27 +290,22 @@ class Seven:
             said, as_text = said[missing.count :], False
         return answers.statuses(said, drawn, wants_json=wants_json, as_text=as_text)
 
-    def _word(self, message_id: str) -> tuple[str | None, float, fates.Fate] | None:
+    def _word(self, message_id: str) -> tuple[str | None, float, Fate] | None:
         """The word of an id now (None: no status yet), when it came, its fate; None: nobody knows the id."""
-        sequence = self._sequence(message_id)
+        sequence = self._series.sequence_of(message_id)
         taken = None if sequence is None else self.ledger.find(sequence)
         if taken is None:
             return None
-        fate = fates.fate_of(taken.phone)
+        fate = FATES.of(taken.phone)
         if sequence in self._deleted:
             return None, taken.due, fate
         age = self.ledger.clock() - taken.due
-        after, word = fates.word_at(fate, age, self._options.delivery_seconds)
+        after, word = FATES.word_at(fate, age, self._options.delivery_seconds)
         return word, taken.due + after, fate
 
-    def _poisons(self, fields: Mapping[str, str] | Unreadable, fault: Code18Fault) -> bool:
-        """Whether a code18 fault concerns this question."""
-        ids = fields.get("msg_id", "").split(",") if not isinstance(fields, Unreadable) else []
-        if fault.poison is None:
-            return len(ids) > 1
-        if fault.poison == "unknown":
-            return any(said is None or said[0] is None for said in map(self._word, ids))
-        return fault.poison in ids
+    def _is_unknown(self, message_id: str) -> bool:
+        said = self._word(message_id)
+        return said is None or said[0] is None
 
     def _balance(self, _fields: Mapping[str, str], _drawn: Drawn, wants_json: bool) -> Answer:
         return answers.balance(self._money, self._options.currency, wants_json=wants_json)
@@ -334,7 +317,7 @@ class Seven:
         """Take scheduled messages back, and give their price."""
         back: list[str] = []
         for message_id in fields.get("ids", "").split(","):
-            sequence = self._sequence(message_id)
+            sequence = self._series.sequence_of(message_id)
             taken = None if sequence is None else self.ledger.find(sequence)
             if sequence is None or taken is None or taken.due <= self.ledger.clock():
                 continue
@@ -342,7 +325,7 @@ class Seven:
                 self._deleted.add(sequence)
                 back.append(message_id)
         for row in self.ledger.rows() if back else ():
-            held = {self._id(row.first + offset) for offset in range(len(row.phones))}
+            held = {self._series.id_of(row.first + offset) for offset in range(len(row.phones))}
             self._money += self._options.price * row.segments * len(held.intersection(back))
         return answers.deleted(back)
 
@@ -371,11 +354,11 @@ class Seven:
                         yield said
 
     def _journal_row(self, row: Row, offset: int) -> dict[str, object]:
-        fate = fates.fate_of(row.phones[offset])
-        after, word = fates.word_at(fate, self.ledger.clock() - row.due, self._options.delivery_seconds)
+        fate = FATES.of(row.phones[offset])
+        after, word = FATES.word_at(fate, self.ledger.clock() - row.due, self._options.delivery_seconds)
         word = None if row.first + offset in self._deleted else word
         return answers.journal_row(
-            message_id=self._id(row.first + offset),
+            message_id=self._series.id_of(row.first + offset),
             phone=row.phones[offset],
             order=self._orders[row.first],
             at=row.at,
@@ -383,15 +366,6 @@ class Seven:
             word=word,
             word_at=row.due + after,
         )
-
-    def _id(self, sequence: int) -> str:
-        """Fifteen digits: the series and the place in it."""
-        return f"{self._series}{sequence:09d}"
-
-    def _sequence(self, message_id: str) -> int | None:
-        series, place = message_id[:6], message_id[6:]
-        known = series == self._series and len(place) == 9 and place.isascii() and place.isdigit()
-        return int(place) if known else None
 
 
 def _phone(said: str) -> int:

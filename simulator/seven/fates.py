@@ -19,9 +19,10 @@
 any other: DELIVERED
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
+
+from simulator.fates import SpokenFates
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,66 +34,33 @@ class Fate:
     text_form: bool = False  # its status, asked for alone, is text
 
 
+def _show(fate: Fate) -> dict[str, object]:
+    final = fate.words[-1] if fate.words else None
+    return {"send_code": fate.send_code, "final": final, "text_form": fate.text_form}
+
+
 _SENT: Final = ("ACCEPTED", "TRANSMITTED")
-DELIVERED = Fate(words=(*_SENT, "DELIVERED"))
 
-FATES: Final[Mapping[str, Fate]] = {
-    "85": Fate(words=(*_SENT, "UNKNOWN")),
-    "86": Fate(words=("ACCEPTED", "REJECTED")),
-    "87": Fate(words=(*_SENT, "BUFFERED", "DELIVERED")),
-    "88": Fate(words=(*_SENT, "UNKNOWN", "DELIVERED")),
-    "89": Fate(words=DELIVERED.words, text_form=True),
-    "90": Fate(words=(*_SENT, "NOTDELIVERED")),
-    "91": Fate(words=(*_SENT, "BUFFERED", "EXPIRED")),
-    "92": Fate(words=("ACCEPTED",)),
-    "93": Fate(send_code="403"),
-    "94": Fate(send_code="202"),
-    "95": Fate(send_code="403"),
-    "96": Fate(send_code="202"),
-    "97": Fate(words=_SENT),
-    "98": Fate(),
-    "99": Fate(words=("FAILED",)),
-}
-"""The one table. Endings that are not here are delivered."""
-
-_COMES_AT: Final[Mapping[str, float]] = {
-    "ACCEPTED": 0.25,
-    "TRANSMITTED": 0.5,
-    "BUFFERED": 0.75,
-    "UNKNOWN": 0.75,
-}  # of `delivery_seconds`; any other: 1
-
-
-def fate_of(phone: int) -> Fate:
-    """What becomes of a number. Pure."""
-    return FATES.get(f"{phone % 100:02d}", DELIVERED)
-
-
-def changes(fate: Fate, delivery_seconds: float) -> tuple[tuple[float, str], ...]:
-    """When each word comes, in seconds after acceptance, in order; with 0 the last word alone. Pure."""
-    if not delivery_seconds:
-        return tuple((0.0, word) for word in fate.words[-1:])
-    return tuple((_COMES_AT.get(word, 1.0) * delivery_seconds, word) for word in fate.words)
-
-
-def word_at(fate: Fate, age_seconds: float, delivery_seconds: float) -> tuple[float, str | None]:
-    """The word `age_seconds` after acceptance (None: no status yet) and how long after it came. Pure."""
-    said: tuple[float, str | None] = (0.0, None)
-    for change in changes(fate, delivery_seconds):
-        if age_seconds >= change[0]:
-            said = change
-    return said
-
-
-def as_json() -> dict[str, object]:
-    """The table as `GET /_fates` serves it."""
-
-    def line(fate: Fate) -> dict[str, object]:
-        final = fate.words[-1] if fate.words else None
-        return {"send_code": fate.send_code, "final": final, "text_form": fate.text_form}
-
-    return {
-        "decided_by": "the last two digits of the number",
-        "fates": {ending: line(fate) for ending, fate in FATES.items()},
-        "any_other": line(DELIVERED),
-    }
+FATES: Final = SpokenFates(
+    {
+        "85": Fate(words=(*_SENT, "UNKNOWN")),
+        "86": Fate(words=("ACCEPTED", "REJECTED")),
+        "87": Fate(words=(*_SENT, "BUFFERED", "DELIVERED")),
+        "88": Fate(words=(*_SENT, "UNKNOWN", "DELIVERED")),
+        "89": Fate(words=(*_SENT, "DELIVERED"), text_form=True),
+        "90": Fate(words=(*_SENT, "NOTDELIVERED")),
+        "91": Fate(words=(*_SENT, "BUFFERED", "EXPIRED")),
+        "92": Fate(words=("ACCEPTED",)),
+        "93": Fate(send_code="403"),
+        "94": Fate(send_code="202"),
+        "95": Fate(send_code="403"),
+        "96": Fate(send_code="202"),
+        "97": Fate(words=_SENT),
+        "98": Fate(),
+        "99": Fate(words=("FAILED",)),
+    },
+    Fate(words=(*_SENT, "DELIVERED")),
+    _show,
+    comes_at={"ACCEPTED": 0.25, "TRANSMITTED": 0.5, "BUFFERED": 0.75, "UNKNOWN": 0.75},
+)
+"""The one table."""

@@ -4,7 +4,6 @@ as `endpoints.py` says. Knows nothing of what was sent before.
 
 import json
 import re
-import secrets
 import time
 from collections.abc import Mapping
 from datetime import date, datetime
@@ -15,9 +14,9 @@ from aiohttp import web
 
 from simulator.faults import ClockFault, Drawn, Endpoint
 from simulator.options import Options
+from simulator.reading import Refused, Unreadable, same
 from simulator.seven import answers
 from simulator.seven.answers import Order
-from simulator.wire import Answer
 
 _LEGACY = frozenset({"json", "return_msg_id", "details", "debug", "no_reload", "unicode", "utf8"})
 _OPTIONS = frozenset({"delay", "ttl", "flash", "udh", "label", "foreign_id", "performance_tracking"})
@@ -48,27 +47,6 @@ _MOST_CHARACTERS = 1520
 _SENDER = re.compile(r"[A-Za-z0-9 ._&-]{1,11}|\+?[0-9]{1,16}", re.ASCII)
 _REFERENCE = re.compile(r"[A-Za-z0-9.\-_@]{1,64}", re.ASCII)
 _LABEL = re.compile(r"[A-Za-z0-9.\-_@]{1,100}", re.ASCII)
-
-
-class Refused(Exception):
-    """The whole request is refused with a code."""
-
-    def __init__(self, code: str) -> None:
-        super().__init__(code)
-        self.code = code
-
-
-class Unreadable(Exception):
-    """The request is not one anybody documents; its text is a sentence without a value."""
-
-    def __init__(self, sentence: str, status: int = 400) -> None:
-        super().__init__(sentence)
-        self.status = status
-
-    @property
-    def answer(self) -> Answer:
-        """How it is said."""
-        return Answer(f"{self}\n".encode(), "text/plain", self.status)
 
 
 def read_fields(request: web.Request, body: bytes) -> dict[str, str]:
@@ -121,10 +99,6 @@ def is_on(fields: Mapping[str, str], name: str) -> bool:
     return fields.get(name, "").lower() in ("1", "true")
 
 
-def _same(given: str, expected: str) -> bool:
-    return secrets.compare_digest(given.encode(errors="surrogateescape"), expected.encode())
-
-
 def check_access(
     request: web.Request, body: bytes, fields: Mapping[str, str], options: Options, drawn: Drawn
 ) -> None:
@@ -137,7 +111,7 @@ def check_access(
         keys.append(fields["p"])
     if not keys:
         raise Refused("300")
-    if any(not _same(key, options.api_key) for key in keys):
+    if any(not same(key, options.api_key) for key in keys):
         raise Refused("900")
     timestamp, nonce, signature = (request.headers.get(name, "") for name in _SIGNATURE_HEADERS)
     if not (timestamp or nonce or signature):
@@ -151,7 +125,7 @@ def check_access(
         or not DIGITS.fullmatch(timestamp)
         or abs(now - int(timestamp)) > _SIGNATURE_SECONDS
         or not 1 <= len(nonce) <= 32
-        or not _same(signature, expected)
+        or not same(signature, expected)
     ):
         raise Refused("901")
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simulator.ledger import Ledger
-from simulator.lightsms.fates import FATES, Fate, fate_of, word_at
+from simulator.lightsms.fates import FATES, Fate, word_at
 from simulator.segments import count_segments
 
 from .conftest import PHONE, Simulator, Start
@@ -75,15 +75,15 @@ def test_the_table_of_fates() -> None:
         "97": Fate(None, "sent"),
         "98": Fate(None, None),
         "99": Fate("12", None),
-    } == FATES
+    } == FATES.named
     for ending in range(100):
-        assert fate_of(f"+370600000{ending:02d}") == FATES.get(f"{ending:02d}", Fate(None, "delivered"))
+        assert FATES.of(37060000000 + ending) == FATES.named.get(f"{ending:02d}", Fate(None, "delivered"))
 
 
 async def test_the_table_is_served_and_kept(simulator: Simulator) -> None:
     served = (await simulator.get("/_fates")).json()
     assert served["any_other"]["final"] == "delivered"
-    assert len(served["fates"]) == len(FATES)
+    assert len(served["fates"]) == len(FATES.named)
     phones = {f"{ending:02d}": f"370600000{ending:02d}" for ending in range(100)}
     answer = (await simulator.send(",".join(phones.values()))).json()
     codes = {ending: answer[phone]["error"] for ending, phone in phones.items()}
@@ -162,7 +162,7 @@ LIFE: list[str | None] = ["pending", "sent"]
 
 
 @given(
-    st.integers(0, 99).map(lambda ending: fate_of(f"370600000{ending:02d}")),
+    st.integers(0, 99).map(FATES.of),
     st.floats(0, 100),
     st.floats(0, 100),
     st.floats(0, 50),

@@ -36,10 +36,9 @@ from campaigns.domain.provider import (
 from campaigns.domain.states import MessageState, merge
 from campaigns.providers.loyalty_lt.adapter import LoyaltyLt
 from campaigns.providers.wire import Wire
-from simulator import server
 from simulator.ledger import Ledger
 from simulator.loyalty_lt import endpoints
-from simulator.loyalty_lt.fates import BY_ENDING, FATES, Fate, steps_of, word_at
+from simulator.loyalty_lt.fates import FATES, Fate, steps_of, word_at
 from simulator.options import Options
 from tests.waiting import until
 
@@ -390,14 +389,14 @@ async def test_numbers_alone_on_request(account: Account) -> None:
 
 
 def test_the_endings_are_those_of_the_other_providers() -> None:
-    assert {ending: fate.refusal for ending, fate in FATES.items() if fate.refusal} == {
+    assert {ending: fate.refusal for ending, fate in FATES.named.items() if fate.refusal} == {
         "93": "VALIDATION_ERROR",
         "94": "2002",
         "95": "422",
         "96": "2001",
         "99": "none",
     }
-    lives = {ending: (fate.status, fate.callback) for ending, fate in FATES.items() if not fate.refusal}
+    lives = {ending: (fate.status, fate.callback) for ending, fate in FATES.named.items() if not fate.refusal}
     assert lives == {
         "87": ("delivered", "DELIVERED"),
         "88": ("failed", "UNDELIVERABLE"),
@@ -409,12 +408,12 @@ def test_the_endings_are_those_of_the_other_providers() -> None:
         "98": (None, None),
     }
     for ending in range(100):
-        assert BY_ENDING[ending] == FATES.get(f"{ending:02d}", Fate())
+        assert FATES.of(ending) == FATES.named.get(f"{ending:02d}", Fate())
 
 
 async def test_the_table_of_fates_is_served_and_kept(account: Account) -> None:
     served = (await account.simulator.get("/_fates")).json()
-    assert served["fates"].keys() == FATES.keys()
+    assert served["fates"].keys() == FATES.named.keys()
     for ending in (f"{number:02d}" for number in range(100)):
         fate = served["fates"].get(ending, served["any_other"])
         reply = await account.post(order(f"+370600000{ending}"))
@@ -549,7 +548,7 @@ async def test_what_is_not_delivered_in_time_expires(open_account: Open, moment:
     st.lists(st.integers(-5, 100), max_size=12),
 )
 def test_a_life_never_goes_back(ending: int, delivery: int, expires_in: int | None, ages: list[int]) -> None:
-    fate = BY_ENDING[ending]
+    fate = FATES.of(ending)
     steps = steps_of(fate, delivery, expires_in)
     order_of = ["queued", *(step.status for step in steps)]
     assert len(set(order_of)) == len(order_of) <= 3
@@ -868,7 +867,7 @@ async def test_callbacks_are_lost_doubled_and_delayed(open_account: Open, hooks:
 
 
 def test_the_pauses_are_those_of_the_page() -> None:
-    assert server._PROVIDERS["loyalty_lt"][1] == (30.0, 120.0, 600.0, 1800.0, 3600.0)
+    assert endpoints.LoyaltyLt.retry_seconds == (30.0, 120.0, 600.0, 1800.0, 3600.0)
 
 
 async def test_the_pauses_of_the_page_are_used_unless_told_otherwise(

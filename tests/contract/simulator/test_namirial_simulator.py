@@ -33,7 +33,7 @@ from campaigns.domain.states import MessageState
 from campaigns.providers.namirial.adapter import Namirial
 from campaigns.providers.wire import Wire
 from simulator.ledger import Ledger
-from simulator.namirial.fates import FATES, changes, fate_of, word_at
+from simulator.namirial.fates import FATES
 from tests.waiting import until
 
 from .conftest import DEADLINE_SECONDS, Reply, Simulator, Start, running
@@ -306,7 +306,7 @@ async def test_more_than_a_hundred_and_fifty_to_one_number_are_refused(
 
 async def test_the_table_of_fates_is_served_and_kept(account: Account) -> None:
     served = (await account.simulator.get("/_fates")).json()
-    assert served["fates"].keys() == FATES.keys()
+    assert served["fates"].keys() == FATES.named.keys()
     taken = 0
     for ending in range(100):
         said = served["fates"].get(f"{ending:02d}", served["any_other"])
@@ -329,7 +329,9 @@ async def test_the_table_of_fates_is_served_and_kept(account: Account) -> None:
 
 
 def test_the_endings_are_those_of_the_other_providers() -> None:
-    assert {ending: fate.send_code or (*fate.words[-1:], None)[0] for ending, fate in FATES.items()} == {
+    assert {
+        ending: fate.send_code or (*fate.words[-1:], None)[0] for ending, fate in FATES.named.items()
+    } == {
         "87": "REJECTED",
         "88": "READ",
         "89": "DELIVERED",
@@ -344,7 +346,7 @@ def test_the_endings_are_those_of_the_other_providers() -> None:
         "98": None,
         "99": "12",
     }
-    assert fate_of(37060000001).words == ("SENT", "DELIVERED")
+    assert FATES.of(37060000001).words == ("SENT", "DELIVERED")
 
 
 async def test_the_life_of_a_message(open_account: Open, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -396,17 +398,6 @@ async def test_what_differs_between_messages(account: Account) -> None:
     assert (blocked["status"], blocked["code"]) == ("undelivered", "1")
     assert blocked["message"] == "Number Blocked by Carrier"
     assert (await said("91"))["provider"]["status"] == "expired"
-
-
-@pytest.mark.parametrize("ending", [*range(86, 100), 0])
-@pytest.mark.parametrize("delivery_seconds", [0.0, 1.0, 7.5])
-def test_a_life_never_goes_back(ending: int, delivery_seconds: float) -> None:
-    fate = fate_of(37060000000 + ending)
-    told = changes(fate, delivery_seconds)
-    assert [seconds for seconds, _ in told] == sorted(seconds for seconds, _ in told)
-    said = [word_at(fate, age / 4, delivery_seconds) for age in range(60)]
-    assert [after for after, _ in said] == sorted(after for after, _ in said)
-    assert said[-1] == (told[-1] if told else (0.0, "PROVIDER_ACCEPTANCE"))
 
 
 # --- the status host --------------------------------------------------------------------------------

@@ -15,8 +15,6 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 from uuid import UUID
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from campaigns.domain.message_ref import message_ref
 from campaigns.domain.provider import (
@@ -37,9 +35,8 @@ from campaigns.providers.wire import Wire
 from simulator.callbacks import Call, Callbacks
 from simulator.ledger import Ledger
 from simulator.options import Options
-from simulator.seven import requests
-from simulator.seven.endpoints import RETRY_SECONDS
-from simulator.seven.fates import DELIVERED, FATES, Fate, changes, fate_of, word_at
+from simulator.seven import endpoints, requests
+from simulator.seven.fates import FATES
 from tests.waiting import until
 
 from .conftest import PHONE, Called, Customer, Reply, Simulator, Start
@@ -520,14 +517,14 @@ async def test_an_id_nobody_knows_makes_it_901(account: Account) -> None:
 
 
 def test_the_table_of_fates() -> None:
-    assert DELIVERED.words == ("ACCEPTED", "TRANSMITTED", "DELIVERED")
-    assert {ending: fate.send_code for ending, fate in FATES.items() if fate.send_code} == {
+    assert FATES.other.words == ("ACCEPTED", "TRANSMITTED", "DELIVERED")
+    assert {ending: fate.send_code for ending, fate in FATES.named.items() if fate.send_code} == {
         "93": "403",
         "94": "202",
         "95": "403",
         "96": "202",
     }
-    assert {ending: [*fate.words, None][-2 if fate.words else 0] for ending, fate in FATES.items()} == {
+    assert {ending: [*fate.words, None][-2 if fate.words else 0] for ending, fate in FATES.named.items()} == {
         "85": "UNKNOWN",
         "86": "REJECTED",
         "87": "DELIVERED",
@@ -545,7 +542,7 @@ def test_the_table_of_fates() -> None:
         "99": "FAILED",
     }
     for ending in range(85):
-        assert fate_of(37_060_000_000 + ending) is DELIVERED
+        assert FATES.of(37_060_000_000 + ending) is FATES.other
 
 
 async def test_the_table_is_served_and_kept(account: Account) -> None:
@@ -587,17 +584,6 @@ async def test_the_life_of_a_message(begin: StartAccount, monkeypatch: pytest.Mo
         assert await shorts() == expected, age
     final = [word for word in await words() if word not in short]
     assert final == ["DELIVERED", "REJECTED", "DELIVERED", "DELIVERED", "NOTDELIVERED", "EXPIRED", "FAILED"]
-
-
-@given(
-    st.integers(0, 99).map(fate_of), st.floats(0, 100), st.floats(0, 100), st.sampled_from([0.0, 0.5, 50.0])
-)
-def test_a_life_never_goes_back(fate: Fate, age: float, older: float, delivery: float) -> None:
-    words = [None, *(word for _, word in changes(fate, delivery))]
-    first, then = word_at(fate, age, delivery), word_at(fate, age + older, delivery)
-    assert words.index(first[1]) <= words.index(then[1])
-    assert first[0] <= then[0] <= age + older
-    assert word_at(fate, delivery, delivery)[1] == ([None, *fate.words][-1])
 
 
 async def test_a_delayed_message_begins_its_life_then(
@@ -845,7 +831,7 @@ async def test_each_word_is_told_in_its_time(
     await account.accept("37060000087")
     await customer.came(4)
     assert waits == pytest.approx([0.05] * 4)
-    assert [call.fields["status"] for call in customer.calls] == list(FATES["87"].words)
+    assert [call.fields["status"] for call in customer.calls] == list(FATES.named["87"].words)
 
 
 async def test_nobody_is_called_who_did_not_ask(begin: StartAccount) -> None:
@@ -920,9 +906,10 @@ async def test_a_cleared_ledger_calls_nobody(begin: StartAccount, customer: Cust
 
 
 def test_fourteen_attempts_over_three_days_and_a_half() -> None:
-    assert RETRY_SECONDS[:5] == (60, 300, 1800, 3600, 7200)
-    assert len(RETRY_SECONDS) == 13
-    assert 3.3 < sum(RETRY_SECONDS) / 86_400 < 3.7
+    pauses = endpoints.Seven.retry_seconds
+    assert pauses[:5] == (60, 300, 1800, 3600, 7200)
+    assert len(pauses) == 13
+    assert 3.3 < sum(pauses) / 86_400 < 3.7
 
 
 @pytest.mark.parametrize("wrong", [{"callback_method": "PUT"}, {"reload_lock_seconds": -1}])
