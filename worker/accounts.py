@@ -9,20 +9,10 @@ from redis.asyncio import Redis
 
 from campaigns.domain.callbacks import CallbackUrls
 from campaigns.domain.policy import Account
-from campaigns.domain.provider import Provider
 from campaigns.pacing.bucket import Kind, Line, Pace, pace_key, questions_key
-from campaigns.providers.lightsms.adapter import LightSms
-from campaigns.providers.loyalty_lt.adapter import LoyaltyLt
-from campaigns.providers.namirial.adapter import Namirial
-from campaigns.providers.seven.adapter import Seven
+from campaigns.providers.registry import opened
 from campaigns.providers.wire import Wire
-from worker.account_settings import (
-    AccountSettings,
-    LightSMSAccount,
-    LoyaltyLtAccount,
-    NamirialAccount,
-    SevenAccount,
-)
+from worker.account_settings import AccountSettings
 from worker.addresses import redis_client_url
 from worker.settings import Settings
 
@@ -30,58 +20,6 @@ from worker.settings import Settings
 _PACE_SECONDS_IN_FLIGHT = 4
 # What lies between two questions where each is the only one of its batch: dealing, asking, writing down.
 _QUESTION_SECONDS = 0.5
-
-
-def _provider(name: str, account: AccountSettings, wire: Wire) -> Provider:
-    match account:
-        case LightSMSAccount():
-            return LightSms(
-                name=name,
-                login=account.login,
-                api_key=account.api_key.get_secret_value(),
-                base_url=account.base_url,
-                timeout_seconds=account.timeout_seconds,
-                max_recipients_per_request=account.max_recipients_per_request,
-                currency=account.currency,
-                wire=wire,
-            )
-        case LoyaltyLtAccount():
-            return LoyaltyLt(
-                name=name,
-                api_key=account.api_key.get_secret_value(),
-                api_secret=account.api_secret.get_secret_value(),
-                locale=account.locale,
-                base_url=account.base_url,
-                timeout_seconds=account.timeout_seconds,
-                concurrency=account.concurrency,
-                wire=wire,
-            )
-        case SevenAccount():
-            signing_key = account.signing_key
-            return Seven(
-                name=name,
-                api_key=account.api_key.get_secret_value(),
-                signing_key=None if signing_key is None else signing_key.get_secret_value(),
-                base_url=account.base_url,
-                timeout_seconds=account.timeout_seconds,
-                max_recipients_per_request=account.max_recipients_per_request,
-                concurrency=account.concurrency,
-                wire=wire,
-            )
-        case NamirialAccount():
-            return Namirial(
-                name=name,
-                username=account.username,
-                password=account.password.get_secret_value(),
-                api_key=account.api_key.get_secret_value(),
-                send_url=account.send_url,
-                status_url=account.status_url,
-                reference_service=account.reference_service,
-                reference_action=account.reference_action,
-                timeout_seconds=account.timeout_seconds,
-                concurrency=account.concurrency,
-                wire=wire,
-            )
 
 
 def _polls_in_flight(settings: AccountSettings, questions_per_second: float) -> int:
@@ -108,7 +46,7 @@ def _account(
         key = questions_key(name)
         asking = Pace(redis, key, requests_per_second=questions_rate, burst=1, is_patient=True)
     return Account(
-        _provider(name, settings, wire),
+        opened(name, settings, wire),
         pace,
         in_flight=ceil(rate * _PACE_SECONDS_IN_FLIGHT) + settings.burst,
         callbacks=callbacks,

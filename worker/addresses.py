@@ -3,7 +3,9 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode
+
+from campaigns.domain.addresses import ONE_HOST, split
 
 _POSTGRES_OPTIONS = {"host", "port", "sslmode", "target_session_attrs", "passfile", "krbsrvname"}
 _INSTEAD = {
@@ -21,28 +23,6 @@ _INSTEAD = {
 }
 _TLS_OPTIONS = {"ssl_cert_reqs", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_check_hostname"}
 _SHOWN_IN_URLS = _POSTGRES_OPTIONS | _TLS_OPTIONS | {"db", "virtual_host", "ssl"}
-_ENCODE = "cannot be read: in a user or password write / as %2F, ? as %3F, # as %23 and @ as %40"
-
-
-_ONE_HOST = (
-    "must name one host: put one name or a proxy (HAProxy) before several, that leads to the primary; "
-    "see docs/operating.md"
-)
-
-
-def split(url: str) -> SplitResult:
-    """The parts of `url`. Raises ValueError that shows none of them."""
-    authority, *rest = re.split(r"[/?#]", url.partition("://")[2], maxsplit=1)
-    if "," in authority.rpartition("@")[2] and "@" not in "".join(rest):  # else it is a bare password's
-        raise ValueError(_ONE_HOST)
-    try:
-        parts = urlsplit(url)
-        _ = parts.port
-    except ValueError:
-        raise ValueError(_ENCODE) from None
-    if "@" in f"{parts.path}{parts.query}" or parts.fragment or re.search(r"\s", url):
-        raise ValueError(_ENCODE)
-    return parts
 
 
 def _options(parts: SplitResult, known: Iterable[str], instead: str) -> dict[str, str]:
@@ -82,7 +62,7 @@ class Postgres:
             options["sslmode"] = options.pop("ssl")
         host = parts.netloc.rpartition("@")[2]
         if "," in options.get("host", ""):
-            raise ValueError(_ONE_HOST)
+            raise ValueError(ONE_HOST)
         if "%" in host or (host and "host" in options):
             # Of two hosts some clients take the one before the ?, others the one after it.
             raise ValueError("must name one host, or a socket's directory as ?host=/directory")

@@ -23,45 +23,13 @@ from campaigns.store.intake import TakenIn
 from campaigns.store.session import Database
 from simulator.options import ProviderName
 from worker import display, stack
-from worker.account_settings import KINDS
+from worker.account_settings import PROVIDERS
 from worker.bootstrap import sender_of
 from worker.interrupts import Interrupts
 from worker.settings import PREFIX, Settings, load_settings
 
 TEXT = "Spring sale in {city}: 20% off everything until Sunday. Reply STOP to opt out."
 _ACCOUNT = "demo"
-# The account each simulator plays by itself, at the pace its provider has by default.
-_ACCOUNTS: Mapping[ProviderName, Mapping[str, str]] = {
-    "lightsms": {
-        "LOGIN": "YourLogin",
-        "API_KEY": "your_api_key",
-        "SENDER_ID": "Demo",
-        "BASE_URL": "{url}",
-        "CURRENCY": "EUR",
-    },
-    "loyalty_lt": {
-        "API_KEY": "your_api_key",
-        "API_SECRET": "your_api_secret",
-        "SENDER_ID": "Demo",
-        "BASE_URL": "{url}",
-    },
-    "seven": {
-        "API_KEY": "your_api_key",
-        "SENDER_ID": "Demo",
-        "BASE_URL": "{url}/api",
-        "CURRENCY": "EUR",
-    },
-    "namirial": {
-        "USERNAME": "YourLogin",
-        "PASSWORD": "your_password",
-        "API_KEY": "your_api_key",
-        "SEND_URL": "{url}",
-        "STATUS_URL": "{url}",
-        "REFERENCE_SERVICE": "DIGITALSIGN",
-    },
-}
-# Where each request takes one message, at so many a second, the whole example would take its time.
-_FIRST_ROWS: Mapping[ProviderName, int] = {"loyalty_lt": 30, "namirial": 100}
 _SIMULATOR_SECONDS = 20.0
 _LISTENING = re.compile(rb"simulator listening on (http://\S+)")
 
@@ -86,7 +54,8 @@ def run(settings: Settings, provider: ProviderName, recipients: Path, console: C
         family = resources.enter_context(stack.children(interrupts))
         url = _start_simulator(family, located, provider, logs, interrupts)
         is_example = recipients == default_recipients()
-        most = _FIRST_ROWS.get(provider) if is_example else None
+        first_rows = PROVIDERS[provider].demo.first_rows
+        most = first_rows if is_example else None
         count = most or recipients.read_bytes().count(b"\n")
         environment = stack.environment_for(located, _demo_settings(provider, url, count), without_ours=True)
         # Their working directory holds no .env: a demonstration must not meet a real account.
@@ -103,7 +72,7 @@ def run(settings: Settings, provider: ProviderName, recipients: Path, console: C
             f"simulator of {provider} at {url}, celery worker and celery beat are running; "
             f"submitting {recipients}"
         )
-        if provider in _FIRST_ROWS:
+        if first_rows is not None:
             rows = f"the first {most} rows" if most else "it"
             console.print(
                 f"{provider} takes one message a request; at its default pace {rows} will take about "
@@ -120,7 +89,7 @@ def run(settings: Settings, provider: ProviderName, recipients: Path, console: C
 
 
 def _sending_seconds(provider: ProviderName, count: int) -> float:
-    return count / float(KINDS[provider].model_fields["requests_per_second"].default)
+    return count / float(PROVIDERS[provider].settings.model_fields["requests_per_second"].default)
 
 
 def _asking_seconds(count: int) -> float:
@@ -129,13 +98,14 @@ def _asking_seconds(count: int) -> float:
 
 def _demo_settings(provider: ProviderName, url: str, count: int) -> Mapping[str, str]:
     give_up = 25.0
-    if provider in _FIRST_ROWS:
+    demo = PROVIDERS[provider].demo
+    if demo.first_rows is not None:
         # Each hand-over of a batch moves its deadline on; the last batch waits for those before it.
         give_up += _asking_seconds(count) + (_sending_seconds(provider, count) if count > BATCH_SIZE else 0)
     account = f"{PREFIX}ACCOUNTS__{_ACCOUNT.upper()}__"
     return {
         f"{account}PROVIDER": provider,
-        **{f"{account}{name}": value.format(url=url) for name, value in _ACCOUNTS[provider].items()},
+        **{f"{account}{name}": value.format(url=url) for name, value in demo.settings.items()},
         # A day's work in half a minute: quick questions, and a deadline one can wait for. A lease ends well
         # before it: what a demo that was interrupted left behind must not fail by waiting.
         f"{account}TIMEOUT_SECONDS": "3",

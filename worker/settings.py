@@ -12,7 +12,6 @@ import difflib
 import json
 import os
 import re
-from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -39,17 +38,11 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from campaigns.domain.addresses import web_address
 from campaigns.domain.callbacks import MIN_SECRET_CHARACTERS
 from campaigns.domain.errors import CampaignError, NotFound
 from campaigns.domain.policy import Backoff, Policy
-from worker.account_settings import (
-    KINDS,
-    AccountSettings,
-    Group,
-    NamirialAccount,
-    Seconds,
-    web_address,
-)
+from worker.account_settings import PROVIDERS, AccountSettings, AnyAccount, Group, Seconds
 from worker.addresses import Postgres, Redis, safe_url
 from worker.service_links import is_service_link
 from worker.settings_safety import check_secret, check_web_address, read_networks
@@ -180,7 +173,7 @@ class Settings(BaseSettings):
     allow_plain_http: Annotated[Literal["no", "yes"], BeforeValidator(_yes_or_no)] = "no"
     """Whether addresses of others may begin with http://. yes: credentials and texts pass in clear."""
     accounts: Annotated[
-        dict[Annotated[str, AfterValidator(_account_name)], AccountSettings],
+        dict[Annotated[str, AfterValidator(_account_name)], AnyAccount],
         AfterValidator(MappingProxyType),
         PlainSerializer(dict),
     ] = Field(default={})
@@ -242,13 +235,12 @@ class Settings(BaseSettings):
     ) -> Mapping[str, AccountSettings]:
         allowed = info.data.get("allow_plain_http") == "yes"
         for name, account in accounts.items():
-            for field in ("base_url", "send_url", "status_url"):
-                if (url := getattr(account, field, None)) is not None:
-                    variable = f"{PREFIX}ACCOUNTS__{name.upper()}__{field.upper()}"
-                    try:
-                        check_web_address(url, allows_plain_http=allowed)
-                    except ValueError as error:
-                        raise ValueError(f"{variable} {error}") from None
+            for field in account.addresses:
+                variable = f"{PREFIX}ACCOUNTS__{name.upper()}__{field.upper()}"
+                try:
+                    check_web_address(getattr(account, field), allows_plain_http=allowed)
+                except ValueError as error:
+                    raise ValueError(f"{variable} {error}") from None
         return accounts
 
     @field_validator("public_url")
@@ -350,21 +342,10 @@ class Settings(BaseSettings):
         passwords = {
             url.password for url in urls if url.password and url.password not in {url.username, url.path[1:]}
         }
-        keys = {
-            value.get_secret_value()
-            for account in self.accounts.values()
-            for _, value in account
-            if isinstance(value, SecretStr)
-        }
+        keys = {secret for account in self.accounts.values() for secret in account.secrets()}
         for secret in (self.callback_secret, self.callback_secret_before):
             keys |= {secret.get_secret_value()} if secret is not None else set()
-        # As HTTP Basic writes them, in a header whose name nobody may have written beside it.
-        basics = {
-            b64encode(f"{account.username}:{account.password.get_secret_value()}".encode()).decode()
-            for account in self.accounts.values()
-            if isinstance(account, NamirialAccount)
-        }
-        return frozenset({*passwords, *map(unquote, passwords), *keys, *basics})
+        return frozenset({*passwords, *map(unquote, passwords), *keys})
 
 
 _CELERYS_VARIABLES = (
@@ -389,8 +370,11 @@ def refuse_celerys_variables(environment: Mapping[str, str] | None = None) -> No
 
 # --- reading -----------------------------------------------------------------------------------------
 
+_ACCOUNT_FIELDS = {
+    name: field for each in PROVIDERS.values() for name, field in each.settings.model_fields.items()
+}
 _GROUPS: dict[str, Mapping[str, FieldInfo]] = {
-    "accounts": {name: field for kind in KINDS.values() for name, field in kind.model_fields.items()},
+    "accounts": _ACCOUNT_FIELDS,
     "poll": PollSettings.model_fields,
     "retry": RetrySettings.model_fields,
 }
@@ -539,9 +523,9 @@ def _sentence(details: ErrorDetails) -> str:
     path = [str(part) for part in details["loc"] if part != "[key]"]
     siblings = _GROUPS[path[0]] if path[1:] and path[0] in _GROUPS else Settings.model_fields
     provider = ""
-    if path[0] == "accounts" and path[2:3] and path[2] in KINDS:
+    if path[0] == "accounts" and path[2:3] and path[2] in PROVIDERS:
         provider = path.pop(2)  # pydantic names the member of a union there
-        siblings = KINDS[provider].model_fields
+        siblings = PROVIDERS[provider].settings.model_fields
     if details["type"].startswith("union_tag"):
         path.append("provider")
     variable = PREFIX + "__".join(path).upper()
@@ -570,8 +554,8 @@ def _rule(field: FieldInfo) -> str:
     """What `field` takes, in words: "a number ≥ 1", "one of auto, json, console"."""
     if get_origin(field.annotation) is Literal:
         choices = get_args(field.annotation)
-        if choices[0] in KINDS:
-            choices = tuple(KINDS)
+        if choices[0] in PROVIDERS:
+            choices = tuple(PROVIDERS)
         return choices[0] if len(choices) == 1 else f"one of {', '.join(choices)}"
     if field.annotation not in {int, float}:
         least = max((limit.min_length for limit in field.metadata if hasattr(limit, "min_length")), default=1)

@@ -20,22 +20,6 @@ class Limits:
 
 NO_LIMITS = Limits("the provider")
 
-LIGHTSMS = Limits("LightSMS")
-"""Their documents give no limit of either: a sender is a name they approved, and a URL holds ten segments."""
-
-LOYALTY_LT = Limits(
-    "Loyalty.lt",
-    1600,
-    ((r"(?=.{1,11}$)[^\W_]([^\W_]| )*", "at most 11, and letters, digits and blanks alone"),),
-)
-"""Source: LOY send, `source` and `message`."""
-
-SEVEN = Limits("seven.io", 1520, ((r".{1,11}", "at most 11"), (r"\+?[0-9]{1,16}", "at most 16 digits")))
-"""Source: DOCS sms, `from` and `text`."""
-
-NAMIRIAL = Limits("Namirial", 1600, takes_sender_id=False)
-"""Source: OPENAPI, `text`. There is no field for a sender."""
-
 
 def wrong_sender(limits: Limits, sender_id: str) -> str | None:
     """What is wrong with the form of a sender id, as one sentence; None where the provider may take it."""

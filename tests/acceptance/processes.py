@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from campaigns.providers.registry import PROVIDERS
 from tests import law_trigger
 from tests.waiting import wait_until
 
@@ -75,29 +76,12 @@ class Stack:
             return found[1] if found else None
 
         url = wait_until(listening, "the simulator listens")
-        credentials = {
-            "lightsms": {
-                "LOGIN": "YourLogin",
-                "API_KEY": "your_api_key",
-                "BASE_URL": url,
-                "CURRENCY": "EUR",
-            },
-            "loyalty_lt": {"API_KEY": "your_api_key", "API_SECRET": "your_api_secret", "BASE_URL": url},
-            "seven": {"API_KEY": "your_api_key", "BASE_URL": f"{url}/api"},
-            "namirial": {
-                "USERNAME": "YourLogin",
-                "PASSWORD": "your_password",
-                "SEND_URL": url,
-                "API_KEY": "your_api_key",
-                "STATUS_URL": url,
-                "REFERENCE_SERVICE": "DIGITALSIGN",
-                "REFERENCE_ACTION": "AUTH",
-            },
-        }[provider]
+        demo = PROVIDERS[provider].demo.settings
+        credentials = {name: value.format(url=url) for name, value in demo.items()}
         said = {"PROVIDER": provider, "SENDER_ID": "Demo", **credentials}
         if not at_default_pace:
             said |= {"REQUESTS_PER_SECOND": "200"}
-            if provider == "loyalty_lt":
+            if PROVIDERS[provider].settings.model_fields["questions_per_second"].default is not None:
                 said |= {"QUESTIONS_PER_SECOND": "200"}
         self.settings |= {f"ACCOUNTS__{account.upper()}__{key}": value for key, value in said.items()}
         return url

@@ -10,7 +10,7 @@ import pytest
 import typer
 from pydantic import BaseModel
 
-from worker.account_settings import KINDS
+from campaigns.providers.registry import PROVIDERS
 from worker.commands import app
 from worker.settings import Settings
 
@@ -31,8 +31,8 @@ def _settings() -> Iterator[str]:
             yield "ACCOUNTS__<NAME>__PROVIDER"
             yield from sorted(
                 f"…__{inner.upper()}"
-                for kind in KINDS.values()
-                for inner in kind.model_fields.keys() - {"provider"}
+                for each in PROVIDERS.values()
+                for inner in each.settings.model_fields.keys() - {"provider"}
             )
         else:
             yield name.upper()

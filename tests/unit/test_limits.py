@@ -2,17 +2,12 @@
 
 import pytest
 
-from campaigns.domain.limits import (
-    LIGHTSMS,
-    LOYALTY_LT,
-    NAMIRIAL,
-    NO_LIMITS,
-    SEVEN,
-    Limits,
-    too_long,
-    wrong_sender,
-)
-from worker.account_settings import KINDS
+from campaigns.domain.limits import NO_LIMITS, Limits, too_long, wrong_sender
+from campaigns.providers.lightsms.settings import LIMITS as LIGHTSMS
+from campaigns.providers.loyalty_lt.settings import LIMITS as LOYALTY_LT
+from campaigns.providers.namirial.settings import LIMITS as NAMIRIAL
+from campaigns.providers.registry import PROVIDERS
+from campaigns.providers.seven.settings import LIMITS as SEVEN
 
 _LOYALTY_TAKES = "Loyalty.lt takes at most 11, and letters, digits and blanks alone"
 _SEVEN_TAKES = "seven.io takes at most 11, or at most 16 digits"
@@ -72,6 +67,7 @@ def test_a_text_may_have_so_many_characters_and_no_more(limits: Limits) -> None:
     assert too_long(limits, "a" * (most + 1)) == sentence
 
 
-def test_every_kind_of_account_says_its_limits() -> None:
-    said = {name: getattr(kind, "limits", NO_LIMITS) for name, kind in KINDS.items()}
-    assert said == {"lightsms": LIGHTSMS, "loyalty_lt": LOYALTY_LT, "seven": SEVEN, "namirial": NAMIRIAL}
+def test_every_provider_says_its_limits_and_who_it_is() -> None:
+    limits = [each.settings.limits for each in PROVIDERS.values()]
+    assert NO_LIMITS not in limits
+    assert len({each.provider for each in limits}) == len(PROVIDERS)

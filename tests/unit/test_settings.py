@@ -23,13 +23,11 @@ from pydantic import SecretStr, ValidationError
 
 from campaigns.domain.errors import CampaignError
 from campaigns.domain.policy import Backoff
-from worker.account_settings import (
-    KINDS,
-    LightSMSAccount,
-    LoyaltyLtAccount,
-    NamirialAccount,
-    SevenAccount,
-)
+from campaigns.providers.lightsms.settings import LightSMSAccount
+from campaigns.providers.loyalty_lt.settings import LoyaltyLtAccount
+from campaigns.providers.namirial.settings import NamirialAccount
+from campaigns.providers.registry import PROVIDERS
+from campaigns.providers.seven.settings import SevenAccount
 from worker.addresses import (
     broker_url,
     database_url_for_asyncpg,
@@ -181,7 +179,6 @@ def account_of(provider: str, **more: str) -> Any:
 
 def test_every_provider_has_its_own_account() -> None:
     key = SecretStr(KEY)
-    assert NEEDED.keys() == KINDS.keys()
     assert account_of("loyalty_lt") == LoyaltyLtAccount(
         provider="loyalty_lt",
         api_key=key,
@@ -242,7 +239,7 @@ def test_accounts_of_all_providers_stand_side_by_side_also_in_json() -> None:
         None,
     )
     assert {name: type(account) for name, account in settings.accounts.items()} == {
-        name.replace("_", "-"): kind for name, kind in KINDS.items()
+        name.replace("_", "-"): PROVIDERS[name].settings for name in NEEDED
     }
     assert {account.timeout_seconds for account in settings.accounts.values()} == {7}
     seven, loyalty_lt = settings.account("seven"), settings.account("loyalty-lt")
@@ -420,7 +417,7 @@ def test_settings_do_not_change() -> None:
 
 
 def test_every_field_says_what_breaks() -> None:
-    for model in (Settings, PollSettings, RetrySettings, *KINDS.values()):
+    for model in (Settings, PollSettings, RetrySettings, *(each.settings for each in PROVIDERS.values())):
         for name, field in model.model_fields.items():
             assert field.description, f"{model.__name__}.{name}"
 
@@ -457,8 +454,7 @@ def test_every_field_says_what_breaks() -> None:
         (
             "ACCOUNTS__MAIN__PROVIDER",
             "twilio",
-            'CAMPAIGNS_ACCOUNTS__MAIN__PROVIDER is "twilio": '
-            "it must be one of lightsms, loyalty_lt, seven, namirial",
+            f'CAMPAIGNS_ACCOUNTS__MAIN__PROVIDER is "twilio": it must be one of {", ".join(PROVIDERS)}',
         ),
         *(
             (
@@ -597,8 +593,7 @@ def test_what_an_account_lacks_is_named_as_one_types_it() -> None:
         "CAMPAIGNS_ACCOUNTS__MAIN__API_KEY is missing: set it to the API key of the account"
     ]
     assert problems({"CAMPAIGNS_ACCOUNTS__SPARE__BURST": "1"}) == [
-        "CAMPAIGNS_ACCOUNTS__SPARE__PROVIDER is missing: "
-        "set it to one of lightsms, loyalty_lt, seven, namirial",
+        f"CAMPAIGNS_ACCOUNTS__SPARE__PROVIDER is missing: set it to one of {', '.join(PROVIDERS)}",
     ]
     assert problems({"CAMPAIGNS_ACCOUNTS__SPARE__PROVIDER": "namirial"}) == [
         "CAMPAIGNS_ACCOUNTS__SPARE__USERNAME is missing: set it to the user of the sending service",

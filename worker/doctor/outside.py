@@ -8,7 +8,6 @@ import aiohttp
 from campaigns import aggregation
 from campaigns.domain.errors import CampaignError
 from campaigns.domain.policy import Account
-from worker.account_settings import SevenAccount
 from worker.bootstrap import Parts
 from worker.doctor.findings import Finding, note, ok
 from worker.settings import PREFIX, Settings
@@ -69,11 +68,7 @@ async def web(settings: Settings) -> list[Finding]:
         raise CampaignError(f"what answers at {url} is not ours (HTTP {status}): {mend}")
     if status != 200:
         raise CampaignError(f"it answers at {url}, but is not well: {said.get('status')}")
-    unsigned = [
-        name
-        for name, account in settings.accounts.items()
-        if isinstance(account, SevenAccount) and account.signing_key is None
-    ]
+    unsigned = [name for name, account in settings.accounts.items() if account.takes_unsigned_callbacks]
     why = "are not signed: whoever learns their address is believed; set its SIGNING_KEY"
     return [
         ok("web", f"callbacks come to {url}"),

@@ -19,7 +19,6 @@ from collections.abc import Callable, Sequence
 from urllib.parse import quote
 
 from campaigns.domain.errors import ProviderRefused
-from campaigns.domain.limits import LOYALTY_LT
 from campaigns.domain.provider import (
     AccountTrouble,
     Answers,
@@ -59,6 +58,7 @@ from campaigns.providers.loyalty_lt.answers import (
     validity_of,
 )
 from campaigns.providers.loyalty_lt.recently_asked import RecentlyAsked
+from campaigns.providers.loyalty_lt.settings import LIMITS
 from campaigns.providers.wire import Answered, Wire, retry_after_seconds
 
 _AGAIN_SECONDS = 5.0  # before the same id may be asked again; source: SEED, Polling vs Webhooks
@@ -108,7 +108,7 @@ class LoyaltyLt(OneMessageAdapter):
 
     async def _hand_over(self, message: OutboundMessage, sender_id: str, leave_by: float) -> Outcome:
         """POST sms/send."""
-        if trouble := text_too_long(LOYALTY_LT, message.text):
+        if trouble := text_too_long(LIMITS, message.text):
             return trouble
         said: dict[str, object] = {
             "source": sender_id,

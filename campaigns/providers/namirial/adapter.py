@@ -24,12 +24,10 @@ wb/wb-configuration, OPENAPI openapi (27.1.0.4) and openapi-api-status (1.0.0).
 
 import json
 import time
-from base64 import b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from campaigns.domain.errors import ProviderRefused
-from campaigns.domain.limits import NAMIRIAL
 from campaigns.domain.provider import (
     Accepted,
     AccountTrouble,
@@ -70,6 +68,7 @@ from campaigns.providers.namirial.answers import (
     read_refusal,
     read_taken,
 )
+from campaigns.providers.namirial.settings import LIMITS, basic
 from campaigns.providers.namirial.statuses import StatusHost
 from campaigns.providers.wire import Answered, Wire, retry_after_seconds
 
@@ -132,8 +131,10 @@ class Namirial(OneMessageAdapter):
         super().__init__(name, traits)
         self._wire = wire
         self._services = send_url.rstrip("/") + "/api/Services/"
-        basic = "Basic " + b64encode(f"{username}:{password}".encode()).decode()
-        self._sending_headers = {"Accept": "application/json", "Authorization": basic}
+        self._sending_headers = {
+            "Accept": "application/json",
+            "Authorization": f"Basic {basic(username, password)}",
+        }
         self._reference = {"service": reference_service}
         if reference_action:
             self._reference["action"] = reference_action
@@ -165,7 +166,7 @@ class Namirial(OneMessageAdapter):
         return outcome
 
     def _body(self, message: OutboundMessage) -> bytes | Rejected | CampaignTrouble:
-        if trouble := text_too_long(NAMIRIAL, message.text):
+        if trouble := text_too_long(LIMITS, message.text):
             return trouble
         document: dict[str, object] = {
             "destination": message.phone,

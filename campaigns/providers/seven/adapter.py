@@ -21,7 +21,6 @@ import time
 from collections.abc import Callable, Sequence
 from urllib.parse import quote_plus, urlencode
 
-from campaigns.domain.limits import SEVEN
 from campaigns.domain.provider import (
     AccountTrouble,
     Answers,
@@ -50,6 +49,7 @@ from campaigns.providers.seven.callbacks import is_stale, read_receipts
 from campaigns.providers.seven.hooks import Hooks
 from campaigns.providers.seven.journal import foreign_id_of, shared_part
 from campaigns.providers.seven.questions import Questions
+from campaigns.providers.seven.settings import LIMITS
 from campaigns.providers.wire import Answered, Wire, retry_after_seconds
 
 log = logging.getLogger("campaigns.providers")
@@ -168,7 +168,7 @@ class Seven(BaseAdapter):
         if len(texts) != 1 or len(batches) != 1 or len(set(phones)) != len(phones):
             return NotSent("a request holds one text, one batch and no phone twice")
         text = texts.pop()
-        if trouble := text_too_long(SEVEN, text):
+        if trouble := text_too_long(LIMITS, text):
             return trouble
         foreign_id = foreign_id_of([message.message_ref for message in request])
         if foreign_id is None:  # it could never be looked up

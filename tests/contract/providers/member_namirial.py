@@ -1,4 +1,4 @@
-"""Namirial as a member of the family. Imports nothing of `members.py`, which lists it."""
+"""Namirial as a member of the family. Imports nothing of `members.py`, which finds it by its name."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -102,3 +102,6 @@ class NamirialMember:
 
     def read(self, body: bytes, request: Sequence[OutboundMessage]) -> Sequence[object]:
         return [namirial_answers.read_taken(body) for _ in request]
+
+
+MEMBER = NamirialMember()

@@ -1,4 +1,4 @@
-"""seven.io as a member of the family. Imports nothing of `members.py`, which lists it."""
+"""seven.io as a member of the family. Imports nothing of `members.py`, which finds it by its name."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -93,3 +93,6 @@ class SevenMember:
 
     def read(self, body: bytes, request: Sequence[OutboundMessage]) -> Sequence[object]:
         return seven_answers.read_answer(body, [message.phone for message in request])
+
+
+MEMBER = SevenMember()

@@ -1,26 +1,19 @@
 """The family: what the contract suite must know of each adapter to hold it to the contract."""
 
-import json
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Protocol
 
 from campaigns.domain.provider import OutboundMessage, Provider, Receipt
 from campaigns.domain.states import MessageState
-from campaigns.providers.lightsms import answers as lightsms_answers
-from campaigns.providers.lightsms.adapter import LightSms
+from campaigns.providers.registry import PROVIDERS
 from campaigns.providers.wire import Wire
-from tests.contract.providers.member_loyalty_lt import LoyaltyLtMember
-from tests.contract.providers.member_namirial import NamirialMember
-from tests.contract.providers.member_seven import SevenMember
-from tests.contract.providers.wire_server import Seen, WireServer
+from tests.contract.providers.wire_server import WireServer
 from tests.stub import STATUSES, Stub
 
-LOGIN = "secret-login"
-API_KEY = "secret-api-key-0123456789"
 TEXT = "Labas, ačiū už pirkinį! Kodas 4711 😀"
 SENDER = "Sender"
-SERVER_MOMENT = 1_732_809_600
 
 
 def words_of(receipts: Sequence[Receipt]) -> list[Receipt]:
@@ -64,62 +57,6 @@ class WiredMember(Member, Protocol):
         ...
 
 
-class LightSmsMember:
-    name = "lightsms"
-    words: Mapping[str, MessageState] = MappingProxyType(
-        {word: state for word, (state, _) in lightsms_answers.STATUSES.items()}
-    )
-    secrets: Sequence[str] = (API_KEY, LOGIN)
-
-    def make(
-        self,
-        server: WireServer,
-        wire: Wire,
-        *,
-        timeout_seconds: float = 5.0,
-        word: str | None = None,
-        **more: Any,
-    ) -> LightSms:
-        def statuses(seen: Seen) -> bytes:
-            return json.dumps(dict.fromkeys(seen.query["state"].split(","), word)).encode()
-
-        server.free.setdefault("/external/get/timestamp.php", str(SERVER_MOMENT).encode())
-        if word is not None:
-            server.free["/external/get/status.php"] = statuses
-        return LightSms(
-            name="main",
-            login=LOGIN,
-            api_key=API_KEY,
-            wire=wire,
-            base_url=server.url,
-            timeout_seconds=timeout_seconds,
-            **more,
-        )
-
-    def accepts(self, request: Sequence[OutboundMessage]) -> bytes:
-        return json.dumps(
-            {
-                message.phone.removeprefix("+"): {
-                    "error": "0",
-                    "id_sms": f"40921125103483809{at:05}",
-                    "cost": "0.0144",
-                    "count_sms": "2",
-                }
-                for at, message in enumerate(request, 1)
-            }
-        ).encode()
-
-    def with_extra_fields(self, body: bytes) -> bytes:
-        document = {
-            phone: {**entry, "network": "tele", "ported": 0, "more": [{}]}
-            for phone, entry in json.loads(body).items()
-        }
-        return json.dumps({**document, "37000000000": {"error": 16}, "note": "hello"}).encode()
-
-    def read(self, body: bytes, request: Sequence[OutboundMessage]) -> Sequence[object]:
-        return lightsms_answers.read_answer(body, [message.phone for message in request])
-
-
 class StubMember:
     name = "stub"
     words: Mapping[str, MessageState] = MappingProxyType(STATUSES)
@@ -131,7 +68,10 @@ class StubMember:
         return Stub("main", timeout_seconds=timeout_seconds, states=states)
 
 
-WIRED: list[WiredMember] = [LightSmsMember(), LoyaltyLtMember(), SevenMember(), NamirialMember()]
+WIRED: list[WiredMember] = [
+    import_module(f"tests.contract.providers.member_{name}").MEMBER for name in PROVIDERS
+]
+"""Every provider there is: each has a file here that says what the suite must know of it."""
 MEMBERS: list[Member] = [*WIRED, StubMember()]
 
 

@@ -42,15 +42,8 @@ from campaigns.providers.lightsms.answers import (
     read_statuses,
 )
 from campaigns.providers.wire import Wire
-from tests.contract.providers.members import (
-    API_KEY,
-    LOGIN,
-    SENDER,
-    SERVER_MOMENT,
-    TEXT,
-    LightSmsMember,
-    messages,
-)
+from tests.contract.providers.member_lightsms import API_KEY, LOGIN, SERVER_MOMENT, LightSmsMember
+from tests.contract.providers.members import SENDER, TEXT, messages
 from tests.contract.providers.wire_server import Seen, WireServer, answer, answer_when, cut
 from tests.waiting import until
 
