@@ -1,17 +1,21 @@
 """Holds: nothing is handed over on an account until a probe, which costs nothing, or a person says so; nor of
 a campaign whose sender or text is refused, until a person says so.
 
-A hold is set where it is noticed, at a hand-over; here it ends.
+A hold is set where it is noticed, at a hand-over; here it ends. One is set here: on every account, where the
+database went back in time.
 """
 
+from contextlib import suppress
+from dataclasses import dataclass
 from uuid import UUID
 
-from campaigns.domain.errors import ProviderRefused
+from campaigns.domain.errors import ProviderRefused, WitnessUnavailable
 from campaigns.domain.policy import DOWN_FIRST_SECONDS, PROBE_FIRST_SECONDS, Desk
 from campaigns.domain.provider import Money
 from campaigns.domain.said import believed_currency
+from campaigns.domain.witness import Whereabouts, went_back
 from campaigns.store import account as accounts
-from campaigns.store import campaign_hold
+from campaigns.store import campaign_hold, whereabouts
 from campaigns.store.campaign_hold import CampaignHold, Resumed
 from campaigns.store.session import Database
 
@@ -62,7 +66,7 @@ async def probe_account(database: Database, desk: Desk, account: str) -> bool:
     except ProviderRefused:
         return False
     await learn_currency(database, account, money)
-    if hold is None:
+    if hold is None or not hold.resumes_by_itself:
         return False
     if hold.code != accounts.DOWN and money is not None and money.amount <= 0:
         return False
@@ -72,6 +76,66 @@ async def probe_account(database: Database, desk: Desk, account: str) -> bool:
 async def resume_account(database: Database, account: str) -> bool:
     """Lift the hold on an account by an operator's word. Gives False when there was none."""
     return await accounts.resume(database, account)
+
+
+async def resume_all_accounts(database: Database) -> list[str]:
+    """Lift the holds on all accounts by an operator's word. Gives those that were on hold."""
+    return await accounts.resume_all(database)
+
+
+@dataclass(frozen=True, slots=True)
+class WentBack:
+    """The database may have forgotten what it confirmed: why, and the accounts that are on hold for it."""
+
+    why: str
+    accounts: list[str]
+
+
+class Guard:
+    """Looks, for one process, whether the database went back in time: in each tick, and before it deals for
+    the first time.
+    """
+
+    def __init__(self) -> None:
+        self._has_looked = False
+
+    async def look(self, database: Database, desk: Desk, *, once: bool = False) -> WentBack | None:
+        """Hold every account where the database is another one than before, or stands before where it stood.
+
+        The database itself and the second witness keep what it was seen as; either tells. Who resumes the
+        accounts says that this one counts: the hold comes first, then the new one is remembered. A database
+        without campaigns has forgotten none. Any number may look at the same time. `once`: not where this
+        process has looked before. Raises DatabaseUnavailable.
+        """
+        if once and self._has_looked:
+            return None
+        witness, before = desk.witness, None
+        if witness is not None:
+            try:
+                before = await witness.last_seen()
+            except WitnessUnavailable:
+                witness = None
+        # In this order: by now the database stands where the witness saw it, or farther.
+        now = await whereabouts.look(database)
+        held = None
+        if now is not None:
+            known, has_campaigns = await whereabouts.known(database)
+            why = went_back(before, known, now) if has_campaigns else None
+            if why is not None:
+                names = await whereabouts.hold_all(database, list(desk.accounts), why, now.identity)
+                held = WentBack(why, names)
+            elif known != now.identity:
+                await whereabouts.remember(database, now.identity)
+            if witness is not None:
+                with suppress(WitnessUnavailable):  # the database remembers it; the next look tells Redis
+                    await witness.remember(before, now)
+        self._has_looked = True
+        return held
+
+
+async def where_is(database: Database) -> Whereabouts | None:
+    """Which PostgreSQL this is and where it stands; None where it does not say."""
+    return await whereabouts.look(database)
 
 
 async def holds(database: Database) -> list[accounts.Hold]:

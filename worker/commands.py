@@ -142,20 +142,33 @@ def pause(campaign_id: CampaignId) -> None:
 
 @app.command()
 def resume(
-    campaign_id: CampaignId,
+    campaign_id: Annotated[str | None, typer.Argument(metavar="ID", help="The campaign's id.")] = None,
+    all_accounts: Annotated[
+        bool, typer.Option("--all-accounts", help="Lift the hold on every account, and on no campaign.")
+    ] = False,
     sender_id: Annotated[
         str | None, typer.Option(help="Who it is from, from now on: where its sender was refused.")
     ] = None,
     operator: Annotated[str | None, typer.Option(help="Who says so; else your login.")] = None,
 ) -> None:
-    """Go on with a campaign that is paused, or on hold since its sender or text was refused."""
+    """Go on with a campaign that is paused, or on hold since its sender or text was refused; or with every
+    account, since the database went back in time.
+    """
+    if (campaign_id is None) != all_accounts:
+        raise typer.BadParameter("say one of ID and --all-accounts")
+    if campaign_id is None:
+        resumed_accounts = do(holding.resume_all_accounts)
+        names = ", ".join(resumed_accounts)
+        say(f"these may send again: {names}" if names else "none was on hold")
+        return
+    wanted = read_id(campaign_id)
 
     async def work(database: Database) -> None:
         if sender_id is not None:
-            known = await aggregation.status(database, read_id(campaign_id))
+            known = await aggregation.status(database, wanted)
             sender_of(load_settings(), known.account, sender_id)  # raises where its provider rules it out
         resumed = await holding.resume_campaign(
-            database, read_id(campaign_id), operator=operator or getuser(), sender_id=sender_id
+            database, wanted, operator=operator or getuser(), sender_id=sender_id
         )
         out.print("running" if resumed.was_paused or resumed.was_held else "it was running already")
 

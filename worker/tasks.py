@@ -48,6 +48,7 @@ def tick() -> None:
     beat = tick.request.get(queues.BEAT)  # in this thread: on the loop Celery knows of no request
 
     async def work(parts: Parts) -> tuple[rescue.Rescue, int, list[str], bool]:
+        await _look_back(parts)
         rescued = await rescue.rescue(parts.database, apart_seconds=parts.desk.policy.lease_seconds)
         for campaign_id in await aggregation.finish(parts.database):
             await _say_finished(parts, campaign_id)
@@ -316,10 +317,19 @@ async def _say_finished(parts: Parts, campaign_id: UUID) -> None:
         log.info("campaign finished", campaign_id=str(campaign_id))
 
 
+_guard = holding.Guard()
+
+
+async def _look_back(parts: Parts, *, once: bool = False) -> None:
+    if found := await _guard.look(parts.database, parts.desk, once=once):
+        log.error("all accounts on hold", accounts=found.accounts, why=found.why)
+
+
 async def _deal(parts: Parts) -> None:
     """Deal out what is due and make it tasks. What cannot be published is taken back; what the broker loses
     comes back when its lease ends.
     """
+    await _look_back(parts, once=True)
     for task, deal in ((poll_batches, batching.deal_polling), (send_batches, batching.deal_sending)):
         dealt = await deal(parts.database, parts.desk)
         # A Celery task costs as much processor time as half a batch, so those that are dealt together share

@@ -1,21 +1,28 @@
-"""The second witness: what was let go, kept in Redis beside the database that may forget it."""
+"""The second witness: what was let go, and by which database, kept in Redis beside one that may forget."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib.resources import files
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from campaigns.domain.errors import WitnessUnavailable
+from campaigns.domain.witness import Whereabouts
 from campaigns.grouping import Grouping
 
 _SCRIPT = files(__package__).joinpath("witness.lua").read_text(encoding="utf-8")
+_SEEN = files(__package__).joinpath("seen.lua").read_text(encoding="utf-8")
 _POSITIONS = 100  # of a batch: a message_ref has two digits for them
 _TOP = 255  # the highest attempt a byte counts
 _MARGIN_SECONDS = 86_400.0
+
+SEEN_KEY = "campaigns:witness"
+"""The Redis key of where the database was seen last, and since when this remembers. It does not expire."""
 
 
 def marks_key(campaign_id: UUID) -> str:
@@ -39,7 +46,9 @@ class RedisWitness:
     """
 
     def __init__(self, redis: Redis, *, give_up_seconds: float) -> None:
+        self._redis = redis
         self._script = redis.register_script(_SCRIPT)
+        self._see = redis.register_script(_SEEN)
         self._kept_milliseconds = round((give_up_seconds + _MARGIN_SECONDS) * 1000)
         self._marked: Grouping[_Asked, Mapping[int, int]] = Grouping(self._mark)
         self._taken_back: Grouping[_Asked, Mapping[int, int]] = Grouping(self._take_back)
@@ -65,10 +74,43 @@ class RedisWitness:
         for each in asked:
             attempts = [min(attempt, _TOP) for attempt in each.attempts.values()]
             arguments += [_POSITIONS * (each.number - 1), bytes(each.attempts), bytes(attempts)]
-        try:
+        with _translated():
             seen = await self._script(keys=[marks_key(each.campaign_id) for each in asked], args=arguments)
-        except (RedisError, OSError) as error:
-            raise WitnessUnavailable(
-                f"Redis did not say whether it left before: {type(error).__name__}"
-            ) from error
         return [dict(zip(each[::2], each[1::2], strict=True)) for each in seen]
+
+    async def last_seen(self) -> Whereabouts | None:
+        """As `Witness.last_seen`."""
+        with _translated():
+            said: list[Any] = await self._redis.hmget(SEEN_KEY, ["identity", "position", "is_synchronous"])
+        identity, position, is_synchronous = said
+        if identity is None:
+            return None
+        system, database, timeline = identity.decode().split("/")
+        return Whereabouts(
+            system, int(database), int(timeline), int(position), is_synchronous=is_synchronous == b"1"
+        )
+
+    async def remember(self, before: Whereabouts | None, now: Whereabouts) -> None:
+        """As `Witness.remember`."""
+        identity, position = ("", "") if before is None else (before.identity, before.position)
+        arguments: list[str | int] = [
+            *(identity, now.identity, now.position, int(now.is_synchronous)),
+            position,
+        ]
+        with _translated():
+            await self._see(keys=[SEEN_KEY], args=arguments)
+
+    async def since(self) -> datetime | None:
+        """As `Witness.since`."""
+        with _translated():
+            since = await self._redis.hget(SEEN_KEY, "since")
+        return None if since is None else datetime.fromtimestamp(int(since), UTC)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (RedisError, OSError) as error:
+        why = f"Redis did not say whether it left before: {type(error).__name__}"
+        raise WitnessUnavailable(why) from error

@@ -39,6 +39,11 @@ class Hold:
     code: str
     reason: str
 
+    @property
+    def resumes_by_itself(self) -> bool:
+        """Whether a probe lifts it; else only a person does."""
+        return self.code != WENT_BACK
+
 
 async def holds(database: Database) -> list[Hold]:
     """The accounts on hold, by name."""
@@ -49,8 +54,18 @@ async def holds(database: Database) -> list[Hold]:
     return [Hold(r["account"], r["since"], r["code"], r["reason"]) for r in records]
 
 
+async def resume_all(database: Database) -> list[str]:
+    """Lift every hold. Gives the accounts, by name."""
+    async with database.connection() as connection:
+        records = await connection.fetch("DELETE FROM account_hold RETURNING account")
+    return sorted(record["account"] for record in records)
+
+
 DOWN = "down"
 """The code of a hold that is not the account's fault: the provider takes nothing."""
+
+WENT_BACK = "went_back"
+"""The code of a hold on every account: the database may have forgotten what was sent. A person lifts it."""
 
 
 async def deal_probes(

@@ -160,6 +160,8 @@ def test_account_balance_and_statistics(ready: Stack) -> None:
     }
     assert ready.json("account", "main", "stats", "--month", "2026-01") == []
     assert b"was not on hold" in ready.run("account", "main", "resume").stdout
+    assert b"none was on hold" in ready.run("resume", "--all-accounts").stdout
+    assert ready.run("resume", check=False).returncode == 2
     assert ready.run("account", "nobody", "balance", check=False).returncode == 1
 
 

@@ -78,6 +78,8 @@ async def _examine(parts: Parts, settings: Settings) -> list[Finding]:
     )
     if findings[-1].status is not Status.FAIL:
         findings += await look("set aside", lambda: work.tasks_set_aside(parts.redis))
+        if is_there:
+            findings += await look("witness", lambda: _witness(parts))
     held: dict[str, str] = {}
     if has_schema:
         findings += await look("work", lambda: work.workers(database, settings))
@@ -104,6 +106,11 @@ async def _examine(parts: Parts, settings: Settings) -> list[Finding]:
             fail("accounts", "none is set up: set CAMPAIGNS_ACCOUNTS__MAIN__PROVIDER and its fields")
         )
     return findings
+
+
+async def _witness(parts: Parts) -> list[Finding]:
+    witness = parts.desk.witness
+    return [] if witness is None else await work.witness(parts.database, witness)
 
 
 async def _totals(parts: Parts) -> list[Finding]:

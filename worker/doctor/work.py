@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from campaigns import aside, holding, watching
+from campaigns.domain.witness import Witness
 from campaigns.store.session import Database
 from campaigns.watching import Working, seconds_text
 from worker import aside_tasks
@@ -100,7 +101,30 @@ async def campaign_holds(database: Database) -> list[Finding]:
 async def holds(database: Database) -> dict[str, str]:
     """Why accounts are on hold, by name."""
     return {
-        hold.account: f"on hold since {hold.since:%Y-%m-%d %H:%M} UTC: {hold.reason}; it resumes by itself "
-        f"when its balance says so, or by: campaigns account {hold.account} resume"
+        hold.account: f"on hold since {hold.since:%Y-%m-%d %H:%M} UTC: {hold.reason}"
+        + (
+            f"; it resumes by itself when its balance says so, or by: campaigns account {hold.account} resume"
+            if hold.resumes_by_itself
+            else ""
+        )
         for hold in await holding.holds(database)
     }
+
+
+async def witness(database: Database, second: Witness) -> list[Finding]:
+    """What the second witness knows, and whether a database that went back in time would be noticed."""
+    since = await second.since()
+    found = (
+        [ok("witness", f"Redis remembers what left since {since:%Y-%m-%d %H:%M} UTC")]
+        if since
+        else [note("witness", "Redis remembers nothing yet: it begins with the first worker")]
+    )
+    if await holding.where_is(database) is None:
+        found.append(
+            note(
+                "witness",
+                "PostgreSQL does not tell our role which one it is (pg_control_system, WAL position): "
+                "nothing is held by itself after a restore or a failover, see docs/operating.md",
+            )
+        )
+    return found
