@@ -34,7 +34,20 @@ def marks_key(campaign_id: UUID) -> str:
 class _Asked:
     campaign_id: UUID
     number: int
-    attempts: Mapping[int, int]
+    attempts: Mapping[int, int]  # of at least one position
+
+    @property
+    def first(self) -> int:
+        """The lowest position."""
+        return min(self.attempts)
+
+    def marks(self) -> bytes:
+        """The attempts, a byte for each position from the first on; 0 for one that this is not about."""
+        first = self.first
+        marks = bytearray(max(self.attempts) - first + 1)
+        for position, attempt in self.attempts.items():
+            marks[position - first] = min(attempt, _TOP)
+        return bytes(marks)
 
 
 class RedisWitness:
@@ -72,11 +85,13 @@ class RedisWitness:
     ) -> list[Mapping[int, int]]:
         arguments: list[str | int | bytes] = [command, self._kept_milliseconds]
         for each in asked:
-            attempts = [min(attempt, _TOP) for attempt in each.attempts.values()]
-            arguments += [_POSITIONS * (each.number - 1), bytes(each.attempts), bytes(attempts)]
+            arguments += [_POSITIONS * (each.number - 1) + each.first, each.marks()]
         with _translated():
             seen = await self._script(keys=[marks_key(each.campaign_id) for each in asked], args=arguments)
-        return [dict(zip(each[::2], each[1::2], strict=True)) for each in seen]
+        return [
+            {each.first + at: attempt for at, attempt in zip(pairs[::2], pairs[1::2], strict=True)}
+            for each, pairs in zip(asked, seen, strict=True)
+        ]
 
     async def last_seen(self) -> Whereabouts | None:
         """As `Witness.last_seen`."""

@@ -1,4 +1,4 @@
-"""A TCP port that leads to a Redis on its unix socket, until it is told to misbehave.
+"""A TCP port that leads to a server on its unix socket, until it is told to misbehave, or where else to lead.
 
 It runs on a loop in a thread of its own, so that it goes on while a test waits.
 """
@@ -27,14 +27,14 @@ class Mood(Enum):
 
 
 class Link:
-    """The link from 127.0.0.1 to one Redis. Safe to call from any thread.
+    """The link from 127.0.0.1 to one server's socket. Safe to call from any thread.
 
     TCP cannot skip what it lost: a connection of which something was swallowed stays a black hole when the
     link is well again, as behind a router that forgot it. Only its client can notice.
     """
 
-    def __init__(self, redis_client_url: str) -> None:
-        self._socket = unquote(urlsplit(redis_client_url).path)
+    def __init__(self, socket: str) -> None:
+        self._socket = socket
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="link", daemon=True)
         self._server: asyncio.Server | None = None
@@ -42,6 +42,7 @@ class Link:
         self._mood = Mood.PASS
         self._loses_reply_to: tuple[bytes, bytes] | None = None
         self.url = ""  # for REDIS_URL
+        self.port = 0
         self.swallowed_count = 0  # pieces that did not get through, either way
         self.refused_count = 0
         self.lost_reply_count = 0
@@ -51,6 +52,12 @@ class Link:
     def turn(self, mood: Mood) -> None:
         """How the link is from now on; done when this returns."""
         self._run(self._turn(mood))
+
+    def lead_to(self, socket: str) -> None:
+        """Lead to another server from now on; every connection there is, is reset."""
+        self._socket = socket
+        self.turn(Mood.REFUSE)
+        self.turn(Mood.PASS)
 
     def lose_reply_to(self, command: str, argument: str) -> None:
         """The next `command` with this first argument is carried out, and its client sees the connection
@@ -77,7 +84,8 @@ class Link:
 
     async def _listen(self) -> None:
         self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
-        self.url = f"redis://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/0"
+        self.port = self._server.sockets[0].getsockname()[1]
+        self.url = f"redis://127.0.0.1:{self.port}/0"
 
     async def _turn(self, mood: Mood) -> None:
         self._mood = mood
@@ -172,8 +180,15 @@ class _Connection:
 
 @contextmanager
 def link(redis_client_url: str) -> Iterator[Link]:
-    """A link for the length of a block."""
-    made = Link(redis_client_url)
+    """A link to a Redis for the length of a block."""
+    with link_to(unquote(urlsplit(redis_client_url).path)) as made:
+        yield made
+
+
+@contextmanager
+def link_to(socket: str) -> Iterator[Link]:
+    """A link to any server's socket for the length of a block."""
+    made = Link(socket)
     made.open()
     try:
         yield made
