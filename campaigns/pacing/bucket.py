@@ -15,19 +15,19 @@ from campaigns.grouping import Grouping
 
 _SCRIPT = files(__package__).joinpath("bucket.lua").read_text(encoding="utf-8")
 
-# A wait up to this is slept in the worker; a longer one gives the batch's lease back.
+# The worker sleeps up to this long for a slot; for a longer wait the batch's lease is given back.
 _MOMENT_SECONDS = 0.25
-# And by one who is patient up to an interval more, so that the next slot always has somebody who waits for
-# it; but never longer than this.
+# A patient pace waits up to one interval more, so that somebody always waits for the next slot; but never
+# longer than this.
 _PATIENCE_SECONDS = 2.0
-# Slots that come within this after the first are taken along: one intent for all of them.
+# Slots within this time after the first are reserved with it: one intent for all of them.
 _CLOSELY_SECONDS = 0.05
-_AGAIN_SECONDS = 0.02  # at least, before Redis is asked again
-_REDIS_AWAY_SECONDS = 2.0
+_AGAIN_SECONDS = 0.02  # between two questions to Redis, at least
+_REDIS_AWAY_SECONDS = 2.0  # before the pace is asked again
 
 
 class Kind(Enum):
-    """What slots are for. `ALONE`: nothing else goes by this pace."""
+    """What slots are used for. `ALONE`: nothing else shares this pace."""
 
     ALONE = 1
     SENDS = 2
@@ -40,7 +40,7 @@ def pace_key(account: str) -> str:
 
 
 def questions_key(account: str) -> str:
-    """The Redis key of the pace of its questions, where they have one of their own."""
+    """The Redis key of the pace of an account's questions, where they have a pace of their own."""
     return f"{pace_key(account)}:questions"
 
 
@@ -51,11 +51,11 @@ def _keys(key: str, kind: Kind) -> list[str]:
 class Pace:
     """How fast one account may be spoken to.
 
-    Takes a Redis client without automatic retries (a repeated script would take two slots), the key all
-    processes count by (`pace_key`, `questions_key`), requests per second (> 0) and the burst allowed after a
-    pause (>= 1). Sends and questions that share a pace have an object each, of the same key: while something
-    is to be sent, questions have at most half of it, and never less if they want it. `is_patient`: a slot is
-    waited for, where that takes about one interval.
+    Takes a Redis client without automatic retries (a repeated script would take two slots), the key that all
+    processes share (`pace_key`, `questions_key`), requests per second (> 0) and the burst allowed after a
+    pause (>= 1). Sends and questions that share a pace have an object each with the same key: while something
+    is to be sent, questions get half of the slots if they want them, and no more. `is_patient`: wait for a
+    slot that is about one interval away instead of raising NotOurTurn.
     """
 
     def __init__(
@@ -74,23 +74,23 @@ class Pace:
         self._burst = burst
         interval = 1 / requests_per_second
         longest = _MOMENT_SECONDS + (min(interval, _PATIENCE_SECONDS) if is_patient else 0)
-        # A question may be reserved a slot before what is to be sent can have it.
+        # A question may reserve a slot further ahead than a send can.
         furthest = _MOMENT_SECONDS + 2 * min(interval, _PATIENCE_SECONDS) + _CLOSELY_SECONDS
         self.longest_wait_seconds = furthest if kind is Kind.QUESTIONS else longest
         self._furthest_microseconds = round(furthest * 1_000_000)
-        # Batches that come for a slot together ask Redis once.
+        # Batches that want a slot at the same time ask Redis once.
         self._reserved: Grouping[int, Sequence[float]] = Grouping(self._reserve)
 
     async def __call__(self) -> None:
-        """Wait for a slot, at most a moment (a patient one: an interval more). Raises NotOurTurn when it
-        would be longer, or when Redis does not answer: without a pace nothing is sent.
+        """Wait for a slot, at most `longest_wait_seconds`. Raises NotOurTurn when it would be longer, or when
+        Redis does not answer: without a pace nothing is sent.
         """
         await self.several(1)
 
     async def several(self, most: int) -> list[float]:
         """Wait for a slot as above, and reserve up to `most` slots that follow closely.
 
-        Gives for each in how many seconds its request may leave, the first now. Raises NotOurTurn.
+        Gives for each slot in how many seconds its request may leave; the first is 0. Raises NotOurTurn.
         """
         first, *others = await self._slots(most)
         if first:
@@ -98,18 +98,20 @@ class Pace:
         return [0.0, *(wait - first for wait in others)]
 
     async def reserve(self) -> float:
-        """Reserve a slot; in how many seconds it comes, at most `longest_wait_seconds`. Raises NotOurTurn."""
+        """Reserve a slot without waiting for it. Gives in how many seconds it comes, at most
+        `longest_wait_seconds`. Raises NotOurTurn.
+        """
         (wait,) = await self._slots(1)
         return wait
 
     async def _slots(self, most: int) -> Sequence[float]:
         waits: Sequence[float] = ()
-        while not waits:  # others of the same group had the slots: at least one of us has one each time
+        while not waits:  # other callers of the group got all slots; one caller gets one each time
             waits = await self._reserved(most)
         return waits
 
     async def _reserve(self, wanted: Sequence[int]) -> list[list[float]]:
-        """Reserve slots for several who want so many each; the first come have them."""
+        """Reserve slots for the callers of a group, who want so many each: first come, first served."""
         try:
             is_reserved, *waits = await self._script(
                 keys=self._keys,
@@ -135,10 +137,10 @@ class Pace:
 
 
 class Line:
-    """The questions of one process to one account: they stand in line for slots of its pace.
+    """A FIFO queue of one process's questions to one account, which wait for slots of its pace.
 
-    Only the first in line asks Redis, so that a hundred questions that wait are no hundred rivals of what is
-    to be sent. Lives on one event loop.
+    Only the first in the queue asks Redis: else a hundred waiting questions would compete with one send.
+    Lives on one event loop.
     """
 
     def __init__(self, pace: Pace) -> None:
@@ -146,13 +148,13 @@ class Line:
         self._first = asyncio.Lock()
 
     async def wait(self, ends_at: float) -> None:
-        """Wait for a slot until `ends_at`, a moment of the running loop's clock. Raises NotOurTurn when there
-        is none by then.
+        """Wait for a slot until `ends_at`, on the running loop's clock. Raises NotOurTurn when none comes by
+        then.
         """
         await asyncio.sleep(await self._reserved(ends_at - self._pace.longest_wait_seconds))
 
     async def _reserved(self, ends_at: float) -> float:
-        """Reserve the next slot there is; in how many seconds it comes."""
+        """Reserve the next slot. Gives in how many seconds it comes."""
         if not self._first.locked():
             with suppress(NotOurTurn):
                 return await self._pace.reserve()
@@ -171,7 +173,7 @@ class Line:
             try:
                 return await self._pace.reserve()
             except NotOurTurn as later:
-                # It may be reserved some time before it comes: be there then, before others are.
+                # A slot can be reserved some time before it comes: ask again then, before others do.
                 wait = max(later.wait_seconds - self._pace.longest_wait_seconds, _AGAIN_SECONDS)
                 if asyncio.get_running_loop().time() + wait >= ends_at:
                     raise

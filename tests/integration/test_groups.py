@@ -1,5 +1,5 @@
-"""Batches that come together share one round of statements, and nothing else: each keeps its own lease, its
-own word, its own fault. And every statement of a round goes by index, whatever statistics say.
+"""Batches that come at the same time share one statement, and nothing else: each keeps its own lease, its own
+answers, its own error. And every statement of a group goes by index, whatever statistics say.
 """
 
 import asyncio
@@ -88,8 +88,8 @@ async def test_of_two_tasks_for_one_lease_one_has_it(database: Database) -> None
     assert [each is not None for each in found] == [True, False, False, False]
 
 
-async def test_an_old_lease_gains_nothing_by_the_company_of_the_new_one(database: Database) -> None:
-    """A worker that was frozen, and the same process that holds the batch now, ask in one round."""
+async def test_an_old_lease_gains_nothing_by_sharing_a_group_with_the_new_one(database: Database) -> None:
+    """A worker that was frozen, and the same process that holds the batch now, ask in one group."""
     (old,) = await together(database, 1)
     await run_out(database)
     await query(
@@ -153,7 +153,7 @@ async def test_a_programming_error_is_raised_to_each_with_its_place_and_nothing_
     assert sum(groups) == 5  # each was asked for once
     told = str(render_exception(None, "error", {"exc_info": ends[0]})["exception"])
     assert "in mistaken" in told
-    assert "test_rounds.py" in told
+    assert "test_groups.py" in told
     for each in works:
         assert await states(database, each.batch_id) == [S] * 3
 
@@ -228,9 +228,9 @@ async def test_each_poll_brings_its_own_word(database: Database) -> None:
     assert await wrong_tallies(database) == []
 
 
-async def test_a_round_goes_by_index_whatever_statistics_say(database: Database) -> None:
+async def test_a_group_goes_by_index_whatever_statistics_say(database: Database) -> None:
     """What was taken in a minute ago is known to be queued, all of it: a plan for that reads the whole table
-    for each message of a round.
+    for each message of a group.
     """
     await submit(database, phones(12_000), batch_size=100)
     await query(database, "ANALYZE")
@@ -248,7 +248,7 @@ async def test_a_round_goes_by_index_whatever_statistics_say(database: Database)
     assert await scans(database) == before
 
 
-async def test_a_round_finds_leases_by_id_and_not_among_all_that_were_leased(database: Database) -> None:
+async def test_a_group_finds_leases_by_id_and_not_among_all_that_were_leased(database: Database) -> None:
     await submit(database, phones(400), batch_size=10)
     dealt = await deal(database, 40)
     before = await searches(database)
