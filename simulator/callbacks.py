@@ -47,7 +47,7 @@ class Callbacks:
         self._pauses = tuple(pauses)
         self._dice = random.Random(seed)  # noqa: S311  seeded so that a run can be replayed
         self._session: aiohttp.ClientSession | None = None
-        self._places = asyncio.Semaphore(_AT_ONCE)
+        self._slots = asyncio.Semaphore(_AT_ONCE)
         self._timers: set[asyncio.TimerHandle] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._retried_statuses = retried_statuses
@@ -91,7 +91,7 @@ class Callbacks:
         for pause in (delay, *self._pauses):
             await asyncio.sleep(pause)
             self.counts["sent"] += 1
-            async with self._places:
+            async with self._slots:
                 status = await self._once(call)
             if status is not None and status < 400:
                 self.counts["taken"] += 1

@@ -82,12 +82,12 @@ class Fault(BaseModel):
     @model_validator(mode="after")
     def _shows_there(self) -> "Fault":
         if self.endpoint != "*" and self.concerns is not None and self.endpoint not in self.concerns:
-            places = ", ".join(sorted(self.concerns)) or "* alone"
-            raise ValueError(f"{self.kind} does not show at {self.endpoint}, it takes {places}")
+            takes = ", ".join(sorted(self.concerns)) or "* alone"
+            raise ValueError(f"{self.kind} does not show at {self.endpoint}, it takes {takes}")
         return self
 
     def open(self, fault_id: int, seed: int) -> None:
-        """Give it its place in the list."""
+        """Give it its id, and dice of its own."""
         self._id = fault_id
         self._dice = random.Random(f"{seed}:{fault_id}")  # noqa: S311  seeded so that a run can be replayed
 
@@ -162,7 +162,7 @@ class Code18Fault(Fault):
 
 
 class PhoneCodeFault(Fault):
-    """The first `count` numbers of a request are refused with `code`, the others go their way."""
+    """The first `count` numbers of a request are refused with `code`, the others are not touched."""
 
     concerns = _SEND
     kind: Literal["phone_code"]
@@ -258,7 +258,7 @@ class DoubledFault(Fault):
 
 
 class DelayedFault(Fault):
-    """A callback that comes up to `seconds` later, each by another time, so that they change places."""
+    """A callback that comes up to `seconds` later, each by another time, so that their order changes."""
 
     concerns = _CALLBACK
     kind: Literal["delayed"]
@@ -379,6 +379,6 @@ class Faults:
 def _sentence(error: ValidationError) -> str:
     """The first complaint, as one sentence without what was posted."""
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    # The first place is the kind itself wherever the kind could be read.
-    where = ".".join(str(place) for place in first["loc"][1:]) or "fault"
+    # The first part is the kind itself wherever the kind could be read.
+    where = ".".join(str(part) for part in first["loc"][1:]) or "fault"
     return f"{where}: {first['msg'].removeprefix('Value error, ')}"

@@ -45,7 +45,7 @@ class _Book:
 
     phones: "array[int]" = field(default_factory=lambda: array("Q"))
     # by request:
-    firsts: "array[int]" = field(default_factory=lambda: array("Q"))  # place of its first number in `phones`
+    firsts: "array[int]" = field(default_factory=lambda: array("Q"))  # index of its first number in `phones`
     numbers: "array[int]" = field(default_factory=lambda: array("Q"))
     ats: "array[float]" = field(default_factory=lambda: array("d"))
     dues: "array[float]" = field(default_factory=lambda: array("d"))
@@ -92,7 +92,7 @@ class Ledger:
         return self._wall_at_start + time.monotonic()
 
     def accept(self, phones: Sequence[int], due: float | None, digest: bytes, segments: int) -> int:
-        """Write one request's acceptances down; give the first of their consecutive sequence numbers.
+        """Record one request's acceptances; give the first of their consecutive sequence numbers.
 
         Takes numbers of at most 19 digits, the moment their life begins (None: now), the text's SHA-256.
         The request's number is how many the endpoint `send` has seen.
@@ -113,10 +113,10 @@ class Ledger:
 
     def find(self, sequence: int) -> Taken | None:
         """The acceptance of that sequence number; None when there is none (or it was cleared)."""
-        book, place = self._book, sequence - self._base
-        if not 0 <= place < len(book.phones):
+        book, index = self._book, sequence - self._base
+        if not 0 <= index < len(book.phones):
             return None
-        return Taken(book.phones[place], book.dues[bisect_right(book.firsts, place) - 1])
+        return Taken(book.phones[index], book.dues[bisect_right(book.firsts, index) - 1])
 
     def rows(self) -> Iterator[Row]:
         """Every request that brought something in, in order, as the ledger stands now."""
@@ -149,8 +149,8 @@ class Ledger:
         """Every acceptance as one line of JSON, in blocks of lines, as the ledger stands at the first one."""
         book = self._book
         lines: list[str] = []
-        for place, row in enumerate(self.rows()):
-            digest = bytes(book.digests[place * _DIGEST_BYTES : (place + 1) * _DIGEST_BYTES]).hex()
+        for index, row in enumerate(self.rows()):
+            digest = bytes(book.digests[index * _DIGEST_BYTES : (index + 1) * _DIGEST_BYTES]).hex()
             at = datetime.fromtimestamp(row.at, UTC).isoformat(timespec="milliseconds")
             # Digits, hexadecimals and a moment: nothing that JSON would have to escape.
             rest = f'"at": "{at}", "request": {row.number}, "text_sha256": "{digest}"'

@@ -1,6 +1,6 @@
-"""How many parts a text is. Written here a second time on purpose: the worker's count has to agree.
+"""How many segments a text is sent in. A second implementation on purpose: ours has to agree with it.
 
-Source: providers.md 1.2 and 5.7; GSM 03.38 for the alphabet.
+Source: GSM 03.38 for the alphabet; 3GPP 23.040 for the lengths of concatenated messages.
 """
 
 _BASIC = frozenset(
@@ -20,8 +20,8 @@ def count_segments(text: str) -> int:
     """The parts `text` is sent in, at least 1.
 
     GSM-7: 160 septets in one part, else 153 a part. Any other character makes it UCS-2: 70 units in one
-    part, else 67 a part. What takes two places (extension characters, surrogate pairs) is never split
-    over two parts, so a part may end one place short.
+    part, else 67 a part. What takes two units (extension characters, surrogate pairs) is never split
+    over two parts, so a part may end one unit short.
     """
     letters = set(text)
     if letters <= _BASIC:

@@ -131,8 +131,8 @@ class _WithoutContent(logging.Filter):
         error = record.exc_info[1] if record.exc_info else None
         if error is not None:
             frames = traceback.extract_tb(error.__traceback__)
-            place = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
-            record.msg, record.args = f"a request failed: {type(error).__name__}{place}", None
+            where = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+            record.msg, record.args = f"a request failed: {type(error).__name__}{where}", None
             record.exc_info = record.exc_text = None
         return True
 

@@ -62,7 +62,7 @@ _UNSAID = Answer(b"")  # of a request that was not carried out
 
 
 class Wire:
-    """The way out of one server."""
+    """How one server answers, or fails to."""
 
     def __init__(self) -> None:
         self._doomed: WeakSet[asyncio.BaseTransport] = WeakSet()
@@ -126,10 +126,10 @@ class Wire:
         response = await _head(request, answer)
         started = time.monotonic()
         try:
-            for place in range(len(answer.body)):
-                await response.write(answer.body[place : place + 1])
+            for sent in range(len(answer.body)):
+                await response.write(answer.body[sent : sent + 1])
                 await self._wait(
-                    request, started + seconds * (place + 1) / len(answer.body) - time.monotonic()
+                    request, started + seconds * (sent + 1) / len(answer.body) - time.monotonic()
                 )
         except ConnectionError:  # the client left in the middle; what was accepted stays accepted
             return response

@@ -33,7 +33,7 @@ def sent(
         if drawn.get(ExtraKeysFault):
             tail += f',"sender":{json.dumps(sender)},"network":"Simulated","ported":0'
         tail += "}"
-        # By number, as the provider's own array: one named twice keeps its first place and its last id.
+        # By number, as the provider's own array: one named twice keeps its first position and its last id.
         by_phone = {
             phone: f'"{phone}{head}{message_id}{tail}'  # an accepted number is digits: nothing to escape
             if code is None

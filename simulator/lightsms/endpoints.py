@@ -1,13 +1,13 @@
 """LightSMS over its own wire: `GET /external/get/*.php`, signed, answered with 200 and a code in the body.
 
 Source: the provider's pages "Sending SMS Messages" and "Delivery Status & Monitoring" and what is public
-beside them (providers.md 1, 5, 6). Where they are silent this file decides, strictly:
+beside them. Where they are silent this file decides, strictly:
 
 * a parameter given twice, or one the script does not know, is HTTP 400 with a sentence: no code says it;
 * a timestamp more than ten seconds off, to either side, is code 6; one that is no integer is code 24;
 * a number of another form than 7 to 15 digits, after `+` or `00` or nothing, is code 16, a shorter one
-  code 33, an empty place in the list is code 4 for the whole request;
-* a number named twice in one request is accepted, paid and written into the ledger twice, and the answer,
+  code 33, an empty item in the list is code 4 for the whole request;
+* a number named twice in one request is accepted, paid and recorded in the ledger twice, and the answer,
   an object by number, holds the last id alone: the pessimist's reading, which the ledger then shows;
 * code 32 is decided by the price of every number of the request, refused ones included;
 * ids nobody knows are left out of a status answer; when nothing is left, it is code 18;

@@ -3,9 +3,9 @@
     POST /{locale}/sms/send                 one message
     GET  /{locale}/sms/status/{message_id}
 
-Source: the provider's page "Get SMS Status" and what is public beside it (providers.md 2, 5, 6;
-docs.loyalty.lt api-reference: endpoints/sms/overview, send, status, webhooks; error-handling). Where they
-are silent this file decides, strictly:
+Source: the provider's page "Get SMS Status" and what is public beside it (docs.loyalty.lt api-reference:
+endpoints/sms/overview, send, status, webhooks; error-handling). Where they are silent this file decides,
+strictly:
 
 * a locale is two small letters; any other is no page of theirs (404 without JSON);
 * what is missing, unknown, given twice, of another type or range is 422 VALIDATION_ERROR with its field; a
@@ -20,7 +20,7 @@ are silent this file decides, strictly:
 * Options.messages_per_minute is counted over the sixty seconds before, what was accepted alone (1003);
 * a status asked for again within five seconds is answered, and counted as `too_soon` among the requests of
   the ledger: their page asks for a pause and does not say what happens without;
-* a callback is called at each change of the word, if asked for. Options.login, .password, .forbidden_words,
+* a callback is made at each change of the status, if asked for. Options.login, .password, .forbidden_words,
   .max_recipients, .timezone and .error_form are not used.
 
 Faults in Loyalty.lt's words: `code` and `phone_code` refuse the request with that code and its status

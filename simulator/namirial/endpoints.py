@@ -5,9 +5,9 @@
     GET  /api/messagestatus/{id}            X-Api-Key: Options.api_key
     GET  /api/messagestatus/phonenumber/{number}, /api/messagestatus/reference/{key}
 
-Source: the provider's page on the status of messages and what is public beside it (providers.md 4;
-docs.namirial.app/products/sms: services-send, error-codes, attribute-reference, smsgw-anti-flooding,
-wb-how, wb-configuration, openapi). Where they are silent this file decides, strictly:
+Source: the provider's page on the status of messages and what is public beside it
+(docs.namirial.app/products/sms: services-send, error-codes, attribute-reference, smsgw-anti-flooding, wb-how,
+wb-configuration, openapi). Where they are silent this file decides, strictly:
 
 * wrong or missing credentials of the sending host are HTTP 401 with code 63;
 * what is not as documented and has no code (a field nobody knows, one that misses, another type, a key

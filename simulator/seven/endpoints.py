@@ -2,7 +2,7 @@
 its callbacks. Everything that is answered is HTTP 200 with a code in the body.
 
 Source: the provider's pages (delivery reports; docs.seven.io/en/rest-api: sms, status, logbook, webhooks,
-signing) and what is public beside them (providers.md 3). Where they are silent this file decides, strictly:
+signing) and what is public beside them. Where they are silent this file decides, strictly:
 
 * a key is `X-Api-Key`, `Authorization: Basic` or `Bearer` with the key itself, or the field `p`; none is 300,
   another 900;
@@ -190,11 +190,11 @@ class Seven(Provider):
         by_fault = drawn.get(PhoneCodeFault)
         lines: list[Line] = []
         accepted: list[int] = []
-        for place, recipient in enumerate(recipients):
+        for index, recipient in enumerate(recipients):
             known = NUMBER.fullmatch(recipient.strip())
             phone = int(known[1]) if known else 0
             code = FATES.of(phone).send_code if known else "202"
-            if by_fault and place < by_fault.count:
+            if by_fault and index < by_fault.count:
                 code = by_fault.code
             locked = phone in accepted or self._locks.get((digest, phone), 0.0) > now
             if code is None and locks and self._options.reload_lock_seconds and locked:
@@ -213,13 +213,13 @@ class Seven(Provider):
         digest: bytes,
         segments: int,
     ) -> list[Line]:
-        """Write the acceptances down, lock the numbers, see to the callbacks; the lines with their ids."""
+        """Record the acceptances, lock the numbers, schedule the callbacks; give the lines with their ids."""
         first = self.ledger.accept(accepted, due, digest, segments)
         if accepted:
             self._orders[first] = order
         until = self.ledger.clock() + self._options.reload_lock_seconds
         for phone in accepted:
-            self._locks.pop((digest, phone), None)  # else it would keep its old place in the order
+            self._locks.pop((digest, phone), None)  # else it would stay where it was in the order
             self._locks[digest, phone] = until
         if any(self._hooks.targets()):
             wait = 0.0 if due is None else due - self.ledger.clock()
@@ -244,16 +244,16 @@ class Seven(Provider):
 
     # --- callbacks ----------------------------------------------------------------------------------
 
-    def _tell_next(self, sequence: int, phone: int, wait: float, place: int) -> None:
-        """See to the callback of the `place`-th word of a life that begins in `wait` seconds."""
+    def _tell_next(self, sequence: int, phone: int, wait: float, index: int) -> None:
+        """Schedule the callback of one status word, by its index, of a life that begins in `wait` seconds."""
         words = FATES.changes(FATES.of(phone), self._options.delivery_seconds)
-        if place < len(words):
-            after, word = words[place]
-            before = words[place - 1][0] if place else 0.0
+        if index < len(words):
+            after, word = words[index]
+            before = words[index - 1][0] if index else 0.0
             for at, target in enumerate(self._hooks.targets()):
                 call = partial(self._call, sequence, target, word, after)
                 if at == 0:  # the first sees to the next word
-                    call = partial(self._call, sequence, target, word, after, (phone, place + 1))
+                    call = partial(self._call, sequence, target, word, after, (phone, index + 1))
                 self._callbacks.after(max(wait, 0.0) + after - before, call)
 
     def _call(

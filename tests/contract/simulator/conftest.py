@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -16,6 +17,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from campaigns.domain.provider import Callback
 from simulator.options import Options
 from simulator.server import serve
 from tests.waiting import until
@@ -246,3 +248,53 @@ async def customer() -> AsyncIterator[Customer]:
         yield made
     finally:
         await runner.cleanup()
+
+
+class Hooks:
+    """A customer's server: every callback as our web server passes it on, and what to answer (then 200)."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.statuses: list[int] = []
+        self.taken: list[Callback] = []
+
+    async def take(self, request: web.Request) -> web.Response:
+        url, body = f"http://{request.host}{request.raw_path}", await request.read()
+        self.taken.append(Callback(request.method, url, dict(request.headers), [], body, datetime.now(UTC)))
+        return web.Response(status=self.statuses.pop(0) if self.statuses else 200)
+
+
+@asynccontextmanager
+async def hooked() -> AsyncIterator[Hooks]:
+    hooks = Hooks()
+    application = web.Application()
+    application.router.add_route("*", "/{tail:.*}", hooks.take)
+    runner = web.AppRunner(application, access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        hooks.url = f"http://127.0.0.1:{runner.addresses[0][1]}/"
+        yield hooks
+    finally:
+        await runner.cleanup()
+
+
+@pytest.fixture
+async def hooks() -> AsyncIterator[Hooks]:
+    async with hooked() as made:
+        yield made
+
+
+async def no_callback_waits(simulator: Simulator) -> bool:
+    return bool((await simulator.get("/_callbacks")).json()["waiting"] == 0)
+
+
+async def callback_counts(simulator: Simulator) -> dict[str, int]:
+    """The counts that are not zero, when no callback is waiting any more."""
+    await until(lambda: no_callback_waits(simulator))
+    said = (await simulator.get("/_callbacks")).json()
+    return {name: count for name, count in said.items() if count}
+
+
+async def at_once() -> None:
+    """The pace of an adapter that may always ask."""

@@ -1,13 +1,264 @@
 """What all simulated providers have in common, held to once for all of them."""
 
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from simulator import server
 from simulator.fates import SpokenFates
+from simulator.ledger import Ledger
 from simulator.namirial.fates import FATES as NAMIRIAL_FATES
+from simulator.options import ProviderName
 from simulator.provider import Series
 from simulator.seven.fates import FATES as SEVEN_FATES
+from tests.waiting import until
+
+from .accounts import KEY, LightSmsAccount, LoyaltyLtAccount, NamirialAccount, SevenAccount
+from .conftest import PHONE, Hooks, Start, callback_counts, hooked, no_callback_waits, running
+
+ACCOUNTS: dict[ProviderName, Callable[..., Any]] = {
+    "lightsms": LightSmsAccount,
+    "loyalty_lt": LoyaltyLtAccount,
+    "namirial": NamirialAccount,
+    "seven": SevenAccount,
+}
+CALLING = [provider for provider in ACCOUNTS if provider != "lightsms"]
+Open = Callable[..., Awaitable[Any]]
+
+
+def numbers(provider: str, count: int, ending: str) -> list[str]:
+    plus = "+" if provider in ("loyalty_lt", "namirial") else ""
+    return [f"{plus}3706000{at:02d}{ending}" for at in range(count)]
+
+
+@pytest.fixture
+def open_account(start: Start) -> Open:
+    async def opened(provider: ProviderName, **options: Any) -> Any:
+        simulator = await start(provider=provider, **{"delivery_seconds": 0, **options})
+        return ACCOUNTS[provider](simulator)
+
+    return opened
+
+
+def test_every_provider_has_an_account_here() -> None:
+    assert ACCOUNTS.keys() == server._PROVIDERS.keys()
+
+
+# --- what is cut, and what was taken ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("provider", ACCOUNTS)
+@pytest.mark.parametrize(
+    ("kind", "accepted"),
+    [("cut_before", 0), ("cut_after", 1), ("cut_half", 1), ("hang", 0), ("hang_after", 1)],
+)
+async def test_what_is_cut_after_acceptance_is_accepted(
+    open_account: Open, provider: ProviderName, kind: str, accepted: int
+) -> None:
+    account = await open_account(provider)
+    fields = {"seconds": 0.05} if kind.startswith("hang") else {}
+    await account.simulator.fault("send", kind, **fields)
+    line = await account.simulator.connect()
+    line.writer.write(account.raw_send())
+    written = await line.rest()
+    await line.close()
+    head, _, body = written.partition(b"\r\n\r\n")
+    assert written == b"" or kind == "cut_half"
+    if kind == "cut_half":
+        assert 0 < len(body) < int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
+    assert await account.simulator.accepted() == accepted
+    assert (await account.simulator.ledger())["requests"] == {"send": 1}
+
+
+@pytest.mark.parametrize("provider", ACCOUNTS)
+async def test_a_kept_connection_is_cut_at_its_next_request(
+    open_account: Open, provider: ProviderName
+) -> None:
+    account = await open_account(provider)
+    await account.simulator.fault("send", "keepalive_cut", times=1)
+    line = await account.simulator.connect()
+    first, second = numbers(provider, 2, "00")
+    line.writer.write(account.raw_send(first))
+    head, body = await line.answer()
+    assert (head.split()[1], bool(body)) == (b"200", True)
+    line.writer.write(account.raw_send(second))
+    assert await line.rest() == b""
+    await line.close()
+    assert await account.simulator.accepted() == 2
+
+
+@pytest.mark.parametrize("provider", ACCOUNTS)
+async def test_the_option_delays_the_answer_and_not_the_acceptance(
+    open_account: Open, provider: ProviderName
+) -> None:
+    account = await open_account(provider, latency_seconds=3600)
+    line = await account.simulator.connect()
+    line.writer.write(account.raw_send())
+
+    async def taken() -> bool:
+        return bool(await account.simulator.accepted() == 1)
+
+    await until(taken)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.2):
+            await line.reader.read(1)
+    await line.close()
+
+
+@pytest.mark.parametrize("provider", ACCOUNTS)
+async def test_no_number_text_or_key_is_logged_when_something_breaks(
+    open_account: Open,
+    provider: ProviderName,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    account = await open_account(provider)
+
+    def broken(_ledger: Ledger, phones: object, *_rest: object) -> int:
+        raise ValueError(f"cannot take Hello to {phones} with {KEY}")
+
+    monkeypatch.setattr(Ledger, "accept", broken)
+    line = await account.simulator.connect()
+    line.writer.write(account.raw_send())
+    head, _ = await line.answer()
+    await line.close()
+    assert head.split()[1] == b"500"
+    assert "ValueError at" in caplog.text
+    for kept in (PHONE, PHONE[-7:], "Hello", KEY):
+        assert kept not in caplog.text
+
+
+# --- callbacks ----------------------------------------------------------------------------------------
+
+
+async def opened_for(open_account: Open, provider: ProviderName, hooks: Hooks, **options: Any) -> Any:
+    """An account whose callbacks can go to `hooks`: seven.io's by its options, the others' by each send."""
+    if provider == "seven":
+        options |= {"callback_url": hooks.url + "seven", "reload_lock_seconds": 0}
+    return await open_account(provider, **options)
+
+
+@pytest.mark.parametrize("provider", CALLING)
+async def test_nobody_is_told_who_did_not_ask_or_whose_message_is_forgotten(
+    open_account: Open, hooks: Hooks, provider: ProviderName, caplog: pytest.LogCaptureFixture
+) -> None:
+    silent = await open_account(provider, delivery_seconds=0.1)
+    await silent.take()
+    assert await callback_counts(silent.simulator) == {}
+    account = await opened_for(open_account, provider, hooks, delivery_seconds=0.4)
+    (refused,) = numbers(provider, 1, "94")
+    line = await account.simulator.connect()
+    line.writer.write(account.raw_send(refused))
+    await line.answer()
+    await line.close()
+    assert await no_callback_waits(account.simulator)
+    await account.take(**account.ask_for(hooks.url))
+    assert not await no_callback_waits(account.simulator)
+    await account.simulator.delete("/_ledger")
+    assert await callback_counts(account.simulator) == {}
+    assert hooks.taken == []
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("provider", CALLING)
+async def test_a_callback_that_fails_is_tried_again_as_it_was_and_then_dropped(
+    open_account: Open, hooks: Hooks, provider: ProviderName
+) -> None:
+    account = await opened_for(open_account, provider, hooks, callback_retry_seconds=(0.01, 0.02, 0.01))
+    first, second = numbers(provider, 2, "97")
+    hooks.statuses = [500, 502, 503]
+    await account.take(first, **account.ask_for(hooks.url))
+    assert await callback_counts(account.simulator) == {"made": 1, "sent": 4, "taken": 1}
+    assert len({(each.url, each.body) for each in hooks.taken}) == 1
+    hooks.statuses = [500] * 4
+    await account.take(second, **account.ask_for(hooks.url))
+    assert await callback_counts(account.simulator) == {"made": 2, "sent": 8, "taken": 1, "dropped": 1}
+
+
+@pytest.mark.parametrize("provider", ["loyalty_lt", "namirial"])
+async def test_any_error_is_tried_again_where_no_document_says_which(
+    open_account: Open, hooks: Hooks, provider: ProviderName
+) -> None:
+    account = await opened_for(open_account, provider, hooks, callback_retry_seconds=(0.01,))
+    hooks.statuses = [404]
+    await account.take(numbers(provider, 1, "97")[0], **account.ask_for(hooks.url))
+    assert await callback_counts(account.simulator) == {"made": 1, "sent": 2, "taken": 1}
+
+
+@pytest.mark.parametrize("provider", CALLING)
+async def test_callbacks_are_lost_doubled_and_delayed(
+    open_account: Open, hooks: Hooks, provider: ProviderName
+) -> None:
+    account = await opened_for(open_account, provider, hooks)
+    lost, doubled, *late = numbers(provider, 22, "97")
+    await account.simulator.fault("callback", "lost", times=1)
+    await account.take(lost, **account.ask_for(hooks.url + "lost"))
+    assert await callback_counts(account.simulator) == {"made": 1, "lost": 1}
+    assert hooks.taken == []
+    await account.simulator.fault("callback", "doubled", times=1)
+    await account.take(doubled, **account.ask_for(hooks.url + "doubled"))
+    assert await callback_counts(account.simulator) == {
+        "made": 2,
+        "lost": 1,
+        "doubled": 1,
+        "sent": 2,
+        "taken": 2,
+    }
+    assert len({(each.url, each.body) for each in hooks.taken}) == 1
+    hooks.taken.clear()
+    await account.simulator.fault("callback", "delayed", seconds=0.3)
+    marks = []
+    for at, phone in enumerate(late):
+        message_id = await account.take(phone, **account.ask_for(f"{hooks.url}late-{at:02d}"))
+        marks.append(message_id if provider == "seven" else f"late-{at:02d}")
+    assert (await callback_counts(account.simulator))["taken"] == 22
+    told = [next(mark for mark in marks if mark in each.url) for each in hooks.taken]
+    assert sorted(told) == sorted(marks)
+    assert told != marks  # by chance they would be in order once in 20! times
+
+
+@pytest.mark.parametrize("provider", CALLING)
+async def test_its_own_pauses_are_used_unless_told_otherwise(
+    open_account: Open, hooks: Hooks, provider: ProviderName
+) -> None:
+    account = await opened_for(open_account, provider, hooks)
+    hooks.statuses = [500]
+    await account.take(numbers(provider, 1, "97")[0], **account.ask_for(hooks.url))
+
+    async def once_in_vain() -> bool:
+        return len(hooks.taken) == 1
+
+    await until(once_in_vain)
+    said = (await account.simulator.get("/_callbacks")).json()
+    assert (said["sent"], said["waiting"], said.get("dropped", 0)) == (1, 1, 0)
+    assert server._PROVIDERS[provider].retry_seconds[0] >= 30
+
+
+@pytest.mark.parametrize("provider", CALLING)
+async def test_nothing_waits_for_callbacks_when_it_ends(provider: ProviderName) -> None:
+    async with hooked() as hooks:
+        options = {"callback_url": hooks.url} if provider == "seven" else {}
+        async with running(provider=provider, delivery_seconds=3600, **options) as simulator:
+            account = ACCOUNTS[provider](simulator)
+            await account.take(**account.ask_for(hooks.url))
+            assert not await no_callback_waits(simulator)
+        assert hooks.taken == []
+
+
+# --- ids, fates and options ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("provider", ACCOUNTS)
+async def test_two_runs_never_give_the_same_id(open_account: Open, provider: ProviderName) -> None:
+    ids = [await (await open_account(provider)).take() for _ in range(2)]
+    assert ids[0] != ids[1]
+    assert len(ids[0]) == len(ids[1])
 
 
 @given(

@@ -53,13 +53,6 @@ async def test_refuse_resets_the_connection(simulator: Simulator) -> None:
     assert await simulator.accepted() == 0
 
 
-@pytest.mark.parametrize(("kind", "accepted"), [("cut_before", 0), ("cut_after", 1)])
-async def test_a_cut_leaves_not_a_byte(simulator: Simulator, kind: str, accepted: int) -> None:
-    await simulator.fault("send", kind)
-    assert await simulator.speak(simulator.send_target()) == b""
-    assert await simulator.accepted() == accepted
-
-
 async def test_half_an_answer_promises_the_whole(simulator: Simulator) -> None:
     await simulator.fault("send", "cut_half")
     head, body = head_and_body(await simulator.speak(simulator.send_target(",".join(PHONES))))

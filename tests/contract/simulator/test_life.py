@@ -179,16 +179,7 @@ def test_a_life_never_goes_back(fate: Fate, age: float, older: float, delivery: 
 async def test_ids_nobody_knows_are_left_out(simulator: Simulator) -> None:
     (message_id,) = await simulator.accept(PHONE)
     other = str(int(message_id[:12]) + 1)
-    wrong = [
-        f"{message_id[:-1]}9",
-        f"{other[:12]}{message_id[12:]}",
-        message_id[:-1],
-        f"{message_id}1",
-        f"{message_id[:12]}0{message_id[12:]}",
-        "",
-        "x" * 22,
-        f"{message_id[:12]}+{message_id[13:]}",
-    ]
+    wrong = [f"{message_id[:-1]}9", f"{other[:12]}{message_id[12:]}", "", "x" * 22]
     answer = (await simulator.ask("status", state=",".join([*wrong, message_id]))).json()
     assert answer == {message_id: "delivered"}
     assert (await simulator.ask("status", state=",".join(wrong[:2]))).json() == {"error": "18"}

@@ -4,7 +4,6 @@ against it, from a message handed over to its end.
 
 import asyncio
 import json
-import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -14,7 +13,6 @@ from itertools import count
 from typing import Any
 
 import pytest
-from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,7 +21,6 @@ from campaigns.domain.provider import (
     Accepted,
     AccountTrouble,
     Answers,
-    Callback,
     CampaignTrouble,
     InDoubt,
     NotOurTurn,
@@ -38,56 +35,24 @@ from campaigns.providers.loyalty_lt.adapter import LoyaltyLt
 from campaigns.providers.wire import Wire
 from simulator.ledger import Ledger
 from simulator.loyalty_lt import endpoints
-from simulator.loyalty_lt.fates import FATES, Fate, steps_of, word_at
+from simulator.loyalty_lt.fates import FATES, steps_of, word_at
 from simulator.options import Options
 from tests.waiting import until
 
-from .conftest import DEADLINE_SECONDS, Reply, Simulator, Start, running
+from .accounts import LOYALTY_LT_ACCESS as ACCESS
+from .accounts import PLUS_PHONE as PHONE
+from .accounts import LoyaltyLtAccount as Account
+from .accounts import loyalty_lt_order as order
+from .conftest import (
+    DEADLINE_SECONDS,
+    Hooks,
+    Start,
+    at_once,
+    callback_counts,
+)
 
-PHONE = "+37061234567"
-ACCESS = {"X-API-Key": "your_api_key", "X-API-Secret": "your_api_secret"}
 MESSAGE_ID = re.compile("msg_[0-9a-f]{14}")
 MOMENT = re.compile(r"20[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
-
-
-def order(phone: str = PHONE, **more: object) -> dict[str, object]:
-    return {"source": "Demo", "destination": phone, "message": "Hello", **more}
-
-
-class Account:
-    """What a customer of Loyalty.lt can do, by hand-written requests."""
-
-    def __init__(self, simulator: Simulator) -> None:
-        self.simulator = simulator
-
-    async def request(
-        self, method: str, path: str, headers: dict[str, str], body: bytes | None = None
-    ) -> Reply:
-        # Where a fault cuts the tests use a raw connection: aiohttp repeats a cut GET by itself.
-        async with self.simulator.session.request(
-            method, self.simulator.url + path, headers=headers, data=body, allow_redirects=False
-        ) as response:
-            return Reply(response.status, response.content_type, await response.text())
-
-    async def post(
-        self, document: object, access: dict[str, str] | None = None, path: str = "/en/sms/send"
-    ) -> Reply:
-        body = document if isinstance(document, bytes) else json.dumps(document).encode()
-        headers = {"Content-Type": "application/json", **(ACCESS if access is None else access)}
-        return await self.request("POST", path, headers, body)
-
-    async def take(self, phone: str = PHONE, **more: object) -> str:
-        """Send; the id."""
-        reply = await self.post(order(phone, **more))
-        assert reply.status == 200, reply
-        return str(reply.json()["data"]["message_id"])
-
-    async def ask(self, message_id: str, access: dict[str, str] | None = None) -> Reply:
-        return await self.request("GET", f"/lt/sms/status/{message_id}", ACCESS if access is None else access)
-
-    async def word(self, message_id: str) -> str | None:
-        reply = await self.ask(message_id)
-        return None if reply.status == 404 else str(reply.json()["data"]["status"])
 
 
 Open = Callable[..., Awaitable[Account]]
@@ -388,29 +353,6 @@ async def test_numbers_alone_on_request(account: Account) -> None:
 # --- fates and the life of a message ----------------------------------------------------------------
 
 
-def test_the_endings_are_those_of_the_other_providers() -> None:
-    assert {ending: fate.refusal for ending, fate in FATES.named.items() if fate.refusal} == {
-        "93": "VALIDATION_ERROR",
-        "94": "2002",
-        "95": "422",
-        "96": "2001",
-        "99": "none",
-    }
-    lives = {ending: (fate.status, fate.callback) for ending, fate in FATES.named.items() if not fate.refusal}
-    assert lives == {
-        "87": ("delivered", "DELIVERED"),
-        "88": ("failed", "UNDELIVERABLE"),
-        "89": ("delivered", "DELIVERED"),
-        "90": ("failed", "FAILED"),
-        "91": ("expired", "UNDELIVERABLE"),
-        "92": ("queued", None),
-        "97": ("sent", None),
-        "98": (None, None),
-    }
-    for ending in range(100):
-        assert FATES.of(ending) == FATES.named.get(f"{ending:02d}", Fate())
-
-
 async def test_the_table_of_fates_is_served_and_kept(account: Account) -> None:
     served = (await account.simulator.get("/_fates")).json()
     assert served["fates"].keys() == FATES.named.keys()
@@ -643,140 +585,25 @@ async def test_what_colours_an_answer(account: Account) -> None:
     assert await account.simulator.accepted() == 3
 
 
-def raw_send(account: Account, **more: object) -> bytes:
-    body = json.dumps(order(**more)).encode()
-    head = [f"{name}: {value}\r\n" for name, value in ACCESS.items()]
-    length = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-    return f"POST /en/sms/send HTTP/1.1\r\nHost: sms\r\n{''.join(head)}{length}\r\n".encode() + body
-
-
-@pytest.mark.parametrize(
-    ("kind", "accepted"),
-    [("cut_before", 0), ("cut_after", 1), ("cut_half", 1), ("hang", 0), ("hang_after", 1)],
-)
-async def test_what_is_cut_after_acceptance_is_accepted(account: Account, kind: str, accepted: int) -> None:
-    await account.simulator.fault("send", kind, **({"seconds": 0.05} if kind.startswith("hang") else {}))
-    line = await account.simulator.connect()
-    line.writer.write(raw_send(account))
-    await line.writer.drain()
-    written = await line.rest()
-    await line.close()
-    assert not written.endswith(b"}")
-    assert await account.simulator.accepted() == accepted
-
-
-async def test_a_kept_connection_is_cut_at_its_next_request(account: Account) -> None:
-    await account.simulator.fault("send", "keepalive_cut", times=1)
-    line = await account.simulator.connect()
-    line.writer.write(raw_send(account))
-    _, body = await line.answer()
-    assert json.loads(body)["success"] is True
-    line.writer.write(raw_send(account))
-    assert await line.rest() == b""
-    await line.close()
-    assert await account.simulator.accepted() == 2
-
-
-async def test_latency_delays_the_answer_and_not_the_acceptance(open_account: Open) -> None:
-    account = await open_account(latency_seconds=3600)
-    lines = [await account.simulator.connect() for _ in range(2)]
-    lines[0].writer.write(raw_send(account))
-    status = "".join(f"{name}: {value}\r\n" for name, value in ACCESS.items())
-    lines[1].writer.write(f"GET /en/sms/status/msg_0 HTTP/1.1\r\nHost: sms\r\n{status}\r\n".encode())
-
-    async def both_came() -> bool:
-        return (await account.simulator.ledger())["requests"] == {"send": 1, "status": 1}
-
-    await until(both_came)
-    assert await account.simulator.accepted() == 1
-    for line in lines:
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.2):
-                await line.reader.read(1)
-        await line.close()
-
-
-async def test_no_number_text_or_key_is_logged(
-    account: Account, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    caplog.set_level(logging.DEBUG)
-    await account.post(order(message="a secret word"))
-
-    def broken(body: bytes) -> object:
-        raise ValueError(f"cannot read {body!r}")
-
-    monkeypatch.setattr(endpoints, "read_order", broken)
-    assert (await account.post(order(message="a secret word"))).status == 500
-    assert "ValueError at" in caplog.text
-    for kept in (PHONE[1:], PHONE[-7:], "secret", "your_api_key"):
-        assert kept not in caplog.text
-
-
 # --- callbacks --------------------------------------------------------------------------------------
 
 
-class Hooks:
-    """A customer's server: every callback, and what to answer to each (then 200)."""
-
-    def __init__(self) -> None:
-        self.url = ""
-        self.statuses: list[int] = []
-        self.taken: list[Callback] = []
-
-    @property
-    def told(self) -> list[tuple[str, str]]:
-        """By the last part of the address: the word."""
-        return [(each.url.rpartition("/")[2], json.loads(each.body)["status"]) for each in self.taken]
-
-    def ask_for(self, path: str = "x") -> dict[str, object]:
-        return {"receipt": True, "receiptURL": self.url + path}
-
-    async def _handle(self, request: web.Request) -> web.Response:
-        body = await request.read()
-        self.taken.append(
-            Callback(request.method, str(request.url), dict(request.headers), [], body, datetime.now(UTC))
-        )
-        return web.Response(status=self.statuses.pop(0) if self.statuses else 200)
+def words_told(hooks: Hooks) -> list[tuple[str, str]]:
+    """By the last part of the address: the word."""
+    return [(each.url.rpartition("/")[2], json.loads(each.body)["status"]) for each in hooks.taken]
 
 
-@asynccontextmanager
-async def hooked() -> AsyncIterator[Hooks]:
-    hooks = Hooks()
-    application = web.Application()
-    application.router.add_route("*", "/{tail:.*}", hooks._handle)
-    runner = web.AppRunner(application, access_log=None)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        hooks.url = f"http://127.0.0.1:{runner.addresses[0][1]}/"
-        yield hooks
-    finally:
-        await runner.cleanup()
-
-
-@pytest.fixture
-async def hooks() -> AsyncIterator[Hooks]:
-    async with hooked() as made:
-        yield made
-
-
-async def none_waits(account: Account) -> bool:
-    return bool((await account.simulator.get("/_callbacks")).json()["waiting"] == 0)
-
-
-async def counts(account: Account) -> dict[str, int]:
-    await until(lambda: none_waits(account))
-    said = (await account.simulator.get("/_callbacks")).json()
-    return {name: number for name, number in said.items() if number}
+def ask_for(hooks: Hooks, path: str = "x") -> dict[str, object]:
+    return {"receipt": True, "receiptURL": hooks.url + path}
 
 
 async def test_each_change_is_told_as_on_the_page(open_account: Open, hooks: Hooks) -> None:
     account = await open_account(delivery_seconds=0.2)
     endings = ("00", "87", "88", "89", "90", "91", "92", "97", "98")
-    ids = {each: await account.take(f"+370600000{each}", **hooks.ask_for(each)) for each in endings}
-    assert await counts(account) == {"made": 13, "sent": 13, "taken": 13}
+    ids = {each: await account.take(f"+370600000{each}", **ask_for(hooks, each)) for each in endings}
+    assert await callback_counts(account.simulator) == {"made": 13, "sent": 13, "taken": 13}
     told: dict[str, list[str]] = {ending: [] for ending in endings}
-    for ending, word in hooks.told:
+    for ending, word in words_told(hooks):
         told[ending].append(word)
     assert told == {
         "00": ["SENT", "DELIVERED"],
@@ -812,84 +639,20 @@ async def test_an_expiry_is_told(open_account: Open, hooks: Hooks) -> None:
     """Its validity was over before its life began: told once, at once, and nothing more."""
     began = datetime.now(UTC)
     account = await open_account(delivery_seconds=0.1)
-    await account.take(validity="2024-01-15T10:33:00Z", **hooks.ask_for("past"))
-    await account.take(validityMinutes=1, **hooks.ask_for("in-time"))
-    assert (await counts(account))["taken"] == 3
+    await account.take(validity="2024-01-15T10:33:00Z", **ask_for(hooks, "past"))
+    await account.take(validityMinutes=1, **ask_for(hooks, "in-time"))
+    assert (await callback_counts(account.simulator))["taken"] == 3
     moments = [datetime.fromisoformat(json.loads(each.body)["timestamp"]) for each in hooks.taken]
     assert all(abs((each - began).total_seconds()) < DEADLINE_SECONDS for each in moments)
-    assert sorted(hooks.told) == [("in-time", "DELIVERED"), ("in-time", "SENT"), ("past", "UNDELIVERABLE")]
-
-
-async def test_nobody_is_told_who_did_not_ask_or_whose_message_is_forgotten(
-    open_account: Open, hooks: Hooks, caplog: pytest.LogCaptureFixture
-) -> None:
-    account = await open_account(delivery_seconds=0.1)
-    await account.take()
-    await account.take(receipt=False, receiptURL=hooks.url)
-    await account.post(order("+37060000093", **hooks.ask_for()))
-    assert await none_waits(account)
-    await account.take(**hooks.ask_for())
-    await account.simulator.delete("/_ledger")
-    assert await counts(account) == {}
-    assert hooks.taken == []
-    assert caplog.records == []
-
-
-async def test_a_callback_that_fails_is_tried_again_and_then_dropped(
-    open_account: Open, hooks: Hooks
-) -> None:
-    account = await open_account(callback_retry_seconds=(0.01, 0.02, 0.01))
-    hooks.statuses = [500, 404, 503]
-    await account.take("+37060000097", **hooks.ask_for())
-    assert await counts(account) == {"made": 1, "sent": 4, "taken": 1}
-    assert len({each.body for each in hooks.taken}) == 1
-    hooks.statuses = [500] * 4
-    await account.take("+37060000097", **hooks.ask_for())
-    assert await counts(account) == {"made": 2, "sent": 8, "taken": 1, "dropped": 1}
-
-
-async def test_callbacks_are_lost_doubled_and_delayed(open_account: Open, hooks: Hooks) -> None:
-    account = await open_account()
-    await account.simulator.fault("callback", "lost", times=1)
-    await account.take("+37060000097", **hooks.ask_for("lost"))
-    await account.simulator.fault("callback", "doubled", times=1)
-    await account.take("+37060000097", **hooks.ask_for("doubled"))
-    await account.simulator.fault("callback", "delayed", seconds=0.3)
-    for at in range(20):
-        await account.take(**hooks.ask_for(f"late-{at}"))
-    assert await counts(account) == {"made": 42, "sent": 42, "taken": 42, "lost": 1, "doubled": 1}
-    assert hooks.told.count(("doubled", "SENT")) == 2
-    assert "lost" not in {path for path, _ in hooks.told}
-    late = [(path, word) for path, word in hooks.told if path.startswith("late")]
-    words = [[word for path, word in late if path == f"late-{at}"] for at in range(20)]
-    assert {tuple(sorted(pair)) for pair in words} == {("DELIVERED", "SENT")}
-    assert ["DELIVERED", "SENT"] in words  # they changed places
+    assert sorted(words_told(hooks)) == [
+        ("in-time", "DELIVERED"),
+        ("in-time", "SENT"),
+        ("past", "UNDELIVERABLE"),
+    ]
 
 
 def test_the_pauses_are_those_of_the_page() -> None:
     assert endpoints.LoyaltyLt.retry_seconds == (30.0, 120.0, 600.0, 1800.0, 3600.0)
-
-
-async def test_the_pauses_of_the_page_are_used_unless_told_otherwise(
-    open_account: Open, hooks: Hooks
-) -> None:
-    account = await open_account()
-    hooks.statuses = [500]
-    await account.take("+37060000097", **hooks.ask_for())
-
-    async def once_in_vain() -> bool:
-        return len(hooks.taken) == 1
-
-    await until(once_in_vain)
-    said = (await account.simulator.get("/_callbacks")).json()
-    assert (said["sent"], said["waiting"], said.get("dropped", 0)) == (1, 1, 0)
-
-
-async def test_nothing_waits_for_callbacks_when_it_ends() -> None:
-    async with hooked() as hooks:
-        async with running(provider="loyalty_lt", delivery_seconds=3600) as simulator:
-            await Account(simulator).take(**hooks.ask_for())
-        assert hooks.taken == []
 
 
 # --- the adapter against it -------------------------------------------------------------------------
@@ -919,10 +682,6 @@ REFUSED: dict[str, set[str]] = {
     "96": {"2001", "http_422"},
     "99": {"http_422"},
 }
-
-
-async def at_once() -> None:
-    """The pace allows it."""
 
 
 def looks() -> Iterator[float]:
@@ -986,7 +745,7 @@ async def test_from_hand_over_to_every_end(open_account: Open, hooks: Hooks) -> 
 
         await until(all_ended)
 
-        await counts(account)
+        await callback_counts(account.simulator)
         told: dict[str, MessageState] = {}
         for callback in hooks.taken:
             (receipt,) = provider.read_callback(callback)
@@ -1030,7 +789,7 @@ async def test_an_answer_not_seen_is_settled_by_a_callback_alone(
         sightings = await provider.look_up([], at_once)
         assert sightings.trouble is not None
         assert provider.settles_doubt_after_seconds is None
-        assert (await counts(account))["taken"] == 2
+        assert (await callback_counts(account.simulator))["taken"] == 2
         evidence = [provider.read_callback(callback)[0].evidence for callback in hooks.taken]
         assert {callback.url for callback in hooks.taken} == {message.callback_url}
         assert set(evidence) == {MessageState.SENT, MessageState.DELIVERED}
@@ -1046,7 +805,7 @@ async def test_what_was_never_taken_is_in_doubt_too(account: Account, hooks: Hoo
         assert isinstance(outcome, InDoubt)
         ledger = await account.simulator.ledger()
         assert (ledger["accepted"], ledger["requests"]["send"]) == (0, 1)
-        assert await counts(account) == {}
+        assert await callback_counts(account.simulator) == {}
 
 
 async def test_the_account_as_the_adapter_sees_it(open_account: Open) -> None:

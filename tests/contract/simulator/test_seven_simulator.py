@@ -35,53 +35,16 @@ from campaigns.providers.wire import Wire
 from simulator.callbacks import Call, Callbacks
 from simulator.ledger import Ledger
 from simulator.options import Options
-from simulator.seven import endpoints, requests
+from simulator.seven import endpoints
 from simulator.seven.fates import FATES
 from tests.waiting import until
 
-from .conftest import PHONE, Called, Customer, Reply, Simulator, Start
+from .accounts import KEY
+from .accounts import SevenAccount as Account
+from .conftest import PHONE, Called, Customer, Start, at_once, callback_counts
 
-KEY = "your_api_key"
 SIGNING_KEY = "test_signing_secret"
 OTHER = "37062345678"
-
-
-class Account:
-    """One who speaks to a simulated seven.io."""
-
-    def __init__(self, simulator: Simulator) -> None:
-        self.simulator = simulator
-        self.url = simulator.url
-
-    async def request(self, method: str, path: str, body: bytes = b"", **headers: str) -> Reply:
-        # No header is given that is not given here: `None` keeps the client's own away.
-        whole = {"X-Api-Key": KEY, "Accept": "application/json", **headers}
-        whole = {name.replace("_", "-"): value for name, value in whole.items() if value}
-        async with self.simulator.session.request(
-            method, f"{self.url}/api/{path}", data=body or None, headers=whole, allow_redirects=False
-        ) as response:
-            return Reply(response.status, response.content_type, await response.text())
-
-    async def form(self, **fields: str) -> Reply:
-        return await self.request(
-            "POST",
-            "sms",
-            urlencode(fields).encode(),
-            Content_Type="application/x-www-form-urlencoded",
-        )
-
-    async def send(self, to: str = PHONE, **fields: str) -> Reply:
-        return await self.form(**{"to": to, "text": "Hello", "from": "Demo", **fields})
-
-    async def accept(self, *phones: str, **fields: str) -> list[str]:
-        document = (await self.send(",".join(phones), **fields)).json()
-        return [entry["id"] for entry in document["messages"]]
-
-    async def status(self, *ids: str, **headers: str) -> Reply:
-        return await self.request("GET", f"status?msg_id={','.join(ids)}", **headers)
-
-    async def journal(self, **fields: str) -> Any:
-        return (await self.request("GET", f"journal/outbound?{urlencode(fields)}")).json()
 
 
 StartAccount = Callable[..., Awaitable[Account]]
@@ -502,47 +465,10 @@ async def test_a_status_comes_in_its_documented_forms(account: Account) -> None:
 async def test_an_id_nobody_knows_makes_it_901(account: Account) -> None:
     (message_id,) = await account.accept(PHONE)
     other = str(int(message_id[:6]) + 1)
-    for wrong in (
-        f"{message_id[:-1]}9",
-        f"{other}{message_id[6:]}",
-        message_id[:-1],
-        f"{message_id}1",
-        "",
-        "x",
-        f"{message_id[:6]}+{message_id[7:]}",
-    ):
+    for wrong in (f"{message_id[:-1]}9", f"{other}{message_id[6:]}", "", "x"):
         for asked in ((wrong,), (message_id, wrong)):
             assert (await account.status(*asked)).json() == "901"
             assert (await account.status(*asked, Accept="")).body == "901"
-
-
-def test_the_table_of_fates() -> None:
-    assert FATES.other.words == ("ACCEPTED", "TRANSMITTED", "DELIVERED")
-    assert {ending: fate.send_code for ending, fate in FATES.named.items() if fate.send_code} == {
-        "93": "403",
-        "94": "202",
-        "95": "403",
-        "96": "202",
-    }
-    assert {ending: [*fate.words, None][-2 if fate.words else 0] for ending, fate in FATES.named.items()} == {
-        "85": "UNKNOWN",
-        "86": "REJECTED",
-        "87": "DELIVERED",
-        "88": "DELIVERED",
-        "89": "DELIVERED",
-        "90": "NOTDELIVERED",
-        "91": "EXPIRED",
-        "92": "ACCEPTED",
-        "93": None,
-        "94": None,
-        "95": None,
-        "96": None,
-        "97": "TRANSMITTED",
-        "98": None,
-        "99": "FAILED",
-    }
-    for ending in range(85):
-        assert FATES.of(37_060_000_000 + ending) is FATES.other
 
 
 async def test_the_table_is_served_and_kept(account: Account) -> None:
@@ -728,21 +654,6 @@ async def test_faults_in_the_words_of_seven(account: Account) -> None:
     assert abs(int(moment) - time.time()) < 10
 
 
-@pytest.mark.parametrize(("kind", "accepted"), [("cut_before", 0), ("cut_after", 1), ("cut_half", 1)])
-async def test_an_answer_that_is_cut_was_taken_or_not(account: Account, kind: str, accepted: int) -> None:
-    await account.simulator.fault("send", kind)
-    body = urlencode({"to": PHONE, "text": "Hello"}).encode()
-    line = await account.simulator.connect()
-    line.writer.write(
-        f"POST /api/sms HTTP/1.1\r\nHost: x\r\nX-Api-Key: {KEY}\r\nAccept: application/json\r\n"
-        f"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {len(body)}\r\n\r\n".encode()
-        + body
-    )
-    assert (b'"success":"100"' in await line.rest()) is (kind == "cut_half")
-    await line.close()
-    assert await account.simulator.accepted() == accepted
-
-
 async def test_the_ledger_tells_all(account: Account) -> None:
     await account.accept(PHONE, OTHER)
     await account.status("1")
@@ -758,16 +669,6 @@ async def test_the_ledger_tells_all(account: Account) -> None:
 # --- callbacks --------------------------------------------------------------------------------------
 
 
-async def settled(simulator: Simulator) -> dict[str, int]:
-    """The counts of callbacks when none is waiting any more."""
-
-    async def none_waits() -> bool:
-        return not (await simulator.get("/_callbacks")).json()["waiting"]
-
-    await until(none_waits)
-    return dict((await simulator.get("/_callbacks")).json())
-
-
 @pytest.mark.parametrize("method", ["GET", "POST", "JSON"])
 @pytest.mark.parametrize("query", ["", "?tenant=7&x=%2F"])
 async def test_every_word_is_told_and_signed(
@@ -781,7 +682,7 @@ async def test_every_word_is_told_and_signed(
     )
     ids = await account.accept("37060000001", "37060000092", "37060000098", "37060000093")
     await customer.came(4)
-    assert (await settled(account.simulator))["taken"] == 4
+    assert (await callback_counts(account.simulator))["taken"] == 4
     told = []
     assert len({call.headers["x-nonce"] for call in customer.calls}) == 4
     for call in customer.calls:
@@ -860,7 +761,7 @@ async def test_a_callback_is_tried_again_as_it_was(
     )
     await account.accept(PHONE)
     await customer.came(3)
-    counts = await settled(account.simulator)
+    counts = await callback_counts(account.simulator)
     assert (counts["made"], counts["sent"], counts["taken"]) == (1, 3, 1)
     first, second, third = customer.calls
     for name in ("x-signature", "x-timestamp", "x-nonce"):
@@ -874,35 +775,8 @@ async def test_other_errors_are_final(begin: StartAccount, customer: Customer, s
     account = await begin(delivery_seconds=0, callback_url=customer.url, callback_retry_seconds=(0.01, 0.01))
     await account.accept(PHONE)
     await customer.came(1)
-    counts = await settled(account.simulator)
+    counts = await callback_counts(account.simulator)
     assert (counts["sent"], counts["dropped"]) == (1, 1)
-
-
-async def test_callbacks_may_be_lost_doubled_and_late(begin: StartAccount, customer: Customer) -> None:
-    account = await begin(delivery_seconds=0, callback_url=customer.url)
-    simulator = account.simulator
-    await simulator.fault("callback", "lost", times=1)
-    await simulator.fault("callback", "doubled", times=1, skip=1)
-    await simulator.fault("callback", "delayed", seconds=0.3, skip=2)
-    await account.accept("37060000001")
-    await settled(simulator)
-    assert customer.calls == []
-    (doubled,) = await account.accept("37060000002")
-    await customer.came(2)
-    assert [call.fields["msg_id"] for call in customer.calls] == [doubled] * 2
-    ids = await account.accept(*(str(37_060_000_000 + at * 100) for at in range(1, 31)))
-    await customer.came(32)
-    told = [call.fields["msg_id"] for call in customer.calls[2:]]
-    assert sorted(told) == sorted(ids)
-    assert told != ids  # by chance they would be in order once in 10^32 times
-
-
-async def test_a_cleared_ledger_calls_nobody(begin: StartAccount, customer: Customer) -> None:
-    account = await begin(delivery_seconds=0.4, callback_url=customer.url)
-    await account.accept(PHONE)
-    await account.simulator.delete("/_ledger")
-    await settled(account.simulator)
-    assert customer.calls == []
 
 
 def test_fourteen_attempts_over_three_days_and_a_half() -> None:
@@ -916,20 +790,6 @@ def test_fourteen_attempts_over_three_days_and_a_half() -> None:
 def test_wrong_options_are_refused_with_a_sentence(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         Options(provider="seven", **wrong)
-
-
-async def test_nothing_sent_is_shown_when_something_breaks(
-    account: Account, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    def broken(value: object) -> str:
-        raise RuntimeError(f"cannot read {value}")
-
-    monkeypatch.setattr(requests, "_word_of", broken)
-    body = json.dumps({"to": PHONE, "text": "a secret word"}).encode()
-    assert (await account.request("POST", "sms", body, Content_Type="application/json")).status == 500
-    assert "RuntimeError at" in caplog.text
-    for kept in (PHONE, PHONE[-7:], "secret", KEY):
-        assert kept not in caplog.text
 
 
 # --- our adapter against it -------------------------------------------------------------------------
@@ -950,10 +810,6 @@ class Pair:
         for request in self.adapter.requests(messages, "Demo"):
             outcomes += await self.adapter.hand_over(request, "Demo", leave_by)
         return outcomes
-
-
-async def at_once() -> None:
-    """The pace allows it."""
 
 
 def message(position: int, phone: str, text: str = "Labas, ačiū 😀") -> OutboundMessage:
