@@ -37,9 +37,9 @@ from campaigns.refusals import Refusals
 from campaigns.store import account as accounts
 from campaigns.store import batch as batches
 from campaigns.store.batch import Dealt, SendingWork
+from campaigns.store.outcome_rows import OutcomeRow, rows_of
 from campaigns.store.session import Database, retry_while_away
 from campaigns.store.tally import Release
-from campaigns.store.written import Written, written_of
 
 _WRITE_DOWN_SECONDS = 5.0  # what a lease must hold beyond the provider's timeout when a request leaves
 _NO_SUCH_ACCOUNT_SECONDS = 60.0
@@ -109,7 +109,7 @@ class _HandOver:
         self._position_of: dict[str, int] = {}  # by message_ref
         self._marks = Marks(desk.witness, work)
         self._begun: set[int] = set()  # positions that were let go
-        self._landed: list[Written] = []  # not yet written down
+        self._landed: list[OutcomeRow] = []  # not yet written down
         self._in_hand: list[tuple[int, Outcome]] = []  # the same, by position
         self._left_count = 0  # of `landed`, what the provider has or may have
         self._troubled: list[Outcome] = []
@@ -238,7 +238,7 @@ class _HandOver:
     async def _note_down(self, account: Account, told: Sequence[tuple[int, Outcome]]) -> None:
         """Take outcomes, by position, for what is to be written down and what the batch must heed."""
         outcomes = [outcome for _, outcome in told]
-        self._landed += written_of(
+        self._landed += rows_of(
             [position for position, _ in told],
             outcomes,
             by_id=account.provider.calls_back_by_id,
@@ -318,7 +318,7 @@ class _HandOver:
             give_up_in_seconds=self._give_up_in(),
             trouble=trouble,
         )
-        unsent = Written(list(stop.unsent), MessageState.QUEUED, reason=trouble, spends_attempt=False)
+        unsent = OutcomeRow(list(stop.unsent), MessageState.QUEUED, reason=trouble, spends_attempt=False)
         state = await self._write(
             partial(
                 batches.release,

@@ -8,7 +8,7 @@ write of a task locks the rows first and looks whether the leases are still its 
 frozen past its lease can neither hand over nor overwrite.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from datetime import datetime
 from typing import NamedTuple, Protocol
@@ -18,12 +18,13 @@ import asyncpg
 
 from campaigns.domain.states import BatchState
 from campaigns.domain.values import value
-from campaigns.store.conditions import MAY_BE_SENT
+from campaigns.store.conditions import may_be_sent
+from campaigns.store.database_functions import as_group
 from campaigns.store.grouping import TwoHolders, grouped
-from campaigns.store.session import Connection, Database, arrays, numbers
+from campaigns.store.outcome_rows import OutcomeRow, answer_fields, write_apart
+from campaigns.store.session import Connection, Database, numbers
 from campaigns.store.suppression import IS_LISTED
-from campaigns.store.tally import HOW_TYPES, Release, how_values
-from campaigns.store.written import WRITTEN_TYPES, Written, write_apart, written_values
+from campaigns.store.tally import Release, release_fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,19 +78,30 @@ class Holder(NamedTuple):
     worker: str
 
 
-HOLDER_TYPES = ("bigint", "int", "text")
-"""What `holder_values` gives, as the database's functions take it."""
-
-
 def holder_values(holders: Sequence[Holder]) -> list[str | list[str]]:
-    """Who holds which leases: one array for each of `HOLDER_TYPES`. Raises TwoHolders."""
-    if len({who.batch_id for who in holders}) < len(holders):
-        raise TwoHolders
+    """Who holds which leases: ids, leases and workers, as statements take them. Raises TwoHolders."""
+    _check_alone(holders)
     return [
         numbers(who.batch_id for who in holders),
         numbers(who.lease for who in holders),
         [who.worker for who in holders],
     ]
+
+
+def _check_alone(holders: Sequence[Holder]) -> None:
+    if len({who.batch_id for who in holders}) < len(holders):
+        raise TwoHolders
+
+
+def held_group(holders: Sequence[Holder], fields: Iterable[Mapping[str, object]]) -> str:
+    """A group for a function of the database that looks whose the leases are: each holder's batch, with the
+    fields that the function takes besides. Raises TwoHolders.
+    """
+    _check_alone(holders)
+    return as_group(
+        {"id": who.batch_id, "lease": who.lease, "worker": who.worker, **more}
+        for who, more in zip(holders, fields, strict=True)
+    )
 
 
 # Locked in order of id, like everywhere, so that two groups never wait for each other in a ring. A lease is
@@ -111,7 +123,7 @@ _TAKE_UP = """
         WHERE b.id = f.id AND b.leased_by IS NULL AND c.id = b.campaign_id
         RETURNING b.id, b.lease, b.campaign_id, b.number, b.retry_count, b.poll_count, b.poll_at,
                   b.asked_positions::text AS asked,
-                  c.account, c.sender_id, c.text, c.not_after
+                  b.account, c.sender_id, c.text, c.not_after
     )
     SELECT t.*, m.*, now() AS now FROM taken t CROSS JOIN LATERAL ({messages}) m
 """
@@ -204,7 +216,7 @@ _BEGIN = f"""
             ON a.id = b.id AND a.lease = b.lease AND a.worker = b.leased_by
         JOIN campaign c ON c.id = b.campaign_id
         WHERE b.state::text = 'leased' AND b.leased_until > now() AND b.give_up_at > now()
-          AND {MAY_BE_SENT}
+          AND {may_be_sent("b.account")}
         ORDER BY b.id FOR NO KEY UPDATE OF b
     ),
     moved AS (
@@ -266,17 +278,13 @@ async def begin_hand_over(database: Database, asked: Sequence[_Intent]) -> list[
     return [begun.get(each.work.batch_id) for each in asked]
 
 
-# The database's functions lock the rows, look whose the leases still are, and write for those alone. A whole
-# group is one call, so that no transaction stands open while our event loop is busy with others.
-_WRITE_OUTCOMES = f"SELECT write_outcomes_v2({arrays((*HOLDER_TYPES, *WRITTEN_TYPES, 'float8'))})::text[]"
-_HOLD = f"SELECT hold_leases({arrays(HOLDER_TYPES)})::text[]"
-_RELEASE = f"SELECT * FROM release_batches_v2({arrays((*HOLDER_TYPES, *WRITTEN_TYPES, *HOW_TYPES))})"
-
-
+# The database's functions (functions/*.sql) lock the rows, look whose the leases still are, and write for
+# those alone. A whole group is one call, so that no transaction stands open while our event loop is busy with
+# others.
 @value
 class _Answers:
     work: SendingWork
-    written: Sequence[Written]
+    written: Sequence[OutcomeRow]
     _: KW_ONLY
     worker: str
     give_up_in_seconds: float | None
@@ -308,19 +316,21 @@ async def write_outcomes(database: Database, asked: Sequence[_Answers]) -> list[
 
 
 async def _write_on(connection: Connection, asked: Sequence[_Answers]) -> Sequence[str]:
-    held: Sequence[str] = await connection.fetchval(
-        _WRITE_OUTCOMES,
-        *holder_values([each.holder for each in asked]),
-        *written_values([(each.work.batch_id, each.written) for each in asked]),
-        numbers(each.give_up_in_seconds for each in asked),
+    group = held_group(
+        [each.holder for each in asked],
+        [
+            {"give_up_in": each.give_up_in_seconds, "answers": [answer_fields(row) for row in each.written]}
+            for each in asked
+        ],
     )
+    held: Sequence[str] = await connection.fetchval("SELECT write_outcomes($1)::text[]", group)
     return held
 
 
 async def hold(connection: Connection, holder: Holder) -> bool:
     """Lock a batch for the rest of the transaction; whether its lease is still the holder's."""
-    held = await connection.fetchval(_HOLD, *holder_values([holder]))
-    return bool(held)
+    held: str = await connection.fetchval("SELECT hold_leases($1)", held_group([holder], [{}]))
+    return held != "[]"
 
 
 @value
@@ -329,9 +339,9 @@ class _Return:
     how: Release
     _: KW_ONLY
     worker: str
-    written: Sequence[Written] = ()
+    written: Sequence[OutcomeRow] = ()
 
-    def on(self, written: Sequence[Written]) -> tuple[Holder, Sequence[Written], Release]:
+    def on(self, written: Sequence[OutcomeRow]) -> tuple[Holder, Sequence[OutcomeRow], Release]:
         holder = Holder(self.work.batch_id, self.work.lease, self.worker)
         return holder, written, replace(self.how, crash_count=0)
 
@@ -358,16 +368,19 @@ async def release(database: Database, asked: Sequence[_Return]) -> list[BatchSta
 
 
 async def write_and_let_go(
-    connection: Connection, asked: Sequence[tuple[Holder, Sequence[Written], Release]]
+    connection: Connection, asked: Sequence[tuple[Holder, Sequence[OutcomeRow], Release]]
 ) -> list[BatchState | None]:
     """One call for a group. Gives each batch's new state, None where the lease is not the holder's."""
-    records = await connection.fetch(
-        _RELEASE,
-        *holder_values([who for who, _, _ in asked]),
-        *written_values([(who.batch_id, written) for who, written, _ in asked]),
-        *how_values({who.batch_id: how for who, _, how in asked}),
+    holders = [who for who, _, _ in asked]
+    group = held_group(
+        holders,
+        [
+            {"answers": [answer_fields(row) for row in written], **release_fields(how)}
+            for _, written, how in asked
+        ],
     )
-    return states_of([who for who, _, _ in asked], records)
+    records = await connection.fetch("SELECT * FROM release_batches($1)", group)
+    return states_of(holders, records)
 
 
 def states_of(holders: Sequence[Holder], records: Sequence[asyncpg.Record]) -> list[BatchState | None]:

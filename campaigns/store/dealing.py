@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from campaigns.store.batch import Dealt
-from campaigns.store.conditions import MAY_BE_SENT
+from campaigns.store.conditions import may_be_sent
 from campaigns.store.session import Database, numbers
 
 _DEALERS = 7266484  # any number, not that of store/schema.py
@@ -21,23 +21,22 @@ _ALONE = (
 _DEAL = """
     WITH account AS (SELECT name, most FROM unnest($3::text[], $4::text::int[]) AS a(name, most)),
     flight AS (
-        SELECT b.campaign_id, c.account, count(*) AS n
-        FROM batch b JOIN campaign c ON c.id = b.campaign_id
-        WHERE b.state = 'leased' AND b.leased_for = '{kind}' AND b.leased_until > now()
-        GROUP BY b.campaign_id, c.account
+        SELECT campaign_id, account, count(*) AS n FROM batch
+        WHERE state = 'leased' AND leased_for = '{kind}' AND leased_until > now()
+        GROUP BY campaign_id, account
     ),
     taken AS (SELECT account, sum(n) AS n FROM flight GROUP BY account),
     free AS (SELECT greatest($1 - coalesce(sum(n), 0), 0)::int AS n FROM flight),
     turn AS (
-        SELECT d.id, c.account,
-               row_number() OVER (PARTITION BY c.id ORDER BY d.due_at, d.id) + coalesce(f.n, 0) AS turn,
-               random() AS lot
+        SELECT d.id, a.name AS account, random() AS lot,
+               row_number() OVER (PARTITION BY c.id, a.name ORDER BY d.due_at, d.id) + coalesce(f.n, 0)
+                   AS turn
         FROM campaign c
-        JOIN account a ON a.name = c.account
-        LEFT JOIN flight f ON f.campaign_id = c.id
+        CROSS JOIN account a
+        LEFT JOIN flight f ON f.campaign_id = c.id AND f.account = a.name
         CROSS JOIN LATERAL (
             SELECT b.id, b.{clock} AS due_at FROM batch b
-            WHERE b.campaign_id = c.id AND b.state {states} AND b.{clock} <= now()
+            WHERE b.campaign_id = c.id AND b.account = a.name AND b.state {states} AND b.{clock} <= now()
             ORDER BY b.{clock}, b.id LIMIT least(a.most, (SELECT n FROM free))
         ) d
         WHERE c.finished_at IS NULL AND {open}
@@ -70,18 +69,18 @@ _DEAL = """
     )
     SELECT id, lease FROM dealt
 """
-# Round-robin by in-flight count: a campaign's next batch has its turn after as many turns as it already
-# has in flight, so a campaign of one batch never waits for one of ten thousand to end. Bounded by account
-# too, so that a slow or slowly paced account never holds all the places. What ran out is in nobody's hands
-# and counts no more, though rescue has not come yet. Between equals a lot decides: the oldest campaign would
-# otherwise win whenever there are fewer places than campaigns.
+# Round-robin by in-flight count: a campaign's next batch of an account has its turn after as many turns as it
+# already has in flight there, so a campaign of one batch never waits for one of ten thousand to end. Bounded
+# by account too, so that a slow or slowly paced account never holds all that may be in flight. What ran out
+# is nobody's and counts no more, though rescue has not come yet. Between equals a lot decides: the oldest
+# campaign would otherwise win whenever fewer may be in flight than there are campaigns.
 # What was chosen is found by its id when it is locked. Whether it is due still is asked of the state as text,
 # which no index of what is due answers: else all that is due would be read for each that was chosen.
 _DEAL_SENDING = _DEAL.format(
     kind="sending",
     clock="send_at",
     states="= 'ready'",
-    open=MAY_BE_SENT,
+    open=may_be_sent("a.name"),
 )
 # What was handed over is polled to its end, also when the campaign is paused, cancelled or on hold.
 _DEAL_POLLING = _DEAL.format(

@@ -109,9 +109,9 @@ _MAKE_BATCHES = f"""
         FROM staged r
         LEFT JOIN suppression s ON {IS_LISTED.format(phone="r.phone")}
     ), made AS (
-        INSERT INTO batch (campaign_id, number, state, send_at, give_up_at, message_count,
+        INSERT INTO batch (campaign_id, account, number, state, send_at, give_up_at, message_count,
                            {TALLY_COLUMNS[0]}, queued_count)
-        SELECT $1, place / $2 + 1,
+        SELECT $1, $5, place / $2 + 1,
                (CASE WHEN bool_and(state = 'suppressed') THEN 'done' ELSE 'ready' END)::batch_state,
                greatest($4::timestamptz, statement_timestamp()),
                greatest($4::timestamptz, statement_timestamp()) + make_interval(secs => $3), count(*),
@@ -214,6 +214,7 @@ class Intake:
                 batch_size,
                 campaign.give_up_seconds,
                 campaign.schedule.send_at,
+                campaign.account,
             )
             await self._check_made(campaign.id, int(made.rpartition(" ")[2]))
             await self._connection.execute(f"NOTIFY {CHANNEL}")  # heard when this commits

@@ -41,12 +41,12 @@ SHOWN_REASON = """CASE WHEN m.state >= 'accepted' AND m.state <> 'unknown'
 # Our reference is found by key. The provider's id and the number are looked for in all messages: a person
 # asks seldom, and an index on either would be paid for with every message.
 _SELECT = """
-    SELECT b.campaign_id, b.number, m.position, m.row, m.phone, c.account, m.state::text AS state,
+    SELECT b.campaign_id, b.number, m.position, m.row, m.phone, b.account, m.state::text AS state,
            m.provider_message_id, m.provider_state, m.attempt, m.cost,
            coalesce(m.currency, c.currency) AS currency, m.segment_count, {reason} AS reason, m.channel,
            m.provider_changed_at, m.updated_at
     FROM message m JOIN batch b ON b.id = m.batch_id JOIN campaign c ON c.id = b.campaign_id
-    WHERE {condition} AND ($1::text IS NULL OR c.account = $1)
+    WHERE {condition} AND ($1::text IS NULL OR b.account = $1)
     ORDER BY m.updated_at DESC, m.batch_id DESC, m.position LIMIT $2
 """
 

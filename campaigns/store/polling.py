@@ -14,21 +14,12 @@ from campaigns.domain.said import NOTHING_TOLD, Told
 from campaigns.domain.states import BatchState, MessageState
 from campaigns.domain.values import value
 from campaigns.domain.witness import LEFT_BEFORE
-from campaigns.store.batch import (
-    HOLDER_TYPES,
-    Holder,
-    TakeUp,
-    hold,
-    holder_values,
-    states_of,
-    take_up,
-    taking_up,
-)
-from campaigns.store.evidence import EVIDENCE_TYPES, MERGE_EVIDENCE, Saying, evidence_values
+from campaigns.store.batch import Holder, TakeUp, held_group, hold, states_of, take_up, taking_up
+from campaigns.store.database_functions import as_group
 from campaigns.store.grouping import grouped
 from campaigns.store.halving import store_each, why
-from campaigns.store.session import Connection, Database, arrays, numbers
-from campaigns.store.tally import HOW_TYPES, Release, how_values
+from campaigns.store.session import Connection, Database
+from campaigns.store.tally import Release, release_fields
 
 
 @value
@@ -119,23 +110,6 @@ def _polling_work(record: asyncpg.Record) -> PollingWork:
     )
 
 
-_ABSENT_TYPES = ("bigint", "smallint")
-_BEFORE = (*HOLDER_TYPES, *EVIDENCE_TYPES, *_ABSENT_TYPES)
-_MERGE = (
-    f"SELECT * FROM merge_polled_v2({arrays(_BEFORE)}, {MOST_ATTEMPTS},"
-    f" {arrays(HOW_TYPES, first=len(_BEFORE) + 1)})"
-)
-
-
-# `hold_leases` locks in order of id, like everywhere.
-_NOTE_ASKED = f"""
-    UPDATE batch b SET asked_positions = n.positions::smallint[]
-    FROM unnest(hold_leases({arrays(HOLDER_TYPES)})) AS h(id)
-    JOIN unnest($1::text::bigint[], $4::text[]) AS n(id, positions) ON n.id = h.id
-    WHERE b.id = h.id
-"""
-
-
 @value
 class _Learned:
     """What one poll brought."""
@@ -161,12 +135,12 @@ class _Learned:
 
 async def _merge_apart(database: Database, learned: _Learned) -> BatchState | None:
     """One poll's words, each by itself: PostgreSQL refused one of them."""
-    held = numbers([learned.work.batch_id])
     async with database.transaction() as connection:
 
         async def merge(evidence: Sequence[Evidence]) -> None:
-            said = _sayings(learned.work.batch_id, evidence, by_id=learned.by_id)
-            await connection.execute(MERGE_EVIDENCE, held, *evidence_values(said))
+            said = _evidence_fields(evidence, by_id=learned.by_id)
+            group = as_group([{"id": learned.work.batch_id, "evidence": said}])
+            await connection.execute("SELECT merge_evidence($1)", group)
 
         if not await hold(connection, learned.holder):
             return None
@@ -193,45 +167,48 @@ async def merge_polled(database: Database, asked: Sequence[_Learned]) -> list[Ba
     stops none beside it: its word is kept without what came beside it, or left to the next poll, and the
     batch's trouble says so.
     """
-    notes = any(learned.has_asked for learned in asked)
-    # One statement needs no transaction of ours. A batch that one question tells all of has nothing to note.
-    async with database.transaction() if notes else database.connection() as connection:
+    async with database.connection() as connection:
         return await _merge_on(connection, asked)
 
 
-def _sayings(batch_id: int, evidence: Sequence[Evidence], *, by_id: bool) -> list[Saying]:
+def _evidence_fields(evidence: Sequence[Evidence], *, by_id: bool) -> list[dict[str, object]]:
+    """What was said of a batch's messages, as `merge_evidence` takes it."""
     # What is told alike goes together: of a hundred messages a poll mostly says one and the same.
     alike: dict[tuple[MessageState | None, str, str | None, Told], list[int]] = {}
     for e in evidence:
-        word = (e.state, e.provider_state, e.provider_message_id, e.told)
-        alike.setdefault(word, []).append(e.position)
+        alike.setdefault((e.state, e.provider_state, e.provider_message_id, e.told), []).append(e.position)
     return [
-        Saying(batch_id, positions, state, provider_state, provider_message_id, by_id, told)
+        {
+            "positions": positions,
+            "state": state,
+            "provider_state": provider_state,
+            "provider_message_id": provider_message_id,
+            "by_id": by_id,
+            "reason": told.reason,
+            "changed_at": told.changed_at,
+            "cost": told.cost,
+            "currency": told.currency,
+            "segment_count": told.segment_count,
+            "channel": told.channel,
+        }
         for (state, provider_state, provider_message_id, told), positions in alike.items()
     ]
 
 
 async def _merge_on(connection: Connection, asked: Sequence[_Learned]) -> list[BatchState | None]:
-    noted = [learned for learned in asked if learned.has_asked]
-    if noted:
-        await connection.execute(
-            _NOTE_ASKED,
-            *holder_values([learned.holder for learned in noted]),
-            [numbers(sorted(learned.asked)) if learned.asked else None for learned in noted],
-        )
-    said = [
-        each
-        for learned in asked
-        for each in _sayings(learned.work.batch_id, learned.evidence, by_id=learned.by_id)
-    ]
-    absent = [(learned.work.batch_id, position) for learned in asked for position in learned.absent]
     holders = [learned.holder for learned in asked]
-    records = await connection.fetch(
-        _MERGE,
-        *holder_values(holders),
-        *evidence_values(said),
-        numbers(batch_id for batch_id, _ in absent),
-        numbers(position for _, position in absent),
-        *how_values({learned.work.batch_id: replace(learned.how, crash_count=0) for learned in asked}),
+    group = held_group(
+        holders,
+        [
+            {
+                "evidence": _evidence_fields(learned.evidence, by_id=learned.by_id),
+                "absent": learned.absent,
+                "most_attempts": MOST_ATTEMPTS,
+                "asked_positions": sorted(learned.asked) if learned.has_asked else None,
+                **release_fields(replace(learned.how, crash_count=0)),
+            }
+            for learned in asked
+        ],
     )
+    records = await connection.fetch("SELECT * FROM merge_polled($1)", group)
     return states_of(holders, records)

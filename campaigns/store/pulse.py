@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from campaigns.store.conditions import MAY_BE_SENT
+from campaigns.store.conditions import may_be_sent
 from campaigns.store.session import Database
 
 Kind = Literal["worker", "beat", "tick"]
@@ -17,11 +17,20 @@ _SEEN = (
     " ON CONFLICT (kind, name) DO UPDATE SET seen_at = now()"
 )
 
-# Each of these is the first of an index, or reads the few open campaigns: cheap also with a million due.
+# Each of these is the first of an index, or reads the few open campaigns and, from one account to the next,
+# which accounts they use: cheap also with a million due.
 _WORK = f"""
-    WITH running AS MATERIALIZED (
-        SELECT c.id, {MAY_BE_SENT} AS is_sent
+    WITH RECURSIVE used AS (
+        SELECT c.id, (SELECT min(account) FROM batch WHERE campaign_id = c.id AND state <> 'done') AS account
         FROM campaign c WHERE c.finished_at IS NULL
+        UNION ALL
+        SELECT u.id, (SELECT min(account) FROM batch
+                      WHERE campaign_id = u.id AND state <> 'done' AND account > u.account)
+        FROM used u WHERE u.account IS NOT NULL
+    ),
+    running AS MATERIALIZED (
+        SELECT c.id, u.account, {may_be_sent("u.account")} AS is_sent
+        FROM used u JOIN campaign c ON c.id = u.id WHERE u.account IS NOT NULL
     )
     SELECT now() AS now,
            (SELECT max(seen_at) FROM pulse WHERE kind = 'tick') AS ticked_at,
@@ -30,12 +39,14 @@ _WORK = f"""
             WHERE kind = 'worker' AND seen_at > now() - make_interval(secs => $1)) AS worker_count,
            (SELECT min(d.at) FROM running r CROSS JOIN LATERAL (
                 SELECT b.send_at AS at FROM batch b
-                WHERE b.campaign_id = r.id AND b.state = 'ready' AND b.send_at <= now()
+                WHERE b.campaign_id = r.id AND b.account = r.account AND b.state = 'ready'
+                  AND b.send_at <= now()
                 ORDER BY b.send_at LIMIT 1) d
             WHERE r.is_sent) AS to_send_since,
            (SELECT min(d.at) FROM running r CROSS JOIN LATERAL (
                 SELECT b.poll_at AS at FROM batch b
-                WHERE b.campaign_id = r.id AND b.state IN ('ready', 'tracking') AND b.poll_at <= now()
+                WHERE b.campaign_id = r.id AND b.account = r.account AND b.state IN ('ready', 'tracking')
+                  AND b.poll_at <= now()
                 ORDER BY b.poll_at LIMIT 1) d) AS to_poll_since,
            (SELECT leased_until FROM batch WHERE state = 'leased' AND leased_until <= now()
             ORDER BY leased_until LIMIT 1) AS lease_over_since,

@@ -129,8 +129,7 @@ _MATCH = """
     )
     SELECT r.id, b.id AS batch_id, r.position, 1 AS namesakes
     FROM waiting_receipt r
-    JOIN batch b ON b.campaign_id = r.campaign_id AND b.number = r.number
-    JOIN campaign c ON c.id = b.campaign_id AND c.account = r.account
+    JOIN batch b ON b.campaign_id = r.campaign_id AND b.number = r.number AND b.account = r.account
     JOIN message m ON m.batch_id = b.id AND m.position = r.position AND m.attempt >= 1
     WHERE r.id = ANY($1::bigint[])
     UNION ALL
@@ -138,8 +137,7 @@ _MATCH = """
     FROM named n
     JOIN message m ON m.batch_id = n.batch_id AND m.position = n.position AND m.attempt >= 1
         AND m.provider_message_id = n.provider_message_id  -- it may have been sent again since
-    JOIN batch b ON b.id = m.batch_id
-    JOIN campaign c ON c.id = b.campaign_id AND c.account = n.account
+    JOIN batch b ON b.id = m.batch_id AND b.account = n.account
 """
 
 # Several words for one message are made one first: the highest, and of what is said beside it what the law
@@ -152,13 +150,16 @@ _MERGE = """
                max(r.evidence) OVER (PARTITION BY k.batch_id, k.position) AS top
         FROM unnest($2::bigint[], $3::bigint[], $4::smallint[]) AS k(receipt_id, batch_id, position)
         JOIN waiting_receipt r ON r.id = k.receipt_id
+        WHERE k.batch_id = ANY($1::bigint[])
     ),
     one AS (
-        SELECT batch_id, '{' || position || '}' AS positions, top::text AS top,
+        SELECT batch_id, ARRAY[position] AS positions, top AS state,
                (array_agg(provider_state
-                          ORDER BY evidence DESC NULLS LAST, changed_at DESC NULLS LAST, id DESC))[1] AS word,
+                          ORDER BY evidence DESC NULLS LAST, changed_at DESC NULLS LAST, id DESC))[1]
+                   AS provider_state,
                (array_agg(provider_message_id ORDER BY evidence DESC NULLS LAST, id DESC)
-                   FILTER (WHERE provider_message_id IS NOT NULL))[1] AS named,
+                   FILTER (WHERE provider_message_id IS NOT NULL))[1] AS provider_message_id,
+               true AS by_id,
                max(reason) FILTER (WHERE evidence = top) AS reason,
                max(changed_at) FILTER (WHERE evidence = top OR top IS NULL) AS changed_at,
                (array_agg(cost ORDER BY cost DESC, coalesce(currency, '') DESC)
@@ -168,10 +169,8 @@ _MERGE = """
                max(segment_count) AS segment_count, max(channel) AS channel
         FROM said GROUP BY batch_id, position, top
     )
-    SELECT merge_evidence($1::bigint[], array_agg(batch_id), array_agg(positions), array_agg(top),
-        array_agg(word), array_agg(named), array_agg(true), array_agg(reason), array_agg(changed_at),
-        array_agg(cost), array_agg(currency), array_agg(segment_count), array_agg(channel))
-    FROM one
+    SELECT merge_evidence(coalesce(jsonb_agg(g), '[]'))
+    FROM (SELECT batch_id AS id, jsonb_agg(one) AS evidence FROM one GROUP BY batch_id) g
 """
 
 
@@ -283,17 +282,15 @@ _COARSE = """
     FROM waiting_receipt r LEFT JOIN LATERAL (
         SELECT x.state, x.provider_message_id
         FROM batch b
-        JOIN campaign c ON c.id = b.campaign_id AND c.account = r.account
         JOIN message x ON x.batch_id = b.id AND x.position = r.position AND x.attempt >= 1
-        WHERE b.campaign_id = r.campaign_id AND b.number = r.number
+        WHERE b.campaign_id = r.campaign_id AND b.number = r.number AND b.account = r.account
         UNION ALL
         SELECT x.state, x.provider_message_id
         FROM (SELECT batch_id, position FROM message_by_provider_id
               WHERE provider_message_id = r.provider_message_id AND r.campaign_id IS NULL LIMIT $2) i
         JOIN message x ON x.batch_id = i.batch_id AND x.position = i.position AND x.attempt >= 1
             AND x.provider_message_id = r.provider_message_id
-        JOIN batch b ON b.id = x.batch_id
-        JOIN campaign c ON c.id = b.campaign_id AND c.account = r.account
+        JOIN batch b ON b.id = x.batch_id AND b.account = r.account
         LIMIT 1
     ) m ON true
     WHERE r.set_aside_at IS NULL AND r.look_at <= now() AND r.is_coarse

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 
 from campaigns.domain.errors import DatabaseUnavailable, DatabaseUnfit, SchemaMismatch
-from campaigns.store import server
+from campaigns.store import database_functions, server
 from campaigns.store.session import Connection, Database
 
 if TYPE_CHECKING:
@@ -52,11 +52,32 @@ def head() -> str:
     return known[-1]
 
 
+# Releases have an account on each batch, and all that went before them has none: revisions tell nothing, for
+# they are counted anew from the first release on.
+_CURRENT = """
+    SELECT version_num AS revision, NOT EXISTS (
+        SELECT FROM pg_attribute WHERE attrelid = to_regclass('batch') AND attname = 'account'
+    ) AS is_from_before
+    FROM alembic_version
+"""
+
+
 async def _current(connection: Connection) -> str | None:
-    exists = await connection.fetchval("SELECT to_regclass('alembic_version') IS NOT NULL")
-    revision: str | None = (
-        await connection.fetchval("SELECT version_num FROM alembic_version") if exists else None
-    )
+    """The revision the database stands at, None where there is none. Raises SchemaMismatch for a database
+    from before the first release.
+    """
+    if not await connection.fetchval("SELECT to_regclass('alembic_version') IS NOT NULL"):
+        return None
+    found = await connection.fetchrow(_CURRENT)
+    if found is None:
+        return None
+    if found["is_from_before"]:
+        raise SchemaMismatch(
+            f"the database schema ({found['revision']}) was made by a version from before the first release, "
+            "and nothing leads on from there: export what you need with that version, make the database "
+            "anew (DROP DATABASE, CREATE DATABASE) and run: campaigns migrate"
+        )
+    revision: str = found["revision"]
     return revision
 
 
@@ -65,25 +86,30 @@ def _unsaid(_sentence: str) -> None:
 
 
 async def migrate(database: Database, say: Callable[[str], None] = _unsaid) -> str:
-    """Bring the schema to head. Gives the revision it stands at. Idempotent; any number may run it at once,
-    and beside workers that go on working: each migration is a transaction of its own, which waits a second
-    for its locks and is tried again. Takes whom to tell what is waited for.
+    """Bring the schema to head, and install the functions of this release. Gives the revision it stands at.
+    Idempotent; any number may run it at once, and beside workers that go on working: each migration is a
+    transaction of its own, which waits a second for its locks and is tried again. Takes whom to tell what is
+    waited for.
 
-    Raises SchemaMismatch for a database made by a newer version (going back would lose data),
-    DatabaseUnfit where our role cannot do it, and DatabaseUnavailable, also where a lock could not be had.
+    Raises SchemaMismatch for a database made by a newer version (going back would lose data) or from before
+    the first release, DatabaseUnfit where our role cannot do it, and DatabaseUnavailable, also where a lock
+    could not be had.
     """
     # Locked on a connection of its own: the second waits as long as the first's migration takes, while
     # the migration itself keeps its bounds on statements and locks.
     async with database.own_connection() as turn:
-        if await _current(turn) == head():
+        if await _is_done(turn):
             return head()
         await turn.execute("SET lock_timeout = 0")
         await turn.execute(f"SELECT pg_advisory_lock({_LOCK})")
         current = await _current(turn)
         if current is not None and current not in _known():
             raise SchemaMismatch(_newer(current))
+        if await _is_done(turn):  # by the one we waited for
+            return head()
         await server.refuse_to_migrate(database, turn)
         await _upgrade_between_others(database, turn, say)
+        await database_functions.install(turn)
     return head()
 
 
@@ -114,6 +140,10 @@ async def _try_to_upgrade(database: Database) -> str | None:
         except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError) as refused:
             return str(refused.args[0])
     return None
+
+
+async def _is_done(connection: Connection) -> bool:
+    return await _current(connection) == head() and not await database_functions.differing(connection)
 
 
 @asynccontextmanager
@@ -172,6 +202,12 @@ async def check(database: Database) -> str:
     """
     async with database.connection() as connection:
         current = await _current(connection)
+        missing = await database_functions.missing(connection) if current == head() else []
+    if missing:
+        raise SchemaMismatch(
+            f"the database lacks functions that this code calls ({', '.join(missing)}); "
+            "run: campaigns migrate"
+        )
     if current == head():
         return current
     if current is None:
@@ -183,3 +219,12 @@ async def check(database: Database) -> str:
             f"the database schema ({current}) is older than this code ({head()}); run: campaigns migrate"
         )
     raise SchemaMismatch(_newer(current))
+
+
+async def differing_functions(database: Database) -> list[str]:
+    """The functions that the database has with another text than this release's files. No reason to refuse:
+    during an upgrade the newer release's are there, and they work for this one's calls. Raises
+    DatabaseUnavailable.
+    """
+    async with database.connection() as connection:
+        return await database_functions.differing(connection)

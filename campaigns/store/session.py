@@ -1,7 +1,7 @@
 """Connections to PostgreSQL: one pool a process, made inside the loop that uses it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from decimal import Decimal
 from typing import Any, TypeAlias, TypeVar
@@ -132,27 +132,6 @@ def numbers(values: Iterable[float | Decimal | None]) -> str:
     array of numbers is, a question of several milliseconds.
     """
     return "{" + ",".join(["NULL" if value is None else str(value) for value in values]) + "}"
-
-
-def texts(values: Sequence[str | None]) -> str:
-    """An array of texts as PostgreSQL writes one, to be cast: `x::text[]`. For an array within an array."""
-    return "{" + ",".join(["NULL" if each is None else _quoted(each) for each in values]) + "}"
-
-
-def _quoted(text: str) -> str:
-    if '"' in text or "\\" in text:
-        text = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{text}"'
-
-
-def arrays(types: Sequence[str], *, first: int = 1) -> str:
-    """The parameters of a call that takes arrays of these types, from `$first` on: texts as they are, numbers
-    as `numbers` writes them.
-    """
-    return ", ".join(
-        f"${place}::text[]" if kind == "text" else f"${place}::text::{kind}[]"
-        for place, kind in enumerate(types, first)
-    )
 
 
 _PAUSE_SECONDS = 0.1

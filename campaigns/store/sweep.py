@@ -10,7 +10,7 @@ from uuid import UUID
 
 from campaigns.domain.states import UNLEASED, UNSETTLED
 from campaigns.store.batch import Dealt
-from campaigns.store.conditions import MAY_BE_SENT
+from campaigns.store.conditions import may_be_sent
 from campaigns.store.law import in_list
 from campaigns.store.session import Connection, Database
 from campaigns.store.tally import Release, let_go
@@ -119,8 +119,9 @@ async def resend_doubtful(
     async with database.transaction() as connection:
         ids = await _lock_some(
             connection,
-            f"state IN {in_list(UNLEASED)} AND in_doubt_count > 0 AND campaign_id IN ("
-            f" SELECT c.id FROM campaign c WHERE c.on_doubt = 'resend' AND {MAY_BE_SENT})"
+            f"state IN {in_list(UNLEASED)} AND in_doubt_count > 0 AND EXISTS ("
+            " SELECT 1 FROM campaign c WHERE c.id = batch.campaign_id AND c.on_doubt = 'resend'"
+            f" AND {may_be_sent('batch.account')})"
             " AND EXISTS (SELECT 1 FROM message m WHERE m.batch_id = batch.id AND m.state = 'in_doubt'"
             " AND m.attempt < $3 AND m.updated_at <= now() - make_interval(secs => $2))",
             "id",
@@ -158,9 +159,9 @@ async def give_up(database: Database, *, limit: int) -> Rescued:
                 reason = CASE WHEN state = 'queued'
                     THEN 'not handed over by the deadline' || coalesce(': ' || coalesce(reason, (
                         SELECT coalesce(h.reason, a.reason)
-                        FROM batch b JOIN campaign c ON c.id = b.campaign_id
-                        LEFT JOIN campaign_hold h ON h.campaign_id = c.id AND h.lifted_at IS NULL
-                        LEFT JOIN account_hold a ON a.account = c.account
+                        FROM batch b
+                        LEFT JOIN campaign_hold h ON h.campaign_id = b.campaign_id AND h.lifted_at IS NULL
+                        LEFT JOIN account_hold a ON a.account = b.account
                         WHERE b.id = message.batch_id)), '')
                     ELSE 'no final word by the deadline' || coalesce(': ' || reason, '') END,
                 state = CASE WHEN state = 'queued' THEN 'failed'::message_state ELSE 'unknown' END

@@ -108,6 +108,10 @@ class Refusal(SQLModel, table=True):
     )  # what it is about, as the text has it
 
 
+_SENDABLE = text("state = 'ready'")
+_POLLABLE = text("poll_at IS NOT NULL AND state IN ('ready', 'tracking')")
+
+
 class Batch(SQLModel, table=True):
     """At most 100 messages of one campaign: the unit of handing over and of polling.
 
@@ -125,17 +129,11 @@ class Batch(SQLModel, table=True):
         ),
         CheckConstraint("state NOT IN ('tracking', 'done') OR queued_count = 0", name="batch_queued_check"),
         Index("batch_number", "campaign_id", "number", unique=True),
-        Index("batch_to_send", "campaign_id", "send_at", "id", postgresql_where=text("state = 'ready'")),
-        Index(
-            "batch_to_poll",
-            "campaign_id",
-            "poll_at",
-            "id",
-            postgresql_where=text("poll_at IS NOT NULL AND state IN ('ready', 'tracking')"),
-        ),
+        Index("batch_to_send", "campaign_id", "account", "send_at", "id", postgresql_where=_SENDABLE),
+        Index("batch_to_poll", "campaign_id", "account", "poll_at", "id", postgresql_where=_POLLABLE),
         Index("batch_leased", "leased_until", postgresql_where=text("state = 'leased'")),
         Index("batch_deadline", "give_up_at", postgresql_where=text("state IN ('ready', 'tracking')")),
-        Index("batch_open", "campaign_id", postgresql_where=text("state <> 'done'")),
+        Index("batch_open", "campaign_id", "account", postgresql_where=text("state <> 'done'")),
     )
 
     id: int | None = Field(default=None, sa_column=Column(BigInteger, Identity(), primary_key=True))
@@ -150,6 +148,8 @@ class Batch(SQLModel, table=True):
     number: int = Field(sa_column=Column(Integer, nullable=False))
     state: BatchState = Field(sa_column=Column(_enumeration(BatchState, "batch_state"), nullable=False))
     lease: int = Field(sa_column=Column(Integer, nullable=False, server_default="0"))
+    # What it goes through: at first its campaign's.
+    account: str = Field(sa_column=Column(Text, nullable=False))
     leased_for: str | None = Field(default=None, sa_column=Column(Text))
     leased_by: str | None = Field(default=None, sa_column=Column(Text))
     message_count: int = Field(sa_column=Column(SmallInteger, nullable=False))

@@ -2,19 +2,14 @@
 
 In the same transaction and under the row's lock, from at most a hundred index entries: exact by
 construction, and constant in the number of statements. The counting itself is done by functions in the
-database (migration 0015), one call for a round of batches.
+database (`functions/`), one call for a group of batches.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from campaigns.store.session import Connection, arrays, numbers
-
-HOW_TYPES = ("bigint", "float8", "float8", "smallint", "smallint", "text", "float8", "smallint", "bool")
-"""What `how_values` gives, as the database's functions take it."""
-
-_RECOUNT = f"SELECT recount_batches({arrays(['bigint'])}, {arrays(['bigint', 'float8'])})"
-_LET_GO = f"SELECT * FROM let_go_batches({arrays(['bigint'])}, {arrays(HOW_TYPES)})"
+from campaigns.store.database_functions import as_group
+from campaigns.store.session import Connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,20 +29,18 @@ class Release:
     asks_doubt: bool = True  # False: the provider cannot be asked about what is in doubt
 
 
-def how_values(hows: Mapping[int, Release]) -> list[str | list[str | None]]:
-    """How leases are given back, by batch id: one array for each of `HOW_TYPES`."""
-    ways = list(hows.values())
-    return [
-        numbers(hows),
-        numbers(how.send_in_seconds for how in ways),
-        numbers(how.poll_in_seconds for how in ways),
-        numbers(how.retry_count for how in ways),
-        numbers(how.poll_count for how in ways),
-        [how.trouble for how in ways],
-        numbers(how.give_up_in_seconds for how in ways),
-        numbers(how.crash_count for how in ways),
-        numbers(how.asks_doubt for how in ways),
-    ]
+def release_fields(how: Release) -> dict[str, object]:
+    """How a batch's lease is given back, as `let_go_batches` takes it."""
+    return {
+        "send_in": how.send_in_seconds,
+        "poll_in": how.poll_in_seconds,
+        "retry_count": how.retry_count,
+        "poll_count": how.poll_count,
+        "give_up_in": how.give_up_in_seconds,
+        "crash_count": how.crash_count,
+        "trouble": how.trouble,
+        "asks_doubt": how.asks_doubt,
+    }
 
 
 async def recount(connection: Connection, give_up_in: Mapping[int, float | None]) -> None:
@@ -55,7 +48,8 @@ async def recount(connection: Connection, give_up_in: Mapping[int, float | None]
     (None: as it was). The caller's transaction holds their rows.
     """
     if give_up_in:
-        await connection.execute(_RECOUNT, numbers(give_up_in), numbers(give_up_in.values()))
+        group = as_group({"id": each, "give_up_in": seconds} for each, seconds in give_up_in.items())
+        await connection.execute("SELECT recount_batches($1)", group)
 
 
 async def let_go(connection: Connection, hows: Mapping[int, Release]) -> None:
@@ -63,4 +57,5 @@ async def let_go(connection: Connection, hows: Mapping[int, Release]) -> None:
     belongs.
     """
     if hows:
-        await connection.execute(_LET_GO, *how_values(hows))
+        group = as_group({"id": each, **release_fields(how)} for each, how in hows.items())
+        await connection.execute("SELECT let_go_batches($1)", group)

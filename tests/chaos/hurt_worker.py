@@ -30,7 +30,7 @@ from celery.__main__ import main
 from campaigns.providers import wire
 from campaigns.providers.lightsms.adapter import LightSms
 from campaigns.store import batch as batches
-from campaigns.store.written import Written
+from campaigns.store.outcome_rows import OutcomeRow
 
 POINTS = ("taken_up", "before_request", "after_request", "before_commit", "after_commit")
 """Lease ours · intent committed · answer in hand · outcome written, not committed · outcome committed."""
@@ -193,7 +193,7 @@ class _Failpoint:
     def _of(self, batch_id: int, positions: Sequence[int]) -> list[str]:
         return [self.phones[batch_id][position] for position in positions]
 
-    def _of_written(self, batch_id: int, written: Sequence[Written]) -> list[str]:
+    def _of_written(self, batch_id: int, written: Sequence[OutcomeRow]) -> list[str]:
         return self._of(batch_id, [position for each in written for position in each.positions])
 
 

@@ -7,19 +7,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import asyncpg
 import pytest
-from hypothesis import HealthCheck, example, given, settings
-from hypothesis import strategies as st
 
 from campaigns.domain.states import BatchState, MessageState
 from campaigns.store import batch as batches
 from campaigns.store import dealing, grouping, polling, sweep
 from campaigns.store.batch import Dealt, SendingWork
+from campaigns.store.outcome_rows import OutcomeRow
 from campaigns.store.polling import Evidence
-from campaigns.store.session import Connection, Database, texts
+from campaigns.store.session import Connection, Database
 from campaigns.store.tally import Release
-from campaigns.store.written import Written
 from tests.integration.rows import query, read_so_far, run_out, states, wrong_tallies
 from tests.river import phones, submit
 from worker.masking import render_exception
@@ -49,9 +46,9 @@ async def begin(database: Database, *works: SendingWork) -> list[frozenset[int] 
     )
 
 
-def accepted(work: SendingWork) -> list[Written]:
+def accepted(work: SendingWork) -> list[OutcomeRow]:
     positions = [m.position for m in work.messages]
-    return [Written(positions, A, [f"{work.number}-{position}" for position in positions])]
+    return [OutcomeRow(positions, A, [f"{work.number}-{position}" for position in positions])]
 
 
 async def together(database: Database, batch_count: int, size: int = 3) -> list[SendingWork]:
@@ -158,25 +155,8 @@ async def test_a_programming_error_is_raised_to_each_with_its_place_and_nothing_
         assert await states(database, each.batch_id) == [S] * 3
 
 
-def replace_word(written: Written, word: str) -> Written:
-    return Written(written.positions, written.state, reason=word)
-
-
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    values=st.lists(st.none() | st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])))
-)
-@example(values=["", "NULL", "null", '"', "\\", '\\"', "{a,b}", " a ", "a\nb", '","'])
-def test_texts_come_as_they_are(database_url: str, values: list[str | None]) -> None:
-    async def there_and_back() -> object:
-        connection = await asyncpg.connect(database_url)
-        try:
-            return await connection.fetchval("SELECT $1::text::text[]", texts(values))
-        finally:
-            await connection.close()
-
-    with asyncio.Runner() as runner:
-        assert runner.run(there_and_back()) == values
+def replace_word(written: OutcomeRow, word: str) -> OutcomeRow:
+    return OutcomeRow(written.positions, written.state, reason=word)
 
 
 async def test_an_id_is_written_down_beside_only_where_callbacks_name_it(database: Database) -> None:

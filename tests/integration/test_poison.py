@@ -116,7 +116,8 @@ async def test_one_id_for_very_many_messages_is_no_id(database: Database, make_d
     await send_one(database, desk)
     await query(
         database,
-        "INSERT INTO message_by_provider_id SELECT 10000000 + n, 0, 'same' FROM generate_series(1, 100000) n",
+        "INSERT INTO message_by_provider_id (batch_id, position, provider_message_id)"
+        " SELECT 10000000 + n, 0, 'same' FROM generate_series(1, 100000) n",
     )
     await submit(database, phones(1, first=50))
     await send_one(database, desk)

@@ -16,9 +16,9 @@ from campaigns.rescue import Rescue
 from campaigns.store import batch as batches
 from campaigns.store import dealing, polling, sweep
 from campaigns.store.batch import SendingWork
+from campaigns.store.outcome_rows import OutcomeRow
 from campaigns.store.session import Database
 from campaigns.store.tally import Release
-from campaigns.store.written import Written
 from tests.conftest import MakeDesk
 from tests.integration.hands import OneText, deal_one, send_one, sent, submit_texts
 from tests.integration.rows import (
@@ -54,8 +54,8 @@ async def begin(database: Database, work: SendingWork, *positions: int) -> bool:
     return begun == set(positions)
 
 
-def accepted(position: int) -> Written:
-    return Written([position], A, [f"id-{position}"])
+def accepted(position: int) -> OutcomeRow:
+    return OutcomeRow([position], A, [f"id-{position}"])
 
 
 # --- leases that ran out ---

@@ -375,8 +375,9 @@ ILLEGAL = {
     "batch_message_count_check": "UPDATE batch SET message_count = 101, queued_count = 101",
     "batch_queued_check": "UPDATE batch SET state = 'tracking'",
     "batch_number": (
-        "INSERT INTO batch (campaign_id, number, state, send_at, give_up_at, message_count, queued_count)"
-        " SELECT campaign_id, number, state, send_at, give_up_at, message_count, queued_count FROM batch"
+        "INSERT INTO batch (campaign_id, account, number, state, send_at, give_up_at, message_count,"
+        " queued_count) SELECT campaign_id, account, number, state, send_at, give_up_at, message_count,"
+        " queued_count FROM batch"
     ),
     "campaign_finished_at_check": "UPDATE campaign SET state = 'finished'",
     "campaign_on_doubt_check": "UPDATE campaign SET on_doubt = 'perhaps'",

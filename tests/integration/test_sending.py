@@ -27,9 +27,9 @@ from campaigns.store import account as accounts
 from campaigns.store import batch as batches
 from campaigns.store import dealing
 from campaigns.store.batch import SendingWork
+from campaigns.store.outcome_rows import OutcomeRow
 from campaigns.store.session import Database
 from campaigns.store.tally import Release
-from campaigns.store.written import Written
 from tests.conftest import MakeDesk
 from tests.integration.hands import (
     SLOW,
@@ -538,7 +538,7 @@ async def test_only_the_one_who_took_it_up_may_write(database: Database) -> None
     work = await take_up(database)
     await begin(database, work)
     before = await message_rows(database), await query(database, "SELECT * FROM batch")
-    written = [Written([0], A, ["id-0"])]
+    written = [OutcomeRow([0], A, ["id-0"])]
 
     for worker, lease in (("worker-2", work.lease), ("worker-1", work.lease - 1)):
         other = replace(work, lease=lease)

@@ -25,8 +25,8 @@ from campaigns.domain.provider import (
 from campaigns.domain.states import BatchState, MessageState
 from campaigns.store import batch as batches
 from campaigns.store import session
+from campaigns.store.outcome_rows import OutcomeRow
 from campaigns.store.session import Database
-from campaigns.store.written import Written
 from tests.conftest import POLICY, MakeDesk, open_database
 from tests.integration.hands import SLOW, OneText, about, deal_one, send_one, sent, submit_texts
 from tests.integration.proxy import Link, link
@@ -409,7 +409,7 @@ async def test_what_left_is_never_taken_back_for_unsent(
         if turns == 2:
             between.lose_answer_to(b"worker-1")
 
-    written: list[Written] = []
+    written: list[OutcomeRow] = []
     release = batches.release
 
     async def watched(*arguments: Any, **named: Any) -> Any:

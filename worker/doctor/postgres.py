@@ -14,5 +14,14 @@ async def database(opened: Database, where: str) -> list[Finding]:
 
 
 async def revision(opened: Database) -> list[Finding]:
-    """Whether the schema is this code's."""
-    return [ok("schema", await schema.check(opened))]
+    """Whether the schema is this code's, and whether its functions are this release's."""
+    found = [ok("schema", await schema.check(opened))]
+    if differing := await schema.differing_functions(opened):
+        found.append(
+            note(
+                "schema",
+                f"the database's functions are not this release's ({', '.join(differing)}): right while a "
+                "newer one is rolled out; else run: campaigns migrate",
+            )
+        )
+    return found

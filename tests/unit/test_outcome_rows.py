@@ -17,7 +17,7 @@ from campaigns.domain.provider import (
     Throttled,
 )
 from campaigns.domain.states import MessageState
-from campaigns.store.written import written_of
+from campaigns.store.outcome_rows import rows_of
 
 words = st.sampled_from(["a", "b"])
 outcomes = st.one_of(
@@ -60,7 +60,7 @@ def expected(outcome: Outcome) -> Told:
 def test_each_message_gets_its_own_outcome(told: list[Outcome]) -> None:
     positions = [7 * i % 101 for i in range(len(told))]
     written: dict[int, Told] = {}
-    for each in written_of(positions, told):
+    for each in rows_of(positions, told):
         ids = each.provider_message_ids or [None] * len(each.positions)
         for position, named in zip(each.positions, ids, strict=True):
             assert position not in written
@@ -78,6 +78,6 @@ def test_each_message_gets_its_own_outcome(told: list[Outcome]) -> None:
 
 def test_a_request_that_was_taken_is_one_row() -> None:
     taken: list[Outcome] = [Accepted(str(i), Decimal("0.045"), 1) for i in range(100)]
-    (row,) = written_of(range(100), taken, by_id=True)
+    (row,) = rows_of(range(100), taken, by_id=True)
     assert (row.positions, row.provider_message_ids) == (list(range(100)), [str(i) for i in range(100)])
     assert row.by_id

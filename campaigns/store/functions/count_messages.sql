@@ -1,0 +1,30 @@
+-- The tallies of batches, counted from their messages: what a batch keeps of them, and how many can be
+-- polled.
+--
+-- Costs in another currency than the campaign's are kept by currency: they are never in one sum with others.
+CREATE OR REPLACE FUNCTION count_messages(p_ids bigint[])
+RETURNS TABLE(
+    batch_id bigint, {{tally_types}},
+    pollable_count bigint, segment_count bigint, cost numeric, priced_count bigint, unpriced_count bigint,
+    other_costs jsonb
+)
+LANGUAGE sql
+STABLE ROWS 20
+AS $$
+    SELECT m.batch_id,
+        {{tally}},
+        count(*) FILTER (WHERE m.provider_message_id IS NOT NULL AND m.state IN {{pollable}}),
+        coalesce(sum(m.segment_count) FILTER (WHERE m.provider_message_id IS NOT NULL), 0),
+        coalesce(sum(m.cost) FILTER (WHERE m.currency IS NULL), 0),
+        count(m.cost) FILTER (WHERE m.currency IS NULL),
+        count(*) FILTER (WHERE m.provider_message_id IS NOT NULL AND m.cost IS NULL),
+        CASE WHEN count(m.cost) FILTER (WHERE m.currency IS NOT NULL) > 0 THEN (
+            SELECT jsonb_object_agg(o.currency, jsonb_build_object('amount', o.amount::text, 'count', o.n))
+            FROM (
+                SELECT x.currency, sum(x.cost) AS amount, count(*) AS n FROM message x
+                WHERE x.batch_id = m.batch_id AND x.cost IS NOT NULL AND x.currency IS NOT NULL
+                GROUP BY x.currency
+            ) o
+        ) END
+    FROM message m WHERE m.batch_id = ANY (p_ids) GROUP BY m.batch_id
+$$;
