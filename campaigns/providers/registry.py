@@ -1,10 +1,10 @@
-"""Every provider there is. A new one adds itself here, in two lines."""
+"""Every provider there is."""
 
 from collections.abc import Mapping
+from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from campaigns.providers import lightsms, loyalty_lt, namirial, seven
 from campaigns.providers.account import AccountSettings
 from campaigns.providers.description import Description
 
@@ -12,18 +12,16 @@ if TYPE_CHECKING:
     from campaigns.domain.provider import Provider
     from campaigns.providers.wire import Wire
 
+_NAMES = ("lightsms", "loyalty_lt", "seven", "namirial")  # each a folder here, and its word in the settings
+
 PROVIDERS: Mapping[str, Description[Any]] = MappingProxyType(
-    {
-        "lightsms": lightsms.PROVIDER,
-        "loyalty_lt": loyalty_lt.PROVIDER,
-        "seven": seven.PROVIDER,
-        "namirial": namirial.PROVIDER,
-    }
+    {name: import_module(f"{__package__}.{name}").PROVIDER for name in _NAMES}
 )
-"""Each provider by its word in the settings."""
+"""Each provider by its name."""
 
 
 def opened(name: str, account: AccountSettings, wire: "Wire") -> "Provider":
-    """The adapter of an account. Called inside the loop of the wire."""
+    """The adapter of an account. Takes the account's name. Called inside the loop of the wire."""
     [description] = [each for each in PROVIDERS.values() if each.settings is type(account)]
-    return description.open(name, account, wire)
+    adapter: Provider = description.open(name, account, wire)
+    return adapter
