@@ -16,19 +16,16 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from typing import Final
+from importlib import import_module
+from typing import Final, get_args
 
 from aiohttp import web
 
 from simulator.callbacks import Callbacks
 from simulator.faults import FaultRefused, Faults
 from simulator.ledger import Ledger
-from simulator.lightsms.endpoints import LightSms
-from simulator.loyalty_lt.endpoints import LoyaltyLt
-from simulator.namirial.endpoints import Namirial
 from simulator.options import Options, ProviderName
 from simulator.provider import Provider
-from simulator.seven.endpoints import Seven
 from simulator.wire import Wire
 
 _KEEPALIVE_SECONDS = 75.0  # as common servers
@@ -41,10 +38,7 @@ _PROVIDER = web.AppKey("provider", Provider)
 
 
 _PROVIDERS: Final[Mapping[ProviderName, type[Provider]]] = {
-    "lightsms": LightSms,
-    "loyalty_lt": LoyaltyLt,
-    "namirial": Namirial,
-    "seven": Seven,
+    name: import_module(f"simulator.{name}").PROVIDER for name in get_args(ProviderName)
 }
 
 
