@@ -26,6 +26,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from redis.asyncio import Redis
 
 from campaigns import aggregation, batching, holding, receipts, rescue, sending, submission
 from campaigns.domain.errors import NotAllowed
@@ -58,6 +59,7 @@ from campaigns.domain.states import (
     may_change,
     merge,
 )
+from campaigns.pacing.witness import RedisWitness
 from campaigns.store import account as accounts
 from campaigns.store.batch import Dealt
 from campaigns.store.law import TALLY_COLUMNS
@@ -68,6 +70,7 @@ from tests.integration.puppets import LOST_UNSEEN, TAKEN, TAKEN_UNSEEN, Fate, Pu
 from tests.integration.rows import pass_deadlines, query, run_out
 from tests.river import phones, submit
 from tests.stub import Stub
+from worker.embedded.stack import ServerUrls
 
 T = TypeVar("T")
 State = MessageState
@@ -155,6 +158,7 @@ class World:
 
     runner: asyncio.Runner
     database: Database
+    witness: RedisWitness
     paths: Counter[str]
 
 
@@ -232,7 +236,8 @@ class Laws(RuleBasedStateMachine):
         for name in ACCOUNTS:
             provider, turn = (puppet, puppet.turn) if puppet else (Stub(name), always_our_turn)
             found[name] = Account(provider, turn, 1000, self.circuits[name])
-        return Desk(found, replace(POLICY, lease_seconds=1800), "worker", lambda: 0.5)
+        policy = replace(POLICY, lease_seconds=1800)
+        return Desk(found, policy, "worker", lambda: 0.5, witness=self.world.witness)
 
     # --- submission, dealing ---
 
@@ -884,12 +889,14 @@ async def without_waiting_for_the_disk(database_url: str) -> None:
 
 
 @pytest.mark.timeout(600)
-def test_the_laws_hold_whatever_happens_in_whatever_order(database_url: str) -> None:
+def test_the_laws_hold_whatever_happens_in_whatever_order(database_url: str, servers: ServerUrls) -> None:
     paths: Counter[str] = Counter()
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
         runner.run(without_waiting_for_the_disk(database_url))
         database = open_database(database_url)
-        Laws.world = World(runner, database, paths)
+        redis = Redis.from_url(servers.redis_client_url)
+        witness = RedisWitness(redis, give_up_seconds=POLICY.give_up_seconds)
+        Laws.world = World(runner, database, witness, paths)
         try:
             # Once is enough as a rule; a path that is rare may want another go. Each go has its own seed:
             # Hypothesis draws the same examples every time where the environment says CI.
@@ -899,6 +906,7 @@ def test_the_laws_hold_whatever_happens_in_whatever_order(database_url: str) -> 
                     break
         finally:
             runner.run(database.close())
+            runner.run(redis.aclose())
 
     print("\n".join(f"{times:6} {path}" for path, times in sorted(paths.items())))  # noqa: T201  for -s
     assert not {path for path in EVERY_PATH if not paths[path]}

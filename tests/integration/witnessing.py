@@ -17,6 +17,13 @@ async def keep_backup(database: Database) -> None:
             await connection.execute(f"CREATE TABLE backup_{table} AS TABLE {table}")
 
 
+async def forget_backup(database: Database) -> None:
+    """There is no backup any more."""
+    async with database.connection() as connection:
+        for table in _TABLES:
+            await connection.execute(f"DROP TABLE IF EXISTS backup_{table}")
+
+
 async def go_back(database: Database) -> None:
     """Make the database what it was at its backup: no trigger, no law and no key sees it."""
     async with database.transaction() as connection:
