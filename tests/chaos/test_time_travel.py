@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.processes import ledger_counts
+from tests.chaos.proxy import Link
 from tests.chaos.storm import RECIPIENTS, Storm, storm
 from tests.chaos.test_servers import last_for, pace_for, stop_postgres, tell
-from tests.chaos.time_travel import Copy, back_up, one_address, running, socket_of
+from tests.chaos.time_travel import Copy, back_up, one_address, running, takes_over
 from tests.waiting import wait_until
 from worker.embedded.stack import servers
 
@@ -60,11 +61,11 @@ async def operator_goes_on(raging: Storm, campaign_id: str, *, again: Collection
     return {"in_doubt": found.in_doubt_count, "forgotten": forgotten}
 
 
-async def promote(raging: Storm, copy: Copy, lead_to: object) -> None:
+async def promote(raging: Storm, copy: Copy, way: Link) -> None:
     """The primary is gone, and its standby takes over under the same address."""
     stop_postgres(raging)
     assert await copy.sql("SELECT pg_promote(true, 60)")
-    lead_to(socket_of(copy.url))  # type: ignore[operator]
+    takes_over(raging, copy, way)
 
 
 REDIS = pytest.mark.parametrize("redis", ["stays", "restarts", "forgets"])
@@ -86,7 +87,7 @@ async def test_27_a_lagging_standby_is_promoted(folder: Path, redis: str) -> Non
             before = raging.accepted_count()
             progress(raging, 0.5)
             lost = raging.accepted_count() - before
-            await promote(raging, copy, way.lead_to)
+            await promote(raging, copy, way)
             if redis != "stays":
                 restart_redis(raging, forgets=redis == "forgets")
             why = await is_held(raging)
@@ -118,7 +119,7 @@ async def test_28_a_base_backup_is_restored(folder: Path, redis: str) -> None:
         if redis != "stays":
             restart_redis(raging, forgets=redis == "forgets")
         with running(copy):
-            way.lead_to(socket_of(copy.url))
+            takes_over(raging, copy, way)
             for number in range(2):
                 raging.worker(f"worker-{number}")
             raging.beat("beat-0")

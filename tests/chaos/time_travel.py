@@ -5,7 +5,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -82,6 +82,12 @@ def running(copy: Copy) -> Iterator[Copy]:
             yield copy
     finally:
         shutil.rmtree(copy.folder, ignore_errors=True)
+
+
+def takes_over(raging: Storm, copy: Copy, way: Link) -> None:
+    """From now on the copy is the storm's PostgreSQL, under the same address."""
+    raging.urls = replace(raging.urls, database_url=copy.url)
+    way.lead_to(socket_of(copy.url))
 
 
 @contextmanager
