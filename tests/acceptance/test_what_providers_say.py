@@ -25,6 +25,7 @@ def _moment(text: str) -> datetime:
 
 def test_what_providers_say_beside_their_word_is_kept_and_shown(stack: Stack) -> None:
     stack.simulator("--delivery-seconds", "0", provider="namirial", account="nam")
+    stack.settings["ACCOUNTS__NAM__REFERENCE_ACTION"] = "AUTH"
     stack.simulator("--delivery-seconds", "0", provider="loyalty_lt", account="loy")
     stack.simulator("--delivery-seconds", "0", account="light")
     del stack.settings["ACCOUNTS__LIGHT__CURRENCY"]
