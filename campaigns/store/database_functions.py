@@ -69,8 +69,17 @@ async def install(connection: Connection) -> None:
     Those who call a function meanwhile get the old text or the new one, never none.
     """
     async with connection.transaction():
-        for text in texts().values():
+        # What only functions call may give something else than before (a tally of one more state): to
+        # PostgreSQL that is another function.
+        before = {name: essence(definition)[0] for name, definition in await installed(connection)}
+        for name, text in texts().items():
+            if name in before and _result(before[name]) != _result(essence(text)[0]):
+                await connection.execute(f"DROP FUNCTION {name}")
             await connection.execute(text)
+
+
+def _result(head: str) -> str:
+    return head.partition(" LANGUAGE ")[0]
 
 
 # Those of extensions are not ours.

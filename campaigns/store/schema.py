@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import asyncpg
 
@@ -55,16 +55,28 @@ def head() -> str:
 # Releases have an account on each batch, and all that went before them has none: revisions tell nothing, for
 # they are counted anew from the first release on.
 _CURRENT = """
-    SELECT version_num AS revision, NOT EXISTS (
+    SELECT v.version_num AS revision, to_jsonb(v) ->> 'oldest_code' AS oldest_code, NOT EXISTS (
         SELECT FROM pg_attribute WHERE attrelid = to_regclass('batch') AND attname = 'account'
     ) AS is_from_before
-    FROM alembic_version
+    FROM alembic_version v
 """
 
 
-async def _current(connection: Connection) -> str | None:
-    """The revision the database stands at, None where there is none. Raises SchemaMismatch for a database
-    from before the first release.
+class _Schema(NamedTuple):
+    """Where a database stands."""
+
+    revision: str
+    oldest_code: str | None  # the revision of the oldest code that may still work on it
+
+    @property
+    def is_newer(self) -> bool:
+        """Whether a newer release made it, for which this code may go on working."""
+        return self.revision not in _known() and self.oldest_code in _known()
+
+
+async def _current(connection: Connection) -> _Schema | None:
+    """Where the database stands, None where there is no schema. Raises SchemaMismatch for a database from
+    before the first release.
     """
     if not await connection.fetchval("SELECT to_regclass('alembic_version') IS NOT NULL"):
         return None
@@ -77,8 +89,7 @@ async def _current(connection: Connection) -> str | None:
             "and nothing leads on from there: export what you need with that version, make the database "
             "anew (DROP DATABASE, CREATE DATABASE) and run: campaigns migrate"
         )
-    revision: str = found["revision"]
-    return revision
+    return _Schema(found["revision"], found["oldest_code"])
 
 
 def _unsaid(_sentence: str) -> None:
@@ -89,11 +100,11 @@ async def migrate(database: Database, say: Callable[[str], None] = _unsaid) -> s
     """Bring the schema to head, and install the functions of this release. Gives the revision it stands at.
     Idempotent; any number may run it at once, and beside workers that go on working: each migration is a
     transaction of its own, which waits a second for its locks and is tried again. Takes whom to tell what is
-    waited for.
+    waited for. Where a newer release has made the schema and this code may work on it, nothing is changed.
 
-    Raises SchemaMismatch for a database made by a newer version (going back would lose data) or from before
-    the first release, DatabaseUnfit where our role cannot do it, and DatabaseUnavailable, also where a lock
-    could not be had.
+    Raises SchemaMismatch for a database that is too new (going back would lose data) or from before the first
+    release, DatabaseUnfit where our role cannot do it, and DatabaseUnavailable, also where a lock could not
+    be had.
     """
     # Locked on a connection of its own: the second waits as long as the first's migration takes, while
     # the migration itself keeps its bounds on statements and locks.
@@ -103,7 +114,10 @@ async def migrate(database: Database, say: Callable[[str], None] = _unsaid) -> s
         await turn.execute("SET lock_timeout = 0")
         await turn.execute(f"SELECT pg_advisory_lock({_LOCK})")
         current = await _current(turn)
-        if current is not None and current not in _known():
+        if current is not None and current.is_newer:
+            say(f"the schema is newer than this code ({head()}), which may work on it: nothing is changed")
+            return current.revision
+        if current is not None and current.revision not in _known():
             raise SchemaMismatch(_newer(current))
         if await _is_done(turn):  # by the one we waited for
             return head()
@@ -143,7 +157,10 @@ async def _try_to_upgrade(database: Database) -> str | None:
 
 
 async def _is_done(connection: Connection) -> bool:
-    return await _current(connection) == head() and not await database_functions.differing(connection)
+    current = await _current(connection)
+    if current is None or current.revision != head():
+        return False
+    return not await database_functions.differing(connection)
 
 
 @asynccontextmanager
@@ -189,34 +206,37 @@ def _upgrade(connection: "sqlalchemy.Connection") -> None:
     command.upgrade(configuration, "head")
 
 
-def _newer(current: str) -> str:
+def _newer(current: _Schema) -> str:
     return (
-        f"the database schema ({current}) is newer than this code ({head()}); "
+        f"the database schema ({current.revision}) is newer than this code ({head()}); "
         "run the version of campaigns that made it, or a newer one"
     )
 
 
 async def check(database: Database) -> str:
-    """Gives the revision when the schema is the one this code needs. Raises SchemaMismatch otherwise,
-    DatabaseUnfit where it is hidden from our role, DatabaseUnavailable when there is nobody to ask.
+    """Gives the revision when the schema is the one this code needs, or a newer release's on which it may
+    still work (`oldest_code`). Raises SchemaMismatch otherwise, DatabaseUnfit where it is hidden from our
+    role, DatabaseUnavailable when there is nobody to ask.
     """
     async with database.connection() as connection:
         current = await _current(connection)
-        missing = await database_functions.missing(connection) if current == head() else []
+        fits = current is not None and (current.revision == head() or current.is_newer)
+        missing = await database_functions.missing(connection) if fits else []
     if missing:
         raise SchemaMismatch(
             f"the database lacks functions that this code calls ({', '.join(missing)}); "
             "run: campaigns migrate"
         )
-    if current == head():
-        return current
+    if current is not None and fits:
+        return current.revision
     if current is None:
         for sentence in (await server.look(database)).hidden():
             raise DatabaseUnfit(f"PostgreSQL cannot be used: {sentence}")
         raise SchemaMismatch("the database holds no campaigns schema yet; run: campaigns migrate")
-    if current in _known():
+    if current.revision in _known():
         raise SchemaMismatch(
-            f"the database schema ({current}) is older than this code ({head()}); run: campaigns migrate"
+            f"the database schema ({current.revision}) is older than this code ({head()}); "
+            "run: campaigns migrate"
         )
     raise SchemaMismatch(_newer(current))
 

@@ -26,11 +26,14 @@ def environment(settings: Mapping[str, str]) -> dict[str, str]:
 
 
 class Stack:
-    """Processes of one test, with a log each, ended by process id."""
+    """Processes of one test, with a log each, ended by process id. They run this checkout's code, or that of
+    another `tree`.
+    """
 
-    def __init__(self, directory: Path, settings: Mapping[str, str]) -> None:
+    def __init__(self, directory: Path, settings: Mapping[str, str], tree: Path | None = None) -> None:
         self.directory = directory
         self.settings = dict(settings)
+        self.of_tree = {} if tree is None else {"PYTHONPATH": str(tree)}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._laws: list[law_trigger.Embedded] = []
 
@@ -39,7 +42,7 @@ class Stack:
         with self.log(name).open("ab") as log:
             process = subprocess.Popen(
                 [str(BIN / command[0]), *command[1:]],
-                env=environment(self.settings),
+                env=environment(self.settings) | self.of_tree,
                 cwd=self.directory,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -86,9 +89,9 @@ class Stack:
         self.settings |= {f"ACCOUNTS__{account.upper()}__{key}": value for key, value in said.items()}
         return url
 
-    def worker(self, name: str = "worker") -> subprocess.Popen[bytes]:
+    def worker(self, name: str = "worker", *options: str) -> subprocess.Popen[bytes]:
         """The production command."""
-        return self.start(name, "celery", "-A", "worker.app", "worker", "--hostname", f"{name}@%h")
+        return self.start(name, "celery", "-A", "worker.app", "worker", "--hostname", f"{name}@%h", *options)
 
     def beat(self, name: str = "beat") -> subprocess.Popen[bytes]:
         """The production command."""
@@ -101,7 +104,7 @@ class Stack:
         try:
             done = subprocess.run(
                 [str(BIN / "campaigns"), *arguments],
-                env=environment(self.settings),
+                env=environment(self.settings) | self.of_tree,
                 cwd=self.directory,
                 input=stdin,
                 capture_output=True,
@@ -130,6 +133,10 @@ class Stack:
         """Every line of the export."""
         lines = self.run("export", campaign_id, "--format", "jsonl").stdout.decode().splitlines()
         return [json.loads(line) for line in lines]
+
+    def pid(self, name: str) -> int:
+        """The process id of one of ours."""
+        return self._processes[name].pid
 
     def stop(self, name: str, number: signal.Signals = signal.SIGTERM, *, seconds: float = 60.0) -> int:
         """Signal a process and wait for its end."""

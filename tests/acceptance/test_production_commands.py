@@ -38,7 +38,7 @@ def test_a_wrong_setting_is_one_sentence_that_names_it(alone: Stack, kind: str) 
 async def test_a_worker_that_meets_another_schema_stops(stack: Stack, database_url: str) -> None:
     """Newer: run a newer version. None yet: migrate."""
     connection = await asyncpg.connect(database_url)
-    await connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    await connection.execute("UPDATE alembic_version SET version_num = '9999', oldest_code = '9999'")
     await connection.close()
 
     process = stack.worker()

@@ -80,16 +80,24 @@ class Storm(Stack):
         for number in range(beats):
             self.beat(f"beat-{number}")
 
-    def worker(self, name: str = "worker") -> subprocess.Popen[bytes]:
+    def worker(self, name: str = "worker", *options: str) -> subprocess.Popen[bytes]:
         """The production command; for a name in `hurt` the same command through `hurt_worker`."""
         if name not in self.hurt:
-            return super().worker(name)
+            return super().worker(name, *options)
         told = {"PYTHONPATH": str(Path(__file__).resolve().parents[2]), **self.hurt[name]}
         return self.start(
             name,
             "/usr/bin/env",
             *(f"{variable}={value}" for variable, value in told.items()),
-            *(sys.executable, "-m", "tests.chaos.hurt_worker", "worker", "--hostname", f"{name}@%h"),
+            *(
+                sys.executable,
+                "-m",
+                "tests.chaos.hurt_worker",
+                "worker",
+                "--hostname",
+                f"{name}@%h",
+                *options,
+            ),
         )
 
     def stop_simulator(self) -> None:
@@ -231,10 +239,6 @@ class Storm(Stack):
             return list(await connection.fetch(query, *arguments))
         finally:
             await connection.close()
-
-    def pid(self, name: str) -> int:
-        """The process id of one of ours."""
-        return self._processes[name].pid
 
     def has_ended(self, name: str) -> bool:
         """Whether a process of ours ended by itself."""

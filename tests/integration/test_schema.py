@@ -25,6 +25,7 @@ from tests.conftest import open_database
 from tests.integration.rows import Row, query
 from tests.river import phones, submit
 from tests.waiting import until
+from worker.doctor.postgres import revision
 
 # What there is, by what it is called: everything that decides what the database takes and how it finds it.
 CATALOGUE = {
@@ -70,7 +71,7 @@ def one_more_migration(tmp_path: Path) -> Path:
     folder = tmp_path / "100% migrations"  # what a path may hold and a configuration file may not
     shutil.copytree(schema._MIGRATIONS, folder)
     (folder / "versions" / "9999_add_one_more.py").write_text(
-        f"from alembic import op\nrevision, down_revision = '9999', '{schema.head()}'\n"
+        f"from alembic import op\nrevision, down_revision = '9999', '{schema.head()}'\nOLDEST_CODE = '9999'\n"
         "def upgrade():\n    op.execute('CREATE TABLE one_more (id int)')\n"
     )
     return folder
@@ -281,6 +282,30 @@ async def test_a_newer_schema_is_left_alone(
             "run the version of campaigns that made it, or a newer one"
         )
     assert await catalogue(database) == before
+
+
+async def test_the_release_before_works_on_the_next_ones_schema(
+    database: Database, one_more_migration: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the migration says so. Then this code starts, and its `migrate` changes no function either."""
+    path = one_more_migration / "versions" / "9999_add_one_more.py"
+    path.write_text(path.read_text().replace("OLDEST_CODE = '9999'", f"OLDEST_CODE = '{schema.head()}'"))
+    with monkeypatch.context() as newer:
+        newer.setattr(schema, "_MIGRATIONS", one_more_migration)
+        await schema.migrate(database)
+    await query(database, "ALTER FUNCTION count_messages(bigint[]) VOLATILE")  # as the next release has it
+    before = await catalogue(database)
+    told: list[str] = []
+
+    assert await schema.check(database) == "9999"
+    assert await schema.migrate(database, told.append) == "9999"
+    assert [finding.status for finding in await revision(database)] == ["ok", "note"]
+
+    assert await catalogue(database) == before
+    assert await schema.differing_functions(database) == ["count_messages"]
+    assert told == [
+        f"the schema is newer than this code ({schema.head()}), which may work on it: nothing is changed"
+    ]
 
 
 async def test_a_migration_that_fails_leaves_the_schema_it_found(

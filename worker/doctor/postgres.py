@@ -15,7 +15,17 @@ async def database(opened: Database, where: str) -> list[Finding]:
 
 async def revision(opened: Database) -> list[Finding]:
     """Whether the schema is this code's, and whether its functions are this release's."""
-    found = [ok("schema", await schema.check(opened))]
+    revision = await schema.check(opened)
+    if revision != schema.head():
+        return [
+            ok("schema", revision),
+            note(
+                "schema",
+                f"it is newer than this code ({schema.head()}), which may work on it: right while a newer "
+                "release is rolled out",
+            ),
+        ]
+    found = [ok("schema", revision)]
     if differing := await schema.differing_functions(opened):
         found.append(
             note(

@@ -40,7 +40,7 @@ async def test_another_schema_is_not_well_and_does_not_start(
     database = open_database(database_url)
     try:
         async with web_of(database, redis) as web:
-            await query(database, "UPDATE alembic_version SET version_num = '9999'")
+            await query(database, "UPDATE alembic_version SET version_num = '9999', oldest_code = '9999'")
             async with web.client.get(f"{web.url}/health") as answer:
                 assert answer.status == 503
                 assert await answer.json() == {

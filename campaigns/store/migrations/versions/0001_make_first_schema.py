@@ -15,6 +15,8 @@ down_revision: str | None = None
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
+OLDEST_CODE = "0001"
+
 # In order: an enum compares in the order of its words, and evidence merges by comparing.
 _STATES = """
 CREATE TYPE campaign_state AS ENUM ('accepted', 'running', 'paused', 'finished', 'cancelled', 'failed');
@@ -309,7 +311,11 @@ CREATE TRIGGER batch_changed_when_done AFTER UPDATE ON batch
 """
 
 
+# Which code may still work on the schema: `schema.check` reads it, env.py writes it after each migration.
+_PROMISE = "ALTER TABLE alembic_version ADD COLUMN oldest_code varchar(32)"
+
+
 def upgrade() -> None:
-    for part in (_STATES, _CAMPAIGN, _BATCH, _MESSAGE, _OTHERS, _STORAGE, _TRIGGER):
+    for part in (_STATES, _CAMPAIGN, _BATCH, _MESSAGE, _OTHERS, _STORAGE, _TRIGGER, _PROMISE):
         for statement in part.split(";\n\n"):
             op.execute(statement)
