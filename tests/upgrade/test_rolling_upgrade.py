@@ -11,7 +11,7 @@ from tests.upgrade import shelf, trees
 from tests.upgrade.rollout import Rollout, rollout
 from worker.embedded.stack import ServerUrls
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(600)]
 
 
 @pytest.fixture
