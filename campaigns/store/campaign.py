@@ -12,11 +12,12 @@ import asyncpg
 
 from campaigns.domain.errors import NotAllowed, NotFound
 from campaigns.domain.schedule import Schedule, check_schedule
-from campaigns.domain.states import CAMPAIGN_MOVES, CampaignState, MessageState
+from campaigns.domain.states import CAMPAIGN_MOVES, OPEN, CampaignState, MessageState
 from campaigns.domain.values import value
 from campaigns.store.campaign_hold import CampaignHold
+from campaigns.store.conditions import IS_CANCELLED, IS_NOT_DONE, IS_OVER
 from campaigns.store.grouping import grouped
-from campaigns.store.law import TALLY_COLUMNS, tally_column
+from campaigns.store.law import TALLY_COLUMNS, quoted, sum_of, tally_column
 from campaigns.store.message import SHOWN_REASON
 from campaigns.store.reasons import REASONS, Reason, reasons_of
 from campaigns.store.session import CHANNEL, Database
@@ -97,7 +98,7 @@ _TOTALS = f"""
 _OVERVIEW = f"""
     SELECT c.id, c.name, c.account, c.state::text AS state, c.recipient_count, c.currency, c.created_at,
            c.finished_at, c.send_at, c.not_after, c.refused::text AS refused, c.noted::text AS noted,
-           c.send_at > now() AND c.finished_at IS NULL AND c.state <> 'cancelled' AS is_waiting,
+           c.send_at > now() AND c.finished_at IS NULL AND NOT {IS_CANCELLED} AS is_waiting,
            ({_TOTALS})::text AS totals, h.reason AS held,
            o.held_at, o.about, o.code, o.reason, l.waiting_count, l.open_count, l.oldest_due_at,
            (CASE WHEN c.totals ? 'reasons' THEN c.totals -> 'reasons' ELSE {REASONS} END)::text AS reasons
@@ -188,9 +189,9 @@ async def change_state(
 
 # What is being handed over at this moment, under a lease, is not held back. A batch of which the provider has
 # something keeps its deadline where that is later.
-_RESCHEDULE = """
+_RESCHEDULE = f"""
     UPDATE batch b SET send_at = n.at, give_up_at = CASE
-        WHEN b.sending_count + b.in_doubt_count + b.accepted_count + b.sent_count + b.buffered_count = 0
+        WHEN {sum_of(OPEN, "b")} = 0
         THEN n.at + make_interval(secs => $3)
         ELSE greatest(b.give_up_at, n.at + make_interval(secs => $3)) END
     FROM (SELECT greatest($2::timestamptz, now()) AS at) n
@@ -234,19 +235,19 @@ async def reschedule(
 # Failed: not one message ever reached the provider (and some were meant to: where all are suppressed
 # nothing went wrong). What expired with an attempt was the provider's word. Cancelled stays cancelled, and
 # gets its end.
-_FINISH = """
+_FINISH = f"""
     UPDATE campaign c SET finished_at = now(), state =
-        (CASE WHEN c.state = 'cancelled' THEN 'cancelled'
+        (CASE WHEN {IS_CANCELLED} THEN {quoted(CampaignState.CANCELLED)}
               WHEN (SELECT sum(failed_count + expired_count) > 0
                            AND bool_and(failed_count + expired_count + suppressed_count = message_count)
                     FROM batch b WHERE b.campaign_id = c.id)
                    AND NOT EXISTS (SELECT 1 FROM batch b JOIN message m ON m.batch_id = b.id
                                    WHERE b.campaign_id = c.id AND b.expired_count > 0
                                      AND m.state = 'expired' AND m.attempt >= 1)
-                  THEN 'failed'
-              ELSE 'finished' END)::campaign_state
+                  THEN {quoted(CampaignState.FAILED)}
+              ELSE {quoted(CampaignState.FINISHED)} END)::campaign_state
     WHERE c.finished_at IS NULL AND ($1::text[] IS NULL OR c.id = ANY($1::text[]::uuid[]))
-      AND NOT EXISTS (SELECT 1 FROM batch b WHERE b.campaign_id = c.id AND b.state <> 'done')
+      AND {IS_OVER}
     RETURNING c.id
 """
 
@@ -276,12 +277,11 @@ async def finish(database: Database, asked: Sequence[_Over]) -> list[bool]:
     return [ended.pop(each.campaign_id, False) for each in asked]
 
 
-# A batch that is being changed is waited for, and summed as it is then; one that is changed later makes the
-# sums forgotten (migration 0007).
+# A batch that is being changed is waited for and summed as it is then; a later change forgets the sums.
 _SUM_UP = f"""
     WITH over AS (
         SELECT c.id FROM campaign c WHERE c.finished_at IS NOT NULL AND c.totals IS NULL
-          AND NOT EXISTS (SELECT 1 FROM batch b WHERE b.campaign_id = c.id AND b.state <> 'done')
+          AND {IS_OVER}
         ORDER BY c.id LIMIT $1
     ),
     held AS (
@@ -289,7 +289,7 @@ _SUM_UP = f"""
     ),
     sums AS (
         SELECT b.campaign_id, {_sums("b.campaign_id", "held")}
-        FROM held b GROUP BY b.campaign_id HAVING bool_and(b.state = 'done')
+        FROM held b GROUP BY b.campaign_id HAVING NOT bool_or({IS_NOT_DONE})
     )
     UPDATE campaign c
     SET totals = to_jsonb(sums) - 'campaign_id' || jsonb_build_object('reasons', {REASONS})

@@ -10,18 +10,20 @@ from uuid import UUID
 
 from campaigns.domain.errors import NotAllowed, NotFound
 from campaigns.domain.provider import CampaignTrouble
-from campaigns.domain.states import CAMPAIGN_MOVES, CampaignState
+from campaigns.domain.states import CAMPAIGN_MOVES, NOT_TAKEN, CampaignState
+from campaigns.store.conditions import IS_CANCELLED
+from campaigns.store.law import sum_of
 from campaigns.store.session import Database
 
-_HOLD = """
+_HOLD = f"""
     WITH seen AS (
         SELECT c.id, c.sender_id,
             EXISTS (SELECT 1 FROM campaign_hold h
                 WHERE h.campaign_id = c.id AND h.lifted_at IS NULL) AS is_held,
             c.sender_id <> $5 OR EXISTS (SELECT 1 FROM campaign_hold h WHERE h.campaign_id = c.id
                 AND h.lifted_at > now() - make_interval(secs => $6)) AS is_outdated,
-            ($7 AND EXISTS (SELECT 1 FROM batch b WHERE b.campaign_id = c.id AND b.message_count >
-                b.suppressed_count + b.cancelled_count + b.queued_count + b.sending_count + b.rejected_count))
+            ($7 AND EXISTS (SELECT 1 FROM batch b WHERE b.campaign_id = c.id AND
+                b.message_count > {sum_of(NOT_TAKEN, "b")}))
             OR ($8 AND EXISTS (SELECT 1 FROM campaign_hold h WHERE h.campaign_id = c.id
                 AND h.about = 'text' AND h.lifted_at IS NOT NULL)) AS is_own
         FROM campaign c WHERE c.id = $1
@@ -108,9 +110,10 @@ async def resume(
         if sender_id is not None and not was_held:
             raise NotAllowed(f"campaign {campaign_id} is not on hold; its sender id is changed only then")
         await connection.execute(
-            "UPDATE campaign SET state = 'running', sender_id = coalesce($2, sender_id) WHERE id = $1",
+            "UPDATE campaign SET state = $3, sender_id = coalesce($2, sender_id) WHERE id = $1",
             campaign_id,
             sender_id,
+            CampaignState.RUNNING,
         )
     return Resumed(was_paused=not is_running, was_held=was_held)
 
@@ -132,7 +135,7 @@ async def holds(database: Database) -> list[CampaignHold]:
         records = await connection.fetch(
             "SELECT h.campaign_id, h.held_at, h.about, h.code, h.reason FROM campaign_hold h"
             " JOIN campaign c ON c.id = h.campaign_id"
-            " WHERE h.lifted_at IS NULL AND c.finished_at IS NULL AND c.state <> 'cancelled'"
+            f" WHERE h.lifted_at IS NULL AND c.finished_at IS NULL AND NOT {IS_CANCELLED}"
             " ORDER BY h.held_at, h.id"
         )
     return [CampaignHold(*record) for record in records]

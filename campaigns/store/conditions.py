@@ -1,9 +1,28 @@
 """Conditions of the law that several statements share, each said once."""
 
-from campaigns.domain.states import SENDABLE, CampaignState
+from campaigns.domain.states import SENDABLE, UNLEASED, BatchState, CampaignState
 from campaigns.store.law import in_list, quoted
 
-MAY_STILL_BE_SENT = f"""(c.state <> {quoted(CampaignState.CANCELLED)}
+IS_NOT_DONE = f"b.state <> {quoted(BatchState.DONE)}"
+"""Whether something in batch `b` is not settled. As the index of open batches has it."""
+
+IS_OVER = f"NOT EXISTS (SELECT 1 FROM batch b WHERE b.campaign_id = c.id AND {IS_NOT_DONE})"
+"""Whether every message of campaign `c` is settled."""
+
+IS_UNLEASED = f"b.state IN {in_list(UNLEASED)}"
+"""Whether nobody works on batch `b`, and something in it is not settled. As the indexes of what is to be
+polled and of deadlines have it.
+"""
+
+IS_LEASED_BY_ID = f"b.state::text = {quoted(BatchState.LEASED)}"
+"""Whether batch `b`, found by its id, is under a lease. As text: the index of what is leased, which holds all
+that was leased since the last VACUUM, is then not read for it.
+"""
+
+IS_CANCELLED = f"(c.state = {quoted(CampaignState.CANCELLED)})"
+"""Whether a person stopped campaign `c`."""
+
+MAY_STILL_BE_SENT = f"""(NOT {IS_CANCELLED}
     AND (c.not_after IS NULL OR c.not_after > now()))"""
 """Whether what is left of campaign `c` may be handed over now or later: it is neither cancelled nor too late.
 An operator may have doubt queued again then; it waits for `may_be_sent`.

@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 
+from campaigns.domain.states import UNLEASED
 from campaigns.store.batch import Dealt
 from campaigns.store.conditions import may_be_sent
+from campaigns.store.law import in_list
 from campaigns.store.session import Database, numbers
 
 _DEALERS = 7266484  # any number, not that of store/schema.py
@@ -86,7 +88,7 @@ _DEAL_SENDING = _DEAL.format(
 _DEAL_POLLING = _DEAL.format(
     kind="polling",
     clock="poll_at",
-    states="IN ('ready', 'tracking')",
+    states=f"IN {in_list(UNLEASED)}",
     open="true",
 )
 

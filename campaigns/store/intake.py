@@ -18,7 +18,6 @@ import asyncpg
 from campaigns.cleaning import Refused, StagedRecipient
 from campaigns.domain.errors import DatabaseUnavailable, SubmissionError, SubmissionKeyConflict
 from campaigns.domain.schedule import ALWAYS, Schedule
-from campaigns.store.law import TALLY_COLUMNS
 from campaigns.store.person import person_key
 from campaigns.store.session import CHANNEL, Connection, Database
 from campaigns.store.suppression import IS_LISTED
@@ -103,24 +102,25 @@ _REFUSE_DUPLICATES = f"""
 _MAKE_BATCHES = f"""
     WITH placed AS MATERIALIZED (
         SELECT r.row, r.phone, r.text, r.fields, r.segment_count, s.reason,
-               CASE WHEN s.phone IS NULL THEN 'queued'::message_state
-                    ELSE 'suppressed'::message_state END AS state,
+               s.phone IS NOT NULL AS is_suppressed,
                (row_number() OVER (ORDER BY r.text NULLS FIRST, r.row) - 1)::int AS place
         FROM staged r
         LEFT JOIN suppression s ON {IS_LISTED.format(phone="r.phone")}
     ), made AS (
         INSERT INTO batch (campaign_id, account, number, state, send_at, give_up_at, message_count,
-                           {TALLY_COLUMNS[0]}, queued_count)
+                           suppressed_count, queued_count)
         SELECT $1, $5, place / $2 + 1,
-               (CASE WHEN bool_and(state = 'suppressed') THEN 'done' ELSE 'ready' END)::batch_state,
+               (CASE WHEN bool_and(is_suppressed) THEN 'done' ELSE 'ready' END)::batch_state,
                greatest($4::timestamptz, statement_timestamp()),
                greatest($4::timestamptz, statement_timestamp()) + make_interval(secs => $3), count(*),
-               count(*) FILTER (WHERE state = 'suppressed'), count(*) FILTER (WHERE state = 'queued')
+               count(*) FILTER (WHERE is_suppressed), count(*) FILTER (WHERE NOT is_suppressed)
         FROM placed GROUP BY place / $2 ORDER BY place / $2
         RETURNING id, number
     )
     INSERT INTO message (batch_id, position, row, state, segment_count, phone, text, fields, reason)
-    SELECT b.id, p.place % $2, p.row, p.state, p.segment_count, p.phone, p.text, p.fields, p.reason
+    SELECT b.id, p.place % $2, p.row,
+           (CASE WHEN p.is_suppressed THEN 'suppressed' ELSE 'queued' END)::message_state, p.segment_count,
+           p.phone, p.text, p.fields, p.reason
     FROM placed p JOIN made b ON b.number = p.place / $2 + 1
 """
 

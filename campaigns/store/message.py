@@ -8,7 +8,8 @@ from uuid import UUID
 import asyncpg
 
 from campaigns.domain.message_ref import Place, message_ref
-from campaigns.domain.states import MessageState
+from campaigns.domain.states import EVIDENCE, MessageState
+from campaigns.store.law import in_list
 from campaigns.store.session import Database
 
 
@@ -35,7 +36,7 @@ class MessageRow:
 
 
 # Why a message is as it is: the provider's word where the state is the provider's, else our own.
-SHOWN_REASON = """CASE WHEN m.state >= 'accepted' AND m.state <> 'unknown'
+SHOWN_REASON = f"""CASE WHEN m.state IN {in_list(EVIDENCE - {MessageState.UNKNOWN})}
     THEN coalesce(m.provider_reason, m.reason) ELSE coalesce(m.reason, m.provider_reason) END"""
 
 # Our reference is found by key. The provider's id and the number are looked for in all messages: a person

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from campaigns.store.conditions import may_be_sent
+from campaigns.store.conditions import IS_NOT_DONE, IS_UNLEASED, may_be_sent
 from campaigns.store.session import Database
 
 Kind = Literal["worker", "beat", "tick"]
@@ -45,7 +45,7 @@ _WORK = f"""
             WHERE r.is_sent) AS to_send_since,
            (SELECT min(d.at) FROM running r CROSS JOIN LATERAL (
                 SELECT b.poll_at AS at FROM batch b
-                WHERE b.campaign_id = r.id AND b.account = r.account AND b.state IN ('ready', 'tracking')
+                WHERE b.campaign_id = r.id AND b.account = r.account AND {IS_UNLEASED}
                   AND b.poll_at <= now()
                 ORDER BY b.poll_at LIMIT 1) d) AS to_poll_since,
            (SELECT leased_until FROM batch WHERE state = 'leased' AND leased_until <= now()
@@ -62,12 +62,12 @@ _SIGNS = """
             WHERE kind = 'tick') AS tick_seconds
 """
 
-_DOUBT = """
+_DOUBT = f"""
     SELECT COALESCE(sum(b.in_doubt_count), 0)::int AS count, count(DISTINCT b.campaign_id)::int AS campaigns,
            (SELECT min(m.updated_at) FROM (
-                SELECT id FROM batch WHERE state <> 'done' AND in_doubt_count > 0 ORDER BY id LIMIT 100
+                SELECT b.id FROM batch b WHERE {IS_NOT_DONE} AND b.in_doubt_count > 0 ORDER BY b.id LIMIT 100
             ) o JOIN message m ON m.batch_id = o.id AND m.state = 'in_doubt') AS since
-    FROM batch b WHERE b.state <> 'done' AND b.in_doubt_count > 0
+    FROM batch b WHERE {IS_NOT_DONE} AND b.in_doubt_count > 0
 """
 
 

@@ -3,8 +3,10 @@
 import json
 from collections.abc import Sequence
 
+from campaigns.domain.states import UNREACHED, MessageState
 from campaigns.domain.values import value
 from campaigns.domain.witness import LEFT_BEFORE
+from campaigns.store.law import in_list, quoted, sum_of
 
 _MOST = 5
 
@@ -24,9 +26,9 @@ REASONS = f"""
                count(*)::int AS count
         FROM batch b JOIN message m ON m.batch_id = b.id
         WHERE b.campaign_id = c.id
-          AND b.rejected_count + b.failed_count + b.undelivered_count + b.expired_count + b.in_doubt_count > 0
-          AND (m.state IN ('rejected', 'failed', 'undelivered', 'expired')
-               OR (m.state = 'in_doubt' AND m.reason LIKE '{LEFT_BEFORE}'))
+          AND {sum_of(UNREACHED | {MessageState.IN_DOUBT}, "b")} > 0
+          AND (m.state IN {in_list(UNREACHED)}
+               OR (m.state = {quoted(MessageState.IN_DOUBT)} AND m.reason LIKE '{LEFT_BEFORE}'))
         GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2 LIMIT {_MOST}) r)
 """
 """SQL: the commonest reasons in campaign `c`, as JSON. Reads the messages of batches with any refused or in

@@ -5,6 +5,10 @@ from datetime import datetime
 
 import asyncpg
 
+from campaigns.domain.states import OPEN, MessageState
+from campaigns.store.conditions import IS_NOT_DONE
+from campaigns.store.law import sum_of
+
 
 @dataclass(frozen=True, slots=True)
 class StatusLag:
@@ -16,13 +20,13 @@ class StatusLag:
 
 
 # Who was asked in the cycle that is under way is not waiting, though its batch is late.
-LAG = """
+LAG = f"""
     SELECT sum(greatest(o.open - coalesce(cardinality(o.asked_positions), 0), 0))
                FILTER (WHERE o.is_late)::int AS waiting_count,
            sum(o.open)::int AS open_count, min(o.poll_at) FILTER (WHERE o.is_late) AS oldest_due_at
     FROM (SELECT b.poll_at, b.asked_positions, b.poll_at <= now() - interval '1 minute' AS is_late,
-                 b.in_doubt_count + b.accepted_count + b.sent_count + b.buffered_count AS open
-          FROM batch b WHERE b.campaign_id = c.id AND b.state <> 'done') o
+                 {sum_of(OPEN - {MessageState.SENDING}, "b")} AS open
+          FROM batch b WHERE b.campaign_id = c.id AND {IS_NOT_DONE}) o
 """
 """Of campaign `c`, for `lag_of`."""
 

@@ -4,14 +4,14 @@ Each takes a bounded number, locks them in order of id and skips what others hol
 of ticks may sweep at once and none waits in a ring.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from campaigns.domain.states import UNLEASED, UNSETTLED
+from campaigns.domain.states import OPEN, UNSETTLED, MessageState
 from campaigns.store.batch import Dealt
-from campaigns.store.conditions import may_be_sent
-from campaigns.store.law import in_list
+from campaigns.store.conditions import IS_CANCELLED, IS_LEASED_BY_ID, IS_UNLEASED, may_be_sent
+from campaigns.store.law import in_list, quoted
 from campaigns.store.session import Connection, Database
 from campaigns.store.tally import Release, let_go
 
@@ -48,7 +48,7 @@ async def rescue_expired(
     """
     async with database.transaction() as connection:
         ids = await _lock_some(
-            connection, "state = 'leased' AND leased_until <= now()", "leased_until", limit
+            connection, "b.state = 'leased' AND b.leased_until <= now()", "b.leased_until", limit
         )
         if not ids:
             return Rescued()
@@ -70,11 +70,12 @@ async def rescue_expired(
             apart_seconds,
         )
         aside = [record["id"] for record in poisonous if record["is_poisonous"]]
-        failed = await connection.fetch(
-            "UPDATE message SET state = 'failed', updated_at = now(),"
-            " reason = format('set aside: %s workers in a row ended while working on its batch', $2::text)"
-            " WHERE batch_id = ANY($1::bigint[]) AND state = 'queued' RETURNING 1",
+        failed_count = await _move(
+            connection,
             aside,
+            {MessageState.QUEUED},
+            MessageState.FAILED,
+            "format('set aside: %s workers in a row ended while working on its batch', $2::text)",
             str(most_crashes),
         )
         others = sorted(set(ids) - set(aside))
@@ -86,7 +87,7 @@ async def rescue_expired(
     return Rescued(
         batch_count=len(ids),
         in_doubt_count=len(doubted),
-        failed_count=len(failed),
+        failed_count=failed_count,
         set_aside_count=len(aside),
     )
 
@@ -99,7 +100,7 @@ async def take_back(database: Database, dealt: Sequence[Dealt]) -> int:
     async with database.transaction() as connection:
         records = await connection.fetch(
             "SELECT b.id FROM batch b JOIN unnest($1::bigint[], $2::int[]) AS d(id, lease)"
-            " ON d.id = b.id AND d.lease = b.lease WHERE b.state::text = 'leased' AND b.leased_by IS NULL"
+            f" ON d.id = b.id AND d.lease = b.lease WHERE {IS_LEASED_BY_ID} AND b.leased_by IS NULL"
             " ORDER BY b.id FOR NO KEY UPDATE OF b SKIP LOCKED",
             [each.batch_id for each in dealt],
             [each.lease for each in dealt],
@@ -116,64 +117,62 @@ async def resend_doubtful(
     in doubt for `after_seconds` and if it was handed over fewer than `most_attempts` times. What may not be
     sent now (paused, on hold, too late) stays in doubt meanwhile. Gives how many.
     """
+    is_due = "attempt < $3 AND updated_at <= now() - make_interval(secs => $2)"
     async with database.transaction() as connection:
         ids = await _lock_some(
             connection,
-            f"state IN {in_list(UNLEASED)} AND in_doubt_count > 0 AND EXISTS ("
-            " SELECT 1 FROM campaign c WHERE c.id = batch.campaign_id AND c.on_doubt = 'resend'"
-            f" AND {may_be_sent('batch.account')})"
-            " AND EXISTS (SELECT 1 FROM message m WHERE m.batch_id = batch.id AND m.state = 'in_doubt'"
-            " AND m.attempt < $3 AND m.updated_at <= now() - make_interval(secs => $2))",
-            "id",
+            f"{IS_UNLEASED} AND b.in_doubt_count > 0 AND EXISTS (SELECT 1 FROM campaign c"
+            " WHERE c.id = b.campaign_id AND c.on_doubt = 'resend' AND c.finished_at IS NULL"
+            f" AND {may_be_sent('b.account')})"
+            " AND EXISTS (SELECT 1 FROM message WHERE batch_id = b.id AND state = 'in_doubt'"
+            f" AND {is_due})",
+            "b.id",
             limit,
             after_seconds,
             most_attempts,
         )
         if not ids:
             return 0
-        queued = await connection.fetch(
-            "UPDATE message SET state = 'queued', updated_at = now(),"
-            " reason = 'sent again by the campaign''s wish: ' || coalesce(reason, '')"
-            " WHERE batch_id = ANY($1::bigint[]) AND state = 'in_doubt' AND attempt < $3"
-            " AND updated_at <= now() - make_interval(secs => $2) RETURNING 1",
+        queued_count = await _move(
+            connection,
             ids,
+            {MessageState.IN_DOUBT},
+            MessageState.QUEUED,
+            "'sent again by the campaign''s wish: ' || coalesce(reason, '')",
             after_seconds,
             most_attempts,
+            only=is_due,
         )
         how = Release(send_in_seconds=0, give_up_in_seconds=give_up_seconds)
         await let_go(connection, dict.fromkeys(ids, how))
-    return len(queued)
+    return queued_count
 
 
 async def give_up(database: Database, *, limit: int) -> Rescued:
     """Settle what is past its deadline: never handed over becomes failed, the rest unknown."""
     async with database.transaction() as connection:
-        ids = await _lock_some(
-            connection, f"state IN {in_list(UNLEASED)} AND give_up_at <= now()", "give_up_at", limit
-        )
+        ids = await _lock_some(connection, f"{IS_UNLEASED} AND b.give_up_at <= now()", "b.give_up_at", limit)
         if not ids:
             return Rescued()
-        records = await connection.fetch(
-            f"""
-            UPDATE message SET updated_at = now(),
-                reason = CASE WHEN state = 'queued'
-                    THEN 'not handed over by the deadline' || coalesce(': ' || coalesce(reason, (
-                        SELECT coalesce(h.reason, a.reason)
-                        FROM batch b
-                        LEFT JOIN campaign_hold h ON h.campaign_id = b.campaign_id AND h.lifted_at IS NULL
-                        LEFT JOIN account_hold a ON a.account = b.account
-                        WHERE b.id = message.batch_id)), '')
-                    ELSE 'no final word by the deadline' || coalesce(': ' || reason, '') END,
-                state = CASE WHEN state = 'queued' THEN 'failed'::message_state ELSE 'unknown' END
-            WHERE batch_id = ANY($1::bigint[])
-              AND state IN {in_list(UNSETTLED)}
-            RETURNING state::text AS state
-            """,
+        failed_count = await _move(
+            connection,
             ids,
+            UNSETTLED - OPEN,
+            MessageState.FAILED,
+            "'not handed over by the deadline' || coalesce(': ' || coalesce(reason, ("
+            " SELECT coalesce(h.reason, a.reason) FROM batch b"
+            " LEFT JOIN campaign_hold h ON h.campaign_id = b.campaign_id AND h.lifted_at IS NULL"
+            " LEFT JOIN account_hold a ON a.account = b.account WHERE b.id = message.batch_id)), '')",
+        )
+        unknown_count = await _move(
+            connection,
+            ids,
+            OPEN,
+            MessageState.UNKNOWN,
+            "'no final word by the deadline' || coalesce(': ' || reason, '')",
         )
         await let_go(connection, dict.fromkeys(ids, Release(trouble="deadline passed")))
-    failed = sum(record["state"] == "failed" for record in records)
-    return Rescued(batch_count=len(ids), failed_count=failed, unknown_count=len(records) - failed)
+    return Rescued(batch_count=len(ids), failed_count=failed_count, unknown_count=unknown_count)
 
 
 async def expire_queued(database: Database, *, limit: int) -> int:
@@ -181,21 +180,22 @@ async def expire_queued(database: Database, *, limit: int) -> int:
     async with database.transaction() as connection:
         ids = await _lock_some(
             connection,
-            "state = 'ready' AND campaign_id IN"
+            "b.state = 'ready' AND b.campaign_id IN"
             " (SELECT id FROM campaign WHERE not_after <= now() AND finished_at IS NULL)",
-            "id",
+            "b.id",
             limit,
         )
         if not ids:
             return 0
-        expired = await connection.fetch(
-            "UPDATE message SET state = 'expired', updated_at = now(),"
-            " reason = 'not handed over by the campaign''s not_after' || coalesce(': ' || reason, '')"
-            " WHERE batch_id = ANY($1::bigint[]) AND state = 'queued' RETURNING 1",
+        expired_count = await _move(
+            connection,
             ids,
+            {MessageState.QUEUED},
+            MessageState.EXPIRED,
+            "'not handed over by the campaign''s not_after' || coalesce(': ' || reason, '')",
         )
         await let_go(connection, dict.fromkeys(ids, Release(trouble="not_after passed")))
-    return len(expired)
+    return expired_count
 
 
 async def cancel_queued(database: Database, *, limit: int, campaign_id: UUID | None = None) -> int:
@@ -205,30 +205,50 @@ async def cancel_queued(database: Database, *, limit: int, campaign_id: UUID | N
     async with database.transaction() as connection:
         ids = await _lock_some(
             connection,
-            "state = 'ready' AND campaign_id IN (SELECT id FROM campaign WHERE state = 'cancelled'"
-            " AND finished_at IS NULL AND ($2::uuid IS NULL OR id = $2))",
-            "id",
+            f"b.state = 'ready' AND b.campaign_id IN (SELECT c.id FROM campaign c WHERE {IS_CANCELLED}"
+            " AND c.finished_at IS NULL AND ($2::uuid IS NULL OR c.id = $2))",
+            "b.id",
             limit,
             campaign_id,
         )
         if not ids:
             return 0
-        await connection.execute(
-            "UPDATE message SET state = 'cancelled', updated_at = now(), reason = 'campaign cancelled'"
-            " WHERE batch_id = ANY($1::bigint[]) AND state = 'queued'",
-            ids,
-        )
+        await _move(connection, ids, {MessageState.QUEUED}, MessageState.CANCELLED, "'campaign cancelled'")
         await let_go(connection, dict.fromkeys(ids, Release()))
     return len(ids)
+
+
+async def _move(
+    connection: Connection,
+    batch_ids: Sequence[int],
+    before: Collection[MessageState],
+    after: MessageState,
+    reason: str,
+    *arguments: object,
+    only: str = "true",
+) -> int:
+    """Move messages of locked batches from any of these states to one, with a reason. Gives how many.
+
+    `reason` and `only` are SQL; their arguments come from $2 on.
+    """
+    records = await connection.fetch(
+        f"UPDATE message SET state = {quoted(after)}, updated_at = now(), reason = {reason}"
+        f" WHERE batch_id = ANY($1::bigint[]) AND state IN {in_list(before)} AND {only} RETURNING 1",
+        batch_ids,
+        *arguments,
+    )
+    return len(records)
 
 
 async def _lock_some(
     connection: Connection, condition: str, order: str, limit: int, *arguments: object
 ) -> list[int]:
+    """Lock batches `b` that meet a condition. Gives their ids."""
     # Locked in order of id, like everywhere, so that two sweeps never wait for each other in a ring.
     records = await connection.fetch(
-        f"SELECT id FROM batch WHERE id IN (SELECT id FROM batch WHERE {condition} ORDER BY {order} LIMIT $1)"
-        f" AND {condition} ORDER BY id FOR NO KEY UPDATE SKIP LOCKED",
+        "SELECT b.id FROM batch b WHERE b.id IN"
+        f" (SELECT b.id FROM batch b WHERE {condition} ORDER BY {order} LIMIT $1)"
+        f" AND {condition} ORDER BY b.id FOR NO KEY UPDATE OF b SKIP LOCKED",
         limit,
         *arguments,
     )
