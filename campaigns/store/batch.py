@@ -18,7 +18,7 @@ import asyncpg
 
 from campaigns.domain.states import BatchState
 from campaigns.domain.values import value
-from campaigns.store.conditions import may_be_sent
+from campaigns.store.conditions import IS_LEASED_BY_ID, may_be_sent
 from campaigns.store.database_functions import as_group
 from campaigns.store.grouping import TwoHolders, grouped
 from campaigns.store.outcome_rows import OutcomeRow, answer_fields, write_apart
@@ -113,7 +113,7 @@ _TAKE_UP = """
         JOIN unnest($1::text::bigint[], $2::text::int[], $3::text[], $4::text::float8[])
             AS a(id, lease, worker, lease_seconds)
             ON a.id = b.id AND a.lease = b.lease
-        WHERE b.state::text = 'leased' AND b.leased_by IS NULL AND b.leased_for = '{kind}'
+        WHERE {is_leased} AND b.leased_by IS NULL AND b.leased_for = '{kind}'
           AND b.leased_until > now()
         ORDER BY b.id FOR NO KEY UPDATE OF b
     ),
@@ -159,7 +159,7 @@ async def take_up(database: Database, asked: Sequence[TakeUp], sql: str) -> list
 
 def taking_up(kind: str, messages: str) -> str:
     """The statement that takes leases for `kind` up and brings what `messages` selects for batch `t.id`."""
-    return _TAKE_UP.format(kind=kind, messages=messages)
+    return _TAKE_UP.format(kind=kind, is_leased=IS_LEASED_BY_ID, messages=messages)
 
 
 # A column is an array: a hundred values of each come at once, not a hundred rows one by one. Of text, for
@@ -215,7 +215,7 @@ _BEGIN = f"""
             AS a(id, lease, worker, lease_seconds, positions)
             ON a.id = b.id AND a.lease = b.lease AND a.worker = b.leased_by
         JOIN campaign c ON c.id = b.campaign_id
-        WHERE b.state::text = 'leased' AND b.leased_until > now() AND b.give_up_at > now()
+        WHERE {IS_LEASED_BY_ID} AND b.leased_until > now() AND b.give_up_at > now()
           AND {may_be_sent("b.account")}
         ORDER BY b.id FOR NO KEY UPDATE OF b
     ),

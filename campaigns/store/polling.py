@@ -11,13 +11,14 @@ import asyncpg
 
 from campaigns.domain.policy import MOST_ATTEMPTS
 from campaigns.domain.said import NOTHING_TOLD, Told
-from campaigns.domain.states import BatchState, MessageState
+from campaigns.domain.states import POLLABLE, BatchState, MessageState
 from campaigns.domain.values import value
 from campaigns.domain.witness import LEFT_BEFORE
 from campaigns.store.batch import Holder, TakeUp, held_group, hold, states_of, take_up, taking_up
 from campaigns.store.database_functions import as_group
 from campaigns.store.grouping import grouped
 from campaigns.store.halving import store_each, why
+from campaigns.store.law import in_list
 from campaigns.store.session import Connection, Database
 from campaigns.store.tally import Release, release_fields
 
@@ -71,7 +72,7 @@ _TAKE_UP = taking_up(
     f" CASE WHEN reason LIKE '{LEFT_BEFORE}'"
     " THEN (SELECT created_at FROM campaign WHERE id = t.campaign_id) END AS left_after"
     " FROM message WHERE batch_id = t.id AND (state = 'in_doubt'"
-    " OR (provider_message_id IS NOT NULL AND state IN ('accepted', 'sent', 'buffered')))"
+    f" OR (provider_message_id IS NOT NULL AND state IN {in_list(POLLABLE)}))"
     " ORDER BY position) q",
 )
 

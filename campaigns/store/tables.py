@@ -31,8 +31,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, SQLModel
 
-from campaigns.domain.states import BatchState, CampaignState, MessageState
-from campaigns.store.law import TALLY_COLUMNS
+from campaigns.domain.states import UNLEASED, BatchState, CampaignState, MessageState
+from campaigns.store.law import TALLY_COLUMNS, in_list
 from campaigns.store.person import person_key
 
 
@@ -109,7 +109,7 @@ class Refusal(SQLModel, table=True):
 
 
 _SENDABLE = text("state = 'ready'")
-_POLLABLE = text("poll_at IS NOT NULL AND state IN ('ready', 'tracking')")
+_POLLABLE = text(f"poll_at IS NOT NULL AND state IN {in_list(UNLEASED)}")
 
 
 class Batch(SQLModel, table=True):
@@ -132,7 +132,7 @@ class Batch(SQLModel, table=True):
         Index("batch_to_send", "campaign_id", "account", "send_at", "id", postgresql_where=_SENDABLE),
         Index("batch_to_poll", "campaign_id", "account", "poll_at", "id", postgresql_where=_POLLABLE),
         Index("batch_leased", "leased_until", postgresql_where=text("state = 'leased'")),
-        Index("batch_deadline", "give_up_at", postgresql_where=text("state IN ('ready', 'tracking')")),
+        Index("batch_deadline", "give_up_at", postgresql_where=text(f"state IN {in_list(UNLEASED)}")),
         Index("batch_open", "campaign_id", "account", postgresql_where=text("state <> 'done'")),
     )
 
