@@ -650,3 +650,15 @@ async def sessions(database: Database, state: str) -> int:
         state,
     )
     return int(row["n"])
+
+
+@pytest.mark.parametrize("state", ["accepted", "running", "paused"])
+async def test_a_campaign_can_be_cancelled_whatever_it_does(database: Database, state: str) -> None:
+    taken = await submit(database, phones(2))
+    await query(database, "UPDATE campaign SET state = $1", state)
+
+    assert await aggregation.change_state(database, taken.id, CampaignState.CANCELLED)
+
+    over = await aggregation.status(database, taken.id)
+    assert (over.state, over.totals[MessageState.CANCELLED]) == (CampaignState.CANCELLED, 2)
+    assert over.finished_at is not None
