@@ -113,7 +113,7 @@ async def gone(database: Database, kind: Kind, name: str) -> None:
     async with database.connection() as connection:
         await connection.execute(
             "DELETE FROM pulse WHERE (kind = $1 AND name = $2)"
-            f" OR (kind <> 'tick' AND seen_at < now() - interval '{_FORGOTTEN_AFTER}')",
+            f" OR (kind IN ('worker', 'beat') AND seen_at < now() - interval '{_FORGOTTEN_AFTER}')",
             kind,
             name,
         )

@@ -339,10 +339,12 @@ class AccountHold(SQLModel, table=True):
 
 
 class Pulse(SQLModel, table=True):
-    """When a worker, a beat or a tick was seen last."""
+    """When a worker, a beat or a tick was seen last, and as which one this database knows itself."""
 
     __tablename__ = "pulse"
-    __table_args__ = (CheckConstraint("kind IN ('worker', 'beat', 'tick')", name="pulse_kind_check"),)
+    __table_args__ = (
+        CheckConstraint("kind IN ('worker', 'beat', 'tick', 'database')", name="pulse_kind_check"),
+    )
 
     kind: str = Field(sa_column=Column(Text, primary_key=True))
     name: str = Field(sa_column=Column(Text, primary_key=True))

@@ -29,17 +29,14 @@ _UNTOLD = (
     asyncpg.UndefinedFunctionError,
 )
 
-# A tick's pulse bears the name of the database it ran in, beside that of all ticks.
-_TICKED_IN = "in "
-
 _KNOWN = """
-    SELECT (SELECT substr(name, 4) FROM pulse WHERE kind = 'tick' AND name LIKE 'in %'
+    SELECT (SELECT name FROM pulse WHERE kind = 'database'
             ORDER BY seen_at DESC, name DESC LIMIT 1) AS identity,
            EXISTS (SELECT FROM campaign) AS has_campaigns
 """
 
 _REMEMBER = (
-    "INSERT INTO pulse (kind, name) VALUES ('tick', $1)"
+    "INSERT INTO pulse (kind, name) VALUES ('database', $1)"
     " ON CONFLICT (kind, name) DO UPDATE SET seen_at = clock_timestamp()"
 )
 
@@ -74,7 +71,7 @@ async def known(database: Database) -> tuple[str | None, bool]:
 async def remember(database: Database, identity: str) -> None:
     """Have the database know itself as this one from now on."""
     async with database.connection() as connection:
-        await connection.execute(_REMEMBER, _TICKED_IN + identity)
+        await connection.execute(_REMEMBER, identity)
 
 
 async def hold_all(database: Database, accounts: Sequence[str], reason: str, identity: str) -> list[str]:
@@ -94,5 +91,5 @@ async def hold_all(database: Database, accounts: Sequence[str], reason: str, ide
             WENT_BACK,
             reason,
         )
-        await connection.execute(_REMEMBER, _TICKED_IN + identity)
+        await connection.execute(_REMEMBER, identity)
     return sorted(record["account"] for record in records)

@@ -161,7 +161,7 @@ async def test_without_redis_the_database_still_knows_itself(database: Database,
     alone = make_desk()
     await submit(database, phones(1))
     assert await look(database, alone) == []
-    await query(database, "UPDATE pulse SET name = 'in 1/2/3' WHERE name LIKE 'in %'")
+    await query(database, "UPDATE pulse SET name = '1/2/3' WHERE kind = 'database'")
 
     assert await look(database, alone) == ["main"]
     assert await look(database, alone) == []

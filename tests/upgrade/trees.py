@@ -71,7 +71,9 @@ _CHANGES = {
     },
     "campaigns/store/functions/let_go_batches.sql": {
         "        trouble = g.trouble\n": (
-            "        trouble = g.trouble, released_by = coalesce(g.released_by, 'a release before')\n"
+            "        trouble = g.trouble,\n"
+            "        released_by = concat_ws(', ', b.released_by,"
+            " coalesce(g.released_by, 'a release before'))\n"
         ),
         "asks_doubt boolean\n": "asks_doubt boolean, released_by text\n",
     },

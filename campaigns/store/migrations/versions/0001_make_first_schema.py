@@ -280,7 +280,7 @@ CREATE TABLE pulse (
     name text NOT NULL,
     seen_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (kind, name),
-    CONSTRAINT pulse_kind_check CHECK (kind IN ('worker', 'beat', 'tick'))
+    CONSTRAINT pulse_kind_check CHECK (kind IN ('worker', 'beat', 'tick', 'database'))
 )
 """
 
