@@ -3,8 +3,7 @@
 The order of things is the promise: the intent (`sending`) is committed before the request leaves, the
 answer is committed after. Between the two no database session is held. A crash in between leaves
 messages `sending`; rescue turns those to `in_doubt`, never back to `queued`.
-Between intent and request the second witness is asked: what it saw leave on this attempt, and the database
-has forgotten, is in doubt and does not leave again.
+Between the two the second witness is asked: what it saw leave before is in doubt, and does not leave again.
 """
 
 import asyncio
@@ -386,10 +385,11 @@ class _HandOver:
 async def _outcomes(
     provider: Provider, request: Sequence[OutboundMessage], sender_id: str, leave_at: float, leave_by: float
 ) -> list[Outcome]:
-    await asyncio.sleep(max(0.0, leave_at - asyncio.get_running_loop().time()))
+    clock = asyncio.get_running_loop().time
+    await asyncio.sleep(max(0.0, leave_at - clock()))
     try:
-        # By then an adapter has its answer or has given it up: one that hangs must not keep its place.
-        async with asyncio.timeout_at(leave_by + provider.timeout_seconds):
+        # One that hangs must not keep its slot; one that wakes too late has time to say that nothing left.
+        async with asyncio.timeout_at(max(leave_by, clock()) + provider.timeout_seconds):
             outcomes = await provider.hand_over(request, sender_id, leave_by)
     except TimeoutError:
         return [InDoubt("the adapter gave no answer in time")] * len(request)
