@@ -3,13 +3,10 @@
 from collections.abc import Sequence
 
 from campaigns.domain.errors import WitnessUnavailable
-from campaigns.domain.outcomes import TROUBLED
-from campaigns.domain.provider import NotSent, Outcome
+from campaigns.domain.outcomes import TROUBLED, Told
+from campaigns.domain.provider import NotSent
 from campaigns.domain.witness import Witness, left_before
 from campaigns.store.batch import SendingWork
-
-Told = Sequence[tuple[int, Outcome]]
-"""Outcomes by position."""
 
 
 class Marks:

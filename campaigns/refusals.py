@@ -5,15 +5,19 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
 
-from campaigns.domain.outcomes import ENOUGH_REFUSALS, Refusal, is_of_campaign, of_one_request, own_refusal
+from campaigns.domain.outcomes import (
+    ENOUGH_REFUSALS,
+    Refusal,
+    Told,
+    is_of_campaign,
+    of_one_request,
+    own_refusal,
+)
 from campaigns.domain.provider import Accepted, CampaignTrouble, Outcome, Rejected
 from campaigns.store import campaign_hold as campaign_holds
 from campaigns.store import suppression as suppressions
 from campaigns.store.batch import SendingWork
 from campaigns.store.session import Database
-
-Told = Sequence[tuple[int, Outcome]]
-"""Outcomes by position."""
 
 
 class Refusals:

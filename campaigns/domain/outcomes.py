@@ -17,6 +17,9 @@ from campaigns.domain.provider import (
 
 Refusal = CampaignTrouble | Rejected
 
+Told = Sequence[tuple[int, Outcome]]
+"""Outcomes by position."""
+
 LEFT = (Accepted, InDoubt)
 """The provider has them or may have them."""
 

@@ -35,7 +35,6 @@ class _Folding(dict[int, str]):
 
 _FOLDING = _Folding()
 
-_SEPARATORS = " -./()[]"
 _NO_SEPARATOR = str.maketrans("", "", " -/")
 _BARE = re.compile(r"\+?[0-9]+")
 # Common ways to group of which `_check_groups` would have nothing to say.

@@ -109,7 +109,7 @@ async def migrate(database: Database, say: Callable[[str], None] = _unsaid) -> s
     # Locked on a connection of its own: the second waits as long as the first's migration takes, while
     # the migration itself keeps its bounds on statements and locks.
     async with database.own_connection() as turn:
-        if await _is_done(turn):
+        if await _is_done(turn, await _current(turn)):
             return head()
         await turn.execute("SET lock_timeout = 0")
         await turn.execute(f"SELECT pg_advisory_lock({_LOCK})")
@@ -119,7 +119,7 @@ async def migrate(database: Database, say: Callable[[str], None] = _unsaid) -> s
             return current.revision
         if current is not None and current.revision not in _known():
             raise SchemaMismatch(_newer(current))
-        if await _is_done(turn):  # by the one we waited for
+        if await _is_done(turn, current):  # by the one we waited for
             return head()
         await server.refuse_to_migrate(database, turn)
         await _upgrade_between_others(database, turn, say)
@@ -156,8 +156,7 @@ async def _try_to_upgrade(database: Database) -> str | None:
     return None
 
 
-async def _is_done(connection: Connection) -> bool:
-    current = await _current(connection)
+async def _is_done(connection: Connection, current: _Schema | None) -> bool:
     if current is None or current.revision != head():
         return False
     return not await database_functions.differing(connection)
