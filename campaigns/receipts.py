@@ -84,7 +84,7 @@ async def poll_batch(database: Database, desk: Desk, dealt: Dealt, slot: Slot = 
     by_ref = {message_ref(work.campaign_id, work.number, m.position): m.position for m in work.in_doubt}
     evidence = [*_evidence(work, series.answers), *_found(by_ref, series.sightings, work.now)]
     absent = [by_ref[ref] for ref in series.sightings.absent if ref in by_ref]
-    asks_doubt = account is None or account.provider.settles_doubt_after_seconds is not None
+    asks_doubt = account is None or account.provider.traits.settles_doubt_after_seconds is not None
     again = ask_again(series.outcome(), work.poll_count, desk.policy.poll, desk.random())
     how = Release(
         send_in_seconds=0 if absent else None,
@@ -102,7 +102,7 @@ async def poll_batch(database: Database, desk: Desk, dealt: Dealt, slot: Slot = 
             how,
             worker=desk.worker,
             absent=absent,
-            by_id=account is not None and account.provider.calls_back_by_id,
+            by_id=account is not None and account.provider.traits.calls_back_by_id,
             asked=() if series.is_complete else [*(work.asked | series.asked) - settled],
         )
     except DatabaseUnavailable as away:
@@ -142,9 +142,11 @@ def _poll_in(work: PollingWork, account: Account | None, again: Again, took_seco
         return _NO_SUCH_ACCOUNT_SECONDS
     provider = account.provider
     wait = again.in_seconds
-    if provider.settles_doubt_after_seconds is not None:
-        wait = min([wait, *(_ripe_in(work, m, provider.settles_doubt_after_seconds) for m in work.in_doubt)])
-    return max(wait, provider.least_pause_seconds) if again.counts_as_poll else wait
+    if provider.traits.settles_doubt_after_seconds is not None:
+        wait = min(
+            [wait, *(_ripe_in(work, m, provider.traits.settles_doubt_after_seconds) for m in work.in_doubt)]
+        )
+    return max(wait, provider.traits.least_pause_seconds) if again.counts_as_poll else wait
 
 
 def _ripe_in(work: PollingWork, message: InDoubtMessage, settles_after: float) -> float:
@@ -186,7 +188,7 @@ async def _ask(desk: Desk, account: Account, work: PollingWork, lease_ends_at: f
     if not await wait_for_provider(slot, lease_seconds):
         return _Series(answers, unasked=given, wait_seconds=0.0)
     ends_at = lease_ends_at - lease_seconds * (1 - _SHARE_OF_LEASE)
-    wait_for_pace = account.asking_until(ends_at - provider.timeout_seconds)
+    wait_for_pace = account.asking_until(ends_at - provider.traits.timeout_seconds)
 
     async def turn() -> None:
         if desk.is_stopping():
@@ -216,7 +218,7 @@ async def _ask(desk: Desk, account: Account, work: PollingWork, lease_ends_at: f
 
 def _ripe(work: PollingWork, provider: Provider, lease_seconds: float) -> list[tuple[int, Doubtful]]:
     """The messages in doubt that may be looked up now and were not in this cycle, by position."""
-    settles_after = provider.settles_doubt_after_seconds
+    settles_after = provider.traits.settles_doubt_after_seconds
     if settles_after is None:
         return []
     lease = timedelta(seconds=lease_seconds)
@@ -352,7 +354,7 @@ async def _refine_of(database: Database, desk: Desk, name: str, coarse: Sequence
         return True
     slot = account.asking_until(asyncio.get_running_loop().time() + _LOOK_SECONDS)
     try:
-        async with asyncio.timeout(_LOOK_SECONDS + account.provider.timeout_seconds):
+        async with asyncio.timeout(_LOOK_SECONDS + account.provider.traits.timeout_seconds):
             answers = await account.provider.ask([each.provider_message_id for each in coarse], slot)
     except TimeoutError:
         answers = Answers([], "the adapter gave no answer in time")

@@ -161,7 +161,7 @@ class _HandOver:
             for ref, m in zip(refs, work.messages, strict=True)
         ]
         waiting = deque(account.provider.requests(outbound, work.sender_id))
-        lanes = account.provider.concurrency
+        lanes = account.provider.traits.concurrency
         while True:
             if waiting and not self._must_wait() and len(self._flying) < lanes:
                 await self._launch(account, waiting, lanes - len(self._flying))
@@ -214,7 +214,7 @@ class _HandOver:
         begun, told = await self._marks.leaving(begun)
         self._in_hand += told
         await self._note_down(account, told)
-        leave_by = self._lease_ends_at - account.provider.timeout_seconds - _WRITE_DOWN_SECONDS
+        leave_by = self._lease_ends_at - account.provider.traits.timeout_seconds - _WRITE_DOWN_SECONDS
         for request, wait in zip(requests, waits, strict=True):
             # What had been sent before after all, says a receipt or the second witness, stays at home.
             if leaving := [each for each in request if self._position_of[each.message_ref] in begun]:
@@ -240,7 +240,7 @@ class _HandOver:
         self._landed += rows_of(
             [position for position, _ in told],
             outcomes,
-            by_id=account.provider.calls_back_by_id,
+            by_id=account.provider.traits.calls_back_by_id,
             spends_all=not await self._marks.take_back(told),
         )
         left_count = sum(isinstance(outcome, LEFT) for outcome in outcomes)
@@ -311,7 +311,7 @@ class _HandOver:
             send_in_seconds=max(send_in or 0, self._send_again_in()) if self._troubled else send_in,
             # An attempt that handed nothing over must not put off what is to be polled from before it.
             poll_in_seconds=self._first_poll_in() if handed_over else None,
-            asks_doubt=account is None or account.provider.settles_doubt_after_seconds is not None,
+            asks_doubt=account is None or account.provider.traits.settles_doubt_after_seconds is not None,
             retry_count=retry_count,
             poll_count=0 if handed_over else None,
             give_up_in_seconds=self._give_up_in(),
@@ -389,7 +389,7 @@ async def _outcomes(
     await asyncio.sleep(max(0.0, leave_at - clock()))
     try:
         # One that hangs must not keep its slot; one that wakes too late has time to say that nothing left.
-        async with asyncio.timeout_at(max(leave_by, clock()) + provider.timeout_seconds):
+        async with asyncio.timeout_at(max(leave_by, clock()) + provider.traits.timeout_seconds):
             outcomes = await provider.hand_over(request, sender_id, leave_by)
     except TimeoutError:
         return [InDoubt("the adapter gave no answer in time")] * len(request)

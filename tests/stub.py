@@ -106,10 +106,10 @@ class Stub(BaseAdapter):
         self.ledger += lines
         if self._before_answer is not None:
             try:
-                async with asyncio.timeout(self.timeout_seconds):
+                async with asyncio.timeout(self.traits.timeout_seconds):
                     await self._before_answer()
             except TimeoutError:
-                why = f"no whole answer within {self.timeout_seconds:g} s"
+                why = f"no whole answer within {self.traits.timeout_seconds:g} s"
                 return [InDoubt(why) for _ in lines]
         return [line.outcome for line in lines]
 
@@ -138,7 +138,7 @@ class Stub(BaseAdapter):
 
     async def look_up(self, doubtful: Sequence[Doubtful], turn: Turn) -> Sightings:
         """Look into the ledger: there if it was taken, whatever we answered."""
-        if self.settles_doubt_after_seconds is None:
+        if self.traits.settles_doubt_after_seconds is None:
             return Sightings(trouble="this stub cannot be asked")
         try:
             await turn()

@@ -128,7 +128,7 @@ def _account_of(rows: Sequence[MessageRow]) -> str:
 async def _ask(parts: Parts, name: str, question: Question) -> list[Sighting]:
     account = parts.desk.accounts[name]
     try:
-        async with asyncio.timeout(_PATIENCE_SECONDS + account.provider.timeout_seconds):
+        async with asyncio.timeout(_PATIENCE_SECONDS + account.provider.traits.timeout_seconds):
             while True:
                 try:
                     return await account.provider.find(question, account.turn)

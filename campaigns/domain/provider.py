@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Literal, Protocol
 
 from campaigns.domain.states import MessageState
+from campaigns.domain.traits import Traits
 from campaigns.domain.values import value
 
 
@@ -289,28 +290,8 @@ class Provider(Protocol):
         ...
 
     @property
-    def timeout_seconds(self) -> float:
-        """The longest one request may take, from connecting to the last byte of the answer."""
-        ...
-
-    @property
-    def concurrency(self) -> int:
-        """Requests of one batch that may be in flight at once: 1 where one request takes many messages."""
-        ...
-
-    @property
-    def settles_doubt_after_seconds(self) -> float | None:
-        """How long after a hand-over `look_up` may be believed when it finds nothing; None: nobody to ask."""
-        ...
-
-    @property
-    def least_pause_seconds(self) -> float:
-        """Between two questions about the same message, whatever the settings say; 0: as we like."""
-        ...
-
-    @property
-    def calls_back_by_id(self) -> bool:
-        """Whether its callbacks may name a message by the provider's id alone, without our reference."""
+    def traits(self) -> Traits:
+        """What the stages must know of it before they hand over or ask. Stays as it is."""
         ...
 
     def requests(self, messages: Sequence[OutboundMessage], sender_id: str) -> list[list[OutboundMessage]]:

@@ -61,31 +61,6 @@ class BaseAdapter:
     def __repr__(self) -> str:
         return f"{type(self).__name__}(name={self.name!r})"
 
-    @property
-    def timeout_seconds(self) -> float:
-        """As in `Traits`, like those below."""
-        return self.traits.timeout_seconds
-
-    @property
-    def concurrency(self) -> int:
-        """As in `Traits`."""
-        return self.traits.concurrency
-
-    @property
-    def settles_doubt_after_seconds(self) -> float | None:
-        """As in `Traits`."""
-        return self.traits.settles_doubt_after_seconds
-
-    @property
-    def least_pause_seconds(self) -> float:
-        """As in `Traits`."""
-        return self.traits.least_pause_seconds
-
-    @property
-    def calls_back_by_id(self) -> bool:
-        """As in `Traits`."""
-        return self.traits.calls_back_by_id
-
     async def prepare(self) -> None:
         """Nothing needs to be done before a hand-over."""
 

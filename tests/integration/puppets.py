@@ -29,6 +29,7 @@ from campaigns.domain.provider import (
     Sightings,
     Turn,
 )
+from campaigns.domain.traits import Traits
 from campaigns.store.batch import Dealt
 
 
@@ -52,13 +53,13 @@ class Puppet:
     """
 
     name = "puppet"
-    timeout_seconds = 600.0
-    concurrency = 1
-    least_pause_seconds = 0.0
-    calls_back_by_id = True
 
     def __init__(self, taken: Counter[str], *, most_recipients: int = 2, can_be_asked: bool = False) -> None:
-        self.settles_doubt_after_seconds = 0.0 if can_be_asked else None
+        self.traits = Traits(
+            timeout_seconds=600.0,
+            settles_doubt_after_seconds=0.0 if can_be_asked else None,
+            calls_back_by_id=True,
+        )
         self._taken = taken
         self._most_recipients = most_recipients
         self._decision: asyncio.Future[Any] | None = None

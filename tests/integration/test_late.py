@@ -171,8 +171,6 @@ async def test_answers_that_are_still_on_their_way_are_waited_for(
     """Two requests at once: the lease is lost when the first is written down."""
 
     class Two(Slow):
-        concurrency = 2
-
         def requests(
             self, messages: Sequence[OutboundMessage], sender_id: str
         ) -> list[list[OutboundMessage]]:
@@ -190,7 +188,9 @@ async def test_answers_that_are_still_on_their_way_are_waited_for(
 
     late = LateAnswers()
     await submit(database, phones(2))
-    desk = replace(make_desk(Two(database, [], "rescue")), keep_late=late.keep)
+    two = Two(database, [], "rescue")
+    two.traits = replace(two.traits, concurrency=2)
+    desk = replace(make_desk(two), keep_late=late.keep)
     many = replace(desk.accounts["main"], several=always_two)
     desk = replace(desk, accounts={"main": many})
     (dealt,) = await batching.deal_sending(database, desk)

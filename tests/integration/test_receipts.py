@@ -559,10 +559,9 @@ async def test_after_the_deadline_a_message_is_unknown_and_a_later_word_still_co
 
 
 async def test_no_setting_makes_us_ask_again_too_soon(database: Database, make_desk: MakeDesk) -> None:
-    class Touchy(Stub):
-        least_pause_seconds = 900.0
-
-    desk = make_desk(Touchy("main", states={phones(1)[0]["phone"]: ["sent"]}))
+    touchy = Stub("main", states={phones(1)[0]["phone"]: ["sent"]})
+    touchy.traits = replace(touchy.traits, least_pause_seconds=900.0)
+    desk = make_desk(touchy)
     await handed_over(database, desk)
     await poll_one(database, desk)
     (batch,) = await batch_rows(database)

@@ -36,8 +36,8 @@ async def test_each_kind_of_account_gets_its_adapter(provider: str, concurrency:
     async with open_parts(settings(provider, **urls, **CALLED)) as parts:
         account = parts.desk.accounts[provider]
         assert account.provider.name == provider
-        assert account.provider.timeout_seconds == 20
-        assert account.provider.concurrency == concurrency
+        assert account.provider.traits.timeout_seconds == 20
+        assert account.provider.traits.concurrency == concurrency
         assert (account.callbacks is None) == (provider == "lightsms")
 
 

@@ -163,7 +163,7 @@ class LightSms(BaseAdapter):
         result = await self._wire.hand_over(
             "GET",
             url,
-            timeout_seconds=self.timeout_seconds,
+            timeout_seconds=self.traits.timeout_seconds,
             leave_by=min(leave_by, now + _SIGNATURE_SECONDS),
         )
         answer = answer_or_outcome(result)
@@ -321,7 +321,7 @@ class LightSms(BaseAdapter):
                 reading = self._clock.reading or reading
             moment = self._clock.moment(reading)
             url = self._url(script, {"login": self._login, "return": "json", **parameters}, moment)
-            result = await self._wire.ask(url, timeout_seconds=self.timeout_seconds)
+            result = await self._wire.ask(url, timeout_seconds=self.traits.timeout_seconds)
             document = load(expect_success(self.company, result, self._wall()).body)
             if document is None:
                 raise NoAnswer("LightSMS's answer cannot be read")

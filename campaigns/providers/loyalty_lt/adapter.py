@@ -127,7 +127,7 @@ class LoyaltyLt(OneMessageAdapter):
         result = await self._wire.hand_over(
             "POST",
             self._root + "send",
-            timeout_seconds=self.timeout_seconds,
+            timeout_seconds=self.traits.timeout_seconds,
             leave_by=leave_by,
             headers={**self._headers, "Content-Type": "application/json"},
             data=data,
@@ -176,7 +176,7 @@ class LoyaltyLt(OneMessageAdapter):
             [each for each in ids if self._may_ask(each)],
             turn,
             self._status,
-            concurrency=self.concurrency,
+            concurrency=self.traits.concurrency,
             may_ask=self._may_ask,  # that may have changed while we waited for our turn
         )
         retry_after = series.retry_after_seconds
@@ -210,7 +210,7 @@ class LoyaltyLt(OneMessageAdapter):
         with self._recently.asking(message_id):
             result = await self._wire.ask(
                 f"{self._root}status/{quote(message_id, safe='')}",
-                timeout_seconds=self.timeout_seconds,
+                timeout_seconds=self.traits.timeout_seconds,
                 headers=self._headers,
                 once=True,  # a second pass would be the same id again within five seconds
             )

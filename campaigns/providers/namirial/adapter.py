@@ -153,7 +153,7 @@ class Namirial(OneMessageAdapter):
         result = await self._wire.hand_over(
             "POST",
             self._services + "send",
-            timeout_seconds=self.timeout_seconds,
+            timeout_seconds=self.traits.timeout_seconds,
             leave_by=leave_by,
             headers={**self._sending_headers, "Content-Type": "application/json"},
             data=body,
@@ -307,7 +307,7 @@ class Namirial(OneMessageAdapter):
             await self._wire.ask(
                 self._services + "checkServiceStatus",
                 method="POST",
-                timeout_seconds=self.timeout_seconds,
+                timeout_seconds=self.traits.timeout_seconds,
                 headers=self._sending_headers,
             ),
         )

@@ -138,7 +138,7 @@ class Seven(BaseAdapter):
         result = await self._wire.hand_over(
             "POST",
             url,
-            timeout_seconds=self.timeout_seconds,
+            timeout_seconds=self.traits.timeout_seconds,
             leave_by=min(leave_by, asyncio.get_running_loop().time() + SIGNATURE_SECONDS),
             headers={
                 **self._access.headers("POST", url, form),

@@ -239,8 +239,8 @@ async def test_half_of_a_character_is_refused_here(make: Make, server: WireServe
 
 
 def test_at_least_one_request_at_once(make: Make) -> None:
-    assert make(concurrency=3).concurrency == 3
-    assert make().settles_doubt_after_seconds is None
+    assert make(concurrency=3).traits.concurrency == 3
+    assert make().traits.settles_doubt_after_seconds is None
     with pytest.raises(ValueError, match="concurrency"):
         make(concurrency=0)
 

@@ -158,10 +158,10 @@ async def test_an_address_may_end_with_a_slash(server: WireServer, make: Callabl
 def test_a_request_is_one_message(make: Callable[..., Namirial]) -> None:
     given = messages(3)
     assert make().requests(given, SENDER) == [[each] for each in given]
-    assert make(concurrency=7).concurrency == 7
-    assert make().settles_doubt_after_seconds == 60
-    assert make(settles_doubt_after_seconds=300).settles_doubt_after_seconds == 300
-    assert make(timeout_seconds=90).settles_doubt_after_seconds == 90
+    assert make(concurrency=7).traits.concurrency == 7
+    assert make().traits.settles_doubt_after_seconds == 60
+    assert make(settles_doubt_after_seconds=300).traits.settles_doubt_after_seconds == 300
+    assert make(timeout_seconds=90).traits.settles_doubt_after_seconds == 90
 
 
 @pytest.mark.parametrize("count", [0, 2])

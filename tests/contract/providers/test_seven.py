@@ -200,10 +200,10 @@ async def test_a_key_that_no_header_carries_is_refused(make: Callable[..., Seven
 
 async def test_what_an_account_says_of_itself(make: Callable[..., Seven]) -> None:
     provider = make(concurrency=4, timeout_seconds=7.5)
-    assert (provider.name, provider.concurrency, provider.timeout_seconds) == ("main", 4, 7.5)
-    assert provider.settles_doubt_after_seconds == 120
+    assert (provider.name, provider.traits.concurrency, provider.traits.timeout_seconds) == ("main", 4, 7.5)
+    assert provider.traits.settles_doubt_after_seconds == 120
     assert repr(provider) == "Seven(name='main')"
-    assert make().concurrency == 1
+    assert make().traits.concurrency == 1
     with pytest.raises(ProviderRefused, match="no statistics by day and state"):
         await provider.statistics("2025-01")
     assert SIGNING_KEY not in repr(vars(provider)["_questions"])

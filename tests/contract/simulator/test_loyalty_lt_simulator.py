@@ -788,7 +788,7 @@ async def test_an_answer_not_seen_is_settled_by_a_callback_alone(
         assert isinstance(outcome, InDoubt)
         sightings = await provider.look_up([], at_once)
         assert sightings.trouble is not None
-        assert provider.settles_doubt_after_seconds is None
+        assert provider.traits.settles_doubt_after_seconds is None
         assert (await callback_counts(account.simulator))["taken"] == 2
         evidence = [provider.read_callback(callback)[0].evidence for callback in hooks.taken]
         assert {callback.url for callback in hooks.taken} == {message.callback_url}
