@@ -16,7 +16,7 @@ from uuid import UUID
 from benchmarks.calls import TEXT, Job, report
 from campaigns import batching, submission
 from campaigns.domain.recipients import read_recipients
-from campaigns.store.intake import TakenIn
+from campaigns.store.submission import TakenIn
 from worker.bootstrap import Parts, located, sender_of
 from worker.runtime import run_once
 from worker.settings import load_settings

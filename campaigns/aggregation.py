@@ -15,13 +15,13 @@ from campaigns.domain.message_ref import place_of
 from campaigns.domain.phone import PHONE_REASONS, InvalidPhone, is_region, normalise
 from campaigns.domain.states import SETTLED, CampaignState, MessageState
 from campaigns.domain.unstorable import UNSTORABLE_CHARACTERS
-from campaigns.store import campaign as campaign_rows
-from campaigns.store import message as message_rows
-from campaigns.store import sweep
-from campaigns.store.campaign import Cost, Overview
-from campaigns.store.message import MessageRow
+from campaigns.store.reading import messages as message_rows
+from campaigns.store.reading import overviews as campaign_rows
+from campaigns.store.reading.messages import MessageRow
+from campaigns.store.reading.overviews import Cost, Overview
+from campaigns.store.reading.status_lag import StatusLag
+from campaigns.store.rescue import sweep
 from campaigns.store.session import Database
-from campaigns.store.status_lag import StatusLag
 
 _BATCHES_A_ROUND = 200
 _SUMMED_UP_A_ROUND = 10

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from campaigns.store import aside as rows
-from campaigns.store.aside import AsideReceipt
+from campaigns.store.receipts import aside as rows
+from campaigns.store.receipts.aside import AsideReceipt
 from campaigns.store.session import Database
 
 

@@ -10,9 +10,12 @@ from uuid import UUID
 
 from campaigns.domain.policy import Desk, Policy
 from campaigns.domain.schedule import Schedule
-from campaigns.store import campaign as campaigns
-from campaigns.store import dealing, grouping, intake, sweep
-from campaigns.store.batch import Dealt
+from campaigns.store import batching as dealing
+from campaigns.store import grouping
+from campaigns.store import submission as intake
+from campaigns.store.reading import overviews as campaigns
+from campaigns.store.rescue import sweep
+from campaigns.store.sending.batch import Dealt
 from campaigns.store.session import Database
 
 BATCH_SIZE = 100

@@ -14,9 +14,9 @@ from campaigns.domain.policy import DOWN_FIRST_SECONDS, PROBE_FIRST_SECONDS, Des
 from campaigns.domain.provider import Money
 from campaigns.domain.said import believed_currency
 from campaigns.domain.witness import Whereabouts, went_back
-from campaigns.store import account as accounts
-from campaigns.store import campaign_hold, whereabouts
-from campaigns.store.campaign_hold import CampaignHold, Resumed
+from campaigns.store.holding import accounts, whereabouts
+from campaigns.store.holding import campaigns as campaign_hold
+from campaigns.store.holding.campaigns import CampaignHold, Resumed
 from campaigns.store.session import Database
 
 _PROBE_MAX_SECONDS = 900.0

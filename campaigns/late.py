@@ -10,9 +10,9 @@ from campaigns.domain.late import LateAnswer
 from campaigns.domain.message_ref import place_of
 from campaigns.domain.said import Told
 from campaigns.domain.states import MessageState
-from campaigns.store import late as rows
-from campaigns.store import receipt as receipts
-from campaigns.store.receipt import Incoming
+from campaigns.store.receipts import callbacks as receipts
+from campaigns.store.receipts import late as rows
+from campaigns.store.receipts.callbacks import Incoming
 from campaigns.store.session import Database
 
 _MOST_KEPT = 100_000  # answers at once: some ten megabytes

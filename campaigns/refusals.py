@@ -14,9 +14,9 @@ from campaigns.domain.outcomes import (
     own_refusal,
 )
 from campaigns.domain.provider import Accepted, CampaignTrouble, Outcome, Rejected
-from campaigns.store import campaign_hold as campaign_holds
 from campaigns.store import suppression as suppressions
-from campaigns.store.batch import SendingWork
+from campaigns.store.holding import campaigns as campaign_holds
+from campaigns.store.sending.batch import SendingWork
 from campaigns.store.session import Database
 
 

@@ -9,8 +9,8 @@ from uuid import UUID
 from campaigns.domain.errors import CampaignError
 from campaigns.domain.phone import PHONE_REASONS, InvalidPhone, normalise
 from campaigns.domain.policy import MOST_ATTEMPTS, Policy
-from campaigns.store import resolution, sweep
-from campaigns.store.resolution import Said, Word
+from campaigns.store.rescue import resolution, sweep
+from campaigns.store.rescue.resolution import Said, Word
 from campaigns.store.session import Database
 
 _BATCHES_A_ROUND = 200

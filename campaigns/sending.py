@@ -33,10 +33,10 @@ from campaigns.domain.states import BatchState, MessageState
 from campaigns.marks import Marks
 from campaigns.pacing.lanes import UNBOUNDED, Slot, wait_for_provider
 from campaigns.refusals import Refusals
-from campaigns.store import account as accounts
-from campaigns.store import batch as batches
-from campaigns.store.batch import Dealt, SendingWork
-from campaigns.store.outcome_rows import OutcomeRow, rows_of
+from campaigns.store.holding import accounts
+from campaigns.store.sending import batch as batches
+from campaigns.store.sending.batch import Dealt, SendingWork
+from campaigns.store.sending.outcome_rows import OutcomeRow, rows_of
 from campaigns.store.session import Database, retry_while_away
 from campaigns.store.tally import Release
 

@@ -22,10 +22,10 @@ from campaigns.domain.recipients import MAX_ROW_CHARACTERS
 from campaigns.domain.schedule import ALWAYS, Schedule, check_schedule
 from campaigns.domain.text import TemplateError
 from campaigns.domain.unstorable import UNSTORABLE_CHARACTERS
-from campaigns.store import intake
+from campaigns.store import submission as intake
 from campaigns.store import suppression as suppressions
-from campaigns.store.intake import NewCampaign, NobodyToSendTo, TakenIn
 from campaigns.store.session import Database
+from campaigns.store.submission import NewCampaign, NobodyToSendTo, TakenIn
 
 MAX_TEXT_CHARACTERS = 10_000
 MAX_NAME_CHARACTERS = 200

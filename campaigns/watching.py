@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from campaigns.store import pulse
-from campaigns.store.pulse import Doubt, Work
+from campaigns.store import watching as pulse
 from campaigns.store.session import Database
+from campaigns.store.watching import Doubt, Work
 
 PULSE_SECONDS = 10.0
 """How often a worker says that it lives."""

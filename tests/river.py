@@ -5,9 +5,9 @@ from typing import Any
 
 from campaigns import aggregation, batching, receipts, rescue, sending, submission
 from campaigns.domain.policy import Desk
-from campaigns.store.campaign import Overview
-from campaigns.store.intake import TakenIn
+from campaigns.store.reading.overviews import Overview
 from campaigns.store.session import Database
+from campaigns.store.submission import TakenIn
 from tests.conftest import POLICY
 
 

@@ -19,8 +19,8 @@ from campaigns.cleaning import REASONS
 from campaigns.domain.errors import CampaignError
 from campaigns.domain.recipients import read_recipients
 from campaigns.store import schema
-from campaigns.store.intake import TakenIn
 from campaigns.store.session import Database
+from campaigns.store.submission import TakenIn
 from simulator.options import ProviderName
 from worker import display, stack
 from worker.account_settings import PROVIDERS

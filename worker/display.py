@@ -13,11 +13,11 @@ from campaigns.cleaning import NOTES
 from campaigns.domain.provider import Sighting
 from campaigns.domain.said import reason_of
 from campaigns.domain.states import SETTLED, MessageState
-from campaigns.store.campaign import Overview
-from campaigns.store.campaign_hold import CampaignHold
-from campaigns.store.message import MessageRow
-from campaigns.store.reasons import Reason
-from campaigns.store.status_lag import StatusLag
+from campaigns.store.holding.campaigns import CampaignHold
+from campaigns.store.reading.messages import MessageRow
+from campaigns.store.reading.overviews import Overview
+from campaigns.store.reading.reasons import Reason
+from campaigns.store.reading.status_lag import StatusLag
 from worker.printable import printable
 
 _COLOURS: dict[MessageState, str] = {

@@ -11,7 +11,7 @@ from campaigns import aggregation
 from campaigns.domain.errors import CampaignError
 from campaigns.domain.provider import NotOurTurn, Question, Sighting
 from campaigns.domain.said import reason_of
-from campaigns.store.message import MessageRow
+from campaigns.store.reading.messages import MessageRow
 from campaigns.store.session import Database
 from worker import display
 from worker.bootstrap import Parts

@@ -15,8 +15,8 @@ from campaigns.domain.errors import CampaignError, origin_of
 from campaigns.domain.phone import REFUSED_KINDS
 from campaigns.domain.schedule import read_schedule
 from campaigns.recipient_files import open_recipients
-from campaigns.store.intake import TakenIn
 from campaigns.store.session import Database
+from campaigns.store.submission import TakenIn
 from worker.bootstrap import sender_of, text_of
 from worker.printable import printable
 from worker.settings import load_settings

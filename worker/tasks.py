@@ -22,7 +22,7 @@ from campaigns.domain.policy import Desk
 from campaigns.domain.schedule import read_schedule
 from campaigns.domain.states import BatchState
 from campaigns.pacing.lanes import Lanes, Slot
-from campaigns.store.batch import Dealt
+from campaigns.store.sending.batch import Dealt
 from campaigns.store.session import Database
 from worker import arguments, queues
 from worker.app import app, runtime

@@ -10,7 +10,8 @@ import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
 from campaigns.domain.errors import DatabaseUnavailable, DatabaseUnfit
-from campaigns.store import away, pooler
+from campaigns.store import connection_errors as away
+from campaigns.store import pooler
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
 

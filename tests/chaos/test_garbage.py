@@ -25,8 +25,8 @@ import pytest
 from campaigns import batching, submission
 from campaigns.domain.errors import CampaignError
 from campaigns.domain.recipients import read_recipients
-from campaigns.store.intake import TakenIn
 from campaigns.store.session import Database
+from campaigns.store.submission import TakenIn
 from tests.acceptance.processes import BIN, environment
 from tests.chaos.garbage import SECRET, Garbage, garbage
 from tests.conftest import POLICY

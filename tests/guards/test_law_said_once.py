@@ -11,7 +11,12 @@ MOST = 56
 
 
 def _sql() -> dict[str, str]:
-    paths = [*ROOT.glob("campaigns/store/*.py"), *ROOT.glob("campaigns/store/functions/*.sql")]
+    paths = [
+        path
+        for pattern in ("*.py", "*.sql")
+        for path in ROOT.glob(f"campaigns/store/**/{pattern}")
+        if "migrations" not in path.parts
+    ]
     return {
         path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
         for path in sorted(paths)
@@ -26,8 +31,9 @@ def test_no_set_of_states_is_copied_into_sql() -> None:
     )
     found = [(name, hit) for name, text in _sql().items() for hit in re.findall(copied, text)]
     allowed = [
-        ("campaigns/store/campaign.py", "failed_count + expired_count"),  # what makes a campaign failed
-        ("campaigns/store/campaign.py", "failed_count + expired_count"),
+        # what makes a campaign failed
+        ("campaigns/store/reading/overviews.py", "failed_count + expired_count"),
+        ("campaigns/store/reading/overviews.py", "failed_count + expired_count"),
         ("campaigns/store/tables.py", "IN ('failed', 'expired')"),  # who may be settled without an attempt
         ("campaigns/store/tables.py", "IN ('finished', 'failed')"),  # who must say when it ended
         ("campaigns/store/tables.py", "IN ('tracking', 'done')"),  # who holds nothing queued

@@ -30,7 +30,7 @@ from campaigns.domain.provider import (
     Turn,
 )
 from campaigns.domain.traits import Traits
-from campaigns.store.batch import Dealt
+from campaigns.store.sending.batch import Dealt
 
 
 @dataclass(frozen=True)

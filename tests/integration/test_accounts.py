@@ -22,7 +22,7 @@ from campaigns.domain.provider import (
     Throttled,
 )
 from campaigns.domain.states import BatchState, MessageState
-from campaigns.store import account as accounts
+from campaigns.store.holding import accounts
 from campaigns.store.session import Database
 from tests.conftest import MakeDesk, open_database
 from tests.integration.hands import SLOW, OneText, send_one, sent, submit_texts

@@ -19,8 +19,8 @@ from campaigns.domain.errors import NotAllowed, NotFound
 from campaigns.domain.policy import Desk
 from campaigns.domain.provider import Accepted, Failed, Outcome, Receipt, Rejected
 from campaigns.domain.states import SETTLED, CampaignState, MessageState
-from campaigns.store import account as accounts
-from campaigns.store.campaign import EXPORT_COLUMNS
+from campaigns.store.holding import accounts
+from campaigns.store.reading.overviews import EXPORT_COLUMNS
 from campaigns.store.session import Database
 from tests.conftest import MakeDesk, open_database
 from tests.integration.rows import message_rows, pass_deadlines, query, run_out

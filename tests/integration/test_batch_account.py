@@ -2,11 +2,14 @@
 
 from campaigns.domain.message_ref import Place
 from campaigns.domain.states import MessageState
-from campaigns.store import account as accounts
-from campaigns.store import batch as batches
-from campaigns.store import dealing, message, pulse, receipt
-from campaigns.store.batch import Dealt
-from campaigns.store.receipt import Incoming
+from campaigns.store import batching as dealing
+from campaigns.store import watching as pulse
+from campaigns.store.holding import accounts
+from campaigns.store.reading import messages as message
+from campaigns.store.receipts import callbacks as receipt
+from campaigns.store.receipts.callbacks import Incoming
+from campaigns.store.sending import batch as batches
+from campaigns.store.sending.batch import Dealt
 from campaigns.store.session import Database
 from tests.integration.rows import query, states
 from tests.river import phones, submit

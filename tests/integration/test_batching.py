@@ -19,9 +19,9 @@ from campaigns import aggregation, batching, rescue, sending
 from campaigns.domain.policy import Desk
 from campaigns.domain.provider import NotSent
 from campaigns.domain.states import BatchState, CampaignState
-from campaigns.store import account as accounts
-from campaigns.store import dealing
-from campaigns.store.batch import Dealt
+from campaigns.store import batching as dealing
+from campaigns.store.holding import accounts
+from campaigns.store.sending.batch import Dealt
 from campaigns.store.session import Database
 from tests.conftest import POLICY, MakeDesk, open_database
 from tests.integration.rows import query, read_so_far, run_out

@@ -14,7 +14,7 @@ from campaigns.domain.errors import NotAllowed
 from campaigns.domain.outcomes import ENOUGH_REFUSALS
 from campaigns.domain.provider import Accepted, CampaignTrouble, Failed, Outcome, Rejected
 from campaigns.domain.states import BatchState, CampaignState, MessageState
-from campaigns.store.reasons import Reason
+from campaigns.store.reading.reasons import Reason
 from campaigns.store.session import Database
 from tests.conftest import MakeDesk
 from tests.integration.hands import OneText, send_one, sent, submit_texts

@@ -85,7 +85,8 @@ async def test_a_database_from_before_the_first_release_is_said_to_be_one(
 
 def test_what_the_code_calls_takes_one_json_parameter() -> None:
     """So its signature never changes: a new field is a new key."""
-    code = "\n".join(path.read_text(encoding="utf-8") for path in Path("campaigns/store").glob("*.py"))
+    paths = [path for path in Path("campaigns/store").rglob("*.py") if "migrations" not in path.parts]
+    code = "\n".join(path.read_text(encoding="utf-8") for path in paths)
     called = set(re.findall(rf"\b({'|'.join(texts())})\(", code))
 
     assert {"write_outcomes", "release_batches", "merge_polled", "merge_evidence"} <= called

@@ -12,8 +12,8 @@ from campaigns.domain.policy import Desk
 from campaigns.domain.provider import Accepted, InDoubt, Receipt
 from campaigns.domain.said import told_by
 from campaigns.domain.states import MessageState
-from campaigns.store import polling
-from campaigns.store.polling import Evidence
+from campaigns.store.receipts import polling
+from campaigns.store.receipts.polling import Evidence
 from campaigns.store.session import Database
 from campaigns.store.tally import Release
 from tests.conftest import MakeDesk

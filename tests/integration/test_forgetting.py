@@ -12,9 +12,9 @@ from campaigns.domain.policy import Desk
 from campaigns.domain.provider import AccountTrouble, CampaignTrouble, InDoubt, NotSent, Outcome, Throttled
 from campaigns.domain.states import MessageState
 from campaigns.pacing.witness import RedisWitness
-from campaigns.store import account as accounts
-from campaigns.store import campaign_hold
-from campaigns.store.reasons import Reason
+from campaigns.store.holding import accounts
+from campaigns.store.holding import campaigns as campaign_hold
+from campaigns.store.reading.reasons import Reason
 from campaigns.store.session import Database
 from tests.conftest import POLICY, MakeDesk
 from tests.integration.hands import send_one

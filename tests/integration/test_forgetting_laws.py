@@ -34,7 +34,7 @@ from campaigns.domain.provider import (
     Turn,
 )
 from campaigns.pacing.witness import RedisWitness
-from campaigns.store import account as accounts
+from campaigns.store.holding import accounts
 from campaigns.store.session import Database
 from tests.conftest import POLICY, always_our_turn, open_database
 from tests.integration.rows import make_due, message_rows, query, run_out

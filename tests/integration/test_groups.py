@@ -10,11 +10,14 @@ from typing import Any
 import pytest
 
 from campaigns.domain.states import BatchState, MessageState
-from campaigns.store import batch as batches
-from campaigns.store import dealing, grouping, polling, sweep
-from campaigns.store.batch import Dealt, SendingWork
-from campaigns.store.outcome_rows import OutcomeRow
-from campaigns.store.polling import Evidence
+from campaigns.store import batching as dealing
+from campaigns.store import grouping
+from campaigns.store.receipts import polling
+from campaigns.store.receipts.polling import Evidence
+from campaigns.store.rescue import sweep
+from campaigns.store.sending import batch as batches
+from campaigns.store.sending.batch import Dealt, SendingWork
+from campaigns.store.sending.outcome_rows import OutcomeRow
 from campaigns.store.session import Connection, Database
 from campaigns.store.tally import Release
 from tests.integration.rows import query, read_so_far, run_out, states, wrong_tallies

@@ -60,10 +60,10 @@ from campaigns.domain.states import (
     merge,
 )
 from campaigns.pacing.witness import RedisWitness
-from campaigns.store import account as accounts
-from campaigns.store.batch import Dealt
+from campaigns.store.holding import accounts
 from campaigns.store.law import TALLY_COLUMNS
-from campaigns.store.resolution import Word
+from campaigns.store.rescue.resolution import Word
+from campaigns.store.sending.batch import Dealt
 from campaigns.store.session import Database
 from tests.conftest import POLICY, always_our_turn, open_database
 from tests.integration.puppets import LOST_UNSEEN, TAKEN, TAKEN_UNSEEN, Fate, Puppet, Worker

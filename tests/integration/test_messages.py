@@ -10,7 +10,7 @@ from campaigns.domain.errors import CampaignError
 from campaigns.domain.message_ref import message_ref, place_of
 from campaigns.domain.provider import Accepted, InDoubt, Rejected
 from campaigns.domain.states import MessageState
-from campaigns.store import message as message_rows
+from campaigns.store.reading import messages as message_rows
 from campaigns.store.session import Database
 from tests.conftest import MakeDesk
 from tests.integration.rows import query

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from campaigns.domain.errors import DatabaseUnavailable
-from campaigns.store import away
+from campaigns.store import connection_errors as away
 from campaigns.store.session import Database
 from tests.conftest import MakeDesk
 from tests.integration.hands import send_one

@@ -135,7 +135,7 @@ async def test_one_id_for_very_many_messages_is_no_id(database: Database, make_d
 async def test_only_so_many_are_set_aside(
     database: Database, make_desk: MakeDesk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("campaigns.store.aside._MOST_OF_ACCOUNT", 2)
+    monkeypatch.setattr("campaigns.store.receipts.aside._MOST_OF_ACCOUNT", 2)
     desk = make_desk(Stub("main"))
     named = await sent(database, desk, 5)
     await forbid(database, "provider_state <> 'SOME WORD'")

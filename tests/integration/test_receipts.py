@@ -15,10 +15,10 @@ from campaigns import aggregation, batching, receipts, rescue, sending
 from campaigns.domain.policy import Account, Desk
 from campaigns.domain.provider import Answers, InDoubt, NotOurTurn, NotSent, Receipt, Turn
 from campaigns.domain.states import EVIDENCE, RANK, SETTLED, BatchState, CampaignState, MessageState, merge
-from campaigns.store import account as accounts
-from campaigns.store import batch as batches
-from campaigns.store import polling
-from campaigns.store.polling import Evidence, PollingWork
+from campaigns.store.holding import accounts
+from campaigns.store.receipts import polling
+from campaigns.store.receipts.polling import Evidence, PollingWork
+from campaigns.store.sending import batch as batches
 from campaigns.store.session import Database
 from campaigns.store.tally import Release
 from tests.conftest import POLICY, MakeDesk

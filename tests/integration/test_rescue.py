@@ -13,10 +13,12 @@ import pytest
 from campaigns import aggregation, batching, rescue, sending
 from campaigns.domain.states import BatchState, CampaignState, MessageState
 from campaigns.rescue import Rescue
-from campaigns.store import batch as batches
-from campaigns.store import dealing, polling, sweep
-from campaigns.store.batch import SendingWork
-from campaigns.store.outcome_rows import OutcomeRow
+from campaigns.store import batching as dealing
+from campaigns.store.receipts import polling
+from campaigns.store.rescue import sweep
+from campaigns.store.sending import batch as batches
+from campaigns.store.sending.batch import SendingWork
+from campaigns.store.sending.outcome_rows import OutcomeRow
 from campaigns.store.session import Database
 from campaigns.store.tally import Release
 from tests.conftest import MakeDesk

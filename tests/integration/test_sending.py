@@ -23,11 +23,11 @@ from campaigns.domain.provider import (
     Throttled,
 )
 from campaigns.domain.states import BatchState, CampaignState, MessageState
-from campaigns.store import account as accounts
-from campaigns.store import batch as batches
-from campaigns.store import dealing
-from campaigns.store.batch import SendingWork
-from campaigns.store.outcome_rows import OutcomeRow
+from campaigns.store import batching as dealing
+from campaigns.store.holding import accounts
+from campaigns.store.sending import batch as batches
+from campaigns.store.sending.batch import SendingWork
+from campaigns.store.sending.outcome_rows import OutcomeRow
 from campaigns.store.session import Database
 from campaigns.store.tally import Release
 from tests.conftest import MakeDesk

@@ -23,9 +23,9 @@ from campaigns.domain.provider import (
     Outcome,
 )
 from campaigns.domain.states import BatchState, MessageState
-from campaigns.store import batch as batches
 from campaigns.store import session
-from campaigns.store.outcome_rows import OutcomeRow
+from campaigns.store.sending import batch as batches
+from campaigns.store.sending.outcome_rows import OutcomeRow
 from campaigns.store.session import Database
 from tests.conftest import POLICY, MakeDesk, open_database
 from tests.integration.hands import SLOW, OneText, about, deal_one, send_one, sent, submit_texts

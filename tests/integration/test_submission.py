@@ -21,9 +21,10 @@ from campaigns import aggregation, batching, cleaning, sending, submission
 from campaigns.domain.errors import DatabaseUnavailable, SubmissionError, SubmissionKeyConflict
 from campaigns.domain.segments import Segments, count_segments
 from campaigns.domain.states import CampaignState, MessageState
-from campaigns.store import intake, session
-from campaigns.store.intake import Intake, TakenIn
+from campaigns.store import session
+from campaigns.store import submission as intake
 from campaigns.store.session import Database
+from campaigns.store.submission import Intake, TakenIn
 from tests.conftest import POLICY, MakeDesk, open_database
 from tests.integration.rows import cut_everywhere, query
 from tests.river import flow, lines, phones, submit

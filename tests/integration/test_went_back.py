@@ -11,7 +11,7 @@ from campaigns import batching, holding
 from campaigns.domain.policy import Desk
 from campaigns.domain.witness import Whereabouts, went_back
 from campaigns.pacing.witness import SEEN_KEY, RedisWitness
-from campaigns.store import whereabouts
+from campaigns.store.holding import whereabouts
 from campaigns.store.session import Database
 from tests.conftest import MakeDesk, open_database, with_database
 from tests.integration.rows import query

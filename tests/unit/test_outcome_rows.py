@@ -17,7 +17,7 @@ from campaigns.domain.provider import (
     Throttled,
 )
 from campaigns.domain.states import MessageState
-from campaigns.store.outcome_rows import rows_of
+from campaigns.store.sending.outcome_rows import rows_of
 
 words = st.sampled_from(["a", "b"])
 outcomes = st.one_of(

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from campaigns.domain.states import OPEN, UNSETTLED, MessageState
-from campaigns.store.batch import Dealt
 from campaigns.store.conditions import IS_CANCELLED, IS_LEASED_BY_ID, IS_UNLEASED, may_be_sent
 from campaigns.store.law import in_list, quoted
+from campaigns.store.sending.batch import Dealt
 from campaigns.store.session import Connection, Database
 from campaigns.store.tally import Release, let_go
 

@@ -14,14 +14,14 @@ from campaigns.domain.errors import NotAllowed, NotFound
 from campaigns.domain.schedule import Schedule, check_schedule
 from campaigns.domain.states import CAMPAIGN_MOVES, OPEN, CampaignState, MessageState
 from campaigns.domain.values import value
-from campaigns.store.campaign_hold import CampaignHold
 from campaigns.store.conditions import IS_CANCELLED, IS_NOT_DONE, IS_OVER
 from campaigns.store.grouping import grouped
+from campaigns.store.holding.campaigns import CampaignHold
 from campaigns.store.law import TALLY_COLUMNS, quoted, sum_of, tally_column
-from campaigns.store.message import SHOWN_REASON
-from campaigns.store.reasons import REASONS, Reason, reasons_of
+from campaigns.store.reading.messages import SHOWN_REASON
+from campaigns.store.reading.reasons import REASONS, Reason, reasons_of
+from campaigns.store.reading.status_lag import LAG, StatusLag, lag_of
 from campaigns.store.session import CHANNEL, Database
-from campaigns.store.status_lag import LAG, StatusLag, lag_of
 
 
 @dataclass(frozen=True, slots=True)

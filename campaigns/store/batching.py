@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 
 from campaigns.domain.states import UNLEASED
-from campaigns.store.batch import Dealt
 from campaigns.store.conditions import may_be_sent
 from campaigns.store.law import in_list
+from campaigns.store.sending.batch import Dealt
 from campaigns.store.session import Database, numbers
 
 _DEALERS = 7266484  # any number, not that of store/schema.py

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from campaigns.domain.message_ref import Place
 from campaigns.domain.said import NOTHING_TOLD, Told
 from campaigns.domain.states import MessageState, is_settled
-from campaigns.store import aside
 from campaigns.store.halving import why
+from campaigns.store.receipts import aside
 from campaigns.store.session import UNSTORABLE, Connection, Database
 from campaigns.store.tally import Release, let_go, recount
 

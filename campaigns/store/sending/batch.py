@@ -21,7 +21,7 @@ from campaigns.domain.values import value
 from campaigns.store.conditions import IS_LEASED_BY_ID, may_be_sent
 from campaigns.store.database_functions import as_group
 from campaigns.store.grouping import TwoHolders, grouped
-from campaigns.store.outcome_rows import OutcomeRow, answer_fields, write_apart
+from campaigns.store.sending.outcome_rows import OutcomeRow, answer_fields, write_apart
 from campaigns.store.session import Connection, Database, numbers
 from campaigns.store.suppression import IS_LISTED
 from campaigns.store.tally import Release, release_fields

@@ -1,0 +1,1 @@
+"""SQL of holding: accounts and campaigns on hold, and where the database stands."""

@@ -1,0 +1,1 @@
+"""SQL of reading: what is asked and changes nothing."""

@@ -1,0 +1,1 @@
+"""SQL of receipts: what polls and callbacks say, what came late, what was set aside."""

@@ -1,0 +1,1 @@
+"""SQL of rescue: leases that ran out, deadlines, operators' decisions on doubt."""

@@ -1,0 +1,1 @@
+"""SQL of sending: intents and outcomes of hand-overs."""
