@@ -64,11 +64,12 @@ worker_enable_remote_control = False  # else anyone with broker access can stop 
 worker_send_task_events = False
 worker_hijack_root_logger = False
 worker_redirect_stdouts = False
-worker_consumer = "worker.consumer:Consumer"  # sets aside what Celery would end by
+worker_consumer = "worker.broker.consumer:Consumer"  # sets aside what Celery would end by
 
 # --- beat ------------------------------------------------------------------------------------------------
 # No schedule file to be corrupted: the one entry is an interval, and a tick is harmless twice.
-beat_scheduler = "worker.beat:Scheduler"  # by a monotonic clock, and never stuck in a broker that is away
+# By a monotonic clock, and never stuck in a broker that is away.
+beat_scheduler = "worker.broker.beat:Scheduler"
 beat_max_loop_interval = 1
 enable_utc = True
 timezone = "UTC"

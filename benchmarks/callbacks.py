@@ -22,7 +22,7 @@ from aiohttp import web
 from tests.acceptance.processes import Stack
 from tests.folders import passable_folder
 from tests.waiting import wait_until
-from worker.embedded.stack import servers
+from worker.stack.embedded.servers import servers
 
 _CONNECTIONS = 200
 

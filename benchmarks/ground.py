@@ -31,8 +31,8 @@ from redis import Redis
 from benchmarks.calls import Job
 from tests.acceptance.processes import Stack, environment, ledger_counts
 from tests.folders import passable_folder
-from worker.addresses import broker_url
-from worker.embedded.stack import ServerUrls, servers
+from worker.settings.addresses import broker_url
+from worker.stack.embedded.servers import ServerUrls, servers
 
 ROOT = Path(__file__).parents[1]
 DURABLE = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}

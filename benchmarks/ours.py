@@ -17,9 +17,10 @@ from benchmarks.calls import TEXT, Job, report
 from campaigns import batching, submission
 from campaigns.domain.recipients import read_recipients
 from campaigns.store.submission import TakenIn
-from worker.bootstrap import Parts, located, sender_of
+from worker.bootstrap import Parts, sender_of
 from worker.runtime import run_once
-from worker.settings import load_settings
+from worker.settings.model import load_settings
+from worker.stack.up import located
 
 SETTINGS: dict[str, str] = {
     # The pace is asked for before every request, and never says wait.

@@ -24,8 +24,8 @@ from tests.acceptance.processes import ledger_counts
 from tests.chaos.storm import Storm, storm
 from tests.folders import passable_folder
 from tests.waiting import wait_until
-from worker.addresses import broker_url
-from worker.embedded.stack import servers
+from worker.settings.addresses import broker_url
+from worker.stack.embedded.servers import servers
 
 _FAULTS: tuple[dict[str, object], ...] = (
     {"kind": "cut_after", "probability": 0.05},

@@ -22,9 +22,9 @@ from campaigns.store.session import Database
 from tests import law_trigger
 from tests.folders import passable_folder, roomy_memory
 from tests.stub import Stub
-from worker.embedded import postgres
-from worker.embedded.stack import ServerUrls
-from worker.embedded.stack import servers as embedded_servers
+from worker.stack.embedded import postgres
+from worker.stack.embedded.servers import ServerUrls
+from worker.stack.embedded.servers import servers as embedded_servers
 
 _numbers = itertools.count(1)
 

@@ -28,7 +28,7 @@ from campaigns.domain.states import (
     takes_evidence,
 )
 from campaigns.store.law import State, in_list, quoted
-from worker.embedded import stack
+from worker.stack.embedded import servers as stack
 
 T = TypeVar("T")
 

@@ -12,9 +12,9 @@ from campaigns.domain.policy import Account
 from campaigns.pacing.bucket import Kind, Line, Pace, pace_key, questions_key
 from campaigns.providers.registry import opened
 from campaigns.providers.wire import Wire
-from worker.account_settings import AccountSettings
-from worker.addresses import redis_client_url
-from worker.settings import Settings
+from worker.settings.accounts import AccountSettings
+from worker.settings.addresses import redis_client_url
+from worker.settings.model import Settings
 
 # Batches of an account in flight: what its pace can use in so many seconds, slow answers included.
 _PACE_SECONDS_IN_FLIGHT = 4

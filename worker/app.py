@@ -18,13 +18,13 @@ from celery import Celery, signals
 
 from campaigns.domain.errors import CampaignError, DatabaseUnavailable
 from campaigns.store import schema
-from worker import broker
-from worker.addresses import broker_url
-from worker.bootstrap import located
-from worker.logs import configure_logs, get_logger
+from worker.broker import transport
+from worker.logs.logger import configure_logs, get_logger
 from worker.queues import BEAT, QUEUES, TICK
 from worker.runtime import Runtime
-from worker.settings import Settings, load_settings, refuse_celerys_variables
+from worker.settings.addresses import broker_url
+from worker.settings.model import Settings, load_settings, refuse_celerys_variables
+from worker.stack.up import located
 
 
 class NotConfigured(CampaignError, click.ClickException):
@@ -74,12 +74,12 @@ def _own_configuration() -> ModuleType:
         spec.loader.exec_module(module)
     except (OSError, SyntaxError) as error:
         raise NotConfigured(f"{place} cannot be read, and it is ours: install campaigns again") from error
-    if getattr(module, "beat_scheduler", None) != "worker.beat:Scheduler":
+    if getattr(module, "beat_scheduler", None) != "worker.broker.beat:Scheduler":
         raise NotConfigured(f"{place} is another project's: install campaigns apart from it")
     return module
 
 
-broker.install()
+transport.install()
 app = Celery("campaigns", include=["worker.tasks", "worker.pulses"])
 app.config_from_object(_own_configuration())
 app.add_defaults(_configuration)

@@ -17,10 +17,8 @@ from campaigns.domain.policy import Desk
 from campaigns.late import LateAnswers
 from campaigns.pacing.lanes import Lanes
 from campaigns.store.session import Database
-from worker.addresses import database_url_for_asyncpg
-from worker.embedded import stack as embedded
-from worker.embedded.stack import ServerUrls
-from worker.settings import Settings
+from worker.settings.addresses import database_url_for_asyncpg
+from worker.settings.model import Settings
 from worker.spool import Spool
 
 if TYPE_CHECKING:
@@ -57,27 +55,6 @@ def callback_urls(settings: Settings, name: str) -> CallbackUrls | None:
         settings.callback_secret.get_secret_value(),
         None if before is None else before.get_secret_value(),
     )
-
-
-def located(settings: Settings) -> Settings:
-    """The settings with both URLs: those given, or those of the running embedded stack of DATA_DIR.
-
-    Raises CampaignError with one sentence when there are neither.
-    """
-    if settings.database_url is not None and settings.redis_url is not None:
-        return settings
-    urls = embedded.running(settings.data_dir)
-    if urls is None:
-        raise CampaignError(
-            f"no servers: no embedded stack runs in {settings.data_dir.absolute()}; "
-            "start one with `campaigns up`, or set CAMPAIGNS_DATABASE_URL and CAMPAIGNS_REDIS_URL"
-        )
-    return with_servers(settings, urls)
-
-
-def with_servers(settings: Settings, urls: ServerUrls) -> Settings:
-    """The settings with the addresses of embedded servers filled in."""
-    return settings.model_copy(update={"database_url": urls.database_url, "redis_url": urls.redis_url})
 
 
 def sender_of(settings: Settings, account: str, sender_id: str | None) -> str | None:

@@ -12,8 +12,8 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar
 
 from worker.bootstrap import Parts, open_parts
-from worker.interrupts import run_on_loop
-from worker.settings import Settings
+from worker.settings.model import Settings
+from worker.stack.interrupts import run_on_loop
 
 _T = TypeVar("_T")
 _CLOSE_SECONDS = 10.0

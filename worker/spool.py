@@ -36,7 +36,7 @@ class Spool:
                 async with asyncio.timeout(_DISK_SECONDS):
                     await asyncio.to_thread(self._write, answers)
             except OSError as error:  # a disk that does not answer, too
-                from worker.logs import get_logger  # noqa: PLC0415  no command needs it for this
+                from worker.logs.logger import get_logger  # noqa: PLC0415  no command needs it for this
 
                 get_logger("campaigns").error(
                     "answers cannot be kept on disk",

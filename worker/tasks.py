@@ -24,11 +24,12 @@ from campaigns.domain.states import BatchState
 from campaigns.pacing.lanes import Lanes, Slot
 from campaigns.store.sending.batch import Dealt
 from campaigns.store.session import Database
-from worker import arguments, queues
+from worker import queues
 from worker.app import app, runtime
 from worker.bootstrap import Parts, sender_of, text_of
+from worker.broker import arguments
 from worker.dealer import Dealer
-from worker.logs import get_logger
+from worker.logs.logger import get_logger
 
 log = get_logger("campaigns")
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.acceptance.processes import Stack
 from tests.folders import passable_folder
-from worker.embedded.stack import ServerUrls
+from worker.stack.embedded.servers import ServerUrls
 
 
 @pytest.fixture

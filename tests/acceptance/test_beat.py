@@ -11,7 +11,7 @@ from redis import Redis
 
 from tests.acceptance.processes import Stack
 from tests.waiting import wait_until
-from worker.embedded.stack import ServerUrls
+from worker.stack.embedded.servers import ServerUrls
 
 pytestmark = pytest.mark.acceptance
 

@@ -7,8 +7,8 @@ from celery import Celery
 
 from tests.acceptance.processes import Stack, csv_of, ledger_counts, post_fault
 from tests.waiting import wait_until
-from worker.addresses import broker_url
-from worker.embedded.stack import ServerUrls
+from worker.settings.addresses import broker_url
+from worker.stack.embedded.servers import ServerUrls
 
 pytestmark = pytest.mark.acceptance
 

@@ -9,9 +9,9 @@ from redis import Redis
 from tests.acceptance.processes import Stack, ledger_counts
 from tests.unit.test_envelope import GOOD, message
 from tests.waiting import wait_until
-from worker.addresses import broker_url
-from worker.embedded.stack import ServerUrls
 from worker.queues import QUEUE_OF, SEND_BATCHES, SUBMIT
+from worker.settings.addresses import broker_url
+from worker.stack.embedded.servers import ServerUrls
 
 pytestmark = pytest.mark.acceptance
 

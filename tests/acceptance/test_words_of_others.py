@@ -13,7 +13,7 @@ import pytest
 
 from tests.acceptance.processes import BIN, Stack, environment
 from tests.waiting import wait_until
-from worker.embedded.home import OWN
+from worker.stack.embedded.home import OWN
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(400)]
 

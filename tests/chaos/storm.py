@@ -28,7 +28,7 @@ from campaigns.domain.states import SETTLED
 from tests import law_trigger
 from tests.acceptance.processes import Stack, ledger_counts, post_fault
 from tests.waiting import wait_until
-from worker.embedded.stack import ServerUrls, servers
+from worker.stack.embedded.servers import ServerUrls, servers
 
 RECIPIENTS = int(os.environ.get("CHAOS_RECIPIENTS", "5000"))
 SEED = int(os.environ.get("CHAOS_SEED", "1"))

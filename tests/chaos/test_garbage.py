@@ -31,7 +31,7 @@ from tests.acceptance.processes import BIN, environment
 from tests.chaos.garbage import SECRET, Garbage, garbage
 from tests.conftest import POLICY
 from tests.integration.rows import query
-from worker.embedded.stack import ServerUrls
+from worker.stack.embedded.servers import ServerUrls
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(400)]
 

@@ -11,7 +11,7 @@ from tests.chaos.storm import RECIPIENTS, Storm, storm
 from tests.chaos.test_servers import last_for, pace_for, stop_postgres, tell
 from tests.chaos.time_travel import Copy, back_up, one_address, running, takes_over
 from tests.waiting import wait_until
-from worker.embedded.stack import servers
+from worker.stack.embedded.servers import servers
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
 

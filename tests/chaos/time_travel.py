@@ -14,9 +14,9 @@ import asyncpg
 from tests.chaos.proxy import Link, link_to
 from tests.chaos.storm import Storm
 from tests.waiting import until
-from worker.embedded import postgres
-from worker.embedded.accounts import account_for, give
-from worker.embedded.stack import servers
+from worker.stack.embedded import postgres
+from worker.stack.embedded.servers import servers
+from worker.stack.embedded.users import account_for, give
 
 
 def socket_of(database_url: str) -> str:

@@ -11,8 +11,8 @@ import typer
 from pydantic import BaseModel
 
 from campaigns.providers.registry import PROVIDERS
-from worker.commands import app
-from worker.settings import Settings
+from worker.cli.commands import app
+from worker.settings.model import Settings
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])

@@ -7,12 +7,12 @@ from celery import Celery
 from redis import Redis as SyncRedis
 from redis.asyncio import Redis
 
-from worker import aside_tasks
-from worker.addresses import broker_url
-from worker.doctor import broker as doctor
-from worker.doctor.findings import Status
-from worker.embedded.stack import ServerUrls
+from worker.broker import aside_tasks
+from worker.cli.doctor import broker as doctor
+from worker.cli.doctor.findings import Status
 from worker.queues import QUEUE_OF, SUBMIT
+from worker.settings.addresses import broker_url
+from worker.stack.embedded.servers import ServerUrls
 
 RAW = b"\x00\xff as it came"
 

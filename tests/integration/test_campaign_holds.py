@@ -21,7 +21,7 @@ from tests.integration.hands import OneText, send_one, sent, submit_texts
 from tests.integration.rows import message_rows, pass_deadlines, query, states, wrong_tallies
 from tests.river import flow, phones, submit
 from tests.stub import Stub
-from worker import display
+from worker.cli import display
 
 Q, A, R = MessageState.QUEUED, MessageState.ACCEPTED, MessageState.REJECTED
 SENDER = CampaignTrouble("9", "sender name not registered", "sender")

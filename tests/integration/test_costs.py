@@ -13,7 +13,7 @@ from tests.conftest import MakeDesk
 from tests.integration.rows import query
 from tests.river import phones, submit
 from tests.stub import Stub
-from worker import display
+from worker.cli import display
 
 
 async def test_costs_are_known_in_part_and_in_several_currencies(

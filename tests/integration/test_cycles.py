@@ -15,7 +15,7 @@ from tests.integration.hands import SLOW, about, send_one
 from tests.integration.rows import batch_rows, make_due, query, wrong_tallies
 from tests.river import lines, phones, submit
 from tests.stub import Stub
-from worker import display
+from worker.cli import display
 
 SENT, DELIVERED = MessageState.SENT, MessageState.DELIVERED
 

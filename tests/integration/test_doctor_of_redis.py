@@ -12,10 +12,10 @@ from redis.exceptions import RedisError
 
 from tests.folders import passable_folder
 from tests.waiting import until
-from worker.doctor import broker
-from worker.doctor.findings import Status
-from worker.embedded.redis import _binary
-from worker.embedded.stack import ServerUrls, servers
+from worker.cli.doctor import broker
+from worker.cli.doctor.findings import Status
+from worker.stack.embedded.redis import _binary
+from worker.stack.embedded.servers import ServerUrls, servers
 
 
 @pytest.fixture(scope="module")

@@ -5,9 +5,9 @@ from redis.asyncio import Redis
 from campaigns.store.session import Database
 from tests.integration.rows import query
 from tests.river import phones, submit
-from worker import aside_tasks
-from worker.doctor import work
-from worker.doctor.findings import Status
+from worker.broker import aside_tasks
+from worker.cli.doctor import work
+from worker.cli.doctor.findings import Status
 
 
 async def test_what_is_set_aside_is_a_failure_until_somebody_says_what_to_do(

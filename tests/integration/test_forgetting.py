@@ -22,7 +22,7 @@ from tests.integration.rows import make_due, message_rows, states, wrong_tallies
 from tests.integration.witnessing import LossyRedis, go_back, keep_backup
 from tests.river import flow, phones, submit
 from tests.stub import Stub
-from worker.embedded.stack import ServerUrls
+from worker.stack.embedded.servers import ServerUrls
 
 Q, D, A = MessageState.QUEUED, MessageState.IN_DOUBT, MessageState.ACCEPTED
 FORGOTTEN = "Redis saw attempt 1 leave, PostgreSQL had forgotten it"

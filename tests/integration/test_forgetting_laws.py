@@ -41,7 +41,7 @@ from tests.integration.rows import make_due, message_rows, query, run_out
 from tests.integration.witnessing import LossyRedis, forget_backup, go_back, keep_backup
 from tests.river import phones, submit
 from tests.stub import Stub
-from worker.embedded.stack import ServerUrls
+from worker.stack.embedded.servers import ServerUrls
 
 T = TypeVar("T")
 COUNT, BATCH = 6, 3

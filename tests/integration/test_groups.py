@@ -22,7 +22,7 @@ from campaigns.store.session import Connection, Database
 from campaigns.store.tally import Release
 from tests.integration.rows import query, read_so_far, run_out, states, wrong_tallies
 from tests.river import phones, submit
-from worker.masking import render_exception
+from worker.logs.masking import render_exception
 
 WORKER = "worker-1"
 Q, S, A = MessageState.QUEUED, MessageState.SENDING, MessageState.ACCEPTED

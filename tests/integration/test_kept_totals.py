@@ -17,7 +17,7 @@ from campaigns.store.session import Database
 from campaigns.store.tally import Release, let_go
 from tests.integration.rows import query
 from tests.river import lines, phones, submit
-from worker import display
+from worker.cli import display
 
 
 async def bring_to(database: Database, campaign_id: UUID, states: Iterable[MessageState]) -> None:

@@ -70,7 +70,7 @@ from tests.integration.puppets import LOST_UNSEEN, TAKEN, TAKEN_UNSEEN, Fate, Pu
 from tests.integration.rows import pass_deadlines, query, run_out
 from tests.river import phones, submit
 from tests.stub import Stub
-from worker.embedded.stack import ServerUrls
+from worker.stack.embedded.servers import ServerUrls
 
 T = TypeVar("T")
 State = MessageState

@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from campaigns.domain.provider import NotOurTurn
 from campaigns.pacing.bucket import Pace, pace_key
 from tests.conftest import pace
-from worker.embedded.stack import ServerUrls
+from worker.stack.embedded.servers import ServerUrls
 
 
 class Clocked(Redis):

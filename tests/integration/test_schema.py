@@ -25,7 +25,7 @@ from tests.conftest import open_database
 from tests.integration.rows import Row, query
 from tests.river import phones, submit
 from tests.waiting import until
-from worker.doctor.postgres import revision
+from worker.cli.doctor.postgres import revision
 
 # What there is, by what it is called: everything that decides what the database takes and how it finds it.
 CATALOGUE = {

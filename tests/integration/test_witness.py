@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from campaigns.domain.errors import WitnessUnavailable
 from campaigns.pacing.witness import RedisWitness, marks_key
 from tests.integration.witnessing import LossyRedis
-from worker.embedded.stack import ServerUrls
+from worker.stack.embedded.servers import ServerUrls
 
 A, B = UUID(int=10), UUID(int=11)
 GIVE_UP_SECONDS = 3600.0

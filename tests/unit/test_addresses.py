@@ -2,7 +2,7 @@
 
 import pytest
 
-from worker.addresses import Postgres, Redis, broker_url
+from worker.settings.addresses import Postgres, Redis, broker_url
 
 
 @pytest.mark.parametrize(

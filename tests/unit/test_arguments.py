@@ -5,7 +5,7 @@ from typing import Any, Literal
 import pytest
 
 from campaigns.domain.errors import SubmissionError
-from worker.arguments import check
+from worker.broker.arguments import check
 
 
 def take(

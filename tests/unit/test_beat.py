@@ -7,7 +7,7 @@ import pytest
 from celery import Celery
 
 from tests.waiting import wait_until
-from worker.beat import Scheduler
+from worker.broker.beat import Scheduler
 
 
 @pytest.mark.parametrize("hours", [-1, 24])

@@ -5,7 +5,7 @@ import pytest
 from campaigns.domain.callbacks import CallbackUrls
 from campaigns.domain.errors import NotFound, SubmissionError
 from worker.bootstrap import callback_urls, open_parts, sender_of, text_of
-from worker.settings import Settings
+from worker.settings.model import Settings
 
 ACCOUNTS = {
     "lightsms": {"provider": "lightsms", "login": "shop", "api_key": "k"},

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from campaigns.submission import MAX_TASK_RECIPIENTS
-from worker.envelope import MOST_BYTES, MOST_RECIPIENTS, Refusal, examined
+from worker.broker.envelope import MOST_BYTES, MOST_RECIPIENTS, Refusal, examined
 from worker.queues import POLL_BATCHES, QUEUE_OF, SEND_BATCHES, SUBMIT, TICK
 
 QUEUE = QUEUE_OF[SUBMIT]

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.waiting import wait_until
-from worker import stack
-from worker.interrupts import Interrupts, run_on_loop
+from worker.stack import up as stack
+from worker.stack.interrupts import Interrupts, run_on_loop
 
 pytestmark = pytest.mark.skipif(
     threading.current_thread() is not threading.main_thread(), reason="signals are handled in the main thread"

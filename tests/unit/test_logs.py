@@ -27,8 +27,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from campaigns.domain.errors import NotFound
-from worker import logs, masking
-from worker.logs import configure_logs, get_logger
+from worker.logs import logger, masking
+from worker.logs.logger import configure_logs, get_logger
 
 Format = Literal["json", "console"]
 FORMATS: tuple[Format, ...] = ("json", "console")
@@ -58,7 +58,7 @@ def logging_to(
     format each record themselves.
     """
     root = logging.getLogger()
-    names = [*logs._QUIET, *logs._QUIET_BUT_FOR_DEBUGGING]
+    names = [*logger._QUIET, *logger._QUIET_BUT_FOR_DEBUGGING]
     before = root.handlers[:], root.level, [logging.getLogger(name).level for name in names]
     if alone:
         root.handlers.clear()
@@ -183,7 +183,7 @@ def test_a_level_that_does_not_exist_is_refused() -> None:
 )
 def test_noise_is_turned_down(level: str, quiet: str, but_for_debugging: str) -> None:
     with logging_to(io.StringIO(), level=level):
-        for names, expected in ((logs._QUIET, quiet), (logs._QUIET_BUT_FOR_DEBUGGING, but_for_debugging)):
+        for names, expected in ((logger._QUIET, quiet), (logger._QUIET_BUT_FOR_DEBUGGING, but_for_debugging)):
             for name in names:
                 assert logging.getLevelName(logging.getLogger(name).getEffectiveLevel()) == expected
 
@@ -206,7 +206,7 @@ def test_celery_keeps_its_hands_off_and_its_failures_come_out_clean() -> None:
         with logging_to(stream):
             Logging._setup = False  # type: ignore[attr-defined]
             app.log.setup(loglevel=logging.INFO)
-            assert [type(handler) for handler in logging.getLogger().handlers].count(logs._Handler) == 1
+            assert [type(handler) for handler in logging.getLogger().handlers].count(logger._Handler) == 1
             fail.apply()
     finally:
         signals.setup_logging.disconnect(connected)

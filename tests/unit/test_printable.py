@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from worker import terminal
-from worker.export_command import _csv_cell, is_formula
-from worker.printable import json_of, printable
+from worker.cli import terminal
+from worker.cli.export import _csv_cell, is_formula
+from worker.cli.printable import json_of, printable
 
 ANY_TEXT = st.text(st.characters(), max_size=30)
 NASTY = [

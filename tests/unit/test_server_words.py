@@ -3,7 +3,7 @@
 import pytest
 from redis import exceptions as redis_errors
 
-from worker.masking import shown_sentence
+from worker.logs.masking import shown_sentence
 
 SECRET = "Labas Ona, your code"
 

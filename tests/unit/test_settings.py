@@ -28,13 +28,13 @@ from campaigns.providers.loyalty_lt.settings import LoyaltyLtAccount
 from campaigns.providers.namirial.settings import NamirialAccount
 from campaigns.providers.registry import PROVIDERS
 from campaigns.providers.seven.settings import SevenAccount
-from worker.addresses import (
+from worker.settings.addresses import (
     broker_url,
     database_url_for_asyncpg,
     redis_client_url,
     safe_url,
 )
-from worker.settings import (
+from worker.settings.model import (
     PollSettings,
     RetrySettings,
     Settings,

@@ -20,7 +20,10 @@ def _run(asked: dict[str, Any]) -> NoReturn:
 
 
 def _serve() -> None:
-    from worker import commands  # what takes the time
+    try:
+        from worker.cli import commands  # what takes the time
+    except ImportError:  # a release from before it was there
+        from worker import commands
 
     sys.stdout.write(f"{commands.__file__}\n")
     sys.stdout.flush()

@@ -9,7 +9,7 @@ import pytest
 from tests.acceptance.processes import ledger_counts
 from tests.upgrade import shelf, trees
 from tests.upgrade.rollout import Rollout, rollout
-from worker.embedded.stack import ServerUrls
+from worker.stack.embedded.servers import ServerUrls
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(600)]
 

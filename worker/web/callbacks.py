@@ -18,7 +18,7 @@ from campaigns.domain.callbacks import CallbackUrls
 from campaigns.domain.errors import DatabaseUnavailable, origin_of
 from campaigns.domain.policy import Account
 from campaigns.domain.provider import Callback, CallbackRefused, Receipt
-from worker.logs import get_logger
+from worker.logs.logger import get_logger
 from worker.web.caller import Network, caller_of
 from worker.web.door import Seldom
 from worker.web.inbox import Inbox, NotStored

@@ -12,7 +12,7 @@ from typing import Any
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from worker.logs import get_logger
+from worker.logs.logger import get_logger
 
 BACKLOG = 128
 """Connections the system holds for us; also how often asyncio tries when it has no file left."""

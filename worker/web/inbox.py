@@ -11,7 +11,7 @@ from campaigns.domain.errors import DatabaseUnavailable
 from campaigns.domain.provider import Receipt
 from campaigns.grouping import Grouping
 from campaigns.store.session import UNSTORABLE
-from worker.logs import get_logger
+from worker.logs.logger import get_logger
 
 log = get_logger("campaigns.web")
 

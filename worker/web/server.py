@@ -12,8 +12,8 @@ from campaigns import receipts
 from campaigns.domain.errors import CampaignError, DatabaseUnavailable
 from campaigns.store import schema
 from worker.bootstrap import Parts
-from worker.logs import get_logger
-from worker.settings_safety import read_networks
+from worker.logs.logger import get_logger
+from worker.settings.safety import read_networks
 from worker.web.callbacks import MAX_BODY_BYTES, Callbacks
 from worker.web.door import BACKLOG, Door, most_connections
 from worker.web.health import SERVICE, Health

@@ -19,7 +19,7 @@ from campaigns.store.session import Database
 from tests.conftest import POLICY, always_our_turn
 from tests.stub import Stub
 from worker.bootstrap import Parts
-from worker.settings import Settings
+from worker.settings.model import Settings
 from worker.spool import Spool
 from worker.web.inbox import Taken
 from worker.web.server import serve

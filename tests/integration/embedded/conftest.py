@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.integration.embedded.holding import left_of, temporary
-from worker.embedded import stack
-from worker.embedded.stack import servers
+from worker.stack.embedded import servers as stack
+from worker.stack.embedded.servers import servers
 
 
 @pytest.fixture(scope="session")

@@ -15,9 +15,9 @@ import pytest
 from redis import Redis as RedisClient
 
 from tests.folders import passable_folder, roomy_memory
-from worker.embedded import processes
-from worker.embedded.processes import Mark
-from worker.embedded.stack import ServerUrls
+from worker.stack.embedded import processes
+from worker.stack.embedded.processes import Mark
+from worker.stack.embedded.servers import ServerUrls
 
 DEADLINE_SECONDS = 60
 T = TypeVar("T")
@@ -28,7 +28,7 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self").exists(), reason="reads p
 HOLDER = """
 import os, signal, sys
 from pathlib import Path
-from worker.embedded.stack import servers
+from worker.stack.embedded.servers import servers
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background ignores it
 if len(sys.argv) > 2:
     os.setgroups([]); os.setgid(int(sys.argv[3])); os.setuid(int(sys.argv[2]))

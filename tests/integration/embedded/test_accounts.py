@@ -22,9 +22,11 @@ from tests.integration.embedded.holding import (
     socket_dir,
     wait_ready,
 )
-from worker.embedded import accounts, home, stack
-from worker.embedded.errors import EmbeddedUnavailable
-from worker.embedded.stack import running, servers
+from worker.stack.embedded import home
+from worker.stack.embedded import servers as stack
+from worker.stack.embedded import users as accounts
+from worker.stack.embedded.errors import EmbeddedUnavailable
+from worker.stack.embedded.servers import running, servers
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root runs the servers as another account")
 

@@ -28,8 +28,8 @@ from tests.integration.embedded.holding import (
     wait_for,
     wait_ready,
 )
-from worker.embedded import accounts
-from worker.embedded.stack import running, servers
+from worker.stack.embedded import users as accounts
+from worker.stack.embedded.servers import running, servers
 
 
 def test_what_a_killed_owner_left_is_used_and_stopped_by_the_next(grown_dir: Path) -> None:

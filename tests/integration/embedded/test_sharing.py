@@ -34,11 +34,11 @@ from tests.integration.embedded.holding import (
     wait_for,
     wait_ready,
 )
-from worker.embedded import processes, server
-from worker.embedded import redis as embedded_redis
-from worker.embedded.errors import EmbeddedUnavailable
-from worker.embedded.processes import Mark
-from worker.embedded.stack import running, servers
+from worker.stack.embedded import processes, server
+from worker.stack.embedded import redis as embedded_redis
+from worker.stack.embedded.errors import EmbeddedUnavailable
+from worker.stack.embedded.processes import Mark
+from worker.stack.embedded.servers import running, servers
 
 
 def test_every_client_gets_in_and_what_was_stored_is_there_next_time(data_dir: Path) -> None:

@@ -1,0 +1,5 @@
+"""`python -m worker.cli`: the same as `campaigns`."""
+
+from worker.cli.start import main
+
+main()

@@ -1,0 +1,136 @@
+"""`campaigns account A …`: ask about one account, or let it go on."""
+
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from campaigns import aggregation, holding
+from campaigns.domain.errors import CampaignError
+from campaigns.domain.phone import InvalidPhone, normalise
+from campaigns.domain.provider import Money
+from worker.bootstrap import Parts, callback_urls
+from worker.cli.printable import printable
+from worker.cli.terminal import AsJson, Region, ask, do, out, print_json, say
+from worker.settings.model import PREFIX, load_settings
+
+app = typer.Typer(no_args_is_help=True, help="Ask about one account, or let it go on.")
+
+
+@app.callback()
+def account(context: typer.Context, name: Annotated[str, typer.Argument(metavar="A")]) -> None:
+    """Ask about account A, or let it go on."""
+    context.obj = name.lower()
+
+
+@app.command()
+def balance(context: typer.Context, as_json: AsJson = False) -> None:
+    """What is left on it, says the provider."""
+    settings = load_settings()
+    settings.account(context.obj)
+
+    async def work(parts: Parts) -> Money:
+        found = await parts.desk.accounts[context.obj].provider.balance()
+        await holding.learn_currency(parts.database, context.obj, found)
+        return found
+
+    money = ask(work, settings)
+    amount = aggregation.amount_text(money.amount)
+    if as_json:
+        print_json({"account": context.obj, "amount": amount, "currency": money.currency})
+    else:
+        out.print(f"{amount} {money.currency or ''}".strip())
+
+
+@app.command()
+def stats(
+    context: typer.Context,
+    month: Annotated[str, typer.Option(metavar="YYYY-MM", help="Which month.")],
+    as_json: AsJson = False,
+) -> None:
+    """The provider's own statistics of a month, by day."""
+    settings = load_settings()
+    settings.account(context.obj)
+    days = ask(lambda parts: parts.desk.accounts[context.obj].provider.statistics(month), settings)
+    if as_json:
+        print_json(
+            [
+                {
+                    "date": day.date,
+                    "provider_state": day.provider_state,
+                    "cost": str(day.cost),
+                    "segment_count": day.segment_count,
+                }
+                for day in days
+            ]
+        )
+        return
+    table = Table("date", "state", "cost", "segments", box=None, pad_edge=False)
+    for day in days:
+        table.add_row(
+            printable(day.date), printable(day.provider_state), str(day.cost), str(day.segment_count)
+        )
+    out.print(table if days else f"nothing in {month}")
+
+
+@app.command("callback-url")
+def callback_url(
+    context: typer.Context,
+    check: Annotated[bool, typer.Option("--check", help="Ask the provider whether it knows it.")] = False,
+    register: Annotated[bool, typer.Option("--register", help="Have it registered there.")] = False,
+) -> None:
+    """Where its provider may call us back: for one that is told once, in its own settings."""
+    settings = load_settings()
+    name = context.obj
+    urls = callback_urls(settings, name)
+    if urls is None:
+        if not settings.account(name).calls_back:
+            raise CampaignError(f"the provider of account {name} calls nobody back")
+        raise CampaignError(f"{PREFIX}PUBLIC_URL is not set: set it, and {PREFIX}CALLBACK_SECRET")
+    url = urls.url_of_account()
+    if register:
+        is_new = ask(lambda parts: parts.desk.accounts[name].provider.register_callbacks(url), settings)
+        out.print("registered" if is_new else "it was registered already")
+    elif check:
+        known = ask(lambda parts: parts.desk.accounts[name].provider.callbacks_registered(url), settings)
+        if known is False:
+            raise CampaignError(
+                f"the address of account {name} does not stand among its provider's hooks;"
+                f" have it registered: campaigns account {name} callback-url --register"
+            )
+        out.print("registered" if known else "its provider is told with each message where to call")
+    else:
+        out.print(url, markup=False)
+
+
+@app.command("blacklist")
+def stop_list(
+    context: typer.Context,
+    phone: Annotated[str, typer.Option(metavar="N", help="The number, with + and country code.")],
+    region: Region = None,
+    as_json: AsJson = False,
+) -> None:
+    """Whether a number stands on the provider's own blacklist."""
+    settings = load_settings()
+    settings.account(context.obj)
+    try:
+        number = normalise(phone, region)
+    except InvalidPhone as error:
+        raise CampaignError(f"this number cannot be looked up: {error}") from None
+    entry = ask(lambda parts: parts.desk.accounts[context.obj].provider.find_on_stop_list(number), settings)
+    if as_json:
+        found = {"since": entry.since, "reason": entry.reason} if entry is not None else {}
+        print_json({"account": context.obj, "phone": number, "is_listed": entry is not None, **found})
+        return
+    if entry is None:
+        out.print("not on it")
+        return
+    since = f" since {entry.since}" if entry.since else ""
+    out.print(f"on it{since}{f': {entry.reason}' if entry.reason else ''}", markup=False)
+
+
+@app.command("resume")
+def resume_account(context: typer.Context) -> None:
+    """Lift the hold on it, now that its trouble is mended."""
+    lifted = do(lambda database: holding.resume_account(database, context.obj))
+    say("it may send again" if lifted else "it was not on hold")

@@ -1,0 +1,172 @@
+"""`campaigns aside …`: what could not be done and was set aside, so that it stopped nothing beside it.
+
+An item is named `KIND:NUMBER`. A second kind joins by one more entry in `KINDS`: three functions of the
+parts of a process, of which the first lists what is set aside (oldest first, at most so many), the others
+take numbers and give those of them that were there. All three run inside one event loop.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from campaigns import aside
+from campaigns.domain.errors import CampaignError
+from worker.bootstrap import Parts
+from worker.broker import aside_tasks
+from worker.cli.terminal import AsJson, ask, out, print_json, say
+from worker.settings.model import load_settings
+
+app = typer.Typer(no_args_is_help=True, help="What could not be done and was set aside.")
+
+Ids = Annotated[list[str], typer.Argument(metavar="ID…", help="As `campaigns aside list` names them.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One thing that is set aside, as it is shown. `more`: what else `--json` tells."""
+
+    number: int
+    since: str  # ISO 8601
+    reason: str
+    what: str  # one line for people: no number, no text of a message
+    more: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of things that are set aside."""
+
+    listed: Callable[[Parts, int], Awaitable[Sequence[Item]]]
+    retry: Callable[[Parts, Sequence[int]], Awaitable[Sequence[int]]]
+    drop: Callable[[Parts, Sequence[int]], Awaitable[Sequence[int]]]
+
+
+async def _receipts(parts: Parts, limit: int) -> list[Item]:
+    return [
+        Item(
+            each.id,
+            each.set_aside_at.isoformat(),
+            each.reason,
+            f"receipt of account {each.account}: {each.provider_state}",
+            {
+                "account": each.account,
+                "received_at": each.received_at.isoformat(),
+                "provider_message_id": each.provider_message_id,
+                "reference": each.message_ref,
+                "state": each.evidence,
+                "provider_state": each.provider_state,
+            },
+        )
+        for each in await aside.receipts(parts.database, limit=limit)
+    ]
+
+
+async def _tasks(parts: Parts, limit: int) -> list[Item]:
+    return [
+        Item(
+            each.number,
+            each.set_aside_at.isoformat(),
+            each.reason,
+            f"task {each.task or 'unknown'} from {each.queue}, {each.size_bytes} bytes",
+            {"task": each.task, "task_id": each.task_id, "queue": each.queue, "bytes": each.size_bytes},
+        )
+        for each in await aside_tasks.listed(parts.redis, limit=limit)
+    ]
+
+
+KINDS: dict[str, Kind] = {
+    "receipt": Kind(
+        _receipts,
+        lambda parts, numbers: aside.retry_receipts(parts.database, numbers),
+        lambda parts, numbers: aside.drop_receipts(parts.database, numbers),
+    ),
+    "task": Kind(
+        _tasks,
+        lambda parts, numbers: aside_tasks.retry(parts.redis, numbers),
+        lambda parts, numbers: aside_tasks.drop(parts.redis, numbers),
+    ),
+}
+"""By the word before the colon of an id."""
+
+
+@app.command("list")
+def listed(
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many of a kind.")] = 100,
+    as_json: AsJson = False,
+) -> None:
+    """What is set aside, and why. Exit code 0, also when there is nothing."""
+
+    async def work(parts: Parts) -> list[tuple[str, Item]]:
+        return [
+            (f"{name}:{item.number}", item)
+            for name, kind in KINDS.items()
+            for item in await kind.listed(parts, limit)
+        ]
+
+    items = ask(work, load_settings())
+    if as_json:
+        print_json(
+            [
+                {"id": named, "set_aside_at": item.since, "reason": item.reason} | item.more
+                for named, item in items
+            ]
+        )
+        return
+    if not items:
+        out.print("nothing is set aside")
+        return
+    table = Table(box=None, pad_edge=False)
+    for column in ("id", "since", "what", "why"):
+        table.add_column(column, no_wrap=True)
+    for named, item in items:
+        table.add_row(*(Text(cell) for cell in (named, item.since[:19], item.what, item.reason)))
+    out.print(table)
+
+
+@app.command("retry")
+def retry(ids: Ids, as_json: AsJson = False) -> None:
+    """Have it done again. What still cannot be done is set aside again."""
+    _act(ids, lambda kind: kind.retry, "tried again", as_json)
+
+
+@app.command("drop")
+def drop(ids: Ids, as_json: AsJson = False) -> None:
+    """Forget it for good."""
+    _act(ids, lambda kind: kind.drop, "dropped", as_json)
+
+
+_Act = Callable[[Parts, Sequence[int]], Awaitable[Sequence[int]]]
+
+
+def _act(ids: Sequence[str], act_of: Callable[[Kind], _Act], done: str, as_json: bool) -> None:
+    wanted: dict[str, list[int]] = {}
+    for named in ids:
+        name, number = _parsed(named)
+        wanted.setdefault(name, []).append(number)
+
+    async def work(parts: Parts) -> list[str]:
+        found = []
+        for name, numbers in wanted.items():
+            found += [f"{name}:{number}" for number in await act_of(KINDS[name])(parts, numbers)]
+        return found
+
+    found = ask(work, load_settings())
+    missing = [named for named in dict.fromkeys(ids) if named not in found]
+    if as_json:
+        print_json({"done": found, "missing": missing})
+    else:
+        say(f"{len(found)} {done}")
+    if missing:
+        raise CampaignError(f"not set aside: {', '.join(missing)}; see: campaigns aside list")
+
+
+def _parsed(named: str) -> tuple[str, int]:
+    name, _, number = named.partition(":")
+    if name not in KINDS or not number.isascii() or not number.isdigit() or len(number) > 18:
+        kinds = " or ".join(f"{kind}:NUMBER" for kind in KINDS)
+        raise CampaignError(f"{named!r} names nothing that is set aside: an id reads {kinds}")
+    return name, int(number)

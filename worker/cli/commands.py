@@ -1,0 +1,249 @@
+"""`campaigns`: the operator's door. Exit codes: 0 done, 1 it failed, 2 wrong usage or settings."""
+
+import os
+from getpass import getuser
+from typing import Annotated, NoReturn
+
+import typer
+
+from campaigns import aggregation, batching, holding, rescue, watching
+from campaigns.domain.errors import CampaignError
+from campaigns.domain.schedule import read_schedule
+from campaigns.domain.states import CampaignState
+from campaigns.store.session import Database
+from worker.bootstrap import sender_of
+from worker.cli import account, aside, display, export, message, running, streams, submit, suppression
+from worker.cli.doctor import command as doctor
+from worker.cli.printable import printable
+from worker.cli.terminal import (
+    AsJson,
+    CampaignId,
+    Region,
+    Watch,
+    Zone,
+    do,
+    err,
+    follow,
+    out,
+    print_json,
+    read_id,
+    say,
+)
+from worker.settings.model import SettingsError, load_settings
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # a traceback with locals would show texts and numbers
+    help="Send bulk SMS campaigns without losing a message and without sending one twice.",
+)
+app.add_typer(account.app, name="account")
+app.add_typer(suppression.app, name="suppression")
+app.add_typer(aside.app, name="aside")
+
+
+def run() -> NoReturn:
+    """Run the command that was typed. Turns our errors into one sentence and an exit code."""
+    code = 0
+    try:
+        app()
+    except SystemExit as end:  # typer's: what the command wants, or wrong usage
+        code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+    except SettingsError as error:
+        _complain(error)
+        code = 2
+    except CampaignError as error:
+        _complain(error)
+        code = 1
+    except streams.OutputLost as lost:
+        if not lost.is_reader_gone:  # as in `campaigns export ID | head`
+            _complain(lost)
+            code = 1
+    except KeyboardInterrupt:
+        code = 130
+    streams.end(code)
+
+
+def _complain(error: Exception) -> None:
+    for line in str(error).splitlines():
+        err.print(f"Error: {printable(line)}", markup=False)
+
+
+# --- campaigns ---------------------------------------------------------------------------------------
+
+app.command()(submit.submit)
+
+
+@app.command()
+def status(campaign_id: CampaignId, watch: Watch = False, as_json: AsJson = False) -> None:
+    """How a campaign stands: totals by state, cost, segments; and whether anybody works on what is due."""
+    settings = load_settings()
+
+    async def work(database: Database) -> None:
+        wanted = read_id(campaign_id)
+        if watch:
+            await follow(database, wanted, err if as_json else out)
+        overview = await aggregation.status(database, wanted)
+        found = await watching.working(database, tick_seconds=settings.tick_seconds)
+        if as_json:
+            print_json(aggregation.as_json(overview) | {"working": watching.as_json(found)})
+        elif not watch:
+            out.print(display.campaign(overview))
+        if not display.is_over(overview) and (trouble := found.trouble()):
+            (err if as_json else out).print(trouble, markup=False)
+
+    do(work, settings)
+
+
+@app.command("list")
+def list_campaigns(
+    limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="How many, newest first.")] = 100,
+    as_json: AsJson = False,
+) -> None:
+    """The newest campaigns."""
+    overviews = do(lambda database: aggregation.newest(database, limit=limit))
+    if as_json:
+        print_json([aggregation.as_json(overview) for overview in overviews])
+    elif overviews:
+        out.print(display.campaigns(overviews))
+    else:
+        out.print("no campaigns yet")
+
+
+app.command()(export.export)
+
+
+def _change(campaign_id: str, target: CampaignState, done: str) -> None:
+    async def work(database: Database) -> None:
+        changed = await aggregation.change_state(database, read_id(campaign_id), target)
+        overview = await aggregation.status(database, read_id(campaign_id))
+        waiting = display.unsettled_states(overview)
+        rest = ", ".join(f"{count} {state}" for state, count in waiting.items())
+        say(done if changed else f"it was {overview.state} already" + (f"; {rest}" if rest else ""))
+
+    do(work)
+
+
+@app.command()
+def pause(campaign_id: CampaignId) -> None:
+    """Stop handing over within one batch; what was handed over is still followed to its end."""
+    _change(campaign_id, CampaignState.PAUSED, "paused")
+
+
+@app.command()
+def resume(
+    campaign_id: Annotated[str | None, typer.Argument(metavar="ID", help="The campaign's id.")] = None,
+    all_accounts: Annotated[
+        bool, typer.Option("--all-accounts", help="Lift the hold on every account, and on no campaign.")
+    ] = False,
+    sender_id: Annotated[
+        str | None, typer.Option(help="Who it is from, from now on: where its sender was refused.")
+    ] = None,
+    operator: Annotated[str | None, typer.Option(help="Who says so; else your login.")] = None,
+) -> None:
+    """Go on with a campaign that is paused, or on hold since its sender or text was refused; or with every
+    account, since the database went back in time.
+    """
+    if (campaign_id is None) != all_accounts:
+        raise typer.BadParameter("say one of ID and --all-accounts")
+    if campaign_id is None:
+        resumed_accounts = do(holding.resume_all_accounts)
+        names = ", ".join(resumed_accounts)
+        say(f"these may send again: {names}" if names else "none was on hold")
+        return
+    wanted = read_id(campaign_id)
+
+    async def work(database: Database) -> None:
+        if sender_id is not None:
+            known = await aggregation.status(database, wanted)
+            sender_of(load_settings(), known.account, sender_id)  # raises where its provider rules it out
+        resumed = await holding.resume_campaign(
+            database, wanted, operator=operator or getuser(), sender_id=sender_id
+        )
+        out.print("running" if resumed.was_paused or resumed.was_held else "it was running already")
+
+    do(work)
+
+
+@app.command()
+def cancel(campaign_id: CampaignId) -> None:
+    """Never hand over what is still queued; what was handed over is followed to its end."""
+    _change(campaign_id, CampaignState.CANCELLED, "cancelled")
+
+
+@app.command()
+def reschedule(
+    campaign_id: CampaignId,
+    at: Annotated[str, typer.Option(metavar="TIME", help="When to go on, e.g. 2026-12-01T09:30+02:00.")],
+    not_after: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Hand nothing over later; else as it was.")
+    ] = None,
+    zone: Zone = None,
+) -> None:
+    """Have what is not handed over yet wait until another time."""
+    settings = load_settings()
+    schedule = read_schedule(at, not_after, zone)
+
+    async def work(database: Database) -> int:
+        return await batching.reschedule(database, settings.policy(), read_id(campaign_id), schedule)
+
+    say(f"{do(work, settings)} messages wait until {schedule.send_at:%Y-%m-%d %H:%M:%S} UTC")
+
+
+@app.command()
+def resolve(
+    campaign_id: CampaignId,
+    resend: Annotated[
+        bool, typer.Option("--resend", help="Send them again: a second text is possible.")
+    ] = False,
+    assume_sent: Annotated[bool, typer.Option("--assume-sent", help="Settle them as unknown.")] = False,
+    phone: Annotated[str | None, typer.Option(help="Only this number's message.")] = None,
+    region: Region = None,
+    operator: Annotated[str | None, typer.Option(help="Who says so; else your login.")] = None,
+) -> None:
+    """Your word on messages in doubt, recorded with who and when."""
+    if resend == assume_sent:
+        raise typer.BadParameter("say one of --resend and --assume-sent")
+    settings = load_settings()
+
+    async def work(database: Database) -> None:
+        count = await rescue.resolve(
+            database,
+            settings.policy(),
+            read_id(campaign_id),
+            "resend" if resend else "assume_sent",
+            raw_phone=phone,
+            region=region.upper() if region else None,
+            operator=operator or _login(),
+        )
+        done = "queued again" if resend else "settled as unknown"
+        say(f"{count} in doubt, now {done}" if count else "nothing of it is in doubt")
+
+    do(work, settings)
+
+
+def _login() -> str:
+    try:
+        return getuser()
+    except (KeyError, OSError):  # a container's uid that has no account
+        return f"uid {os.getuid()}"
+
+
+# --- single messages, and running it -------------------------------------------------------------------
+
+for command in (
+    message.message,
+    running.up,
+    running.web,
+    running.demo,
+    running.migrate,
+    doctor.doctor,
+    doctor.alive,
+):
+    app.command()(command)
+
+# Their options are Celery's and the simulator's own.
+for passed_on in (running.worker, running.beat, running.simulator):
+    app.command(
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+    )(passed_on)

@@ -1,0 +1,206 @@
+"""`campaigns demo`: the main job once, before your eyes, against a simulated provider."""
+
+import asyncio
+import re
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from importlib.resources import files
+from itertools import islice
+from pathlib import Path
+from subprocess import Popen
+
+from rich.console import Console
+
+from campaigns import aggregation, batching, submission
+from campaigns.batching import BATCH_SIZE
+from campaigns.cleaning import REASONS
+from campaigns.domain.errors import CampaignError
+from campaigns.domain.recipients import read_recipients
+from campaigns.store import schema
+from campaigns.store.session import Database
+from campaigns.store.submission import TakenIn
+from simulator.options import ProviderName
+from worker.bootstrap import sender_of
+from worker.cli import display
+from worker.settings.accounts import PROVIDERS
+from worker.settings.model import PREFIX, Settings, load_settings
+from worker.stack import up as stack
+from worker.stack.interrupts import Interrupts
+
+TEXT = "Spring sale in {city}: 20% off everything until Sunday. Reply STOP to opt out."
+_ACCOUNT = "demo"
+_SIMULATOR_SECONDS = 20.0
+_LISTENING = re.compile(rb"simulator listening on (http://\S+)")
+
+
+def run(settings: Settings, provider: ProviderName, recipients: Path, console: Console) -> int:
+    """Run it against the simulator of `provider`.
+
+    Gives the exit code: 0 when the campaign finished and its totals add up. Everything it starts it stops,
+    whatever happens; what it stored stays in DATA_DIR.
+    """
+    if not recipients.is_file():
+        raise CampaignError(
+            f"{recipients} is not there; run the demo from the project's folder or name a file"
+        )
+    with ExitStack() as resources:
+        interrupts = resources.enter_context(stack.stopping_on_signals())
+        console.print("starting PostgreSQL and Redis …")
+        located = resources.enter_context(stack.located_servers(settings, may_make=True))
+        stack.use_database(located, schema.migrate, interrupts)
+        logs = (located.data_dir / "demo").resolve()
+        logs.mkdir(parents=True, exist_ok=True)
+        family = resources.enter_context(stack.children(interrupts))
+        url = _start_simulator(family, located, provider, logs, interrupts)
+        is_example = recipients == default_recipients()
+        first_rows = PROVIDERS[provider].demo.first_rows
+        most = first_rows if is_example else None
+        count = most or recipients.read_bytes().count(b"\n")
+        environment = stack.environment_for(located, _demo_settings(provider, url, count), without_ours=True)
+        # Their working directory holds no .env: a demonstration must not meet a real account.
+        for name, command in (("worker", "worker"), ("beat", "beat")):
+            family.start(
+                name,
+                stack.celery_command(command),
+                environment,
+                directory=logs,
+                log=logs / f"{name}.log",
+                restart=False,
+            )
+        console.print(
+            f"simulator of {provider} at {url}, celery worker and celery beat are running; "
+            f"submitting {recipients}"
+        )
+        if first_rows is not None:
+            rows = f"the first {most} rows" if most else "it"
+            console.print(
+                f"{provider} takes one message a request; at its default pace {rows} will take about "
+                f"{_sending_seconds(provider, count) + _asking_seconds(count):.0f} s"
+            )
+        own = load_settings(environment, env_file=None)
+        return stack.use_database(
+            own,
+            lambda database: _main_job(
+                database, own, recipients, most, console, logs, lambda: family.look_after(console.print)
+            ),
+            interrupts,
+        )
+
+
+def _sending_seconds(provider: ProviderName, count: int) -> float:
+    return count / float(PROVIDERS[provider].settings.model_fields["requests_per_second"].default)
+
+
+def _asking_seconds(count: int) -> float:
+    return count / 5 * 1.5
+
+
+def _demo_settings(provider: ProviderName, url: str, count: int) -> Mapping[str, str]:
+    give_up = 25.0
+    demo = PROVIDERS[provider].demo
+    if demo.first_rows is not None:
+        # Each hand-over of a batch moves its deadline on; the last batch waits for those before it.
+        give_up += _asking_seconds(count) + (_sending_seconds(provider, count) if count > BATCH_SIZE else 0)
+    account = f"{PREFIX}ACCOUNTS__{_ACCOUNT.upper()}__"
+    return {
+        f"{account}PROVIDER": provider,
+        **{f"{account}{name}": value.format(url=url) for name, value in demo.settings.items()},
+        # A day's work in half a minute: quick questions, and a deadline one can wait for. A lease ends well
+        # before it: what a demo that was interrupted left behind must not fail by waiting.
+        f"{account}TIMEOUT_SECONDS": "3",
+        f"{PREFIX}LEASE_SECONDS": "13",
+        f"{PREFIX}RETRY__FIRST_SECONDS": "1",
+        f"{PREFIX}POLL__FIRST_SECONDS": "1",
+        f"{PREFIX}POLL__MAX_SECONDS": "4",
+        f"{PREFIX}POLL__GIVE_UP_SECONDS": f"{give_up:g}",
+        f"{PREFIX}LOG_FORMAT": "json",
+    }
+
+
+def _start_simulator(
+    family: stack.Children, located: Settings, provider: ProviderName, logs: Path, interrupts: Interrupts
+) -> str:
+    log = logs / "simulator.log"
+    begin = log.stat().st_size if log.exists() else 0
+    process = family.start(
+        "simulator",
+        [
+            *(sys.executable, "-P", "-m", "simulator", "--provider", provider),  # -P as in `celery_command`
+            *("--port", "0", "--delivery-seconds", "4"),
+        ],
+        stack.environment_for(located, {}, without_ours=True),
+        log=log,
+        restart=False,
+    )
+    return _listening(process, log, begin, interrupts)
+
+
+def _listening(process: "Popen[bytes]", log: Path, begin: int, interrupts: Interrupts) -> str:
+    deadline = time.monotonic() + _SIMULATOR_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        found = _LISTENING.search(log.read_bytes()[begin:])
+        if found:
+            return found[1].decode()
+        interrupts.pause(0.05)
+    raise CampaignError(f"the simulator did not start; see {log}")
+
+
+async def _main_job(
+    database: Database,
+    settings: Settings,
+    recipients: Path,
+    most: int | None,
+    console: Console,
+    logs: Path,
+    look_after: Callable[[], None],
+) -> int:
+    taken = await _submit(database, settings, recipients, most)
+    console.print(f"campaign {taken.id}: {taken.recipient_count} recipients taken in", highlight=False)
+    for row, reason in await aggregation.refusals(database, taken.id, limit=3):
+        console.print(f"  not row {row}: {REASONS[reason]}", highlight=False)
+
+    async def pause() -> None:
+        look_after()
+        await asyncio.sleep(0.25)
+
+    overview = await display.watch(console, lambda: aggregation.status(database, taken.id), pause)
+    if not console.is_terminal:
+        console.print(display.campaign(overview))
+    differing = await aggregation.verify(database, taken.id)
+    console.print(
+        "the totals agree with a recount of the messages" if not differing else f"DIFFER: {differing}"
+    )
+    console.print(
+        f"kept in {stack.data_of(settings)} (logs in {logs}); look again with:\n"
+        f"  campaigns status {taken.id}\n  campaigns export {taken.id}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    return 1 if differing else 0
+
+
+async def _submit(database: Database, settings: Settings, recipients: Path, most: int | None) -> TakenIn:
+    with recipients.open("rb") as file:
+        content = iter(lambda: file.read(65_536), b"") if most is None else islice(file, most + 1)
+        reader = read_recipients(content, format=None, name=recipients.name)
+        return await submission.submit(
+            database,
+            settings.policy(),
+            submission.Submission(
+                account=_ACCOUNT,
+                text=TEXT,
+                sender_id=sender_of(settings, _ACCOUNT, None),
+                name="Spring sale",
+                region="US",
+                currency=settings.account(_ACCOUNT).currency,
+            ),
+            reader,
+            batch_size=batching.BATCH_SIZE,
+        )
+
+
+def default_recipients() -> Path:
+    """The example that comes with the project's folder."""
+    return Path(str(files("worker"))).parent / "examples" / "spring_sale.csv"

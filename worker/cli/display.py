@@ -1,0 +1,262 @@
+"""What an operator sees: tables, a live progress display, plain sentences."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+
+from rich.console import Console, Group, RenderableType
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from campaigns import aggregation
+from campaigns.cleaning import NOTES
+from campaigns.domain.provider import Sighting
+from campaigns.domain.said import reason_of
+from campaigns.domain.states import SETTLED, MessageState
+from campaigns.store.holding.campaigns import CampaignHold
+from campaigns.store.reading.messages import MessageRow
+from campaigns.store.reading.overviews import Overview
+from campaigns.store.reading.reasons import Reason
+from campaigns.store.reading.status_lag import StatusLag
+from worker.cli.printable import printable
+
+_COLOURS: dict[MessageState, str] = {
+    MessageState.SUPPRESSED: "dim",
+    MessageState.CANCELLED: "dim",
+    MessageState.QUEUED: "white",
+    MessageState.SENDING: "yellow",
+    MessageState.IN_DOUBT: "bold magenta",
+    MessageState.ACCEPTED: "cyan",
+    MessageState.SENT: "cyan",
+    MessageState.BUFFERED: "cyan",
+    MessageState.UNKNOWN: "magenta",
+    MessageState.EXPIRED: "red",
+    MessageState.UNDELIVERED: "red",
+    MessageState.FAILED: "red",
+    MessageState.REJECTED: "red",
+    MessageState.DELIVERED: "green",
+    MessageState.READ: "bold green",
+}
+_NO_COLOUR = "white"  # of a state that has none here
+
+
+def is_over(overview: Overview) -> bool:
+    """Whether nothing more will happen to a campaign."""
+    return overview.finished_at is not None
+
+
+def campaign(overview: Overview) -> RenderableType:
+    """One campaign: how far it is, its messages by state, its cost."""
+    settled, total = aggregation.settled_count(overview), overview.recipient_count
+    head = Text.assemble(
+        (printable(overview.name), "bold"),
+        "  ",
+        (str(overview.id), "dim"),
+        "  ",
+        (overview.state.value, "bold"),
+    )
+    bar = Table.grid(padding=(0, 1))
+    bar.add_row(
+        ProgressBar(total=max(total, 1), completed=settled, width=44), f"{settled} of {total} settled"
+    )
+    states = Table.grid(padding=(0, 2))
+    for state in MessageState:
+        count = overview.totals[state]
+        if count:
+            colour = _COLOURS.get(state, _NO_COLOUR)
+            share = ProgressBar(total=max(total, 1), completed=count, width=24, complete_style=colour)
+            states.add_row(Text(state.value, style=colour), Text(str(count), justify="right"), share)
+    lines: list[RenderableType] = [head, bar, states, Text(_money(overview))]
+    if overview.is_waiting:
+        lines.append(Text(f"waits for its time: nothing is handed over before {_moment(overview.send_at)}"))
+    if overview.not_after and not is_over(overview):
+        lines.append(Text(f"nothing is handed over after {_moment(overview.not_after)}"))
+    if overview.refused:
+        lines.append(Text(f"not taken in: {sum(overview.refused.values())}", style="yellow"))
+        reasons = Table.grid(padding=(0, 2))
+        for reason, count in overview.refused.items():
+            reasons.add_row(f"  {reason}", Text(str(count), justify="right"))
+        lines.append(reasons)
+    if overview.reasons:
+        lines.append(Text("why not:", style="red"))
+        lines += [Text(f"  {said(each)}") for each in overview.reasons]
+    if overview.hold:
+        lines += _hold(overview.hold)
+    lines.extend(
+        Text(f"worth a look: {count} {NOTES.get(note, note)}", style="yellow")
+        for note, count in overview.noted.items()
+    )
+    if overview.held:
+        lines.append(
+            Text(f"account {overview.account} is on hold: {printable(overview.held)}", style="bold red")
+        )
+    elif overview.trouble and not overview.hold and not is_over(overview):
+        lines.append(Text(f"last trouble: {printable(overview.trouble)}", style="yellow"))
+    if overview.status_lag is not None:
+        lines.append(Text(_lag(overview.status_lag, datetime.now(UTC)), style="yellow"))
+    return Group(*lines)
+
+
+def said(reason: Reason) -> str:
+    """A reason that messages have in common, with how many have it."""
+    why = reason.reason or "the provider does not say why"
+    return f"{reason.count} {why}" + (f" (code {reason.code})" if reason.code else "")
+
+
+def _moment(at: datetime | None) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC" if at else ""
+
+
+def _hold(hold: CampaignHold) -> list[Text]:
+    mend = " --sender-id NAME" if hold.about == "sender" else ""
+    return [
+        Text(
+            f"on hold since {hold.since:%Y-%m-%d %H:%M} UTC: its {hold.about} is refused: {hold.reason}"
+            f" (code {hold.code})",
+            style="bold red",
+        ),
+        Text(f"  once it is mended: campaigns resume {hold.campaign_id}{mend and f' [{mend.strip()}]'}"),
+    ]
+
+
+def _lag(lag: StatusLag, now: datetime) -> str:
+    minutes = max(int((now - lag.oldest_due_at).total_seconds() // 60), 1)
+    since = f"{minutes} min" if minutes < 120 else f"{minutes // 60} h"
+    return (
+        f"statuses lag: {lag.waiting_count} of {lag.open_count} open messages are due to be asked about, "
+        f"the oldest for {since}"
+    )
+
+
+def _money(overview: Overview) -> str:
+    priced = sum(cost.message_count for cost in overview.costs)
+    some = f" of {priced:,} of {priced + overview.unpriced_count:,} messages"
+    partly = some if priced and overview.unpriced_count else ""
+    return f"cost {_costs(overview)}{partly}, {overview.segment_count} segments"
+
+
+def _costs(overview: Overview) -> str:
+    """What is known to have been charged, each currency for itself."""
+    amounts = [
+        f"{aggregation.amount_text(cost.amount)} {cost.currency or ''}".rstrip()
+        for cost in aggregation.costs(overview)
+    ]
+    return " + ".join(amounts) or "unknown"
+
+
+def campaigns(overviews: Sequence[Overview]) -> RenderableType:
+    """Many campaigns, a line each."""
+    table = Table(box=None, pad_edge=False)
+    for column in ("id", "name", "account", "state", "settled", "in doubt", "delivered", "cost", "created"):
+        table.add_column(column, no_wrap=True)
+    refused = {each.id for each in overviews if aggregation.is_wholly_refused(each)}
+    if refused:
+        table.add_column("why")
+    for overview in overviews:
+        delivered = overview.totals[MessageState.DELIVERED] + overview.totals[MessageState.READ]
+        table.add_row(
+            str(overview.id),
+            printable(overview.name),
+            overview.account,
+            _state(overview),
+            f"{aggregation.settled_count(overview)} of {overview.recipient_count}",
+            str(overview.totals[MessageState.IN_DOUBT]),
+            str(delivered),
+            _costs(overview),
+            overview.created_at.strftime("%Y-%m-%d %H:%M"),
+            *([said(overview.reasons[0])] if overview.id in refused else []),
+        )
+    return table
+
+
+def _state(overview: Overview) -> str:
+    if overview.held or overview.hold:
+        return f"{overview.state.value} (on hold)"
+    return f"{overview.state.value} (scheduled)" if overview.is_waiting else overview.state.value
+
+
+def message(row: MessageRow) -> RenderableType:
+    """One message, as we know it."""
+    words = [Text.assemble((row.phone, "bold"), "  ", (row.state.value, _COLOURS.get(row.state, _NO_COLOUR)))]
+    price = "no cost known" if row.cost is None else f"cost {aggregation.amount_text(row.cost)}"
+    money = f"{price} {row.currency or ''}".rstrip() if row.cost is not None else price
+    lines = [
+        f"campaign {row.campaign_id}, row {row.row}, account {row.account}",
+        f"reference {row.reference}",
+        f"provider's id {printable(row.provider_message_id or 'unknown')}, "
+        f"its word {printable(row.provider_state or 'none')}",
+        f"attempt {row.attempt}, {row.segment_count} segment(s), {money}",
+        *([f"sent by {row.channel}"] if row.channel else []),
+        *([f"reason: {printable(row.reason)}"] if row.reason else []),
+        *(
+            [f"changed at the provider {row.provider_changed_at:%Y-%m-%d %H:%M:%S} UTC"]
+            if row.provider_changed_at
+            else []
+        ),
+        f"changed {row.updated_at:%Y-%m-%d %H:%M:%S} UTC",
+    ]
+    return Group(*words, *(Text(f"  {line}") for line in lines))
+
+
+def sightings(who: str, seen: Sequence[Sighting]) -> RenderableType:
+    """What a provider says of messages, newest first."""
+    if not seen:
+        return Text(f"{who} says: it has no such message")
+    lines = [Text(f"{who} says", style="bold")]
+    for each in seen:
+        state = each.evidence.value if each.evidence else "unknown to us"
+        changed_at = each.changed_at or each.accepted_at
+        cost = "" if each.cost is None else f"cost {aggregation.amount_text(each.cost)} {each.currency or ''}"
+        reason = reason_of(each.code, each.reason)
+        told = (
+            f"to {each.phone}" if each.phone else "",
+            f"reference {each.message_ref}" if each.message_ref else "",
+            " ".join(filter(None, (each.service, each.action))),
+            f"by {each.channel}" if each.channel else "",
+            f"{each.segment_count} segment(s)" if each.segment_count is not None else "",
+            cost.rstrip(),
+            f"reason: {reason}" if reason else "",
+            f"changed {changed_at:%Y-%m-%d %H:%M:%S %Z}" if changed_at else "",
+        )
+        lines.append(Text(printable(f"{each.provider_message_id}  {each.provider_state}  ({state})")))
+        lines += [Text(f"  {printable(line)}") for line in told if line]
+    return Group(*lines)
+
+
+async def watch(
+    console: Console,
+    look: Callable[[], Awaitable[Overview]],
+    pause: Callable[[], Awaitable[None]],
+) -> Overview:
+    """Show a campaign until it is over, redrawn in place on a terminal, a line a change elsewhere."""
+    from rich.live import Live  # noqa: PLC0415  only here, and it costs start-up time
+
+    if not console.is_terminal:
+        last = ""
+        while True:
+            overview = await look()
+            line = _line(overview)
+            if line != last:
+                console.print(line, markup=False, highlight=False)
+                last = line
+            if is_over(overview):
+                return overview
+            await pause()
+    with Live(console=console, auto_refresh=False) as live:
+        while True:
+            overview = await look()
+            live.update(campaign(overview), refresh=True)
+            if is_over(overview):
+                return overview
+            await pause()
+
+
+def _line(overview: Overview) -> str:
+    counts = " ".join(f"{state.value}={count}" for state, count in overview.totals.items() if count)
+    why = overview.hold.reason if overview.hold else overview.held
+    return f"{overview.state.value}: {counts}" + (f" (on hold: {why})" if why else "")
+
+
+def unsettled_states(overview: Overview) -> dict[str, int]:
+    """What a campaign still waits for."""
+    return {s.value: n for s, n in overview.totals.items() if n and s not in SETTLED}

@@ -1,0 +1,129 @@
+"""`campaigns export`: every recipient of a campaign and what became of them, for other programs."""
+
+import re
+import sys
+import unicodedata
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from typing import Annotated, Any, Literal
+
+import typer
+
+from campaigns import aggregation
+from campaigns.store.session import Database
+from worker.cli.printable import json_of, printable
+from worker.cli.streams import write_bytes
+from worker.cli.terminal import CampaignId, do, read_id
+
+_WRITTEN_CHARACTERS = 65_536
+
+# RFC 4180, and whatever else some reader takes for the end of a line or of a cell.
+_TO_BE_QUOTED = re.compile('[",;\t\r\n\v\f\x1c-\x1f\x85\u2028\u2029]|^\\s|\\s$')
+_OURS = frozenset(
+    {"row", "phone", "batch", "attempt", "segments", "segment_count", "cost"}
+)  # no words of others
+_LONG_NUMBER = re.compile(r"\+?\d{12,}|\+\d+|0\d+")  # a spreadsheet would round it, or drop its + or its zero
+
+
+def export(
+    campaign_id: CampaignId,
+    file_format: Annotated[Literal["csv", "jsonl"], typer.Option("--format")] = "csv",
+    refused: Annotated[bool, typer.Option(help="The recipients not taken in, by row, instead.")] = False,
+    raw: Annotated[bool, typer.Option("--raw", help="CSV: no apostrophe before what is no formula.")] = False,
+    excel: Annotated[
+        bool,
+        typer.Option(
+            "--excel",
+            help='CSV for Excel: a byte order mark, and numbers as ="+370…" so that none '
+            "is rounded or loses its +.",
+        ),
+    ] = False,
+) -> None:
+    """Every recipient and what became of the message, a row each, streamed to standard output in UTF-8.
+
+    CSV as RFC 4180 has it, lines ending in a line feed. Text that others wrote
+    (own columns and their names, the provider's words and ids, reasons) and
+    that a spreadsheet would run as a formula, because it begins with = + - @
+    or a control character, has an apostrophe before it; --raw leaves that out,
+    JSONL never has it. The column phone is ours and begins with + as it is:
+    for Excel say --excel.
+    """
+    if (raw or excel) and file_format != "csv":
+        raise typer.BadParameter("--raw and --excel are for CSV")
+
+    async def work(database: Database) -> None:
+        wanted = read_id(campaign_id)
+        # A file is written as it is; a terminal is looked at, and would obey.
+        shown = _printable if sys.stdout.isatty() else _as_it_is
+        await aggregation.status(database, wanted)  # raises NotFound before anything is printed
+        if refused:
+            columns, lines = await aggregation.export_refused(database, wanted)
+        else:
+            columns, lines = await aggregation.export(database, wanted)
+        if file_format == "jsonl":
+            await _write(lines, lambda line: json_of(line) + "\n")
+        else:
+            names = [_csv_cell(shown(name), is_others=True, raw=raw, excel=False) for name in columns]
+            head = ("\ufeff" if excel else "") + ",".join(names) + "\n"
+
+            def row(line: dict[str, Any]) -> str:
+                cells = (
+                    _csv_cell(shown(line.get(name)), is_others=name not in _OURS, raw=raw, excel=excel)
+                    for name in columns
+                )
+                return ",".join(cells) + "\n"
+
+            await _write(lines, row, head)
+
+    do(work)
+
+
+async def _write(
+    lines: AsyncGenerator[dict[str, Any], None], shown: Callable[[dict[str, Any]], str], head: str = ""
+) -> None:
+    held, held_characters = [head], 0
+    # Closed here, whatever happens: a reader that has had enough (`| head`) ends it in the middle.
+    async with aclosing(lines):
+        async for line in lines:
+            held.append(shown(line))
+            held_characters += len(held[-1])
+            if held_characters >= _WRITTEN_CHARACTERS:
+                write_bytes(_encoded(held))
+                held, held_characters = [], 0
+    write_bytes(_encoded(held))
+    sys.stdout.flush()
+
+
+def _encoded(texts: Sequence[str]) -> bytes:
+    return "".join(texts).encode(errors="backslashreplace")
+
+
+def _printable(value: object) -> object:
+    return printable(value) if isinstance(value, str) else value
+
+
+def _as_it_is(value: object) -> object:
+    return value
+
+
+def _csv_cell(value: object, *, is_others: bool, raw: bool, excel: bool) -> str:
+    text = "" if value is None else str(value)
+    if excel and isinstance(value, str) and _LONG_NUMBER.fullmatch(text):
+        text = f'="{text}"'
+    elif is_others and not raw and isinstance(value, str) and is_formula(text):
+        text = f"'{text}"
+    if _TO_BE_QUOTED.search(text):
+        return '"' + text.replace('"', '""') + '"'
+    return text
+
+
+def is_formula(text: str) -> bool:
+    """Whether a spreadsheet might run a cell: by its first character that is seen, or one that is not."""
+    if not text or text[0].isalnum():
+        return False
+    if unicodedata.category(text[0]) == "Cc":
+        return True
+    for character in text:
+        if unicodedata.category(character)[0] not in "ZC":
+            return unicodedata.normalize("NFKC", character)[0] in "=+-@"
+    return False

@@ -1,0 +1,106 @@
+"""`campaigns up`, `web`, `demo`, `migrate`, `simulator`: what runs.
+
+Each loads what it runs, inside: no other command waits for HTTP servers, simulators and the like.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from campaigns.store import schema
+from simulator.options import ProviderName
+from worker.cli.terminal import err, out, say
+from worker.settings.model import PREFIX, load_settings
+from worker.stack import up as stack
+from worker.stack.up import located
+
+WebHost = Annotated[str, typer.Option(help="Where callbacks are taken.")]
+WebPort = Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")]
+
+
+def up(
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Worker processes.")] = 1,
+    web_host: WebHost = "127.0.0.1",
+    web_port: WebPort = 8026,
+) -> None:
+    """Run the whole stack in this terminal: servers, workers, beat, and the web where callbacks come."""
+    stack.up(
+        load_settings(),
+        workers=workers,
+        web_place=(web_host, web_port),
+        say=lambda line: err.print(line, markup=False),
+    )
+
+
+def worker(context: typer.Context) -> None:
+    """Run a worker: `celery -A worker.app worker` and its options, whatever the working directory holds."""
+    _celery("worker", context.args)
+
+
+def beat(context: typer.Context) -> None:
+    """Run beat: `celery -A worker.app beat` and its options, whatever the working directory holds."""
+    _celery("beat", context.args)
+
+
+def _celery(command: str, options: list[str]) -> None:
+    from worker.app import app as celery
+
+    code: object = celery.start([command, *options])
+    raise typer.Exit(code if isinstance(code, int) else 0)
+
+
+def web(
+    host: Annotated[str, typer.Option()] = "127.0.0.1",
+    port: WebPort = 8026,
+) -> None:
+    """Take the providers' callbacks, and answer /health."""
+    from worker.logs.logger import configure_logs
+    from worker.runtime import run_once
+    from worker.web import server as web_server
+
+    settings = located(load_settings())
+    configure_logs(settings.log_format, settings.log_level, secrets=settings.secrets())
+
+    def ready(url: str) -> None:
+        say(f"web listening on {url}")
+        if settings.public_url is None:
+            err.print(
+                f"{PREFIX}PUBLIC_URL is not set: no provider is asked to call, and no callback is taken"
+            )
+
+    run_once(settings, lambda parts: web_server.serve_until_signal(parts, host, port, ready))
+
+
+def demo(
+    recipients: Annotated[Path | None, typer.Argument(help="A file; else the example.")] = None,
+    provider: Annotated[ProviderName, typer.Option(help="Which one is simulated.")] = "lightsms",
+) -> None:
+    """Run the main job once, on a simulated provider."""
+    from worker.cli import demo as demonstration
+
+    settings = load_settings()
+    try:
+        code = demonstration.run(settings, provider, recipients or demonstration.default_recipients(), out)
+    except KeyboardInterrupt:
+        out.print("\nstopped; nothing runs any more")
+        raise
+    raise typer.Exit(code)
+
+
+def migrate() -> None:
+    """Bring the database schema to head."""
+    settings = load_settings()
+    if settings.database_url is None:
+        what = "embedded data" if stack.is_made(settings) else "making new embedded data"
+        err.print(f"{what} in {stack.data_of(settings)}")
+    with stack.located_servers(settings, may_make=True) as servers:
+        revision = stack.use_database(servers, lambda database: schema.migrate(database, err.print))
+    say(f"the schema is at {revision}")
+
+
+def simulator(context: typer.Context) -> None:
+    """Serve a provider's wire over HTTP, with faults on request: no SMS leaves it."""
+    from simulator.command import main
+
+    main(context.args, prog="campaigns simulator")

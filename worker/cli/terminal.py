@@ -1,0 +1,167 @@
+"""What every command of ours shares: where it prints, and how it reaches the servers there are."""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, TypeVar
+from uuid import UUID
+
+import typer
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+
+from campaigns import aggregation
+from campaigns.domain.errors import CampaignError, NotFound
+from campaigns.store import schema
+from campaigns.store.session import Database
+from worker.bootstrap import Parts
+from worker.cli import display, streams
+from worker.cli.printable import json_of, printable
+from worker.settings.model import Settings, load_settings
+from worker.stack import up as stack
+
+_T = TypeVar("_T")
+_LOOK_SECONDS = 0.5
+_MOST_BYTES = 10_000_000  # of a file that is read whole: a text, a list of numbers
+
+
+class _Console(Console):
+    """A console that takes nothing for markup, and lets nothing through that a terminal would obey.
+
+    Whatever is printed passes here, also what a table or a live display is made of.
+    """
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            text = segment.text
+            if segment.control or (text.isascii() and text.isprintable()) or text == "\n":
+                yield segment
+            else:
+                yield Segment("\n".join(map(printable, text.split("\n"))), segment.style)
+
+
+def _console(*, stderr: bool) -> _Console:
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stderr or (stream and stream.isatty()) else 160
+    return _Console(stderr=stderr, highlight=False, soft_wrap=True, width=width, markup=False, emoji=False)
+
+
+out = _console(stderr=False)
+err = _console(stderr=True)
+
+CampaignId = Annotated[str, typer.Argument(metavar="ID", help="The campaign's id.")]
+Zone = Annotated[
+    str | None, typer.Option(help="Where times without an offset are meant, e.g. Europe/Vilnius.")
+]
+Watch = Annotated[bool, typer.Option("--watch", help="Follow it until it is over.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for other programs.")]
+Region = Annotated[str | None, typer.Option(help="Where national numbers are at home, e.g. LT.")]
+
+
+def do(work: Callable[[Database], Awaitable[_T]], settings: Settings | None = None) -> _T:
+    """Run one piece of work with the database there is (or an embedded one for its own time).
+
+    Raises SchemaMismatch before the work begins, and what the work raises.
+    """
+
+    async def checked(database: Database) -> _T:
+        await schema.check(database)
+        return await work(database)
+
+    with _servers(settings or load_settings()) as located:
+        return stack.use_database(located, checked)
+
+
+def ask(work: Callable[[Parts], Awaitable[_T]], settings: Settings) -> _T:
+    """The same for work that speaks to a provider too."""
+    from worker.runtime import run_once  # noqa: PLC0415  comes with what only this needs
+
+    async def checked(parts: Parts) -> _T:
+        await schema.check(parts.database)
+        return await work(parts)
+
+    with _servers(settings) as located:
+        return run_once(located, checked)
+
+
+@contextmanager
+def _servers(settings: Settings) -> Iterator[Settings]:
+    if settings.database_url is None and stack.is_made(settings):
+        err.print(f"embedded data in {stack.data_of(settings)}")
+    with stack.located_servers(settings) as located:
+        yield located
+
+
+def print_json(value: object) -> None:
+    """One line of JSON on standard output, in UTF-8 whatever the locale."""
+    streams.write_bytes((json_of(value) + "\n").encode(errors="backslashreplace"))
+    sys.stdout.flush()
+
+
+def say(line: str) -> None:
+    """Print a line about what was done, with nothing in it that a terminal would obey.
+
+    Never fails: where standard output takes it no more, standard error has it. What was done is not undone
+    by that, and must not look as if it had failed.
+    """
+    try:
+        out.print(printable(line), markup=False)
+    except streams.OutputLost:
+        err.print(printable(line), markup=False)
+
+
+def read_id(text: str) -> UUID:
+    """A campaign's id as somebody typed it. Raises NotFound for what cannot be one."""
+    try:
+        return UUID(text)
+    except ValueError:
+        raise NotFound(f"{printable(text)!r} is no campaign id; see: campaigns list") from None
+
+
+async def follow(database: Database, campaign_id: UUID, console: Console) -> None:
+    """Show a campaign on `console` until it is over."""
+    await display.watch(
+        console,
+        lambda: aggregation.status(database, campaign_id),
+        lambda: asyncio.sleep(_LOOK_SECONDS),
+    )
+
+
+def read_text(file: str) -> str:
+    """The text in a file, or on standard input (`-`): as it stands, without the line end at its end.
+
+    Raises CampaignError.
+    """
+    data = _read(file)
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise CampaignError(f"{_shown(file)} is not UTF-8; save it as UTF-8") from None
+    return text.replace("\r\n", "\n").removesuffix("\n")
+
+
+def read_lines(file: str) -> list[str]:
+    """The lines of a file, or of standard input (`-`), but for empty ones. Raises CampaignError."""
+    return [line.strip() for line in read_text(file).splitlines() if line.strip()]
+
+
+def _read(file: str) -> bytes:
+    try:
+        if file == "-":
+            if sys.stdin.isatty():
+                err.print("reading from this terminal; Ctrl-D ends it")
+            data = sys.stdin.buffer.read(_MOST_BYTES + 1)
+        else:
+            with Path(file).open("rb") as stream:
+                data = stream.read(_MOST_BYTES + 1)
+    except OSError as error:
+        raise CampaignError(f"{_shown(file)} cannot be read: {error.strerror}") from error
+    if len(data) > _MOST_BYTES:
+        raise CampaignError(f"{_shown(file)} is larger than {_MOST_BYTES // 1_000_000} MB")
+    return data
+
+
+def _shown(file: str) -> str:
+    return "standard input" if file == "-" else printable(file)
