@@ -1,4 +1,4 @@
-"""Batches: how large, and whose turn it is.
+"""Batches: how large, and which is handed over next.
 
 Recipients are cut into batches when the campaign is stored (equal texts side by side, at most
 `BATCH_SIZE` a batch); from then on dealing decides which batch is worked on next. The database is the

@@ -16,7 +16,7 @@ from campaigns.domain.asking import Again, Series, ask_again
 from campaigns.domain.errors import DatabaseUnavailable, origin_of
 from campaigns.domain.message_ref import message_ref, place_of
 from campaigns.domain.policy import Account, Desk
-from campaigns.domain.provider import Answers, Doubtful, NotOurTurn, Provider, Receipt, Sightings
+from campaigns.domain.provider import Answers, Doubtful, PaceUsedUp, Provider, Receipt, Sightings
 from campaigns.domain.said import Told, told_by
 from campaigns.domain.states import BatchState, MessageState, is_settled
 from campaigns.domain.unstorable import UNSTORABLE_CHARACTERS
@@ -188,22 +188,22 @@ async def _ask(desk: Desk, account: Account, work: PollingWork, lease_ends_at: f
     if not await wait_for_provider(slot, lease_seconds):
         return _Series(answers, unasked=given, wait_seconds=0.0)
     ends_at = lease_ends_at - lease_seconds * (1 - _SHARE_OF_LEASE)
-    wait_for_pace = account.asking_until(ends_at - provider.traits.timeout_seconds)
+    wait_for_slot = account.asking_until(ends_at - provider.traits.timeout_seconds)
 
-    async def turn() -> None:
+    async def wait_for_pace() -> None:
         if desk.is_stopping():
-            raise NotOurTurn(0.0)
-        await wait_for_pace()
+            raise PaceUsedUp(0.0)
+        await wait_for_slot()
 
     # Of a part that never came to its end, nobody was asked.
     unasked, unasked_refs = [*ids], [*ripe]
     try:
         async with asyncio.timeout_at(ends_at):
             if ids:
-                answers = await provider.ask(list(ids), turn)
+                answers = await provider.ask(list(ids), wait_for_pace)
             unasked = [each for each in answers.unasked if each in ids]
             if ripe and answers.trouble is None and answers.retry_after_seconds is None:
-                sightings = await provider.look_up([each for _, each in ripe.values()], turn)
+                sightings = await provider.look_up([each for _, each in ripe.values()], wait_for_pace)
                 unasked_refs = [ref for ref in sightings.unasked if ref in ripe]
     except TimeoutError:
         sightings = Sightings(trouble="the adapter gave no answer in time")

@@ -23,9 +23,9 @@ from campaigns.domain.provider import (
     AccountTrouble,
     CampaignTrouble,
     InDoubt,
-    NotOurTurn,
     OutboundMessage,
     Outcome,
+    PaceUsedUp,
     Provider,
     Throttled,
 )
@@ -87,7 +87,7 @@ async def send_batch(database: Database, desk: Desk, dealt: Dealt, slot: Slot = 
 class _Stop:
     """Why no further request of the batch leaves now, other than by what the provider said."""
 
-    send_in_seconds: float | None  # None: when the batch's turn is
+    send_in_seconds: float | None  # None: as soon as it is dealt
     trouble: str | None = None
     spends_retry: bool = False
     unsent: Sequence[int] = ()  # of these the intent may be written, and they certainly did not leave
@@ -179,13 +179,13 @@ class _HandOver:
         return self._stop is not None or self._is_held or bool(self._troubled)
 
     async def _launch(self, account: Account, waiting: deque[list[OutboundMessage]], most: int) -> None:
-        """Wait for our turn, write the intent down, let requests leave; or note why they must not."""
+        """Wait for the pace, write the intent down, let requests leave; or note why they must not."""
         if self._desk.is_stopping():  # a hundred requests a batch outlast any patience with an ending process
             self._stop = _Stop(0)
             return
         try:
-            waits = await account.turns(min(most, len(waiting)))
-        except NotOurTurn as later:
+            waits = await account.wait_for_slots(min(most, len(waiting)))
+        except PaceUsedUp as later:
             self._stop = _Stop(later.wait_seconds)
             return
         requests = [waiting.popleft() for _ in waits]

@@ -155,7 +155,7 @@ POLICY = Policy(
 """Numbers without waits: what is due is due now. Tests that are about waiting bring their own."""
 
 
-async def always_our_turn() -> None:
+async def no_wait() -> None:
     """A pace without limits."""
 
 
@@ -176,7 +176,7 @@ def make_desk() -> MakeDesk:
     ) -> Desk:
         known = accounts or {"main": provider or Stub("main")}
         return Desk(
-            {name: Account(each, always_our_turn, in_flight) for name, each in known.items()},
+            {name: Account(each, no_wait, in_flight) for name, each in known.items()},
             policy,
             worker,
             lambda: 0.5,

@@ -19,15 +19,15 @@ from campaigns.domain.provider import (
     Doubtful,
     InDoubt,
     Money,
-    NotOurTurn,
     NotSent,
     OutboundMessage,
     Outcome,
+    PaceUsedUp,
     Question,
     Receipt,
     Sighting,
     Sightings,
-    Turn,
+    WaitForPace,
 )
 from campaigns.domain.states import EVIDENCE, MessageState
 from campaigns.domain.traits import Traits
@@ -120,11 +120,11 @@ class Stub(BaseAdapter):
             self._phones[outcome.provider_message_id] = message.phone
         return outcome
 
-    async def ask(self, provider_message_ids: Sequence[str], turn: Turn) -> Answers:
+    async def ask(self, provider_message_ids: Sequence[str], wait_for_pace: WaitForPace) -> Answers:
         """Say of each id of ours what is scripted for its phone; of other ids nothing."""
         try:
-            await turn()
-        except NotOurTurn as later:
+            await wait_for_pace()
+        except PaceUsedUp as later:
             return Answers([], None, later.wait_seconds, provider_message_ids)  # our own pace
         receipts = []
         for provider_message_id in provider_message_ids:
@@ -136,13 +136,13 @@ class Stub(BaseAdapter):
                 receipts.append(Receipt(provider_message_id, STATUSES.get(word), word))
         return Answers(receipts)
 
-    async def look_up(self, doubtful: Sequence[Doubtful], turn: Turn) -> Sightings:
+    async def look_up(self, doubtful: Sequence[Doubtful], wait_for_pace: WaitForPace) -> Sightings:
         """Look into the ledger: there if it was taken, whatever we answered."""
         if self.traits.settles_doubt_after_seconds is None:
             return Sightings(trouble="this stub cannot be asked")
         try:
-            await turn()
-        except NotOurTurn as later:
+            await wait_for_pace()
+        except PaceUsedUp as later:
             refs = [each.message_ref for each in doubtful]
             return Sightings(retry_after_seconds=later.wait_seconds, unasked=refs)
         taken = {
@@ -157,9 +157,9 @@ class Stub(BaseAdapter):
     def _sighting(ref: str) -> Sighting:
         return Sighting(_ID + ref, MessageState.ACCEPTED, MessageState.ACCEPTED.value, message_ref=ref)
 
-    async def find(self, question: Question, turn: Turn) -> list[Sighting]:
+    async def find(self, question: Question, wait_for_pace: WaitForPace) -> list[Sighting]:
         """Look into the ledger."""
-        await turn()
+        await wait_for_pace()
         name = {"id": "message_ref", "phone": "phone", "reference": "message_ref"}[question.by]
         value = question.value.removeprefix(_ID) if question.by == "id" else question.value
         lines = [line for line in reversed(self.ledger) if getattr(line.message, name) == value]

@@ -9,7 +9,7 @@ from campaigns.domain.backoff import delay_seconds
 from campaigns.domain.callbacks import CallbackUrls
 from campaigns.domain.errors import ProviderRefused
 from campaigns.domain.late import LateAnswer
-from campaigns.domain.provider import Provider, Turn
+from campaigns.domain.provider import Provider, WaitForPace
 from campaigns.domain.witness import Witness
 
 PROBE_FIRST_SECONDS = 30.0
@@ -83,17 +83,17 @@ class Circuit:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One account we may speak to: its adapter, whose turn it is to speak, and how many of its batches
-    may be in flight at once (more than its pace can use would only wait), for polls `polls_in_flight` where
-    that is another number. `circuit` is this process's.
-    `several` waits for a turn as `turn` does, and takes up to so many that follow closely.
-    `wait_to_ask` waits for a question's slot until a moment of the running loop's clock, or raises
-    NotOurTurn.
-    `callbacks` says where its provider may call us; None where it does not call, or nobody hears it.
+    """One account we may speak to: its adapter, its pace, and how many of its batches may be in flight at
+    once (more than its pace can use would only wait); `polls_in_flight` where polls have another limit.
+
+    `wait_for_pace` waits for one slot of the pace; `several` for up to so many that follow closely.
+    `wait_to_ask` waits for a question's slot until a moment of the running loop's clock; raises PaceUsedUp.
+    `circuit` is this process's. `callbacks`: where the provider may call us; None where it does not call, or
+    nothing here listens.
     """
 
     provider: Provider
-    turn: Turn
+    wait_for_pace: WaitForPace
     in_flight: int
     circuit: Circuit = field(default_factory=Circuit)
     callbacks: CallbackUrls | None = None
@@ -101,14 +101,14 @@ class Account:
     wait_to_ask: Callable[[float], Coroutine[Any, Any, None]] | None = None
     polls_in_flight: int | None = None
 
-    async def turns(self, most: int) -> Sequence[float]:
-        """Wait for our turn; gives in how many seconds each of 1 to `most` requests may leave.
+    async def wait_for_slots(self, most: int) -> Sequence[float]:
+        """Wait for slots of the pace. Gives in how many seconds each of 1 to `most` requests may leave.
 
-        Raises NotOurTurn.
+        Raises PaceUsedUp.
         """
         if most > 1 and self.several is not None:
             return await self.several(most)
-        await self.turn()
+        await self.wait_for_pace()
         return (0.0,)
 
     async def is_called_back(self) -> bool:
@@ -120,10 +120,10 @@ class Account:
         except ProviderRefused:
             return False  # then it is asked as one that does not call
 
-    def asking_until(self, ends_at: float) -> Turn:
+    def asking_until(self, ends_at: float) -> WaitForPace:
         """What a series of questions awaits before each: a slot by `ends_at`, on the running loop's clock."""
         if self.wait_to_ask is None:
-            return self.turn
+            return self.wait_for_pace
         return partial(self.wait_to_ask, ends_at)
 
 

@@ -263,17 +263,17 @@ class StopListEntry:
     reason: str | None
 
 
-class Turn(Protocol):
-    """Waits for a slot to speak to an account (pacing). An adapter awaits it before each request.
+class WaitForPace(Protocol):
+    """Waits until the account's pace allows one more request. An adapter awaits it before each question.
 
-    Raises `NotOurTurn` when the wait would be longer than whoever made it allows: an adapter then ends its
-    series and says what was not asked.
+    Raises `PaceUsedUp` when the wait would be too long: the adapter then ends its series and says what was
+    not asked.
     """
 
     async def __call__(self) -> None: ...
 
 
-class NotOurTurn(Exception):
+class PaceUsedUp(Exception):
     """The account's pace is used up; try again in `wait_seconds`."""
 
     def __init__(self, wait_seconds: float) -> None:
@@ -319,21 +319,21 @@ class Provider(Protocol):
         """
         ...
 
-    async def ask(self, provider_message_ids: Sequence[str], turn: Turn) -> Answers:
+    async def ask(self, provider_message_ids: Sequence[str], wait_for_pace: WaitForPace) -> Answers:
         """Ask what became of messages the provider accepted. Costs nothing, may be repeated."""
         ...
 
-    async def look_up(self, doubtful: Sequence[Doubtful], turn: Turn) -> Sightings:
+    async def look_up(self, doubtful: Sequence[Doubtful], wait_for_pace: WaitForPace) -> Sightings:
         """Ask whether the provider has messages in doubt, by our reference. Costs nothing, may be repeated.
 
         Raises nothing by design; a provider that cannot be asked gives `trouble`.
         """
         ...
 
-    async def find(self, question: Question, turn: Turn) -> list[Sighting]:
+    async def find(self, question: Question, wait_for_pace: WaitForPace) -> list[Sighting]:
         """What the provider says now of a message, newest first; empty when it has none.
 
-        Raises ProviderRefused, also for a kind of question it does not take, and NotOurTurn.
+        Raises ProviderRefused, also for a kind of question it does not take, and PaceUsedUp.
         """
         ...
 

@@ -138,7 +138,7 @@ MOVES: dict[MessageState, frozenset[MessageState]] = {
     MessageState.IN_DOUBT: frozenset(
         {
             # Only by an operator's word, when the provider knows no such reference, or when its answer to
-            # this very attempt turns up late and says that nothing was taken.
+            # this very attempt comes late and says that nothing was taken.
             MessageState.QUEUED,
         }
     ),

@@ -10,7 +10,7 @@ from math import ceil
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from campaigns.domain.provider import NotOurTurn
+from campaigns.domain.provider import PaceUsedUp
 from campaigns.grouping import Grouping
 
 _SCRIPT = files(__package__).joinpath("bucket.lua").read_text(encoding="utf-8")
@@ -55,7 +55,7 @@ class Pace:
     processes share (`pace_key`, `questions_key`), requests per second (> 0) and the burst allowed after a
     pause (>= 1). Sends and questions that share a pace have an object each with the same key: while something
     is to be sent, questions get half of the slots if they want them, and no more. `is_patient`: wait for a
-    slot that is about one interval away instead of raising NotOurTurn.
+    slot that is about one interval away instead of raising PaceUsedUp.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Pace:
         self._reserved: Grouping[int, Sequence[float]] = Grouping(self._reserve)
 
     async def __call__(self) -> None:
-        """Wait for a slot, at most `longest_wait_seconds`. Raises NotOurTurn when it would be longer, or when
+        """Wait for a slot, at most `longest_wait_seconds`. Raises PaceUsedUp when it would be longer, or when
         Redis does not answer: without a pace nothing is sent.
         """
         await self.several(1)
@@ -90,7 +90,7 @@ class Pace:
     async def several(self, most: int) -> list[float]:
         """Wait for a slot as above, and reserve up to `most` slots that follow closely.
 
-        Gives for each slot in how many seconds its request may leave; the first is 0. Raises NotOurTurn.
+        Gives for each slot in how many seconds its request may leave; the first is 0. Raises PaceUsedUp.
         """
         first, *others = await self._slots(most)
         if first:
@@ -99,7 +99,7 @@ class Pace:
 
     async def reserve(self) -> float:
         """Reserve a slot without waiting for it. Gives in how many seconds it comes, at most
-        `longest_wait_seconds`. Raises NotOurTurn.
+        `longest_wait_seconds`. Raises PaceUsedUp.
         """
         (wait,) = await self._slots(1)
         return wait
@@ -125,10 +125,10 @@ class Pace:
                 ],
             )
         except (RedisError, OSError) as error:
-            raise NotOurTurn(_REDIS_AWAY_SECONDS) from error
+            raise PaceUsedUp(_REDIS_AWAY_SECONDS) from error
         slots = [wait / 1_000_000 for wait in waits]
         if not is_reserved:
-            raise NotOurTurn(slots[0])
+            raise PaceUsedUp(slots[0])
         given = []
         for most in wanted:
             given.append(slots[:most])
@@ -148,7 +148,7 @@ class Line:
         self._first = asyncio.Lock()
 
     async def wait(self, ends_at: float) -> None:
-        """Wait for a slot until `ends_at`, on the running loop's clock. Raises NotOurTurn when none comes by
+        """Wait for a slot until `ends_at`, on the running loop's clock. Raises PaceUsedUp when none comes by
         then.
         """
         await asyncio.sleep(await self._reserved(ends_at - self._pace.longest_wait_seconds))
@@ -156,13 +156,13 @@ class Line:
     async def _reserved(self, ends_at: float) -> float:
         """Reserve the next slot. Gives in how many seconds it comes."""
         if not self._first.locked():
-            with suppress(NotOurTurn):
+            with suppress(PaceUsedUp):
                 return await self._pace.reserve()
         try:
             async with asyncio.timeout_at(ends_at):
                 await self._first.acquire()
         except TimeoutError:
-            raise NotOurTurn(0.0) from None
+            raise PaceUsedUp(0.0) from None
         try:
             return await self._reserved_as_first(ends_at)
         finally:
@@ -172,7 +172,7 @@ class Line:
         while True:
             try:
                 return await self._pace.reserve()
-            except NotOurTurn as later:
+            except PaceUsedUp as later:
                 # A slot can be reserved some time before it comes: ask again then, before others do.
                 wait = max(later.wait_seconds - self._pace.longest_wait_seconds, _AGAIN_SECONDS)
                 if asyncio.get_running_loop().time() + wait >= ends_at:

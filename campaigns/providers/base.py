@@ -21,15 +21,15 @@ from campaigns.domain.provider import (
     Doubtful,
     InDoubt,
     Money,
-    NotOurTurn,
     NotSent,
     OutboundMessage,
     Outcome,
+    PaceUsedUp,
     Receipt,
     Sightings,
     StopListEntry,
     Throttled,
-    Turn,
+    WaitForPace,
 )
 from campaigns.domain.traits import Traits
 from campaigns.providers.wire import Answered, HandOverResult, NeverLeft, Unseen, retry_after_seconds
@@ -64,7 +64,7 @@ class BaseAdapter:
     async def prepare(self) -> None:
         """Nothing needs to be done before a hand-over."""
 
-    async def look_up(self, doubtful: Sequence[Doubtful], turn: Turn) -> Sightings:
+    async def look_up(self, doubtful: Sequence[Doubtful], wait_for_pace: WaitForPace) -> Sightings:
         """There is nothing to ask by."""
         return Sightings(trouble=f"{self.company} {self.on_doubt}")
 
@@ -195,7 +195,7 @@ async def ask_in_halves(
     """Ask for `ids`, up to `most` at a time, of a provider that refuses a list for one id it does not know.
 
     Takes `ask_several`: what was said of some ids (its `unasked` is not looked at), or None where one of them
-    is not known and nobody says which; it may raise NoAnswer and NotOurTurn. Such a list is halved until it
+    is not known and nobody says which; it may raise NoAnswer and PaceUsedUp. Such a list is halved until it
     holds one id, up to a bound, in random order so that every id is reached in the end. `too_many` is the
     trouble where the bound came first.
     """
@@ -220,7 +220,7 @@ async def ask_in_halves(
                 waiting += halves if getrandbits(1) else halves[::-1]
             elif len(asked) > 1:
                 trouble = too_many
-    except NotOurTurn as later:
+    except PaceUsedUp as later:
         return Answers(receipts, None, later.wait_seconds, unasked())  # our own pace: nothing is amiss
     except NoAnswer as failure:
         return Answers(receipts, str(failure), failure.retry_after_seconds, unasked())
@@ -260,22 +260,22 @@ class Series(Generic[_T]):
 
 async def ask_each(
     keys: Sequence[str],
-    turn: Turn,
+    wait_for_pace: WaitForPace,
     ask_one: Callable[[str], Awaitable[_T]],
     *,
     concurrency: int,
     begin_within_seconds: float | None = None,
     may_ask: Callable[[str], bool] = lambda _key: True,
 ) -> Series[_T]:
-    """Ask one question for each of `keys`, up to `concurrency` at once, each after its turn.
+    """Ask one question for each of `keys`, up to `concurrency` at once, each when the pace allows it.
 
-    Takes `ask_one`, which may raise NoAnswer and NotOurTurn, and `may_ask`, looked at when the turn has come:
-    a key that may not be asked then is left out.
+    Takes `ask_one`, which may raise NoAnswer and PaceUsedUp, and `may_ask`, looked at after the wait for the
+    pace: a key that may not be asked then is left out.
     Ends early where asking on is of no use: no connection, a refusal, our own pace used up. A few answers
     that cannot be read do not end it, else one message could keep all others from being asked for.
     Begins no question later than `begin_within_seconds`: what was learned by then is worth more than what a
     caller whose patience ends would throw away; the others are asked another time.
-    Raises what `turn` and `ask_one` raise beside these two.
+    Raises what `wait_for_pace` and `ask_one` raise beside these two.
     """
     series = Series[_T]()
     loop = asyncio.get_running_loop()
@@ -289,14 +289,14 @@ async def ask_each(
     async def line() -> None:
         for key in waiting:
             try:
-                await turn()
+                await wait_for_pace()
                 if series.is_over:  # trouble came while we waited
                     return
                 if may_ask(key):
                     series.question_count += 1
                     series.learned[key] = await ask_one(key)
                     series.asked.add(key)
-            except NotOurTurn as later:
+            except PaceUsedUp as later:
                 series.put_off(later.wait_seconds)
             except NoAnswer as failure:
                 series.fail(key, failure)
@@ -306,7 +306,7 @@ async def ask_each(
     lines = [asyncio.create_task(line()) for _ in range(min(concurrency, len(keys)))]
     try:
         await asyncio.gather(*lines)
-    finally:  # where a turn fails in a way of its own, no line goes on without us
+    finally:  # where the pace fails unexpectedly, no line goes on alone
         for task in lines:
             task.cancel()
         await asyncio.gather(*lines, return_exceptions=True)

@@ -20,14 +20,14 @@ from campaigns.domain.provider import (
     Doubtful,
     InDoubt,
     Money,
-    NotOurTurn,
     OutboundMessage,
     Outcome,
+    PaceUsedUp,
     Question,
     Receipt,
     Sighting,
     Sightings,
-    Turn,
+    WaitForPace,
 )
 from campaigns.domain.traits import Traits
 from campaigns.store.sending.batch import Dealt
@@ -92,10 +92,10 @@ class Puppet:
             await asyncio.wait({task, arrived}, return_when=asyncio.FIRST_COMPLETED)
         arrived.cancel()
 
-    async def turn(self) -> None:
+    async def wait_for_pace(self) -> None:
         """Before the intent: of the first request, or after an answer was written down."""
-        if not await self._stop_at("turn"):
-            raise NotOurTurn(0)
+        if not await self._stop_at("pace"):
+            raise PaceUsedUp(0)
 
     def requests(self, messages: Sequence[OutboundMessage], sender_id: str) -> list[list[OutboundMessage]]:
         """So few a request that a batch has several."""
@@ -127,19 +127,19 @@ class Puppet:
             return [*self.outcomes, InDoubt("")]
         return self.outcomes
 
-    async def ask(self, provider_message_ids: Sequence[str], turn: Turn) -> Answers:
+    async def ask(self, provider_message_ids: Sequence[str], wait_for_pace: WaitForPace) -> Answers:
         """The gate between question and answer."""
         self.asked = list(provider_message_ids)
         answers: Answers = await self._stop_at("ask")
         return answers
 
-    async def look_up(self, doubtful: Sequence[Doubtful], turn: Turn) -> Sightings:
+    async def look_up(self, doubtful: Sequence[Doubtful], wait_for_pace: WaitForPace) -> Sightings:
         """The gate between question and answer, of what is in doubt."""
         self.doubted = [each.message_ref for each in doubtful]
         sightings: Sightings = await self._stop_at("look up")
         return sightings
 
-    async def find(self, question: Question, turn: Turn) -> list[Sighting]:
+    async def find(self, question: Question, wait_for_pace: WaitForPace) -> list[Sighting]:
         """Never asked of a puppet."""
         raise ProviderRefused("a puppet cannot be asked")
 

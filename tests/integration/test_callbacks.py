@@ -8,7 +8,7 @@ import pytest
 
 from campaigns import aggregation, batching, receipts, rescue, sending
 from campaigns.domain.message_ref import message_ref
-from campaigns.domain.provider import Answers, InDoubt, Receipt, Sightings, Turn
+from campaigns.domain.provider import Answers, InDoubt, Receipt, Sightings, WaitForPace
 from campaigns.domain.states import BatchState, MessageState
 from campaigns.store.session import Database
 from tests.conftest import MakeDesk
@@ -223,7 +223,7 @@ class Asked(Stub):
         self._answers = list(answers)
         self.questions: list[list[str]] = []
 
-    async def ask(self, provider_message_ids: Sequence[str], turn: Turn) -> Answers:
+    async def ask(self, provider_message_ids: Sequence[str], wait_for_pace: WaitForPace) -> Answers:
         self.questions.append(list(provider_message_ids))
         return self._answers.pop(0)
 
@@ -256,7 +256,7 @@ async def test_a_coarse_word_is_refined_by_asking(
     assert await waiting(database) == []
 
 
-async def test_a_coarse_word_waits_for_our_turn_to_ask_but_not_for_ever(
+async def test_a_coarse_word_waits_for_the_pace_to_ask_but_not_for_ever(
     database: Database, make_desk: MakeDesk
 ) -> None:
     await submit(database, phones(1))
@@ -323,7 +323,7 @@ async def test_nothing_found_is_not_believed_too_soon(database: Database, make_d
     class Empty(Stub):
         looked_up = 0
 
-        async def look_up(self, doubtful: Any, turn: Turn) -> Sightings:
+        async def look_up(self, doubtful: Any, wait_for_pace: WaitForPace) -> Sightings:
             self.looked_up += 1
             return Sightings(absent=[each.message_ref for each in doubtful])
 
@@ -350,7 +350,7 @@ async def test_what_is_neither_taken_nor_refused_is_not_sent_for_ever(
     (row,) = rows = phones(1)
 
     class Hole(Stub):
-        async def look_up(self, doubtful: Any, turn: Turn) -> Sightings:
+        async def look_up(self, doubtful: Any, wait_for_pace: WaitForPace) -> Sightings:
             return Sightings(absent=[each.message_ref for each in doubtful])
 
     stub = Hole("main", settles_doubt_after_seconds=0, outcomes={row["phone"]: [InDoubt("HTTP 400")] * 9})
@@ -370,7 +370,7 @@ async def test_a_look_up_in_vain_settles_nothing(
     (row,) = rows = phones(1)
 
     class Vain(Stub):
-        async def look_up(self, doubtful: Any, turn: Turn) -> Sightings:
+        async def look_up(self, doubtful: Any, wait_for_pace: WaitForPace) -> Sightings:
             return vain
 
     stub = Vain("main", settles_doubt_after_seconds=0, outcomes={row["phone"]: [InDoubt("cut")]})

@@ -7,7 +7,7 @@ import pytest
 
 from campaigns import aggregation, batching, receipts, sending
 from campaigns.domain.policy import Desk
-from campaigns.domain.provider import Accepted, Answers, NotOurTurn, Receipt, Turn
+from campaigns.domain.provider import Accepted, Answers, PaceUsedUp, Receipt, WaitForPace
 from campaigns.domain.states import BatchState, MessageState
 from campaigns.store.session import Database
 from tests.conftest import MakeDesk
@@ -30,7 +30,7 @@ class OneByOne(Stub):
         self.trouble: str | None = None
         self.asked: list[str] = []
 
-    async def ask(self, provider_message_ids: Sequence[str], turn: Turn) -> Answers:
+    async def ask(self, provider_message_ids: Sequence[str], wait_for_pace: WaitForPace) -> Answers:
         now = provider_message_ids[: self.slots]
         self.asked += now
         said = [Receipt(each, self.word, self.word.value) for each in now]
@@ -125,9 +125,9 @@ async def test_what_is_settled_ends_a_batch_in_the_middle_of_nothing(
 
 async def test_an_ending_process_begins_no_question(database: Database, make_desk: MakeDesk) -> None:
     class Waiting(OneByOne):
-        async def ask(self, provider_message_ids: Sequence[str], turn: Turn) -> Answers:
-            with pytest.raises(NotOurTurn):
-                await turn()
+        async def ask(self, provider_message_ids: Sequence[str], wait_for_pace: WaitForPace) -> Answers:
+            with pytest.raises(PaceUsedUp):
+                await wait_for_pace()
             return Answers([], None, 0.0, provider_message_ids)
 
     desk = replace(make_desk(Waiting(4), policy=SLOW), is_stopping=lambda: True)

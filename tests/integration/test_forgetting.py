@@ -153,9 +153,9 @@ async def test_it_is_looked_for_since_its_campaign_was_taken_in(
     asked = []
 
     class Asked(Stub):
-        async def look_up(self, doubtful, turn):  # type: ignore[no-untyped-def]
+        async def look_up(self, doubtful, wait_for_pace):  # type: ignore[no-untyped-def]
             asked.extend(doubtful)
-            return await super().look_up(doubtful, turn)
+            return await super().look_up(doubtful, wait_for_pace)
 
     stub = Asked("main", settles_doubt_after_seconds=0)
     desk = witnessed(make_desk(stub), redis)

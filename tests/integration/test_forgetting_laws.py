@@ -31,12 +31,12 @@ from campaigns.domain.provider import (
     Sighting,
     Sightings,
     Throttled,
-    Turn,
+    WaitForPace,
 )
 from campaigns.pacing.witness import RedisWitness
 from campaigns.store.holding import accounts
 from campaigns.store.session import Database
-from tests.conftest import POLICY, always_our_turn, open_database
+from tests.conftest import POLICY, no_wait, open_database
 from tests.integration.rows import make_due, message_rows, query, run_out
 from tests.integration.witnessing import LossyRedis, forget_backup, go_back, keep_backup
 from tests.river import phones, submit
@@ -69,7 +69,7 @@ class Provider(Stub):
             return [Accepted(f"id-{ref}") for ref in refs]
         return [InDoubt("cut") if fate in {"unseen", "lost"} else fate for _ in refs]
 
-    async def look_up(self, doubtful: Sequence[Doubtful], turn: Turn) -> Sightings:
+    async def look_up(self, doubtful: Sequence[Doubtful], wait_for_pace: WaitForPace) -> Sightings:
         refs = [each.message_ref for each in doubtful]
         self.absent += [ref for ref in refs if not self.taken[ref]]
         seen = [Sighting(f"id-{ref}", None, "there", message_ref=ref) for ref in refs if self.taken[ref]]
@@ -97,7 +97,7 @@ class Forgetting(RuleBasedStateMachine):
         self.allowed: Counter[str] = Counter()
         self.provider = Provider(self.taken)
         witness = RedisWitness(self.world.redis, give_up_seconds=POLICY.give_up_seconds)
-        account = Account(self.provider, always_our_turn, 1000, Circuit(threshold=10**6))
+        account = Account(self.provider, no_wait, 1000, Circuit(threshold=10**6))
         self.desk = Desk({"main": account}, POLICY, "worker", lambda: 0.5, witness=witness)
         self.campaign_id = UUID(int=0)
 

@@ -13,9 +13,9 @@ from campaigns.domain.policy import Account, Desk
 from campaigns.domain.provider import (
     AccountTrouble,
     InDoubt,
-    NotOurTurn,
     OutboundMessage,
     Outcome,
+    PaceUsedUp,
     Throttled,
 )
 from campaigns.domain.states import BatchState, MessageState
@@ -118,10 +118,10 @@ def _several(desk: Desk, stub: Stub) -> Desk:
     async def several(most: int) -> Sequence[float]:
         return [0.0] * most
 
-    async def turn() -> None:
+    async def wait_for_pace() -> None:
         """A pace without limits."""
 
-    return replace(desk, accounts={"main": Account(stub, turn, 100, several=several)})
+    return replace(desk, accounts={"main": Account(stub, wait_for_pace, 100, several=several)})
 
 
 async def test_the_pace_says_when_each_may_leave(database: Database, make_desk: MakeDesk) -> None:
@@ -188,14 +188,14 @@ async def test_no_turn_gives_the_batch_back_after_what_flies(database: Database,
     stub = Slow(concurrency=3)
     turns = 0
 
-    async def turn() -> None:
+    async def wait_for_pace() -> None:
         nonlocal turns
         turns += 1
         if turns > 2:
             stub.gate.set()
-            raise NotOurTurn(700)
+            raise PaceUsedUp(700)
 
-    desk = replace(make_desk(stub, policy=SLOW), accounts={"main": Account(stub, turn, 100)})
+    desk = replace(make_desk(stub, policy=SLOW), accounts={"main": Account(stub, wait_for_pace, 100)})
     verdict = await send_one(database, desk)
     assert (verdict.state, verdict.handed_over_count, verdict.trouble) == (BatchState.READY, 2, None)
     assert await states(database) == [A, A, Q, Q, Q]

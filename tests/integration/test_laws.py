@@ -65,7 +65,7 @@ from campaigns.store.law import TALLY_COLUMNS
 from campaigns.store.rescue.resolution import Word
 from campaigns.store.sending.batch import Dealt
 from campaigns.store.session import Database
-from tests.conftest import POLICY, always_our_turn, open_database
+from tests.conftest import POLICY, no_wait, open_database
 from tests.integration.puppets import LOST_UNSEEN, TAKEN, TAKEN_UNSEEN, Fate, Puppet, Worker
 from tests.integration.rows import pass_deadlines, query, run_out
 from tests.river import phones, submit
@@ -234,8 +234,8 @@ class Laws(RuleBasedStateMachine):
     def desk(self, puppet: Puppet | None = None) -> Desk:
         found = {}
         for name in ACCOUNTS:
-            provider, turn = (puppet, puppet.turn) if puppet else (Stub(name), always_our_turn)
-            found[name] = Account(provider, turn, 1000, self.circuits[name])
+            provider, wait_for_pace = (puppet, puppet.wait_for_pace) if puppet else (Stub(name), no_wait)
+            found[name] = Account(provider, wait_for_pace, 1000, self.circuits[name])
         policy = replace(POLICY, lease_seconds=1800)
         return Desk(found, policy, "worker", lambda: 0.5, witness=self.world.witness)
 
@@ -376,7 +376,7 @@ class Laws(RuleBasedStateMachine):
     def crash(self, chance: Random) -> None:
         worker = self.one_in_the_thick_of_it(chance)
         self.workers.remove(worker)
-        if worker.puppet.outcomes and worker.gate == "turn":
+        if worker.puppet.outcomes and worker.gate == "pace":
             self.took("crashed after a write")
         self.took(f"crashed at {worker.gate}")
         with self.changing(NO_MOVES):
@@ -392,7 +392,7 @@ class Laws(RuleBasedStateMachine):
         gate = worker.gate
         if gate == "prepare":
             self.pass_gate(worker, chance.random() < 0.9, NO_MOVES)
-        elif gate == "turn":
+        elif gate == "pace":
             may_begin = self.may_begin(worker)
             before = self.pass_gate(worker, chance.random() < 0.9, OF_HAND_OVER)
             changed = {ref for ref, was in before.items() if self.messages[ref].state is not was.state}
@@ -846,7 +846,7 @@ class Laws(RuleBasedStateMachine):
 EVERY_PATH = {
     *("dealt to send", "dealt to poll", "taken up", "came too late", "repeated", "ended"),
     *("ended without a lease", "intent written", "intent refused"),
-    *(f"crashed at {gate}" for gate in ("prepare", "turn", "leave", "answer")),
+    *(f"crashed at {gate}" for gate in ("prepare", "pace", "leave", "answer")),
     *("answer fenced off", "polled", "evidence merged"),
     *(f"written {outcome}" for outcome in ("Accepted", "InDoubt", "Rejected", "Throttled", "NotSent")),
     *(

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from campaigns.domain.provider import NotOurTurn
+from campaigns.domain.provider import PaceUsedUp
 from campaigns.pacing.bucket import Pace, pace_key
 from tests.conftest import pace
 from worker.stack.embedded.servers import ServerUrls
@@ -41,14 +41,14 @@ class Clocked(Redis):
         return [reserved, *waits]
 
 
-async def places(turn: Pace, *, most: int = 100) -> tuple[int, float]:
+async def places(wait_for_pace: Pace, *, most: int = 100) -> tuple[int, float]:
     """How many may leave at this moment without any wait, and how long the next would have to."""
     loop = asyncio.get_running_loop()
     for count in range(most):
         try:
             before = loop.time()
-            await turn()
-        except NotOurTurn as later:
+            await wait_for_pace()
+        except PaceUsedUp as later:
             return count, later.wait_seconds
         assert loop.time() - before < 5
     raise AssertionError(f"more than {most} at once")
@@ -67,11 +67,11 @@ async def test_in_any_window_no_more_leave_than_rate_and_burst_allow(
             stack.push_async_callback(client.aclose)
             turns.append(pace(client, "main", per_second, burst))
 
-        async def wait_for(turn: Pace) -> None:
+        async def wait_for(wait_for_pace: Pace) -> None:
             while True:
                 try:
-                    return await turn()
-                except NotOurTurn as later:
+                    return await wait_for_pace()
+                except PaceUsedUp as later:
                     await asyncio.sleep(later.wait_seconds)
 
         async with asyncio.timeout(20):
@@ -91,30 +91,30 @@ async def test_after_a_pause_a_burst_may_leave_at_once(redis: Redis) -> None:
 
 
 async def test_a_lost_key_costs_at_most_one_burst(redis: Redis) -> None:
-    turn = pace(redis, "main", 0.1, burst=3)
-    before, _ = await places(turn)
+    wait_for_pace = pace(redis, "main", 0.1, burst=3)
+    before, _ = await places(wait_for_pace)
     await redis.flushall()
-    after, _ = await places(turn)
+    after, _ = await places(wait_for_pace)
 
     assert (before, after) == (3, 3)
 
 
 async def test_the_key_goes_by_itself(redis: Redis) -> None:
-    turn = pace(redis, "main", 2, burst=4)
-    await places(turn)
+    wait_for_pace = pace(redis, "main", 2, burst=4)
+    await places(wait_for_pace)
 
     assert 0 < await redis.pttl(pace_key("main")) <= 4 * 500 + 1000
     assert [key async for key in redis.scan_iter()] == [pace_key("main").encode()]
 
 
 async def test_a_short_wait_is_waited_and_a_long_one_is_not(redis: Redis) -> None:
-    turn = pace(redis, "main", 4.5)
+    wait_for_pace = pace(redis, "main", 4.5)
     before = await now(redis)
 
     async def ask() -> float:
         try:
-            await turn()
-        except NotOurTurn as later:
+            await wait_for_pace()
+        except PaceUsedUp as later:
             return -later.wait_seconds
         return await now(redis) - before
 
@@ -140,10 +140,10 @@ async def test_two_accounts_do_not_wait_for_each_other(redis: Redis) -> None:
 
 async def test_a_pace_is_never_a_hair_faster_than_it_is_called(redis: Redis) -> None:
     """A third of a second has no end in microseconds: it is rounded up."""
-    turn = pace(redis, "main", 3, burst=2)
+    wait_for_pace = pace(redis, "main", 3, burst=2)
     ahead = []
     for _ in range(2):
-        await turn()
+        await wait_for_pace()
         ahead.append(int(await redis.get(pace_key("main")) or 0))
 
     assert (ahead[1] - ahead[0]) * 3 >= 1_000_000
@@ -153,9 +153,9 @@ async def test_a_clock_that_was_put_back_does_not_close_the_account(redis: Redis
     """Seen from an hour before, the next place lies an hour ahead, where none is ever given out."""
     in_an_hour = round((await now(redis) + 3600) * 1e6)
     await redis.set(pace_key("main"), in_an_hour)
-    turn = pace(redis, "main", 0.1, burst=3)
+    wait_for_pace = pace(redis, "main", 0.1, burst=3)
 
-    assert (await places(turn))[0] == 3
+    assert (await places(wait_for_pace))[0] == 3
 
 
 async def test_a_faster_pace_than_before_need_not_wait_for_the_slow_one(redis: Redis) -> None:
@@ -221,7 +221,7 @@ def greets(data: bytes) -> bytes | None:
 async def test_without_redis_it_is_nobodys_turn(answer: Answer) -> None:
     """Without a pace nothing is sent."""
     async with impostor(answer) as (client, _), asyncio.timeout(5):
-        with pytest.raises(NotOurTurn) as later:
+        with pytest.raises(PaceUsedUp) as later:
             await pace(client, "main", 1)()
 
     assert later.value.wait_seconds == 2
@@ -229,7 +229,7 @@ async def test_without_redis_it_is_nobodys_turn(answer: Answer) -> None:
 
 async def test_a_redis_that_is_not_there_makes_it_nobodys_turn(tmp_path: Path) -> None:
     client = Redis.from_url(f"unix://{tmp_path}/none.sock")
-    with pytest.raises(NotOurTurn):
+    with pytest.raises(PaceUsedUp):
         await pace(client, "main", 1)()
     await client.aclose()
 
@@ -237,19 +237,19 @@ async def test_a_redis_that_is_not_there_makes_it_nobodys_turn(tmp_path: Path) -
 async def test_a_place_is_asked_for_once() -> None:
     """A script whose answer is lost may have taken a place; asking again would take a second."""
     async with impostor(greets) as (client, heard):
-        with pytest.raises(NotOurTurn):
+        with pytest.raises(PaceUsedUp):
             await pace(client, "main", 1)()
 
     assert sum(data.count(b"EVALSHA") for data in heard) == 1
 
 
 async def test_a_waiter_that_is_stopped_leaves_the_client_usable(redis: Redis) -> None:
-    turn = pace(redis, "main", 1000)
+    wait_for_pace = pace(redis, "main", 1000)
     for wait in range(12):
-        task = asyncio.ensure_future(turn())
+        task = asyncio.ensure_future(wait_for_pace())
         for _ in range(wait):
             await asyncio.sleep(0)
         task.cancel()
         await asyncio.wait([task])
         async with asyncio.timeout(5):
-            await turn()
+            await wait_for_pace()

@@ -9,7 +9,7 @@ import pytest
 from campaigns import aside, batching, receipts
 from campaigns.domain.errors import DatabaseUnavailable
 from campaigns.domain.policy import Desk
-from campaigns.domain.provider import Accepted, Answers, Receipt, Turn
+from campaigns.domain.provider import Accepted, Answers, Receipt, WaitForPace
 from campaigns.domain.states import BatchState, MessageState
 from campaigns.store.session import Database
 from tests.conftest import MakeDesk
@@ -183,7 +183,7 @@ class Words(Stub):
         self._position = position
         self._beside = beside
 
-    async def ask(self, provider_message_ids: Sequence[str], turn: Turn) -> Answers:
+    async def ask(self, provider_message_ids: Sequence[str], wait_for_pace: WaitForPace) -> Answers:
         return Answers(
             [
                 Receipt(each, SENT, "SENT", **(self._beside if each.endswith(f"-{self._position}") else {}))
@@ -221,8 +221,8 @@ class Asked(Stub):
         super().__init__("main")
         self.asked: list[str] = []
 
-    async def ask(self, provider_message_ids: Sequence[str], turn: Turn) -> Answers:
-        await turn()
+    async def ask(self, provider_message_ids: Sequence[str], wait_for_pace: WaitForPace) -> Answers:
+        await wait_for_pace()
         self.asked += provider_message_ids
         return Answers([])
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from campaigns import aggregation, batching, receipts, rescue, sending
 from campaigns.domain.policy import Account, Desk
-from campaigns.domain.provider import Answers, InDoubt, NotOurTurn, NotSent, Receipt, Turn
+from campaigns.domain.provider import Answers, InDoubt, NotSent, PaceUsedUp, Receipt, WaitForPace
 from campaigns.domain.states import EVIDENCE, RANK, SETTLED, BatchState, CampaignState, MessageState, merge
 from campaigns.store.holding import accounts
 from campaigns.store.receipts import polling
@@ -52,7 +52,7 @@ class Answering(Stub):
         self._answers = list(answers)
         self.asked: list[list[str]] = []
 
-    async def ask(self, provider_message_ids: Sequence[str], turn: Turn) -> Answers:
+    async def ask(self, provider_message_ids: Sequence[str], wait_for_pace: WaitForPace) -> Answers:
         self.asked.append(list(provider_message_ids))
         answer = self._answers.pop(0)
         return answer if isinstance(answer, Answers) else await answer()
@@ -315,18 +315,18 @@ async def test_a_wish_to_be_asked_later_is_respected(
     assert polled.trouble == batch["trouble"] == trouble
 
 
-async def test_when_it_is_not_our_turn_the_poll_comes_back_when_it_is(
+async def test_when_the_pace_is_used_up_the_poll_comes_back_when_it_allows(
     database: Database, make_desk: MakeDesk
 ) -> None:
-    async def turn() -> None:
-        raise NotOurTurn(700)
+    async def wait_for_pace() -> None:
+        raise PaceUsedUp(700)
 
     stub = Stub("main")
     desk = make_desk(stub, policy=SLOW)
     await handed_over(database, desk)
-    out_of_turn = replace(desk, accounts={"main": Account(stub, turn, 1)})
+    too_fast = replace(desk, accounts={"main": Account(stub, wait_for_pace, 1)})
 
-    polled = await poll_one(database, out_of_turn)
+    polled = await poll_one(database, too_fast)
 
     (batch,) = await batch_rows(database)
     assert (batch["poll_in"], batch["poll_count"], polled.trouble) == (about(700), 0, None)
@@ -382,9 +382,9 @@ async def test_a_place_with_the_provider_is_held_while_it_is_asked(
             way.append("on")
 
     class Asked(Stub):
-        async def ask(self, provider_message_ids: Sequence[str], turn: Turn) -> Answers:
+        async def ask(self, provider_message_ids: Sequence[str], wait_for_pace: WaitForPace) -> Answers:
             way.append("asked")
-            return await super().ask(provider_message_ids, turn)
+            return await super().ask(provider_message_ids, wait_for_pace)
 
     desk = make_desk(Asked("main"))
     await handed_over(database, desk)

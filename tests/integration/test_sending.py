@@ -478,7 +478,7 @@ async def test_a_task_that_may_not_hand_over_any_more_gives_its_batch_back(
     stub = OneText("main")
     turns = 0
 
-    async def turn() -> None:
+    async def wait_for_pace() -> None:
         nonlocal turns
         turns += 1
         if turns == 2:
@@ -486,7 +486,7 @@ async def test_a_task_that_may_not_hand_over_any_more_gives_its_batch_back(
             work = SendingWork(batch["id"], batch["lease"], batch["campaign_id"], 1, "main", "Demo", 0, [])
             await bend(database, work)
 
-    desk = replace(make_desk(stub), accounts={"main": Account(stub, turn, 10)})
+    desk = replace(make_desk(stub), accounts={"main": Account(stub, wait_for_pace, 10)})
 
     verdict = await send_one(database, desk)
 

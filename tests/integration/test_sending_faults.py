@@ -18,9 +18,9 @@ from campaigns.domain.errors import DatabaseUnavailable, ProviderRefused
 from campaigns.domain.policy import Account
 from campaigns.domain.provider import (
     AccountTrouble,
-    NotOurTurn,
     OutboundMessage,
     Outcome,
+    PaceUsedUp,
 )
 from campaigns.domain.states import BatchState, MessageState
 from campaigns.store import session
@@ -142,20 +142,20 @@ async def test_a_broken_adapter_leaves_doubt_at_once_and_the_others_go_on(
 
 
 @pytest.mark.parametrize("nth", [1, 2])
-async def test_when_it_is_not_our_turn_the_place_is_given_back(
+async def test_when_the_pace_is_used_up_the_slot_is_given_back(
     database: Database, make_desk: MakeDesk, nth: int
 ) -> None:
     await submit_texts(database, "a", "b")
     stub = OneText("main")
     turns = 0
 
-    async def turn() -> None:
+    async def wait_for_pace() -> None:
         nonlocal turns
         turns += 1
         if turns == nth:
-            raise NotOurTurn(700)
+            raise PaceUsedUp(700)
 
-    desk = replace(make_desk(stub, policy=SLOW), accounts={"main": Account(stub, turn, 10)})
+    desk = replace(make_desk(stub, policy=SLOW), accounts={"main": Account(stub, wait_for_pace, 10)})
     verdict = await send_one(database, desk)
 
     (batch,) = await batch_rows(database)
@@ -368,11 +368,11 @@ async def test_an_intent_whose_commit_is_not_confirmed_lets_nothing_leave(
     await submit(database, phones(1))
     stub = Stub("main")
 
-    async def turn() -> None:
+    async def wait_for_pace() -> None:
         # The intent is one statement, committed when it answers; the worker's name stands in its values.
         between.lose_answer_to(b"worker-1")
 
-    desk = replace(make_desk(stub), accounts={"main": Account(stub, turn, 10)})
+    desk = replace(make_desk(stub), accounts={"main": Account(stub, wait_for_pace, 10)})
     verdict = await sending.send_batch(shaky, desk, await deal_one(database, desk))
 
     assert (verdict.state, verdict.handed_over_count, stub.ledger) == (BatchState.READY, 0, [])
@@ -403,7 +403,7 @@ async def test_what_left_is_never_taken_back_for_unsent(
     stub = Twice("main", concurrency=2)
     turns = 0
 
-    async def turn() -> None:
+    async def wait_for_pace() -> None:
         nonlocal turns
         turns += 1
         if turns == 2:
@@ -417,7 +417,7 @@ async def test_what_left_is_never_taken_back_for_unsent(
         return await release(*arguments, **named)
 
     monkeypatch.setattr(batches, "release", watched)
-    desk = replace(make_desk(stub), accounts={"main": Account(stub, turn, 10)})
+    desk = replace(make_desk(stub), accounts={"main": Account(stub, wait_for_pace, 10)})
     verdict = await sending.send_batch(shaky, desk, await deal_one(database, desk))
 
     assert (verdict.handed_over_count, len(stub.ledger), between.lost_count) == (1, 1, 1)

@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 from redis.asyncio import Redis
 
-from campaigns.domain.provider import NotOurTurn
+from campaigns.domain.provider import PaceUsedUp
 from campaigns.pacing.bucket import Kind, Line, Pace, pace_key
 from tests.waiting import until
 
@@ -23,7 +23,7 @@ async def send_eagerly(pace: Pace, left: Counter[str]) -> None:
     while True:
         try:
             await pace()
-        except NotOurTurn as later:
+        except PaceUsedUp as later:
             await asyncio.sleep(later.wait_seconds + 0.03)
         else:
             left["send"] += 1
@@ -89,7 +89,7 @@ async def test_a_question_that_finds_no_slot_in_time_says_so_in_time(redis: Redi
     loop = asyncio.get_running_loop()
     await line.wait(loop.time() + 30)
     begins = loop.time()
-    with pytest.raises(NotOurTurn):
+    with pytest.raises(PaceUsedUp):
         await line.wait(begins + 5)
 
     assert loop.time() - begins < 5

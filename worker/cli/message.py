@@ -9,7 +9,7 @@ import typer
 
 from campaigns import aggregation
 from campaigns.domain.errors import CampaignError
-from campaigns.domain.provider import NotOurTurn, Question, Sighting
+from campaigns.domain.provider import PaceUsedUp, Question, Sighting
 from campaigns.domain.said import reason_of
 from campaigns.store.reading.messages import MessageRow
 from campaigns.store.session import Database
@@ -19,7 +19,7 @@ from worker.cli.terminal import AsJson, Region, ask, do, out, print_json
 from worker.settings.model import load_settings
 
 _LIMIT = 100
-_PATIENCE_SECONDS = 10.0  # for our turn: campaigns of the account may be using its pace up
+_PATIENCE_SECONDS = 10.0  # for the pace: campaigns of the account may be using it up
 
 
 def message(  # noqa: PLR0913, PLR0917  one option each
@@ -131,8 +131,8 @@ async def _ask(parts: Parts, name: str, question: Question) -> list[Sighting]:
         async with asyncio.timeout(_PATIENCE_SECONDS + account.provider.traits.timeout_seconds):
             while True:
                 try:
-                    return await account.provider.find(question, account.turn)
-                except NotOurTurn as later:
+                    return await account.provider.find(question, account.wait_for_pace)
+                except PaceUsedUp as later:
                     await asyncio.sleep(later.wait_seconds)
     except TimeoutError:
         raise CampaignError(

@@ -30,16 +30,16 @@ from campaigns.domain.provider import (
     Failed,
     InDoubt,
     Money,
-    NotOurTurn,
     NotSent,
     OutboundMessage,
     Outcome,
+    PaceUsedUp,
     Question,
     Rejected,
     Sighting,
     StopListEntry,
     Throttled,
-    Turn,
+    WaitForPace,
 )
 from campaigns.domain.traits import Traits
 from campaigns.providers.base import (
@@ -242,14 +242,14 @@ class LightSms(BaseAdapter):
             return self._too_many(f"http_{answer.status}", "the request is too long", count)
         return outcome_of_status(answer, self._wall())
 
-    async def ask(self, provider_message_ids: Sequence[str], turn: Turn) -> Answers:
+    async def ask(self, provider_message_ids: Sequence[str], wait_for_pace: WaitForPace) -> Answers:
         """Ask status.php, up to `max_status_ids_per_request` at a time.
 
         Code 18 does not say which of several ids it means.
         """
 
         async def ask_several(ids: Sequence[str]) -> Answers | None:
-            said = await self._question("status.php", {"state": ",".join(ids)}, turn)
+            said = await self._question("status.php", {"state": ",".join(ids)}, wait_for_pace)
             if isinstance(said, Refusal):
                 if said.code == "18":
                     return None
@@ -264,15 +264,15 @@ class LightSms(BaseAdapter):
             too_many="LightSMS knows too many of these ids not, to ask for each at once",
         )
 
-    async def find(self, question: Question, turn: Turn) -> list[Sighting]:
-        """Ask status.php for one id. Raises ProviderRefused, NotOurTurn."""
+    async def find(self, question: Question, wait_for_pace: WaitForPace) -> list[Sighting]:
+        """Ask status.php for one id. Raises ProviderRefused, PaceUsedUp."""
         if question.by != "id":
             raise ProviderRefused("LightSMS tells of a message by its own id alone.")
-        answers = await self.ask([question.value], turn)
+        answers = await self.ask([question.value], wait_for_pace)
         if answers.trouble is not None:
             raise ProviderRefused(answers.trouble)
         if answers.retry_after_seconds is not None:
-            raise NotOurTurn(answers.retry_after_seconds)
+            raise PaceUsedUp(answers.retry_after_seconds)
         return [Sighting(question.value, r.evidence, r.provider_state) for r in answers.receipts]
 
     async def probe(self) -> Money:
@@ -311,13 +311,13 @@ class LightSms(BaseAdapter):
         return read_stop_list(said)
 
     async def _question(
-        self, script: str, parameters: Mapping[str, str], turn: Turn | None = None
+        self, script: str, parameters: Mapping[str, str], wait_for_pace: WaitForPace | None = None
     ) -> object | Refusal:
-        """Ask one thing, once more with a clock learned anew. Raises ProviderRefused, NotOurTurn."""
+        """Ask one thing, once more with a clock learned anew. Raises ProviderRefused, PaceUsedUp."""
         for _ in range(2):
             reading = await self._clock.learn()
-            if turn is not None:
-                await turn()
+            if wait_for_pace is not None:
+                await wait_for_pace()
                 reading = self._clock.reading or reading
             moment = self._clock.moment(reading)
             url = self._url(script, {"login": self._login, "return": "json", **parameters}, moment)

@@ -25,15 +25,15 @@ from campaigns.domain.provider import (
     Callback,
     CallbackRefused,
     CampaignTrouble,
-    NotOurTurn,
     OutboundMessage,
     Outcome,
+    PaceUsedUp,
     Question,
     Receipt,
     Rejected,
     Sighting,
     Throttled,
-    Turn,
+    WaitForPace,
     receipt_from,
 )
 from campaigns.domain.traits import Traits
@@ -166,7 +166,7 @@ class LoyaltyLt(OneMessageAdapter):
             case _:
                 return outcome_of_status(answer, self._wall(), no_address="the address is wrong")
 
-    async def ask(self, provider_message_ids: Sequence[str], turn: Turn) -> Answers:
+    async def ask(self, provider_message_ids: Sequence[str], wait_for_pace: WaitForPace) -> Answers:
         """Ask for each id, up to `concurrency` at once, until trouble comes.
 
         Ids asked less than five seconds ago are left out.
@@ -174,10 +174,10 @@ class LoyaltyLt(OneMessageAdapter):
         ids = [each for each in dict.fromkeys(provider_message_ids) if is_message_id(each)]
         series = await ask_each(
             [each for each in ids if self._may_ask(each)],
-            turn,
+            wait_for_pace,
             self._status,
             concurrency=self.traits.concurrency,
-            may_ask=self._may_ask,  # that may have changed while we waited for our turn
+            may_ask=self._may_ask,  # that may have changed while we waited
         )
         retry_after = series.retry_after_seconds
         if not series.question_count and not series.is_over:
@@ -227,8 +227,8 @@ class LoyaltyLt(OneMessageAdapter):
                 why = f"Loyalty.lt answered HTTP {status}"
                 raise NoAnswer(why, retry_after_seconds(answer, self._wall()))
 
-    async def find(self, question: Question, turn: Turn) -> list[Sighting]:
-        """Ask sms/status for one id. Raises ProviderRefused; NotOurTurn, also within five seconds of the
+    async def find(self, question: Question, wait_for_pace: WaitForPace) -> list[Sighting]:
+        """Ask sms/status for one id. Raises ProviderRefused; PaceUsedUp, also within five seconds of the
         last question for it.
         """
         if question.by != "id":
@@ -236,14 +236,14 @@ class LoyaltyLt(OneMessageAdapter):
         if not is_message_id(question.value):
             return []
         self._expect_may_ask(question.value)
-        await turn()
+        await wait_for_pace()
         self._expect_may_ask(question.value)
         found = await self._status(question.value)
         return [] if found is None else [found]
 
     def _expect_may_ask(self, message_id: str) -> None:
         if wait_seconds := self._recently.wait_seconds(message_id):
-            raise NotOurTurn(wait_seconds)
+            raise PaceUsedUp(wait_seconds)
 
     def read_callback(self, callback: Callback) -> list[Receipt]:
         """The one receipt in a callback: POST with JSON. Raises CallbackRefused.

@@ -45,7 +45,7 @@ from campaigns.domain.provider import (
     Sighting,
     Sightings,
     Throttled,
-    Turn,
+    WaitForPace,
     receipt_from,
 )
 from campaigns.domain.traits import Traits
@@ -232,13 +232,13 @@ class Namirial(OneMessageAdapter):
                 pause = min(2 * self._refusal.pause_seconds, _REFUSED_LONGEST_SECONDS)
             self._refusal = _Refusal(f"{outcome.reason} ({outcome.code})", pause, now + pause)
 
-    async def ask(self, provider_message_ids: Sequence[str], turn: Turn) -> Answers:
-        """Ask for each id, up to `concurrency` at once, each after its turn; an HTTP 404 is an id not known.
+    async def ask(self, provider_message_ids: Sequence[str], wait_for_pace: WaitForPace) -> Answers:
+        """Ask for each id, up to `concurrency` at once, each when the pace allows it.
 
-        Ends early where asking on is of no use, and gives what was learned.
+        HTTP 404: an id not known. Ends early where asking on is of no use, and gives what was learned.
         """
         ids = [each for each in dict.fromkeys(provider_message_ids) if MESSAGE_ID.fullmatch(each)]
-        asked = await self._statuses.ask_each(ids, turn, self._statuses.by_id)
+        asked = await self._statuses.ask_each(ids, wait_for_pace, self._statuses.by_id)
         receipts = [
             replace(receipt_from(found), provider_message_id=each)
             for each in ids
@@ -247,13 +247,13 @@ class Namirial(OneMessageAdapter):
         unasked = [each for each in ids if each not in asked.asked]
         return Answers(receipts, asked.trouble, asked.retry_after_seconds, unasked)
 
-    async def look_up(self, doubtful: Sequence[Doubtful], turn: Turn) -> Sightings:
-        """Ask for each reference, up to `concurrency` at once, each after its turn.
+    async def look_up(self, doubtful: Sequence[Doubtful], wait_for_pace: WaitForPace) -> Sightings:
+        """Ask for each reference, up to `concurrency` at once, each when the pace allows it.
 
         Seen is a message with exactly our reference; absent is an empty list and nothing else.
         """
         refs = list(dict.fromkeys(each.message_ref for each in doubtful))
-        asked = await self._statuses.ask_each(refs, turn, self._statuses.by_reference)
+        asked = await self._statuses.ask_each(refs, wait_for_pace, self._statuses.by_reference)
         found = [(ref, asked.learned[ref]) for ref in refs if ref in asked.learned]
         return Sightings(
             [sighting for _, sighting in found if sighting is not None],
@@ -263,16 +263,16 @@ class Namirial(OneMessageAdapter):
             [ref for ref in refs if ref not in asked.asked],
         )
 
-    async def find(self, question: Question, turn: Turn) -> list[Sighting]:
-        """Ask by id, number or reference; newest first. Raises ProviderRefused, NotOurTurn.
+    async def find(self, question: Question, wait_for_pace: WaitForPace) -> list[Sighting]:
+        """Ask by id, number or reference; newest first. Raises ProviderRefused, PaceUsedUp.
 
         Without a count a list is what Namirial gives by itself: 50.
         """
         if question.count is not None and question.count < 1:
             raise ProviderRefused("At least one message must be asked for.")
         if question.by != "id":
-            return await self._statuses.search(question, turn)
-        await turn()
+            return await self._statuses.search(question, wait_for_pace)
+        await wait_for_pace()
         found = await self._statuses.by_id(question.value)
         return [] if found is None else [found]
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 from urllib.parse import quote
 
-from campaigns.domain.provider import Question, Sighting, Turn
+from campaigns.domain.provider import Question, Sighting, WaitForPace
 from campaigns.providers.base import NoAnswer, Series, ask_each, expect_answer, expect_success
 from campaigns.providers.documents import field_of
 from campaigns.providers.namirial.answers import (
@@ -47,12 +47,12 @@ class StatusHost:
         self._wall = clock
 
     async def ask_each(
-        self, keys: Sequence[str], turn: Turn, ask_one: Callable[[str], Awaitable[_T]]
+        self, keys: Sequence[str], wait_for_pace: WaitForPace, ask_one: Callable[[str], Awaitable[_T]]
     ) -> Series[_T]:
         """Ask one question for each of `keys`, and begin none after `timeout_seconds`. As `base.ask_each`."""
         return await ask_each(
             keys,
-            turn,
+            wait_for_pace,
             ask_one,
             concurrency=self._concurrency,
             begin_within_seconds=self._timeout_seconds,
@@ -84,11 +84,11 @@ class StatusHost:
             raise NoAnswer("Namirial's answer speaks of other messages", of_one=True)
         return max(ours, key=lambda each: -1 if each.evidence is None else each.evidence.rank)
 
-    async def search(self, question: Question, turn: Turn) -> list[Sighting]:
-        """The messages to a number or with a reference, newest first. Raises NoAnswer, NotOurTurn.
+    async def search(self, question: Question, wait_for_pace: WaitForPace) -> list[Sighting]:
+        """The messages to a number or with a reference, newest first. Raises NoAnswer, PaceUsedUp.
 
-        In pages of 100, each after its turn, as many as `count` needs; without a count it is what Namirial
-        gives by itself (50).
+        In pages of 100, each when the pace allows it, as many as `count` needs; without a count it is
+        what Namirial gives by itself (50).
         """
         by_phone = question.by == "phone"
         path = ("phonenumber/" if by_phone else "reference/") + _segment(question.value)
@@ -97,7 +97,7 @@ class StatusHost:
         before = question.sent_before
         found: dict[str, Sighting] = {}
         while True:
-            await turn()
+            await wait_for_pace()
             page = await self._list(path, size, before, phone)
             known = len(found)
             found |= {each.provider_message_id: each for each in page}

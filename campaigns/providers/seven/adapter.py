@@ -39,7 +39,7 @@ from campaigns.domain.provider import (
     Sighting,
     Sightings,
     Throttled,
-    Turn,
+    WaitForPace,
 )
 from campaigns.domain.traits import Traits
 from campaigns.providers.base import BaseAdapter, answer_or_outcome, outcome_of_status, text_too_long
@@ -220,17 +220,17 @@ class Seven(BaseAdapter):
         why = "the request is too long"  # for the server in front
         return self._one_of_many(why) if count > 1 else Rejected("http_413", why)
 
-    async def ask(self, provider_message_ids: Sequence[str], turn: Turn) -> Answers:
+    async def ask(self, provider_message_ids: Sequence[str], wait_for_pace: WaitForPace) -> Answers:
         """Ask GET /status, a hundred ids at a time."""
-        return await self._questions.statuses(provider_message_ids, turn)
+        return await self._questions.statuses(provider_message_ids, wait_for_pace)
 
-    async def look_up(self, doubtful: Sequence[Doubtful], turn: Turn) -> Sightings:
+    async def look_up(self, doubtful: Sequence[Doubtful], wait_for_pace: WaitForPace) -> Sightings:
         """Look for messages in their journal, by number and `foreign_id`."""
-        return await self._questions.look_up(doubtful, turn)
+        return await self._questions.look_up(doubtful, wait_for_pace)
 
-    async def find(self, question: Question, turn: Turn) -> list[Sighting]:
-        """Ask the journal, by id, number or reference. Raises ProviderRefused, NotOurTurn."""
-        return await self._questions.find(question, turn)
+    async def find(self, question: Question, wait_for_pace: WaitForPace) -> list[Sighting]:
+        """Ask the journal, by id, number or reference. Raises ProviderRefused, PaceUsedUp."""
+        return await self._questions.find(question, wait_for_pace)
 
     def read_callback(self, callback: Callback) -> list[Receipt]:
         """The receipts in a callback, verified where there is a signing key. Raises CallbackRefused.

@@ -13,11 +13,11 @@ from campaigns.domain.provider import (
     Answers,
     Doubtful,
     Money,
-    NotOurTurn,
+    PaceUsedUp,
     Question,
     Sighting,
     Sightings,
-    Turn,
+    WaitForPace,
 )
 from campaigns.providers.base import NoAnswer, ask_in_halves, expect_success
 from campaigns.providers.documents import MESSAGE_ID
@@ -71,14 +71,14 @@ class Questions:
         self._wall = clock
         self._monotonic = monotonic
 
-    async def statuses(self, provider_message_ids: Sequence[str], turn: Turn) -> Answers:
+    async def statuses(self, provider_message_ids: Sequence[str], wait_for_pace: WaitForPace) -> Answers:
         """Ask GET /status, a hundred ids at a time. As `Provider.ask`.
 
         Code 901 does not say which of several ids it means.
         """
 
         async def ask_several(ids: Sequence[str]) -> Answers | None:
-            said = read_statuses(await self._ask("status", {"msg_id": ",".join(ids)}, turn), ids)
+            said = read_statuses(await self._ask("status", {"msg_id": ",".join(ids)}, wait_for_pace), ids)
             if isinstance(said, list):
                 return Answers(said)
             if said == INVALID_ID:
@@ -92,7 +92,7 @@ class Questions:
             too_many="seven.io does not know too many of these ids to ask for each at once",
         )
 
-    async def look_up(self, doubtful: Sequence[Doubtful], turn: Turn) -> Sightings:
+    async def look_up(self, doubtful: Sequence[Doubtful], wait_for_pace: WaitForPace) -> Sightings:
         """Look for messages in the journal, by number and `foreign_id`. As `Provider.look_up`.
 
         Many in doubt are often its newest rows: the top is read first, for as long as it shows some of
@@ -107,24 +107,24 @@ class Questions:
         trouble: str | None = None
         retry_after: float | None = None
         try:
-            asked = await self._sweep(wanted, turn) if len(wanted.phones) > _FEW else 0
+            asked = await self._sweep(wanted, wait_for_pace) if len(wanted.phones) > _FEW else 0
             for phone in wanted.phones[: _LOOK_UP_QUESTIONS - asked]:
                 if self._monotonic() >= ends_at:
                     break
                 if wanted.is_open(phone):  # else another's answer showed it
-                    await self._look_up_one(wanted, phone, turn)
-        except NotOurTurn as later:
+                    await self._look_up_one(wanted, phone, wait_for_pace)
+        except PaceUsedUp as later:
             retry_after = later.wait_seconds
         except NoAnswer as failure:
             trouble, retry_after = str(failure), failure.retry_after_seconds
         return Sightings([*wanted.seen.values()], wanted.absent, trouble, retry_after, wanted.refs)
 
-    async def _sweep(self, wanted: Wanted, turn: Turn) -> int:
+    async def _sweep(self, wanted: Wanted, wait_for_pace: WaitForPace) -> int:
         """Read the journal from its top for as long as that pays; how many questions it took."""
         first, last = wanted.days()
         offset = 0
         for asked in range(1, _SWEEP_PAGES + 1):
-            page = await self._page({"date_from": first, "date_to": last}, offset, turn)
+            page = await self._page({"date_from": first, "date_to": last}, offset, wait_for_pace)
             found = wanted.take(page)
             if page.is_last and page.is_clear and offset == 0:
                 wanted.give_up(are_absent=True)
@@ -133,33 +133,35 @@ class Questions:
             offset += page.row_count
         return _SWEEP_PAGES
 
-    async def _look_up_one(self, wanted: Wanted, phone: str, turn: Turn) -> None:
+    async def _look_up_one(self, wanted: Wanted, phone: str, wait_for_pace: WaitForPace) -> None:
         first, last = wanted.days(phone)
-        page = await self._page({"to": phone, "date_from": first, "date_to": last}, 0, turn)
+        page = await self._page({"to": phone, "date_from": first, "date_to": last}, 0, wait_for_pace)
         wanted.take(page)
         is_about_it = all(row.phone == phone for row in page.rows)
         wanted.give_up(phone, are_absent=page.is_last and page.is_clear and is_about_it)
 
-    async def find(self, question: Question, turn: Turn) -> list[Sighting]:
+    async def find(self, question: Question, wait_for_pace: WaitForPace) -> list[Sighting]:
         """Ask the journal, and /status for an id it does not show. Newest first. As `Provider.find`.
 
         A reference is compared here, for the journal cannot be asked by it: by a batch's part all of its
         messages are found, by a whole one a message that went alone. Raises ProviderRefused, also where
-        that message may have gone with others, and NotOurTurn.
+        that message may have gone with others, and PaceUsedUp.
         """
         match question.by:
             case "id":
-                return await self._find_by_id(question.value, turn)
+                return await self._find_by_id(question.value, wait_for_pace)
             case "phone":
                 phone = digits(question.value)
-                found = await self._search(question, {"to": phone}, lambda row: row.phone == phone, turn)
+                found = await self._search(
+                    question, {"to": phone}, lambda row: row.phone == phone, wait_for_pace
+                )
             case "reference":
-                found = await self._find_by_reference(question, turn)
+                found = await self._find_by_reference(question, wait_for_pace)
         # The order of rows is not documented. Where a moment cannot be read, the row goes last.
         found.sort(key=lambda row: (row.accepted_at is not None, row.accepted_at), reverse=True)
         return found[: question.count]
 
-    async def _find_by_reference(self, question: Question, turn: Turn) -> list[Sighting]:
+    async def _find_by_reference(self, question: Question, wait_for_pace: WaitForPace) -> list[Sighting]:
         shared = shared_part(question.value) if whole_reference(question.value) else None
         went_together = False
 
@@ -168,31 +170,35 @@ class Questions:
             went_together = went_together or (shared is not None and row.foreign_id == shared)
             return row.is_of(question.value)
 
-        found = await self._search(question, {}, fits, turn)
+        found = await self._search(question, {}, fits, wait_for_pace)
         if not found and went_together:
             raise ProviderRefused(
                 "The messages of that batch went together under one reference: ask by number."
             )
         return found
 
-    async def _find_by_id(self, value: str, turn: Turn) -> list[Sighting]:
+    async def _find_by_id(self, value: str, wait_for_pace: WaitForPace) -> list[Sighting]:
         if not MESSAGE_ID.fullmatch(value):
             return []
-        page = await self._page({"id": value}, 0, turn)
+        page = await self._page({"id": value}, 0, wait_for_pace)
         rows = [row.sighting for row in page.rows if row.sighting.provider_message_id == value]
         if rows:
             return rows[:1]
-        answers = await self.statuses([value], turn)
+        answers = await self.statuses([value], wait_for_pace)
         if answers.trouble is not None:
             raise ProviderRefused(answers.trouble)
         if answers.retry_after_seconds is not None:
-            raise NotOurTurn(answers.retry_after_seconds)
+            raise PaceUsedUp(answers.retry_after_seconds)
         return [
             Sighting(value, r.evidence, r.provider_state, changed_at=r.changed_at) for r in answers.receipts
         ]
 
     async def _search(
-        self, question: Question, filters: Mapping[str, str], fits: Callable[[Row], bool], turn: Turn
+        self,
+        question: Question,
+        filters: Mapping[str, str],
+        fits: Callable[[Row], bool],
+        wait_for_pace: WaitForPace,
     ) -> list[Sighting]:
         """Page through the journal (its last 30 days, or those before `sent_before`) until it ends, or there
         are as many as wanted. Raises ProviderRefused when neither comes in time.
@@ -204,7 +210,7 @@ class Questions:
         found: dict[str, Sighting] = {}
         offset = 0
         for _ in range(_FIND_PAGES):
-            page = await self._page(filters, offset, turn)
+            page = await self._page(filters, offset, wait_for_pace)
             for row in filter(fits, page.rows):
                 moment = row.sighting.accepted_at
                 if before is None or moment is None or moment < before:
@@ -221,18 +227,20 @@ class Questions:
             raise _refused(said)
         return said
 
-    async def _page(self, filters: Mapping[str, str], offset: int, turn: Turn) -> Page:
-        """One page of the journal. Raises ProviderRefused, NotOurTurn."""
+    async def _page(self, filters: Mapping[str, str], offset: int, wait_for_pace: WaitForPace) -> Page:
+        """One page of the journal. Raises ProviderRefused, PaceUsedUp."""
         asked = {**filters, "limit": str(PAGE_ROWS), "offset": str(offset)}
-        said = read_page(await self._ask("journal/outbound", asked, turn))
+        said = read_page(await self._ask("journal/outbound", asked, wait_for_pace))
         if not isinstance(said, Page):
             raise _refused(said)
         return said
 
-    async def _ask(self, path: str, fields: Mapping[str, str], turn: Turn | None = None) -> bytes:
-        """Ask one thing; the body of a good answer. Raises ProviderRefused, NotOurTurn."""
-        if turn is not None:
-            await turn()
+    async def _ask(
+        self, path: str, fields: Mapping[str, str], wait_for_pace: WaitForPace | None = None
+    ) -> bytes:
+        """Ask one thing; the body of a good answer. Raises ProviderRefused, PaceUsedUp."""
+        if wait_for_pace is not None:
+            await wait_for_pace()
         query = f"?{urlencode(fields, safe=',')}" if fields else ""
         url = f"{self._root}/{path}{query}"
         result = await self._wire.ask(

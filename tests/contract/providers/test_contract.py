@@ -24,10 +24,10 @@ from campaigns.domain.provider import (
     CampaignTrouble,
     Failed,
     InDoubt,
-    NotOurTurn,
     NotSent,
     OutboundMessage,
     Outcome,
+    PaceUsedUp,
     Provider,
     Rejected,
     Throttled,
@@ -309,7 +309,7 @@ async def test_an_unknown_word_is_kept_and_changes_nothing(
 
 async def test_asking_waits_for_its_turn(member: Member, server: WireServer, wire: Wire) -> None:
     async def later() -> None:
-        raise NotOurTurn(2.5)
+        raise PaceUsedUp(2.5)
 
     provider = member.make(server, wire, word="sent")
     ids = await accepted_ids(member, provider, server)

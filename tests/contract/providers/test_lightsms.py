@@ -21,10 +21,10 @@ from campaigns.domain.provider import (
     Failed,
     InDoubt,
     Money,
-    NotOurTurn,
     NotSent,
     OutboundMessage,
     Outcome,
+    PaceUsedUp,
     Receipt,
     Rejected,
     StopListEntry,
@@ -817,14 +817,14 @@ async def test_ids_are_asked_for_a_hundred_at_a_time_each_on_its_turn(
 ) -> None:
     turns = 0
 
-    async def turn() -> None:
+    async def wait_for_pace() -> None:
         nonlocal turns
         turns += 1
         if turns == 3:
-            raise NotOurTurn(4.0)
+            raise PaceUsedUp(4.0)
 
     server.free[STATUS] = statuses_or_18(set())
-    answers = await make().ask(ids(250), turn)
+    answers = await make().ask(ids(250), wait_for_pace)
     assert [receipt.provider_message_id for receipt in answers.receipts] == ids(200)
     assert answers.retry_after_seconds == 4.0
     questions = [seen for seen in server.seen if seen.path == STATUS]
@@ -834,11 +834,11 @@ async def test_ids_are_asked_for_a_hundred_at_a_time_each_on_its_turn(
 async def test_the_turn_comes_before_the_timestamp(
     make: Callable[..., LightSms], server: WireServer, hands: Hands
 ) -> None:
-    async def turn() -> None:
+    async def wait_for_pace() -> None:
         hands.pass_by(30)
 
     server.free[STATUS] = statuses_or_18(set())
-    await make().ask(ids(1), turn)
+    await make().ask(ids(1), wait_for_pace)
     assert server.seen[-1].query["timestamp"] == str(SERVER_MOMENT + 30)
 
 

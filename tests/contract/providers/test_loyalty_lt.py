@@ -22,16 +22,16 @@ from campaigns.domain.provider import (
     CallbackRefused,
     CampaignTrouble,
     InDoubt,
-    NotOurTurn,
     NotSent,
     OutboundMessage,
     Outcome,
+    PaceUsedUp,
     Question,
     Receipt,
     Rejected,
     Sighting,
     Throttled,
-    Turn,
+    WaitForPace,
 )
 from campaigns.domain.states import MessageState
 from campaigns.providers.loyalty_lt.adapter import LoyaltyLt
@@ -138,16 +138,16 @@ async def at_once() -> None:
     """The pace allows it."""
 
 
-def turns(count: int) -> Turn:
+def turns(count: int) -> WaitForPace:
     """So many turns, then a wait of 7 s."""
     left = [None] * count
 
-    async def turn() -> None:
+    async def wait_for_pace() -> None:
         if not left:
-            raise NotOurTurn(7.0)
+            raise PaceUsedUp(7.0)
         left.pop()
 
-    return turn
+    return wait_for_pace
 
 
 def body_of(document: object) -> bytes:
@@ -815,11 +815,11 @@ async def test_each_question_waits_for_its_turn(make: Make, server: WireServer) 
     ids = [f"msg_{at}" for at in range(5)]
     asked: list[int] = []
 
-    async def turn() -> None:
+    async def wait_for_pace() -> None:
         asked.append(len(server.seen))
 
     server.script.extend([answer(UNKNOWN, 404)] * 5)
-    assert await make(concurrency=1).ask(ids, turn) == Answers([])
+    assert await make(concurrency=1).ask(ids, wait_for_pace) == Answers([])
     assert asked == [0, 1, 2, 3, 4]
 
 
@@ -846,7 +846,7 @@ def still_asking() -> int:
 async def test_trouble_while_others_wait_for_their_turn(make: Make, server: WireServer) -> None:
     ready, first = asyncio.Event(), True
 
-    async def turn() -> None:
+    async def wait_for_pace() -> None:
         nonlocal first
         if first:
             first = False
@@ -854,7 +854,7 @@ async def test_trouble_while_others_wait_for_their_turn(make: Make, server: Wire
         await ready.wait()
 
     server.script.append(answer(b"", 429, {"Retry-After": "9"}))
-    asking = asyncio.create_task(make(concurrency=3).ask(["msg_1", "msg_2", "msg_3"], turn))
+    asking = asyncio.create_task(make(concurrency=3).ask(["msg_1", "msg_2", "msg_3"], wait_for_pace))
     await until(lambda: server.seen != [] and still_asking() == 2)  # the first one is done
     ready.set()
     answers = await asking
@@ -945,13 +945,13 @@ async def test_two_rounds_at_once_ask_once(make: Make, server: WireServer) -> No
     """Both find that the id may be asked, and then both wait for their turn."""
     provider, ready, waiting = make(), asyncio.Event(), 0
 
-    async def turn() -> None:
+    async def wait_for_pace() -> None:
         nonlocal waiting
         waiting += 1
         await ready.wait()
 
     server.script.append(status_of(ID))
-    rounds = [asyncio.create_task(provider.ask([ID], turn)) for _ in range(2)]
+    rounds = [asyncio.create_task(provider.ask([ID], wait_for_pace)) for _ in range(2)]
     await until(lambda: waiting == 2)
     ready.set()
     first, second = sorted(await asyncio.gather(*rounds), key=lambda answers: len(answers.receipts))
@@ -965,7 +965,7 @@ async def test_a_question_in_vain_counts_too(make: Make, server: WireServer, han
     server.script.append(answer(b"", 500))
     await provider.ask([ID], at_once)
     assert await provider.ask([ID], at_once) == Answers([], None, 5.0)
-    with pytest.raises(NotOurTurn) as later:
+    with pytest.raises(PaceUsedUp) as later:
         await provider.find(Question("id", ID), at_once)
     assert later.value.wait_seconds == 5.0
     assert len(server.seen) == 1
@@ -1044,9 +1044,9 @@ async def test_finding_by_id(make: Make, server: WireServer) -> None:
     assert await provider.find(Question("id", ID), at_once) == [read_status(body_of(STATUS), ID)]
     assert await provider.find(Question("id", "msg_2"), at_once) == []
     assert await provider.find(Question("id", ".."), at_once) == []
-    with pytest.raises(NotOurTurn):
+    with pytest.raises(PaceUsedUp):
         await provider.find(Question("id", ID), at_once)
-    with pytest.raises(NotOurTurn):
+    with pytest.raises(PaceUsedUp):
         await provider.find(Question("id", "msg_3"), turns(0))
     assert len(server.seen) == 2
 
@@ -1056,7 +1056,7 @@ async def test_finding_keeps_to_the_five_seconds_before_and_after_its_turn(
 ) -> None:
     provider, turns_taken = make(), 0
 
-    async def turn() -> None:
+    async def wait_for_pace() -> None:
         nonlocal turns_taken
         turns_taken += 1
         if turns_taken == 1:
@@ -1064,8 +1064,8 @@ async def test_finding_keeps_to_the_five_seconds_before_and_after_its_turn(
 
     server.script.append(answer(body_of(STATUS)))
     for _ in range(2):
-        with pytest.raises(NotOurTurn) as later:
-            await provider.find(Question("id", ID), turn)
+        with pytest.raises(PaceUsedUp) as later:
+            await provider.find(Question("id", ID), wait_for_pace)
         assert later.value.wait_seconds == 5.0
     assert (len(server.seen), turns_taken) == (1, 1)  # the second time no turn was spent on it
 

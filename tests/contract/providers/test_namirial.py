@@ -23,10 +23,10 @@ from campaigns.domain.provider import (
     Doubtful,
     Failed,
     InDoubt,
-    NotOurTurn,
     NotSent,
     OutboundMessage,
     Outcome,
+    PaceUsedUp,
     Question,
     Receipt,
     Rejected,
@@ -420,7 +420,7 @@ async def test_each_question_waits_for_its_turn_and_what_was_learned_is_given(
         nonlocal turns
         turns += 1
         if turns > 2:
-            raise NotOurTurn(1.5)
+            raise PaceUsedUp(1.5)
 
     answers = await provider.ask([id_of(f"ref-{at}") for at in range(1, 6)], twice)
     assert (turns, len(server.seen), len(answers.receipts)) == (3, 2, 2)
@@ -462,14 +462,14 @@ async def test_what_waits_for_its_turn_does_not_ask_after_trouble(
 ) -> None:
     turns = 0
 
-    async def turn() -> None:
+    async def wait_for_pace() -> None:
         nonlocal turns
         turns += 1
         if turns == 2:  # until the first line has ended, with trouble
             await until(lambda: lines() == 1)
 
     server.script.append(says(b"", 500))
-    answers = await make(concurrency=2).ask([id_of(f"ref-{at}") for at in range(1, 9)], turn)
+    answers = await make(concurrency=2).ask([id_of(f"ref-{at}") for at in range(1, 9)], wait_for_pace)
     assert answers == Answers([], "Namirial answered HTTP 500")
     assert (turns, len(server.seen)) == (2, 1)
 
@@ -651,7 +651,7 @@ async def test_looking_up_waits_for_its_turn_and_ends_with_trouble(
     server: WireServer, make: Callable[..., Namirial]
 ) -> None:
     async def later() -> None:
-        raise NotOurTurn(4.5)
+        raise PaceUsedUp(4.5)
 
     assert await make().look_up(doubtful("ref-1"), later) == Sightings([], [], None, 4.5)
     assert await make().look_up([], at_once) == Sightings([], [])
@@ -802,10 +802,10 @@ async def test_finding_in_vain_is_a_sentence(server: WireServer, make: Callable[
             await provider.find(question, at_once)
 
     async def later() -> None:
-        raise NotOurTurn(1)
+        raise PaceUsedUp(1)
 
     for by in ("id", "phone", "reference"):
-        with pytest.raises(NotOurTurn):
+        with pytest.raises(PaceUsedUp):
             await provider.find(Question(by, ID), later)  # type: ignore[arg-type]
     assert len(server.seen) == 3
 

@@ -17,7 +17,7 @@ from campaigns.domain.provider import (
     Callback,
     CallbackRefused,
     Doubtful,
-    NotOurTurn,
+    PaceUsedUp,
     Provider,
     Question,
     Receipt,
@@ -63,7 +63,7 @@ async def at_once() -> None:
 
 
 async def later() -> None:
-    raise NotOurTurn(2.5)
+    raise PaceUsedUp(2.5)
 
 
 def doubtful(ref: str) -> Doubtful:
@@ -150,7 +150,7 @@ async def test_questions_wait_for_their_turn(member: Member, server: WireServer,
     assert (list(sightings.seen), list(sightings.absent)) == ([], [])
     assert sightings.trouble or sightings.retry_after_seconds == 2.5
     for by in KINDS:
-        with pytest.raises((NotOurTurn, ProviderRefused)):
+        with pytest.raises((PaceUsedUp, ProviderRefused)):
             await provider.find(Question(by, PHONE if by == "phone" else "4091297100348873330001"), later)
     assert server.paid == []
 

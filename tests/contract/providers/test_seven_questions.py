@@ -18,7 +18,7 @@ from campaigns.domain.provider import (
     Answers,
     Doubtful,
     Money,
-    NotOurTurn,
+    PaceUsedUp,
     Question,
     Receipt,
     Sighting,
@@ -57,7 +57,7 @@ class Turns:
 
     async def __call__(self) -> None:
         if self.count >= self._most:
-            raise NotOurTurn(4.0)
+            raise PaceUsedUp(4.0)
         self.count += 1
 
 
@@ -585,7 +585,7 @@ async def test_an_id_the_journal_does_not_show_is_asked_for_by_status(
     with pytest.raises(ProviderRefused, match=r"API disabled.* \(code 902\)"):
         await provider.find(Question("id", ID), Turns())
     for most in (0, 1):
-        with pytest.raises(NotOurTurn):
+        with pytest.raises(PaceUsedUp):
             await provider.find(Question("id", ID), Turns(most))
 
 
@@ -645,7 +645,7 @@ async def test_an_endless_journal_is_given_up(make: Callable[..., Seven], journa
     with pytest.raises(ProviderRefused, match="too long to be searched so"):
         await make().find(Question("reference", BATCH), Turns())
     assert len(journal.questions) == 20
-    with pytest.raises(NotOurTurn):
+    with pytest.raises(PaceUsedUp):
         await make().find(Question("reference", BATCH), Turns(3))
 
 

@@ -23,9 +23,9 @@ from campaigns.domain.provider import (
     Answers,
     CampaignTrouble,
     InDoubt,
-    NotOurTurn,
     OutboundMessage,
     Outcome,
+    PaceUsedUp,
     Question,
     Rejected,
     Throttled,
@@ -865,7 +865,7 @@ async def test_the_adapter_never_asks_too_soon(account: Account) -> None:
         assert answers.receipts == []
         assert 0 < (answers.retry_after_seconds or 0) <= 5
         for message_id in ids:
-            with pytest.raises(NotOurTurn):
+            with pytest.raises(PaceUsedUp):
                 await provider.find(Question("id", message_id), at_once)
         assert await asyncio.gather(*(provider.probe() for _ in range(5))) == [None] * 5
         assert (await account.simulator.ledger())["requests"] == {"send": 9, "status": 10}

@@ -16,7 +16,7 @@ from campaigns.domain.policy import Account, Desk
 from campaigns.domain.provider import Callback, Receipt
 from campaigns.late import LateAnswers
 from campaigns.store.session import Database
-from tests.conftest import POLICY, always_our_turn
+from tests.conftest import POLICY, no_wait
 from tests.stub import Stub
 from worker.bootstrap import Parts
 from worker.settings.model import Settings
@@ -109,8 +109,8 @@ async def web_of(database: Database, redis: Redis) -> AsyncIterator[Web]:
     """Serve the account `main`, which calls back, and `silent`, which does not."""
     stub, book = Listening("main"), Book()
     accounts = {
-        "main": Account(stub, always_our_turn, 1, callbacks=URLS),
-        "silent": Account(Stub("silent"), always_our_turn, 1),
+        "main": Account(stub, no_wait, 1, callbacks=URLS),
+        "silent": Account(Stub("silent"), no_wait, 1),
     }
     desk = Desk(accounts, POLICY, "web", lambda: 0.5)
     parts = Parts(
