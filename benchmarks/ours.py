@@ -19,7 +19,7 @@ from campaigns.domain.recipients import read_recipients
 from campaigns.store.submission import TakenIn
 from worker.bootstrap import Parts, sender_of
 from worker.runtime import run_once
-from worker.settings.model import load_settings
+from worker.settings.reading import load_settings
 from worker.stack.up import located
 
 SETTINGS: dict[str, str] = {

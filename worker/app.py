@@ -23,7 +23,8 @@ from worker.logs.logger import configure_logs, get_logger
 from worker.queues import BEAT, QUEUES, TICK
 from worker.runtime import Runtime
 from worker.settings.addresses import broker_url
-from worker.settings.model import Settings, load_settings, refuse_celerys_variables
+from worker.settings.model import Settings
+from worker.settings.reading import load_settings, refuse_celerys_variables
 from worker.stack.up import located
 
 

@@ -34,13 +34,8 @@ from worker.settings.addresses import (
     redis_client_url,
     safe_url,
 )
-from worker.settings.model import (
-    PollSettings,
-    RetrySettings,
-    Settings,
-    SettingsError,
-    load_settings,
-)
+from worker.settings.model import PollSettings, RetrySettings, Settings
+from worker.settings.reading import SettingsError, load_settings
 
 KEY = "K3y-of-the-account"
 MAIN = {

@@ -2,7 +2,7 @@
 
 import pytest
 
-from worker.settings.model import SettingsError, load_settings
+from worker.settings.reading import SettingsError, load_settings
 
 LOYALTY = {
     "CAMPAIGNS_ACCOUNTS__L__PROVIDER": "loyalty_lt",

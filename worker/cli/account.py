@@ -12,7 +12,8 @@ from campaigns.domain.provider import Money
 from worker.bootstrap import Parts, callback_urls
 from worker.cli.printable import printable
 from worker.cli.terminal import AsJson, Region, ask, do, out, print_json, say
-from worker.settings.model import PREFIX, load_settings
+from worker.settings.environment import PREFIX
+from worker.settings.reading import load_settings
 
 app = typer.Typer(no_args_is_help=True, help="Ask about one account, or let it go on.")
 

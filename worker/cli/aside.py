@@ -18,7 +18,7 @@ from campaigns.domain.errors import CampaignError
 from worker.bootstrap import Parts
 from worker.broker import aside_tasks
 from worker.cli.terminal import AsJson, ask, out, print_json, say
-from worker.settings.model import load_settings
+from worker.settings.reading import load_settings
 
 app = typer.Typer(no_args_is_help=True, help="What could not be done and was set aside.")
 

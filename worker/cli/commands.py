@@ -29,7 +29,7 @@ from worker.cli.terminal import (
     read_id,
     say,
 )
-from worker.settings.model import SettingsError, load_settings
+from worker.settings.reading import SettingsError, load_settings
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -25,7 +25,9 @@ from simulator.options import ProviderName
 from worker.bootstrap import sender_of
 from worker.cli import display
 from worker.settings.accounts import PROVIDERS
-from worker.settings.model import PREFIX, Settings, load_settings
+from worker.settings.environment import PREFIX
+from worker.settings.model import Settings
+from worker.settings.reading import load_settings
 from worker.stack import up as stack
 from worker.stack.interrupts import Interrupts
 

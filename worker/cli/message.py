@@ -16,7 +16,7 @@ from campaigns.store.session import Database
 from worker.bootstrap import Parts
 from worker.cli import display
 from worker.cli.terminal import AsJson, Region, ask, do, out, print_json
-from worker.settings.model import load_settings
+from worker.settings.reading import load_settings
 
 _LIMIT = 100
 _PATIENCE_SECONDS = 10.0  # for the pace: campaigns of the account may be using it up

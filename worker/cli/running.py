@@ -11,7 +11,8 @@ import typer
 from campaigns.store import schema
 from simulator.options import ProviderName
 from worker.cli.terminal import err, out, say
-from worker.settings.model import PREFIX, load_settings
+from worker.settings.environment import PREFIX
+from worker.settings.reading import load_settings
 from worker.stack import up as stack
 from worker.stack.up import located
 

@@ -1,6 +1,5 @@
 """`campaigns`, as it is started: light, so that nothing is loaded before Ctrl-C is provided for."""
 
-import os
 import signal
 import sys
 import traceback
@@ -8,8 +7,7 @@ from typing import NoReturn
 
 from campaigns.domain.errors import origin_of
 from worker.cli import streams
-
-TRACEBACK = "CAMPAIGNS_TRACEBACK"
+from worker.settings.environment import TRACEBACK, wants_traceback
 
 
 def main() -> NoReturn:
@@ -28,7 +26,7 @@ def main() -> NoReturn:
         signal.signal(signal.SIGINT, former)
         commands.run()
     except Exception as error:  # the last one who can say it, without a text or a number
-        if os.environ.get(TRACEBACK):
+        if wants_traceback():
             traceback.print_exc()
         else:
             sys.stderr.write(f"Error: {_sentence(error)}\n")

@@ -21,7 +21,7 @@ from worker.bootstrap import sender_of, text_of
 from worker.cli.printable import printable
 from worker.cli.streams import OutputLost
 from worker.cli.terminal import AsJson, Region, Watch, Zone, do, err, follow, out, print_json, read_text
-from worker.settings.model import load_settings
+from worker.settings.reading import load_settings
 
 _SLICE_BYTES = 65_536
 

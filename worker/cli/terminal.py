@@ -19,7 +19,8 @@ from campaigns.store.session import Database
 from worker.bootstrap import Parts
 from worker.cli import display, streams
 from worker.cli.printable import json_of, printable
-from worker.settings.model import Settings, load_settings
+from worker.settings.model import Settings
+from worker.settings.reading import load_settings
 from worker.stack import up as stack
 
 _T = TypeVar("_T")

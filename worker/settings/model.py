@@ -1,69 +1,34 @@
-"""The settings: what an operator decides, read once, checked whole, never changed afterwards.
+"""The settings: what an operator decides, what each is checked for, and what goes wrong without it."""
 
-This is the only reader of the environment. Names start with CAMPAIGNS_, two underscores lead inside
-(CAMPAIGNS_ACCOUNTS__MAIN__LOGIN); the same lines may stand in a `.env` file of the working directory,
-and the environment wins over it, name by name. Values in `.env` are taken as they stand: `${NAME}` is
-not filled in. ACCOUNTS, ACCOUNTS__<NAME>, POLL and RETRY may also be given as one JSON object. A name
-that is not a setting is an error, because a misspelt limit costs money; what Kubernetes writes for a
-Service called campaigns… is passed over.
-"""
-
-import difflib
-import json
-import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import unquote, urlsplit
 
-from dotenv.parser import parse_stream
 from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
     PlainSerializer,
     SecretStr,
-    ValidationError,
     ValidationInfo,
     field_validator,
 )
 from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails
-from pydantic_settings import (
-    BaseSettings,
-    EnvSettingsSource,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from campaigns.domain.addresses import web_address
 from campaigns.domain.callbacks import MIN_SECRET_CHARACTERS
-from campaigns.domain.errors import CampaignError, NotFound
+from campaigns.domain.errors import NotFound
 from campaigns.domain.policy import Backoff, Policy
 from worker.settings.accounts import PROVIDERS, AccountSettings, AnyAccount, Group, Seconds
 from worker.settings.addresses import Postgres, Redis, safe_url
+from worker.settings.environment import PREFIX
 from worker.settings.safety import check_secret, check_web_address, read_networks
-from worker.settings.service_links import is_service_link
-
-PREFIX = "CAMPAIGNS_"
-
-NOT_SETTINGS = frozenset({"CAMPAIGNS_TRACEBACK"})
-"""CAMPAIGNS_ variables that others of ours read, and that are passed over here: `worker.cli` that one."""
 
 _LEASE_MARGIN_SECONDS = 10.0  # to write down the answers after the slowest request, with room to spare
-
-
-class SettingsError(CampaignError):
-    """The settings cannot be used. One sentence a problem, each beginning with the variable to mend."""
-
-    def __init__(self, problems: Iterable[str]) -> None:
-        self.problems = tuple(problems)
-        super().__init__("\n".join(self.problems))
-
-
-# --- what can be set ---------------------------------------------------------------------------------
 
 
 def _at_home(path: Path) -> Path:
@@ -348,234 +313,12 @@ class Settings(BaseSettings):
         return frozenset({*passwords, *map(unquote, passwords), *keys})
 
 
-_CELERYS_VARIABLES = (
-    *("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL"),
-    *("CELERY_RESULT_BACKEND", "CELERY_LOADER"),
-)
-
-
-def refuse_celerys_variables(environment: Mapping[str, str] | None = None) -> None:
-    """Raises SettingsError where a variable of Celery's own would move worker or beat to another broker than
-    the one that every other command looks at. Left over from another application, mostly.
-    """
-    given = os.environ if environment is None else environment
-    raise_for = [name for name in _CELERYS_VARIABLES if given.get(name)]
-    if raise_for:
-        raise SettingsError(
-            f"{name} is set, or -b is given: Celery would use it in place of {PREFIX}REDIS_URL; remove it "
-            f"(env -u {name} …)"
-            for name in raise_for
-        )
-
-
-# --- reading -----------------------------------------------------------------------------------------
-
 _ACCOUNT_FIELDS = {
     name: field for each in PROVIDERS.values() for name, field in each.settings.model_fields.items()
 }
-_GROUPS: dict[str, Mapping[str, FieldInfo]] = {
+GROUPS: Mapping[str, Mapping[str, FieldInfo]] = {
     "accounts": _ACCOUNT_FIELDS,
     "poll": PollSettings.model_fields,
     "retry": RetrySettings.model_fields,
 }
-_Problems = dict[str, str]  # the variable -> what is wrong with it, in one sentence that begins with it
-
-
-def load_settings(
-    environment: Mapping[str, str] | None = None, env_file: Path | None = Path(".env")
-) -> Settings:
-    """Read the settings.
-
-    Takes the environment (None: the real one) and the file that stands behind it; the file may be absent.
-    Raises SettingsError, which names everything that is wrong at once and shows no secret.
-    """
-    given = os.environ if environment is None else environment
-    problems: _Problems = {}
-    behind = _nested(_sorted_out(_lines(env_file, problems), problems))
-    values = _merged(behind, _nested(_sorted_out(given.items(), problems)))
-    settings: Settings | None = None
-    errors: list[ErrorDetails] = []
-    try:
-        settings = Settings(**values)
-    except ValidationError as error:
-        errors = error.errors(include_url=False)
-    for details in errors:
-        sentence = _sentence(details)
-        variable = sentence.split(maxsplit=1)[0]
-        parents = ("__".join(variable.split("__")[:depth]) for depth in (1, 2, 3))
-        if not any(parent in problems for parent in parents):
-            problems[variable] = sentence
-    if problems or settings is None:
-        # Outside the except block: pydantic's error knows the values, and must not hang on to ours.
-        raise SettingsError(problems.values())
-    return settings
-
-
-def _lines(env_file: Path | None, problems: _Problems) -> list[tuple[str, str | None]]:
-    """The variables of `env_file`, in order; none where there is no file."""
-    if env_file is None:
-        return []
-    try:
-        with env_file.open(encoding="utf-8") as file:
-            bindings = list(parse_stream(file))
-    except FileNotFoundError:
-        return []
-    except (OSError, UnicodeDecodeError) as error:
-        problems[str(env_file)] = f"{env_file} cannot be read ({type(error).__name__}): mend it or remove it"
-        return []
-    for binding in bindings:
-        if binding.error and PREFIX in binding.original.string.upper():
-            where = f"{env_file}, line {binding.original.line},"
-            problems[where] = f"{where} cannot be read: write NAME=value, with quotes closed"
-    return [(binding.key, binding.value) for binding in bindings if binding.key is not None]
-
-
-def _sorted_out(variables: Iterable[tuple[str, str | None]], problems: _Problems) -> dict[str, str]:
-    """Those of `variables` that are ours and sound, small and without prefix; the others to `problems`."""
-    ours = [(typed, value) for typed, value in variables if typed.upper().startswith(PREFIX)]
-    known = _known_names(typed for typed, _ in ours)
-    sound: dict[str, str] = {}
-    for typed, raw in ours:
-        name, value = typed[len(PREFIX) :].lower(), (raw or "").strip()
-        if typed.upper() in NOT_SETTINGS or is_service_link(typed[len(PREFIX) :], value):
-            continue
-        if not _is_setting(name):
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {PREFIX}{near[0].upper()}?" if near else "no setting has a name like it"
-            problems[typed.upper()] = f"{typed} is not a setting: {hint}"
-        elif not value:
-            problems[typed.upper()] = f"{typed} is set to nothing: give it a value, or remove it"
-        elif name in sound:
-            problems[typed.upper()] = f"{typed} is set twice in one place: remove one of them"
-        elif not _is_object_name(name):
-            sound[name] = value
-        else:
-            try:
-                sound[name] = json.dumps(_json_object(value))
-            except (ValueError, RecursionError):
-                problems[typed.upper()] = (
-                    f"{typed} must be one JSON object that names nothing twice, or left out in favour of "
-                    f"variables that begin with {typed.upper()}__"
-                )
-    return sound
-
-
-def _is_setting(name: str) -> bool:
-    match name.split("__"):
-        case [field]:
-            return field in Settings.model_fields
-        case ["accounts", _]:
-            return True
-        case [("poll" | "retry") as group, field] | [("accounts" as group), _, field]:
-            return field in _GROUPS[group]
-        case _:
-            return False
-
-
-def _is_object_name(name: str) -> bool:
-    return name in _GROUPS or (name.startswith("accounts__") and name.count("__") == 1)
-
-
-def _known_names(typed: Iterable[str]) -> list[str]:
-    """Every name that could have been meant, given which accounts are spoken of."""
-    inside = [name[len(PREFIX) :].lower().split("__")[1:-1] for name in typed if "__" in name]
-    accounts = {"_".join(filter(None, middle)) for middle in inside} - {""} or {"main"}
-    in_accounts = [
-        f"accounts__{account}__{field}" for account in sorted(accounts) for field in _GROUPS["accounts"]
-    ]
-    in_groups = [f"{group}__{field}" for group in ("poll", "retry") for field in _GROUPS[group]]
-    return [*Settings.model_fields, *in_groups, *in_accounts]
-
-
-def _json_object(text: str) -> dict[str, Any]:
-    """`text` with its names in small letters, as those of variables are. Raises ValueError."""
-
-    def small(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        result = {name.lower(): value for name, value in pairs}
-        if len(result) < len(pairs):
-            raise ValueError("a name stands there twice")
-        return result
-
-    value = json.loads(text, object_pairs_hook=small)
-    if not isinstance(value, dict):
-        raise ValueError("not an object")
-    return value
-
-
-def _nested(variables: Mapping[str, str]) -> dict[str, Any]:
-    source = EnvSettingsSource(Settings)
-    # Sorted, so that an account's JSON object comes before the single variables that add to it.
-    source.env_vars = {PREFIX.lower() + name: variables[name] for name in sorted(variables)}
-    return source()
-
-
-def _merged(behind: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
-    """Both, nested; where they meet, `before` wins."""
-    result = behind | before
-    for name in behind.keys() & before.keys():
-        if isinstance(behind[name], dict) and isinstance(before[name], dict):
-            result[name] = _merged(behind[name], before[name])
-    return result
-
-
-def _sentence(details: ErrorDetails) -> str:
-    """What is wrong, beginning with the variable as one would type it. Shows no value of a text field."""
-    path = [str(part) for part in details["loc"] if part != "[key]"]
-    siblings = _GROUPS[path[0]] if path[1:] and path[0] in _GROUPS else Settings.model_fields
-    provider = ""
-    if path[0] == "accounts" and path[2:3] and path[2] in PROVIDERS:
-        provider = path.pop(2)  # pydantic names the member of a union there
-        siblings = PROVIDERS[provider].settings.model_fields
-    if details["type"].startswith("union_tag"):
-        path.append("provider")
-    variable = PREFIX + "__".join(path).upper()
-    field = siblings.get(path[-1])
-    kind, said = details["type"], str(details.get("ctx", {}).get("error", ""))
-    if kind == "value_error":
-        return said if said.startswith(PREFIX) else f"{variable} {said}"
-    if kind == "extra_forbidden" and provider and path[-1] in _GROUPS["accounts"]:
-        return f"{variable} is not a setting of an account at {provider}: remove it"
-    if kind == "extra_forbidden":
-        near = difflib.get_close_matches(path[-1], siblings, n=1)
-        meant = "__".join([*variable.split("__")[:-1], *near]).upper()
-        return f"{variable} is not a setting here" + (f": did you mean {meant}?" if near else "")
-    if field is None or (path[0] == "accounts" and len(path) == 2):
-        return f"{variable} must be one JSON object"
-    if kind in {"missing", "union_tag_not_found"}:
-        about = (field.description or "its value").split(".")[0]
-        what = _rule(field) if get_origin(field.annotation) is Literal else about[0].lower() + about[1:]
-        return f"{variable} is missing: set it to {what}"
-    value = details["input"].get("provider") if kind == "union_tag_invalid" else details["input"]
-    shown = f'is "{value}": it ' if _may_be_shown(value, field) else ""
-    return f"{variable} {shown}must be {_rule(field)}"
-
-
-def _rule(field: FieldInfo) -> str:
-    """What `field` takes, in words: "a number ≥ 1", "one of auto, json, console"."""
-    if get_origin(field.annotation) is Literal:
-        choices = get_args(field.annotation)
-        if choices[0] in PROVIDERS:
-            choices = tuple(PROVIDERS)
-        return choices[0] if len(choices) == 1 else f"one of {', '.join(choices)}"
-    if field.annotation not in {int, float}:
-        least = max((limit.min_length for limit in field.metadata if hasattr(limit, "min_length")), default=1)
-        return "text, and not empty" if least == 1 else f"text of at least {least} characters"
-    noun = "a whole number" if field.annotation is int else "a number"
-    bounds = {
-        name: getattr(limit, name)
-        for limit in field.metadata
-        for name in ("gt", "ge", "le")
-        if hasattr(limit, name)
-    }
-    if "le" in bounds:
-        return f"{noun} from {bounds['ge']:g} to {bounds['le']:g}"
-    return f"{noun} ≥ {bounds['ge']:g}" if "ge" in bounds else f"{noun} above {bounds['gt']:g}"
-
-
-def _may_be_shown(value: object, field: FieldInfo) -> bool:
-    """Numbers and choices may; text may not, nor what looks like an address or a key in the wrong place."""
-    if get_origin(field.annotation) is Literal:
-        return isinstance(value, str) and re.fullmatch(r"[A-Za-z_.-]{1,16}", value) is not None
-    if field.annotation not in {int, float}:
-        return False
-    return isinstance(value, str | int | float) and len(str(value)) <= 24 and "://" not in str(value)
+"""Settings with settings inside, by name. Of accounts, whatever the account of any provider has."""

@@ -4,7 +4,6 @@ Children run in sessions of their own, so that Ctrl-C reaches only us and we sto
 then workers (which end what they hold), then the servers.
 """
 
-import os
 import signal
 import subprocess
 import sys
@@ -20,7 +19,9 @@ from campaigns.domain.errors import CampaignError
 from campaigns.store import schema
 from campaigns.store.session import Database
 from worker.bootstrap import open_database
-from worker.settings.model import PREFIX, Settings
+from worker.settings import environment
+from worker.settings.environment import PREFIX
+from worker.settings.model import Settings
 from worker.stack.embedded import servers as embedded
 from worker.stack.embedded.home import home_of
 from worker.stack.embedded.processes import wait_until
@@ -249,18 +250,17 @@ def web_command(*arguments: str) -> list[str]:
 def environment_for(
     located: Settings, changes: Mapping[str, str], *, without_ours: bool = False
 ) -> dict[str, str]:
-    """A child's environment: ours, the servers of `located`, and `changes`. `without_ours` leaves every
-    CAMPAIGNS_ variable of ours out, so that a demonstration can never reach a real account.
+    """A child's environment: this process's, the servers of `located`, and `changes`. `without_ours`: none of
+    this process's CAMPAIGNS_ variables.
     """
-    kept = {k: v for k, v in os.environ.items() if not (without_ours and k.upper().startswith(PREFIX))}
     assert located.database_url is not None  # noqa: S101  located gave both
     assert located.redis_url is not None  # noqa: S101
-    return kept | {
+    servers = {
         f"{PREFIX}DATABASE_URL": located.database_url,
         f"{PREFIX}REDIS_URL": located.redis_url,
         f"{PREFIX}DATA_DIR": str(located.data_dir),
-        **changes,
     }
+    return environment.for_children(servers | dict(changes), without_ours=without_ours)
 
 
 def up(settings: Settings, *, workers: int, web_place: tuple[str, int], say: Callable[[str], None]) -> None:

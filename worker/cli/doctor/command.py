@@ -10,7 +10,7 @@ from campaigns.domain.errors import CampaignError
 from campaigns.store import schema
 from campaigns.store.session import Database
 from worker.cli.terminal import AsJson, out, print_json
-from worker.settings.model import load_settings
+from worker.settings.reading import load_settings
 from worker.stack import up as stack
 from worker.stack.up import located
 

@@ -13,7 +13,8 @@ from worker.cli.doctor import broker, outside, postgres, work
 from worker.cli.doctor.findings import Finding, Status, fail, look, note, ok, skipped
 from worker.runtime import run_once
 from worker.settings.addresses import safe_url
-from worker.settings.model import Settings, load_settings
+from worker.settings.model import Settings
+from worker.settings.reading import load_settings
 from worker.stack import up as stack
 
 _TOTALS_OF = 5

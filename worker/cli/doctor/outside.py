@@ -10,7 +10,8 @@ from campaigns.domain.errors import CampaignError
 from campaigns.domain.policy import Account
 from worker.bootstrap import Parts
 from worker.cli.doctor.findings import Finding, note, ok
-from worker.settings.model import PREFIX, Settings
+from worker.settings.environment import PREFIX
+from worker.settings.model import Settings
 from worker.web.health import SERVICE
 
 _WEB_SECONDS = 10.0

@@ -1,0 +1,36 @@
+"""The environment: read here and nowhere else. Light: this is loaded before any command."""
+
+import os
+from collections.abc import Mapping
+
+PREFIX = "CAMPAIGNS_"
+
+TRACEBACK = f"{PREFIX}TRACEBACK"
+"""Set to anything, it shows the traceback of an error that nobody foresaw; texts and numbers may be in it."""
+
+NOT_SETTINGS = frozenset({TRACEBACK})
+"""Variables of ours that are no settings: `load_settings` passes them over."""
+
+
+def of_this_process() -> Mapping[str, str]:
+    """Every variable of this process."""
+    return os.environ
+
+
+def wants_traceback() -> bool:
+    """Whether somebody asked to see the traceback of an error that nobody foresaw."""
+    return bool(os.environ.get(TRACEBACK))
+
+
+def for_children(changes: Mapping[str, str], *, without_ours: bool) -> dict[str, str]:
+    """The variables of a process that this one starts: its own, and `changes`.
+
+    `without_ours` leaves out every variable that begins with CAMPAIGNS_, so that a demonstration can never
+    reach a real account.
+    """
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not (without_ours and name.upper().startswith(PREFIX))
+    }
+    return kept | dict(changes)
