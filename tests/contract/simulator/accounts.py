@@ -1,11 +1,14 @@
-"""What customers of the providers can do, by requests written by hand and not by anybody's client."""
+"""What a customer of each provider can do, by requests made here and not by anybody's client."""
 
 import json
 from base64 import b64encode
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
 
-from .conftest import PHONE, Reply, Simulator
+from simulator.options import ProviderName
+
+from .client import PHONE, Reply, Simulator
 
 PLUS_PHONE = f"+{PHONE}"
 KEY = "your_api_key"
@@ -203,3 +206,13 @@ class SevenAccount:
     def ask_for(self, _url: str) -> dict[str, Any]:
         """Nothing: the account's own address is called."""
         return {}
+
+
+ACCOUNTS: dict[ProviderName, Callable[[Simulator], Any]] = {
+    "lightsms": LightSmsAccount,
+    "loyalty_lt": LoyaltyLtAccount,
+    "namirial": NamirialAccount,
+    "seven": SevenAccount,
+}
+CALLING = [provider for provider in ACCOUNTS if provider != "lightsms"]
+"""Those who call back."""

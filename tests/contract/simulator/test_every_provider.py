@@ -2,8 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -18,31 +16,15 @@ from simulator.provider import Series
 from simulator.seven.fates import FATES as SEVEN_FATES
 from tests.waiting import until
 
-from .accounts import KEY, LightSmsAccount, LoyaltyLtAccount, NamirialAccount, SevenAccount
-from .conftest import PHONE, Hooks, Start, callback_counts, hooked, no_callback_waits, running
-
-ACCOUNTS: dict[ProviderName, Callable[..., Any]] = {
-    "lightsms": LightSmsAccount,
-    "loyalty_lt": LoyaltyLtAccount,
-    "namirial": NamirialAccount,
-    "seven": SevenAccount,
-}
-CALLING = [provider for provider in ACCOUNTS if provider != "lightsms"]
-Open = Callable[..., Awaitable[Any]]
+from .accounts import ACCOUNTS, CALLING, KEY
+from .client import PHONE, running
+from .conftest import Open
+from .hooks import Hooks, callback_counts, hooked, no_callback_waits, opened_for
 
 
 def numbers(provider: str, count: int, ending: str) -> list[str]:
     plus = "+" if provider in ("loyalty_lt", "namirial") else ""
     return [f"{plus}3706000{at:02d}{ending}" for at in range(count)]
-
-
-@pytest.fixture
-def open_account(start: Start) -> Open:
-    async def opened(provider: ProviderName, **options: Any) -> Any:
-        simulator = await start(provider=provider, **{"delivery_seconds": 0, **options})
-        return ACCOUNTS[provider](simulator)
-
-    return opened
 
 
 def test_every_provider_has_an_account_here() -> None:
@@ -135,13 +117,6 @@ async def test_no_number_text_or_key_is_logged_when_something_breaks(
 
 
 # --- callbacks ----------------------------------------------------------------------------------------
-
-
-async def opened_for(open_account: Open, provider: ProviderName, hooks: Hooks, **options: Any) -> Any:
-    """An account whose callbacks can go to `hooks`: seven.io's by its options, the others' by each send."""
-    if provider == "seven":
-        options |= {"callback_url": hooks.url + "seven", "reload_lock_seconds": 0}
-    return await open_account(provider, **options)
 
 
 @pytest.mark.parametrize("provider", CALLING)

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from .conftest import Simulator, Start
+from .client import Simulator
+from .conftest import Start
 
 PHONES = ["37061234561", "37061234562", "37061234563"]
 

@@ -10,7 +10,8 @@ import pytest
 
 from tests.waiting import until
 
-from .conftest import DEADLINE_SECONDS, PHONE, Simulator, Start
+from .client import DEADLINE_SECONDS, PHONE, Simulator
+from .conftest import Start
 
 PHONES = ["37061234561", "37061234562", "37061234563"]
 PATIENCE_SECONDS = 0.3  # how long a test waits to see that nothing comes

@@ -8,13 +8,13 @@ import json
 import os
 import shutil
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from .conftest import Customer, Start
+from .conftest import Start
+from .hooks import Hooks
 
 KEY = "your_api_key"
 SIGNING_KEY = "test_signing_secret"
@@ -82,12 +82,12 @@ async def test_the_javascript_client(start: Start, signing_key: str) -> None:
 @needs_seven_client
 @pytest.mark.parametrize("method", ["GET", "POST", "JSON"])
 async def test_the_javascript_client_knows_our_signed_callbacks(
-    start: Start, customer: Customer, method: str
+    start: Start, hooks: Hooks, method: str
 ) -> None:
     simulator = await start(
         provider="seven",
         delivery_seconds=0.2,
-        callback_url=customer.url + "?tenant=7&x=%2F",
+        callback_url=hooks.url + "?tenant=7&x=%2F",
         callback_method=method,
         signing_key=SIGNING_KEY,
     )
@@ -96,8 +96,12 @@ async def test_the_javascript_client_knows_our_signed_callbacks(
         f"{simulator.url}/api/sms", json=body, headers={"X-Api-Key": KEY, "Accept": "application/json"}
     ) as response:
         assert (await response.json())["success"] == "100"
-    await customer.came(3)
-    calls = [{**asdict(call), "body": call.body.decode()} for call in customer.calls]
+    await hooks.came(3)
+    calls = [
+        {"method": call.method, "url": call.url, "body": call.body.decode()}
+        | {"headers": {name.lower(): value for name, value in call.headers.items()}}
+        for call in hooks.taken
+    ]
     changed = [
         {**calls[0], **change}
         for change in (

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from simulator.ledger import Ledger, Taken
 
-from .conftest import PHONE, Simulator
+from .client import PHONE, Simulator
 
 
 async def test_the_ledger_is_the_truth(simulator: Simulator) -> None:

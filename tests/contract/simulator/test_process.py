@@ -16,7 +16,8 @@ from simulator import command, server
 from simulator.options import Options
 from tests.waiting import until
 
-from .conftest import DEADLINE_SECONDS, PHONE, Simulator, Start, running
+from .client import DEADLINE_SECONDS, PHONE, Simulator, running
+from .conftest import Start
 
 
 async def test_no_number_text_or_key_is_logged(

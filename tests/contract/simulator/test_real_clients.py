@@ -12,7 +12,8 @@ from urllib.parse import quote_plus, urlencode
 
 import pytest
 
-from .conftest import Reply, Simulator, Start
+from .client import Reply, Simulator
+from .conftest import Start
 
 KEY = "your_api_key"
 AS_JSON = {"Accept": "application/json", "Content-Type": "application/json", "X-Api-Key": KEY}

@@ -1,4 +1,4 @@
-"""What becomes of a message: its segments, its fate, its life."""
+"""What becomes of a message at LightSMS: its fate, its life."""
 
 from zoneinfo import available_timezones
 
@@ -6,60 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulator.ledger import Ledger
 from simulator.lightsms.fates import FATES, Fate, word_at
-from simulator.segments import count_segments
-
-from .conftest import PHONE, Simulator, Start
-
-# --- segments ---------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("text", "segments"),
-    [
-        ("a", 1),
-        ("a" * 160, 1),
-        ("a" * 161, 2),
-        ("a" * 306, 2),
-        ("a" * 307, 3),
-        ("€" * 80, 1),
-        ("€" * 80 + "a", 2),
-        ("€" * 152, 2),  # 76 of them fill 152 of 153 places
-        ("€" * 153, 3),
-        ("a" * 152 + "€" + "a" * 151, 2),
-        ("a" * 152 + "€" + "a" * 152, 3),
-        ("ą" * 70, 1),
-        ("ą" * 71, 2),
-        ("ą" * 134, 2),
-        ("ą" * 135, 3),
-        ("😀" * 35, 1),
-        ("😀" * 36, 2),
-        ("😀" * 66, 2),
-        ("😀" * 67, 3),
-        ("ą" * 66 + "😀" + "ą" * 65, 2),
-        ("ą" * 66 + "😀" + "ą" * 66, 3),
-        ("{[~]}\\|^€\f" * 8, 1),
-        ("{[~]}\\|^€\f" * 8 + "!", 2),
-        ("ΔΦΓΛΩΠΨΣΘΞ¤¡§¿" * 11, 1),
-        ("`" * 71, 2),  # in no GSM table
-    ],
-)
-def test_segments_by_hand(text: str, segments: int) -> None:
-    assert count_segments(text) == segments
-
-
-@given(st.text(st.sampled_from("aZ€^[ąЖ😀\n"), max_size=400), st.sampled_from("a€ą😀"))
-def test_segments_never_fall_as_a_text_grows(text: str, more: str) -> None:
-    assert 1 <= count_segments(text) <= count_segments(text + more)
-
-
-async def test_segments_are_counted_and_paid(simulator: Simulator) -> None:
-    answer = (await simulator.send(text="ą" * 135)).json()[PHONE]
-    assert (answer["count_sms"], answer["cost"]) == ("3", "0.0432")
-
-
-# --- fates and the life of a message ----------------------------------------------------------------
+from tests.contract.simulator.client import PHONE, Simulator
+from tests.contract.simulator.conftest import Start
 
 
 def test_the_table_of_fates() -> None:
@@ -101,10 +50,9 @@ async def test_the_table_is_served_and_kept(simulator: Simulator) -> None:
     assert (await simulator.ask("status", state=ids["98"])).json() == {"error": "18"}
 
 
-async def test_the_life_of_a_message(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_life_of_a_message(start: Start, moment: list[float]) -> None:
     simulator = await start(delivery_seconds=10)
-    moment = [1_700_000_000.0]
-    monkeypatch.setattr(Ledger, "clock", lambda _ledger: moment[0])
+    moment[0] = 1_700_000_000.0
     phones = ["37060000000", "37060000090", "37060000091", "37060000092", "37060000097", "37060000098"]
     ids = await simulator.accept(*phones)
 
@@ -125,12 +73,9 @@ async def test_the_life_of_a_message(start: Start, monkeypatch: pytest.MonkeyPat
     assert await words() == ["delivered", "not_deliver", "expired", "pending", "sent", None]
 
 
-async def test_a_scheduled_message_begins_its_life_then(
-    start: Start, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_scheduled_message_begins_its_life_then(start: Start, moment: list[float]) -> None:
     simulator = await start(delivery_seconds=0, timezone="UTC")
-    moment = [1_700_000_000.0]  # 2023-11-14 22:13:20 UTC
-    monkeypatch.setattr(Ledger, "clock", lambda _ledger: moment[0])
+    moment[0] = 1_700_000_000.0  # 2023-11-14 22:13:20 UTC
     answers = [await simulator.send(sendingTime=at) for at in ("2023-11-14 22:14", "2023-11-14 22:14:00")]
     ids = [reply.json()[PHONE]["id_sms"] for reply in answers]
     past = (await simulator.send(sendingTime="2020-01-01 00:00")).json()[PHONE]["id_sms"]
@@ -147,10 +92,9 @@ async def test_a_scheduled_message_begins_its_life_then(
 
 
 @pytest.mark.skipif("Europe/Vilnius" not in available_timezones(), reason="no database of time zones here")
-async def test_the_account_has_a_time_zone(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_account_has_a_time_zone(start: Start, moment: list[float]) -> None:
     simulator = await start(delivery_seconds=0, timezone="Europe/Vilnius")
-    moment = [1_700_000_000.0]  # 2023-11-14 22:13:20 UTC, two hours later there
-    monkeypatch.setattr(Ledger, "clock", lambda _ledger: moment[0])
+    moment[0] = 1_700_000_000.0  # 2023-11-14 22:13:20 UTC, two hours later there
     message_id = (await simulator.send(sendingTime="2023-11-15 00:14")).json()[PHONE]["id_sms"]
     assert (await simulator.ask("status", state=message_id)).json() == {message_id: "pending"}
     moment[0] += 41
