@@ -22,7 +22,7 @@ def test_every_folder_is_a_provider_and_has_a_simulator() -> None:
 def test_a_provider_is_called_the_same_everywhere(name: str) -> None:
     description = PROVIDERS[name]
     assert get_args(description.settings.model_fields["provider"].annotation) == (name,)
-    assert import_module(f"tests.contract.providers.member_{name}").MEMBER.name == name
+    assert import_module(f"tests.contract.providers.{name}.member").MEMBER.name == name
 
 
 @pytest.mark.parametrize("name", FOLDERS)

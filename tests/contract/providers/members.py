@@ -69,7 +69,7 @@ class StubMember:
 
 
 WIRED: list[WiredMember] = [
-    import_module(f"tests.contract.providers.member_{name}").MEMBER for name in PROVIDERS
+    import_module(f"tests.contract.providers.{name}.member").MEMBER for name in PROVIDERS
 ]
 """Every provider there is: each has a file here that says what the suite must know of it."""
 MEMBERS: list[Member] = [*WIRED, StubMember()]

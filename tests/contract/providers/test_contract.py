@@ -35,6 +35,7 @@ from campaigns.domain.provider import (
 from campaigns.domain.states import EVIDENCE
 from campaigns.providers.wire import Wire
 from tests.contract.providers.members import MEMBERS, SENDER, TEXT, WIRED, Member, WiredMember, messages
+from tests.contract.providers.pace import at_once
 from tests.contract.providers.wire_server import (
     Act,
     WireServer,
@@ -52,10 +53,6 @@ from tests.waiting import until
 
 def now() -> float:
     return asyncio.get_running_loop().time()
-
-
-async def at_once() -> None:
-    """The pace allows it."""
 
 
 async def handed_over(provider: Provider, request: Sequence[OutboundMessage]) -> list[Outcome]:
@@ -307,7 +304,7 @@ async def test_an_unknown_word_is_kept_and_changes_nothing(
     }
 
 
-async def test_asking_waits_for_its_turn(member: Member, server: WireServer, wire: Wire) -> None:
+async def test_asking_waits_for_the_pace(member: Member, server: WireServer, wire: Wire) -> None:
     async def later() -> None:
         raise PaceUsedUp(2.5)
 

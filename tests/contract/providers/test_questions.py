@@ -27,6 +27,7 @@ from campaigns.domain.provider import (
 from campaigns.domain.states import EVIDENCE
 from campaigns.providers.wire import Wire
 from tests.contract.providers.members import TEXT, Member, WiredMember, messages
+from tests.contract.providers.pace import at_once
 from tests.contract.providers.wire_server import (
     Act,
     WireServer,
@@ -56,10 +57,6 @@ IN_VAIN: dict[str, Callable[[], Act]] = {
         for status in (302, 401, 403, 404, 429, 500, 502, 503)
     },
 }
-
-
-async def at_once() -> None:
-    """The pace allows it."""
 
 
 async def later() -> None:
@@ -143,7 +140,7 @@ async def test_looking_nothing_up_asks_nothing(member: Member, server: WireServe
     assert server.paid == []
 
 
-async def test_questions_wait_for_their_turn(member: Member, server: WireServer, wire: Wire) -> None:
+async def test_questions_wait_for_the_pace(member: Member, server: WireServer, wire: Wire) -> None:
     provider = member.make(server, wire)
     sightings = await provider.look_up([doubtful("ref-1")], later)
     assert isinstance(sightings, Sightings)

@@ -17,15 +17,12 @@ from campaigns.domain.provider import (
 )
 from campaigns.domain.states import MessageState
 from tests.contract.providers.members import SENDER, messages
+from tests.contract.providers.pace import at_once
 from tests.stub import Stub
 
 
 async def hand_over(stub: Stub, count: int = 2) -> list[Outcome]:
     return await stub.hand_over(messages(count), SENDER, asyncio.get_running_loop().time() + 5)
-
-
-async def at_once() -> None:
-    """The pace allows it."""
 
 
 async def test_it_answers_as_scripted_and_then_takes_everything() -> None:

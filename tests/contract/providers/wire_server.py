@@ -5,6 +5,7 @@ what really came over the wire.
 """
 
 import asyncio
+import json
 import socket
 import struct
 from collections import deque
@@ -137,6 +138,11 @@ async def wire_server() -> AsyncIterator[WireServer]:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await listener.wait_closed()
+
+
+def body_of(document: object) -> bytes:
+    """As JSON, unless it is bytes already."""
+    return document if isinstance(document, bytes) else json.dumps(document).encode()
 
 
 def answer(

@@ -15,8 +15,6 @@ from tests.contract.simulator.accounts import loyalty_lt_order as order
 from tests.contract.simulator.conftest import Open
 
 MESSAGE_ID = re.compile("msg_[0-9a-f]{14}")
-
-
 MOMENT = re.compile(r"20[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 
 

@@ -3,6 +3,4 @@
 import re
 
 HEALTH = "/api/Services/checkServiceStatus"
-
-
 UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -14,8 +15,9 @@ from campaigns.domain.provider import InDoubt, OutboundMessage
 from campaigns.providers.seven.access import signature
 from campaigns.providers.seven.adapter import Seven
 from campaigns.providers.wire import Wire
-from tests.contract.providers.member_seven import BALANCE, SIGNING_KEY, SevenMember
 from tests.contract.providers.members import SENDER
+from tests.contract.providers.pace import at_once
+from tests.contract.providers.seven.member import BALANCE, SIGNING_KEY
 from tests.contract.providers.wire_server import Seen, WireServer, answer, cut, hang
 
 HOOKS = "/api/hooks"
@@ -26,15 +28,8 @@ OTHERS = b'{"id":7,"created":"2024-01-01","event_type":"sms_mo","target_url":"ht
 
 
 @pytest.fixture
-def make(server: WireServer, wire: Wire) -> Callable[..., Seven]:
-    def made(**more: Any) -> Seven:
-        return SevenMember().make(server, wire, **{"clock": lambda: NOW, **more})
-
-    return made
-
-
-async def at_once() -> None:
-    """The pace allows it."""
+def make(make: Callable[..., Seven]) -> Callable[..., Seven]:
+    return partial(make, clock=lambda: NOW)
 
 
 def hook(**more: object) -> bytes:

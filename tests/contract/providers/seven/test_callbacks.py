@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
@@ -15,10 +16,7 @@ from campaigns.domain.states import MessageState
 from campaigns.providers.seven.adapter import Seven
 from campaigns.providers.seven.answers import STATUSES
 from campaigns.providers.seven.callbacks import signature
-from campaigns.providers.wire import Wire
-from tests.contract.providers.member_seven import SevenMember
 from tests.contract.providers.members import words_of
-from tests.contract.providers.wire_server import WireServer
 
 ID = "77149843739"
 REF = "0123456789abcdef0123456789abcdef-7-12"
@@ -50,11 +48,8 @@ VECTORS = {
 
 
 @pytest.fixture
-def make(server: WireServer, wire: Wire) -> Callable[..., Seven]:
-    def made(**more: Any) -> Seven:
-        return SevenMember().make(server, wire, **{"signing_key": None, **more})
-
-    return made
+def make(make: Callable[..., Seven]) -> Callable[..., Seven]:
+    return partial(make, signing_key=None)
 
 
 def callback(method: str, url: str = URL, body: bytes = b"", **more: Any) -> Callback:
