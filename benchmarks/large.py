@@ -15,7 +15,7 @@ from benchmarks.calls import report
 from benchmarks.ground import Ground, Refused, say
 from benchmarks.rivals import OURS, Run, Session, measured, run, session
 from benchmarks.table import Goal, Row, Spread, at_least, at_most, megabytes, number
-from campaigns import aggregation
+from campaigns import reading
 from worker.bootstrap import Parts
 
 _KEEPS_ITS_SPEED = at_least(0.85)
@@ -201,7 +201,7 @@ def _tick() -> None:
 
 
 def _status() -> None:
-    """`aggregation.status` of the largest campaign and of the smallest there are."""
+    """`reading.status` of the largest campaign and of the smallest there are."""
 
     async def work(parts: Parts) -> None:
         largest, smallest = (
@@ -213,7 +213,7 @@ def _status() -> None:
         for number_ in range(_WARM + _TIMES):
             for name, campaign_id in campaigns.items():  # in turn
                 started = time.perf_counter()
-                await aggregation.status(parts.database, campaign_id)
+                await reading.status(parts.database, campaign_id)
                 if number_ >= _WARM:
                     figures[name].append(time.perf_counter() - started)
         report(**{f"{name}_milliseconds": median(each) * 1000 for name, each in figures.items()})

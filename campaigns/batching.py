@@ -10,12 +10,9 @@ from uuid import UUID
 
 from campaigns.domain.policy import Desk, Policy
 from campaigns.domain.schedule import Schedule
-from campaigns.store import batching as dealing
+from campaigns.store import batching as rows
 from campaigns.store import grouping
-from campaigns.store import submission as intake
-from campaigns.store.reading import overviews as campaigns
-from campaigns.store.rescue import sweep
-from campaigns.store.sending.batch import Dealt
+from campaigns.store.leases import Dealt
 from campaigns.store.session import Database
 
 BATCH_SIZE = 100
@@ -26,7 +23,7 @@ async def deal_sending(database: Database, desk: Desk) -> list[Dealt]:
 
     Two dealers at once do no harm. What is dealt and not taken up in time is dealt again by rescue.
     """
-    return await dealing.deal_sending(
+    return await rows.deal_sending(
         database,
         in_flight=desk.policy.in_flight_batches,
         of_account={name: account.in_flight for name, account in desk.accounts.items()},
@@ -36,7 +33,7 @@ async def deal_sending(database: Database, desk: Desk) -> list[Dealt]:
 
 async def deal_polling(database: Database, desk: Desk) -> list[Dealt]:
     """Deal out batches to be polled, likewise, with a bound of its own."""
-    return await dealing.deal_polling(
+    return await rows.deal_polling(
         database,
         in_flight=desk.policy.in_flight_batches,
         of_account={
@@ -52,7 +49,7 @@ async def reschedule(database: Database, policy: Policy, campaign_id: UUID, sche
     A `not_after` of None keeps what it has. Gives how many messages wait. What is being handed over at this
     moment is not held back. Raises NotFound, NotAllowed, and ScheduleError for moments that cannot be meant.
     """
-    return await campaigns.reschedule(database, campaign_id, schedule, give_up_seconds=policy.give_up_seconds)
+    return await rows.reschedule(database, campaign_id, schedule, give_up_seconds=policy.give_up_seconds)
 
 
 async def take_back(database: Database, dealt: Sequence[Dealt]) -> int:
@@ -60,7 +57,7 @@ async def take_back(database: Database, dealt: Sequence[Dealt]) -> int:
 
     Gives how many leases. Safe also where a task was made after all: it then finds its lease gone.
     """
-    return await sweep.take_back(database, dealt)
+    return await rows.take_back(database, dealt)
 
 
 async def make_ready(database: Database) -> None:
@@ -75,4 +72,4 @@ def taken_in(database: Database) -> AsyncIterator[None]:
     """Says each time that there may be batches of a new campaign to be dealt. Raises DatabaseUnavailable when
     it cannot hear any more; what it misses is dealt by the tick.
     """
-    return intake.taken_in(database)
+    return rows.taken_in(database)

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from campaigns.domain.errors import ProviderRefused, WitnessUnavailable
+from campaigns.domain.holds import DOWN, CampaignHold, Hold
 from campaigns.domain.policy import DOWN_FIRST_SECONDS, PROBE_FIRST_SECONDS, Desk
 from campaigns.domain.provider import Money
 from campaigns.domain.said import believed_currency
 from campaigns.domain.witness import Whereabouts, went_back
 from campaigns.store.holding import accounts, whereabouts
 from campaigns.store.holding import campaigns as campaign_hold
-from campaigns.store.holding.campaigns import CampaignHold, Resumed
+from campaigns.store.holding.campaigns import Resumed
 from campaigns.store.session import Database
 
 _PROBE_MAX_SECONDS = 900.0
@@ -68,7 +69,7 @@ async def probe_account(database: Database, desk: Desk, account: str) -> bool:
     await learn_currency(database, account, money)
     if hold is None or not hold.resumes_by_itself:
         return False
-    if hold.code != accounts.DOWN and money is not None and money.amount <= 0:
+    if hold.code != DOWN and money is not None and money.amount <= 0:
         return False
     return await accounts.resume(database, account)
 
@@ -138,7 +139,7 @@ async def where_is(database: Database) -> Whereabouts | None:
     return await whereabouts.look(database)
 
 
-async def holds(database: Database) -> list[accounts.Hold]:
+async def holds(database: Database) -> list[Hold]:
     """The accounts on hold."""
     return await accounts.holds(database)
 

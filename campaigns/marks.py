@@ -6,7 +6,7 @@ from campaigns.domain.errors import WitnessUnavailable
 from campaigns.domain.outcomes import TROUBLED, Told
 from campaigns.domain.provider import NotSent
 from campaigns.domain.witness import Witness, left_before
-from campaigns.store.sending.batch import SendingWork
+from campaigns.store.sending.hand_over import SendingWork
 
 
 class Marks:

@@ -21,12 +21,12 @@ from campaigns.domain.said import Told, told_by
 from campaigns.domain.states import BatchState, MessageState, is_settled
 from campaigns.domain.unstorable import UNSTORABLE_CHARACTERS
 from campaigns.pacing.lanes import UNBOUNDED, Slot, wait_for_provider
+from campaigns.store.leases import Dealt
 from campaigns.store.receipts import callbacks as rows
 from campaigns.store.receipts import polling
 from campaigns.store.receipts.callbacks import Coarse, Incoming, Merged
 from campaigns.store.receipts.polling import Evidence, InDoubtMessage, PollingWork
-from campaigns.store.sending import batch as batches
-from campaigns.store.sending.batch import Dealt
+from campaigns.store.sending import hand_over as batches
 from campaigns.store.session import Database, retry_while_away
 from campaigns.store.tally import Release
 

@@ -16,7 +16,7 @@ from campaigns.domain.outcomes import (
 from campaigns.domain.provider import Accepted, CampaignTrouble, Outcome, Rejected
 from campaigns.store import suppression as suppressions
 from campaigns.store.holding import campaigns as campaign_holds
-from campaigns.store.sending.batch import SendingWork
+from campaigns.store.sending.hand_over import SendingWork
 from campaigns.store.session import Database
 
 

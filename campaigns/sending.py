@@ -1,9 +1,7 @@
 """Hands leased batches to a provider. One batch, one task; one request, one intent, one outcome.
 
-The order of things is the promise: the intent (`sending`) is committed before the request leaves, the
-answer is committed after. Between the two no database session is held. A crash in between leaves
-messages `sending`; rescue turns those to `in_doubt`, never back to `queued`.
-Between the two the second witness is asked: what it saw leave before is in doubt, and does not leave again.
+The order is the promise: commit the intent (`sending`), ask the second witness (what it saw leave before is
+in doubt), send, commit the answer. A crash leaves messages `sending`; rescue turns those to `in_doubt`.
 """
 
 import asyncio
@@ -15,6 +13,7 @@ from typing import TypeVar
 from uuid import UUID
 
 from campaigns.domain.errors import DatabaseUnavailable, ProviderRefused, origin_of
+from campaigns.domain.holds import DOWN
 from campaigns.domain.late import late_answers
 from campaigns.domain.message_ref import message_refs
 from campaigns.domain.outcomes import IN_VAIN, LEFT, TROUBLED, is_at_once, pause_after, trouble_of
@@ -34,8 +33,9 @@ from campaigns.marks import Marks
 from campaigns.pacing.lanes import UNBOUNDED, Slot, wait_for_provider
 from campaigns.refusals import Refusals
 from campaigns.store.holding import accounts
-from campaigns.store.sending import batch as batches
-from campaigns.store.sending.batch import Dealt, SendingWork
+from campaigns.store.leases import Dealt
+from campaigns.store.sending import hand_over as batches
+from campaigns.store.sending.hand_over import SendingWork
 from campaigns.store.sending.outcome_rows import OutcomeRow, rows_of
 from campaigns.store.session import Database, retry_while_away
 from campaigns.store.tally import Release
@@ -342,7 +342,7 @@ class _HandOver:
             return False
         reason = f"the provider takes nothing: {why}"
         probe_in = max(DOWN_FIRST_SECONDS, retry_after_seconds)
-        await self._hold_account(accounts.DOWN, reason, probe_in_seconds=probe_in)
+        await self._hold_account(DOWN, reason, probe_in_seconds=probe_in)
         return True
 
     async def _hold_account(self, code: str, reason: str, *, probe_in_seconds: float) -> None:

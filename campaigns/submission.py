@@ -16,16 +16,14 @@ from uuid import uuid4
 
 from campaigns.cleaning import REASONS, Cleaner, Portion, Wanted
 from campaigns.domain.errors import SubmissionError, is_harmless, shown_column
-from campaigns.domain.phone import PHONE_REASONS, REFUSED_KINDS, InvalidPhone, is_region, normalise
+from campaigns.domain.phone import REFUSED_KINDS, check_region
 from campaigns.domain.policy import Policy
 from campaigns.domain.recipients import MAX_ROW_CHARACTERS
 from campaigns.domain.schedule import ALWAYS, Schedule, check_schedule
 from campaigns.domain.text import TemplateError
-from campaigns.domain.unstorable import UNSTORABLE_CHARACTERS
-from campaigns.store import submission as intake
-from campaigns.store import suppression as suppressions
+from campaigns.domain.unstorable import UNSTORABLE_CHARACTERS, check_storable
 from campaigns.store.session import Database
-from campaigns.store.submission import NewCampaign, NobodyToSendTo, TakenIn
+from campaigns.store.submission import NewCampaign, NobodyToSendTo, TakenIn, intake
 
 MAX_TEXT_CHARACTERS = 10_000
 MAX_NAME_CHARACTERS = 200
@@ -95,7 +93,7 @@ async def submit(
     # The next one is cleaned while this one is stored: never more than two are held.
     cleaning = asyncio.create_task(asyncio.to_thread(_next, portions))
     try:
-        async with intake.intake(database) as door:
+        async with intake(database) as door:
             while portion is not None:
                 await door.add(portion.recipients, portion.refusals)
                 if progress is not None:
@@ -219,37 +217,8 @@ def _as_text(value: str | float | None) -> str:
     return str(value)
 
 
-async def suppress(database: Database, raw_phones: Sequence[str], region: str | None, reason: str) -> int:
-    """Put numbers on the suppression list: nothing that has not left yet is sent to them. Gives how many are
-    new. Raises SubmissionError when one cannot be read, and then stores none.
-    """
-    _check_storable("reason", reason)
-    return await suppressions.suppress(database, _phones(raw_phones, region), reason)
-
-
-async def unsuppress(database: Database, raw_phones: Sequence[str], region: str | None) -> int:
-    """Take numbers off the suppression list. Gives how many stood on it."""
-    return await suppressions.unsuppress(database, _phones(raw_phones, region))
-
-
-async def suppressed(database: Database) -> list[tuple[str, str, datetime]]:
-    """The suppression list as (phone, reason, since), oldest first."""
-    return await suppressions.suppressed(database)
-
-
-def _phones(raw_phones: Sequence[str], region: str | None) -> list[str]:
-    _check_region(region)
-    phones = []
-    for place, raw in enumerate(raw_phones, 1):
-        try:
-            phones.append(normalise(raw, region))
-        except InvalidPhone as error:
-            raise SubmissionError(f"number {place}: {PHONE_REASONS[error.reason]}") from error
-    return phones
-
-
 def _check(submission: Submission) -> None:
-    _check_region(submission.region)
+    check_region(submission.region)
     if submission.on_doubt not in get_args(OnDoubt):
         raise SubmissionError("on_doubt must be hold or resend")
     check_schedule(submission.schedule, datetime.now(UTC))
@@ -262,7 +231,7 @@ def _check(submission: Submission) -> None:
         ("submission key", "" if submission.submission_key is None else submission.submission_key),
         ("currency", "" if submission.currency is None else submission.currency),
     ):
-        _check_storable(name, value)
+        check_storable(name, value)
     if not submission.text.strip():
         raise SubmissionError("the text is empty; give the words to be sent")
     if len(submission.text) > MAX_TEXT_CHARACTERS:
@@ -299,21 +268,6 @@ def name_of(title: str) -> str:
     """A campaign's name out of a file's: what is printable of it, cut to what is allowed."""
     name = _UNPRINTABLE.sub("", UNSTORABLE_CHARACTERS.sub("", title)).strip()[:MAX_NAME_CHARACTERS]
     return name.strip() or "campaign"
-
-
-def _check_region(region: str | None) -> None:
-    if region is not None and not (isinstance(region, str) and is_region(region)):
-        shown = repr(region) if isinstance(region, str) and is_harmless(region) else "what is given"
-        raise SubmissionError(f"{shown} is no region; give a two-letter country code such as LT or DE")
-
-
-def _check_storable(name: str, value: str) -> None:
-    if not isinstance(value, str):  # other programs are not held to our types
-        raise SubmissionError(f"the {name} is no text; give text")
-    if UNSTORABLE_CHARACTERS.search(value):
-        raise SubmissionError(
-            f"the {name} holds a NUL character or half a character (a lone surrogate); write it anew"
-        )
 
 
 def _nobody(cleaner: Cleaner, refused: Mapping[str, int]) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from campaigns import aggregation, batching, receipts, rescue, sending, submission
+from campaigns import aggregation, batching, reading, receipts, rescue, sending, submission
 from campaigns.domain.policy import Desk
 from campaigns.store.reading.overviews import Overview
 from campaigns.store.session import Database
@@ -51,13 +51,13 @@ async def flow(database: Database, desk: Desk, campaign_id: Any, *, rounds: int 
         for dealt in await batching.deal_polling(database, desk):
             await receipts.poll_batch(database, desk, dealt)
         await aggregation.finish(database)
-        overview = await aggregation.status(database, campaign_id)
+        overview = await reading.status(database, campaign_id)
         if overview.finished_at is not None:
             break
-    return await aggregation.status(database, campaign_id)
+    return await reading.status(database, campaign_id)
 
 
 async def lines(database: Database, campaign_id: Any) -> list[dict[str, Any]]:
     """The whole export."""
-    _, rows = await aggregation.export(database, campaign_id)
+    _, rows = await reading.export(database, campaign_id)
     return [row async for row in rows]

@@ -16,13 +16,13 @@ from celery import Task, signals
 from celery.exceptions import Reject
 from kombu.exceptions import OperationalError
 
-from campaigns import aggregation, batching, holding, receipts, rescue, sending, submission, watching
+from campaigns import aggregation, batching, holding, reading, receipts, rescue, sending, submission, watching
 from campaigns.domain.errors import DatabaseUnavailable, NotFound, SubmissionError
 from campaigns.domain.policy import Desk
 from campaigns.domain.schedule import read_schedule
 from campaigns.domain.states import BatchState
 from campaigns.pacing.lanes import Lanes, Slot
-from campaigns.store.sending.batch import Dealt
+from campaigns.store.leases import Dealt
 from campaigns.store.session import Database
 from worker import queues
 from worker.app import app, runtime
@@ -310,8 +310,8 @@ async def _after(
 
 async def _say_finished(parts: Parts, campaign_id: UUID) -> None:
     """A campaign that reached nobody is worth a warning, with why."""
-    overview = await aggregation.status(parts.database, campaign_id)
-    if aggregation.is_wholly_refused(overview):
+    overview = await reading.status(parts.database, campaign_id)
+    if reading.is_wholly_refused(overview):
         why = "; ".join(f"{each.count} {each.reason} (code {each.code})" for each in overview.reasons)
         log.warning("campaign finished", campaign_id=str(campaign_id), state=overview.state.value, why=why)
     else:

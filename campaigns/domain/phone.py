@@ -11,6 +11,7 @@ from functools import lru_cache
 
 import phonenumbers
 
+from campaigns.domain.errors import SubmissionError, is_harmless
 from campaigns.domain.phone_reasons import PHONE_REASONS, REFUSED_KINDS, InvalidPhone
 from campaigns.domain.phone_shortcut import (
     ACCEPTING,
@@ -26,6 +27,7 @@ __all__ = [
     "READ_WITH_PLUS",
     "REFUSED_KINDS",
     "InvalidPhone",
+    "check_region",
     "is_region",
     "mask",
     "normalise",
@@ -93,6 +95,16 @@ def person_key(phone: str) -> str:
 def is_region(code: str) -> bool:
     """Whether `code` is a region whose numbers can be read: two capital letters of ISO 3166-1 ("LT")."""
     return code in phonenumbers.SUPPORTED_REGIONS
+
+
+def check_region(region: str | None) -> None:
+    """Raises SubmissionError where the region somebody gave is none; None is none at all, and right.
+
+    Also for what is no text: other programs are not held to our types.
+    """
+    if region is not None and not (isinstance(region, str) and is_region(region)):
+        shown = repr(region) if isinstance(region, str) and is_harmless(region) else "what is given"
+        raise SubmissionError(f"{shown} is no region; give a two-letter country code such as LT or DE")
 
 
 def mask(phone: str) -> str:

@@ -1,12 +1,17 @@
-"""Dealing: which batches are worked on next. One statement for many batches, fair over campaigns."""
+"""Which batches are worked on next, and when. One statement for many batches, fair over campaigns."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from uuid import UUID
 
-from campaigns.domain.states import UNLEASED
-from campaigns.store.conditions import may_be_sent
-from campaigns.store.law import in_list
-from campaigns.store.sending.batch import Dealt
-from campaigns.store.session import Database, numbers
+from campaigns.domain.errors import DatabaseUnavailable, NotAllowed, NotFound
+from campaigns.domain.schedule import Schedule, check_schedule
+from campaigns.domain.states import CAMPAIGN_MOVES, OPEN, UNLEASED, CampaignState
+from campaigns.store.conditions import IS_LEASED_BY_ID, may_be_sent
+from campaigns.store.law import in_list, sum_of
+from campaigns.store.leases import Dealt
+from campaigns.store.session import CHANNEL, Database, numbers
+from campaigns.store.tally import Release, let_go
 
 _DEALERS = 7266484  # any number, not that of store/schema.py
 
@@ -122,3 +127,88 @@ async def _deal(
             query, in_flight, lease_seconds, list(of_account), numbers(of_account.values())
         )
     return [Dealt(record["id"], record["lease"]) for record in records]
+
+
+# What is being handed over at this moment, under a lease, is not held back. A batch of which the provider has
+# something keeps its deadline where that is later.
+_RESCHEDULE = f"""
+    UPDATE batch b SET send_at = n.at, give_up_at = CASE
+        WHEN {sum_of(OPEN, "b")} = 0
+        THEN n.at + make_interval(secs => $3)
+        ELSE greatest(b.give_up_at, n.at + make_interval(secs => $3)) END
+    FROM (SELECT greatest($2::timestamptz, now()) AS at) n
+    WHERE b.id IN (SELECT id FROM batch WHERE campaign_id = $1 AND state = 'ready'
+                   ORDER BY id FOR NO KEY UPDATE)
+    RETURNING b.queued_count
+"""
+
+
+async def reschedule(
+    database: Database, campaign_id: UUID, wanted: Schedule, *, give_up_seconds: float
+) -> int:
+    """Have what is still queued wait until `send_at`; its deadline is counted from there. A `not_after` of
+    None keeps what the campaign has. Gives how many messages wait, in one transaction.
+
+    Raises NotFound, NotAllowed for a campaign that is over, and ScheduleError.
+    """
+    async with database.transaction() as connection:
+        found = await connection.fetchrow(
+            "SELECT state::text AS state, not_after, now() AS now FROM campaign WHERE id = $1"
+            " FOR NO KEY UPDATE",
+            campaign_id,
+        )
+        if found is None:
+            raise NotFound(f"there is no campaign {campaign_id}; see: campaigns list")
+        if CampaignState(found["state"]) not in CAMPAIGN_MOVES:
+            raise NotAllowed(f"campaign {campaign_id} is {found['state']}; it cannot be rescheduled")
+        schedule = Schedule(wanted.send_at, wanted.not_after or found["not_after"])
+        check_schedule(schedule, found["now"])
+        await connection.execute(
+            "UPDATE campaign SET send_at = $2, not_after = $3 WHERE id = $1",
+            campaign_id,
+            schedule.send_at,
+            schedule.not_after,
+        )
+        records = await connection.fetch(_RESCHEDULE, campaign_id, schedule.send_at, give_up_seconds)
+        await connection.execute(f"NOTIFY {CHANNEL}")  # it may be due at once
+    return sum(record["queued_count"] for record in records)
+
+
+async def take_back(database: Database, dealt: Sequence[Dealt]) -> int:
+    """Take back leases that nobody took up, before their time. Gives how many.
+
+    A task of such a lease that turns up later finds it gone and does nothing.
+    """
+    async with database.transaction() as connection:
+        records = await connection.fetch(
+            "SELECT b.id FROM batch b JOIN unnest($1::bigint[], $2::int[]) AS d(id, lease)"
+            f" ON d.id = b.id AND d.lease = b.lease WHERE {IS_LEASED_BY_ID} AND b.leased_by IS NULL"
+            " ORDER BY b.id FOR NO KEY UPDATE OF b SKIP LOCKED",
+            [each.batch_id for each in dealt],
+            [each.lease for each in dealt],
+        )
+        if records:
+            await let_go(connection, dict.fromkeys((record["id"] for record in records), Release()))
+    return len(records)
+
+
+async def taken_in(database: Database) -> AsyncIterator[None]:
+    """Says each time that campaigns were taken in, by whomever; and once at first, for those of before.
+
+    Takes a connection of its own. What it misses is not lost, only seen later: by the tick. Raises
+    DatabaseUnavailable when the connection ends.
+    """
+    async with database.own_connection() as connection:
+        heard = asyncio.Event()
+        heard.set()
+
+        def hear(*_: object) -> None:
+            heard.set()
+
+        connection.add_termination_listener(hear)
+        await connection.add_listener(CHANNEL, hear)
+        while not connection.is_closed():
+            await heard.wait()
+            heard.clear()
+            yield
+    raise DatabaseUnavailable("PostgreSQL closed the connection that listens for campaigns")

@@ -16,3 +16,9 @@ def person_key(column: str) -> str:
         f" ELSE {column}\n"
         "END"
     )
+
+
+IS_LISTED = f"{person_key('s.phone')} = {person_key('{phone}')}"
+"""SQL: whether row `s` of `suppression` speaks of the person who has `{phone}`. The only comparison there is;
+at most one row does.
+"""

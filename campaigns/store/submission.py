@@ -4,7 +4,6 @@ Until it commits nothing is visible to anybody; if the submitter dies, the tempo
 transaction. One transaction is one session of the server, whatever stands between it and us.
 """
 
-import asyncio
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -18,9 +17,8 @@ import asyncpg
 from campaigns.cleaning import Refused, StagedRecipient
 from campaigns.domain.errors import DatabaseUnavailable, SubmissionError, SubmissionKeyConflict
 from campaigns.domain.schedule import ALWAYS, Schedule
-from campaigns.store.person import person_key
+from campaigns.store.person import IS_LISTED, person_key
 from campaigns.store.session import CHANNEL, Connection, Database
-from campaigns.store.suppression import IS_LISTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,25 +284,3 @@ async def intake(database: Database) -> AsyncIterator[Intake]:
     except asyncpg.InternalClientError as error:
         # The server has said goodbye and not hung up yet; the driver has no better word for it.
         raise DatabaseUnavailable("PostgreSQL is closing the connection") from error
-
-
-async def taken_in(database: Database) -> AsyncIterator[None]:
-    """Says each time that campaigns were taken in, by whomever; and once at first, for those of before.
-
-    Takes a connection of its own. What it misses is not lost, only seen later: by the tick. Raises
-    DatabaseUnavailable when the connection ends.
-    """
-    async with database.own_connection() as connection:
-        heard = asyncio.Event()
-        heard.set()
-
-        def hear(*_: object) -> None:
-            heard.set()
-
-        connection.add_termination_listener(hear)
-        await connection.add_listener(CHANNEL, hear)
-        while not connection.is_closed():
-            await heard.wait()
-            heard.clear()
-            yield
-    raise DatabaseUnavailable("PostgreSQL closed the connection that listens for campaigns")

@@ -7,13 +7,8 @@ its way to the provider at the moment a number is added can't be called back.
 from collections.abc import Sequence
 from datetime import datetime
 
-from campaigns.store.person import person_key
+from campaigns.store.person import IS_LISTED, person_key
 from campaigns.store.session import Database
-
-IS_LISTED = f"{person_key('s.phone')} = {person_key('{phone}')}"
-"""SQL: whether row `s` of `suppression` speaks of the person who has `{phone}`. The only comparison there is;
-at most one row does.
-"""
 
 
 async def suppress(database: Database, phones: Sequence[str], reason: str) -> int:

@@ -29,7 +29,7 @@ from celery.__main__ import main
 
 from campaigns.providers import wire
 from campaigns.providers.lightsms.adapter import LightSms
-from campaigns.store.sending import batch as batches
+from campaigns.store.sending import hand_over as batches
 from campaigns.store.sending.outcome_rows import OutcomeRow
 
 POINTS = ("taken_up", "before_request", "after_request", "before_commit", "after_commit")

@@ -16,7 +16,7 @@ from celery import Celery
 from redis import Redis
 
 from campaigns.store.batching import deal_sending
-from campaigns.store.sending.batch import Dealt
+from campaigns.store.leases import Dealt
 from campaigns.store.session import Connection
 from tests.acceptance.processes import ledger_counts
 from tests.chaos.proxy import Link, Mood, link

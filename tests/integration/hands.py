@@ -10,7 +10,7 @@ import pytest
 from campaigns import batching, sending
 from campaigns.domain.policy import Backoff, Desk
 from campaigns.domain.provider import OutboundMessage
-from campaigns.store.sending.batch import Dealt
+from campaigns.store.leases import Dealt
 from campaigns.store.session import Database
 from tests.conftest import POLICY
 from tests.river import phones, submit

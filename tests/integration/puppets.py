@@ -30,7 +30,7 @@ from campaigns.domain.provider import (
     WaitForPace,
 )
 from campaigns.domain.traits import Traits
-from campaigns.store.sending.batch import Dealt
+from campaigns.store.leases import Dealt
 
 
 @dataclass(frozen=True)

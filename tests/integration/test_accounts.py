@@ -10,6 +10,7 @@ import pytest
 
 from campaigns import holding
 from campaigns.domain.errors import DatabaseUnavailable, ProviderRefused
+from campaigns.domain.holds import DOWN
 from campaigns.domain.policy import Desk
 from campaigns.domain.provider import (
     Accepted,
@@ -108,7 +109,7 @@ async def test_each_due_probe_is_given_to_one_caller(database: Database) -> None
 
 
 @pytest.mark.parametrize(
-    ("code", "first", "longest"), [("32", 30.0, 900.0), (accounts.DOWN, 2.0, 60.0)], ids=["trouble", "down"]
+    ("code", "first", "longest"), [("32", 30.0, 900.0), (DOWN, 2.0, 60.0)], ids=["trouble", "down"]
 )
 async def test_probes_come_ever_more_rarely_up_to_a_cap(
     database: Database, code: str, first: float, longest: float
@@ -149,8 +150,8 @@ class Refusing(Stub):
         (with_balance("0"), "32", False),
         (with_balance("-5"), "32", False),
         (Refusing("main"), "32", False),
-        (with_balance("0"), accounts.DOWN, True),
-        (Refusing("main"), accounts.DOWN, False),
+        (with_balance("0"), DOWN, True),
+        (Refusing("main"), DOWN, False),
     ],
     ids=["money", "none", "debt", "no answer", "down: it answers", "down: no answer"],
 )
@@ -219,7 +220,7 @@ async def test_after_five_requests_in_vain_the_account_is_held(
     await send_all(database, desk, outcome)
 
     (held,) = await holding.holds(database)
-    assert (held.code, held.reason) == (accounts.DOWN, f"the provider takes nothing: {why}")
+    assert (held.code, held.reason) == (DOWN, f"the provider takes nothing: {why}")
     assert await probes(database) == {"main": (0, about(probe_in))}
 
 

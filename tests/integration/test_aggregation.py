@@ -14,19 +14,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaigns import aggregation, batching, receipts, rescue, sending, submission
+from campaigns import aggregation, batching, reading, receipts, rescue, sending, suppression
 from campaigns.domain.errors import NotAllowed, NotFound
 from campaigns.domain.policy import Desk
 from campaigns.domain.provider import Accepted, Failed, Outcome, Receipt, Rejected
 from campaigns.domain.states import SETTLED, CampaignState, MessageState
 from campaigns.store.holding import accounts
-from campaigns.store.reading.overviews import EXPORT_COLUMNS
+from campaigns.store.reading.export import EXPORT_COLUMNS
 from campaigns.store.session import Database
 from tests.conftest import MakeDesk, open_database
 from tests.integration.rows import message_rows, pass_deadlines, query, run_out
 from tests.river import flow, lines, phones, submit
 from tests.stub import Stub
 from tests.waiting import until
+from worker import shapes
 
 ONE = "+37060000001"
 TWO = "+37060000002"
@@ -71,15 +72,15 @@ async def test_status_as_json_is_what_other_programs_rely_on(database: Database,
         TWO: [Rejected("13", "blacklist")],
     }
     stub = Stub("main", outcomes=outcomes)
-    await submission.suppress(database, [THREE], None, "asked to stop")
+    await suppression.suppress(database, [THREE], None, "asked to stop")
     rows = [{"phone": ONE}, {"phone": TWO}, {"phone": THREE}, {"phone": "12"}, {"phone": ONE}]
     taken = await submit(database, rows, name="Spring", currency="EUR")
 
-    before = aggregation.as_json(await aggregation.status(database, taken.id))
+    before = shapes.Campaign.of(await reading.status(database, taken.id)).public()
     assert (before["state"], before["finished_at"]) == ("accepted", None)
     assert before["cost"] == {"amount": "0.00", "currency": "EUR"}
     overview = await flow(database, make_desk(stub), taken.id)
-    shown = json.loads(json.dumps(aggregation.as_json(overview)))
+    shown = json.loads(json.dumps(shapes.Campaign.of(overview).public()))
 
     assert list(shown) == PUBLIC_KEYS + OUR_OWN_KEYS
     assert list(shown["totals"]) == [state.value for state in MessageState]
@@ -119,11 +120,11 @@ async def test_totals_follow_each_step_and_always_sum(database: Database, make_d
     seen = []
     for step in (send_all, poll_all, poll_all):
         await step(database, desk)
-        overview = await aggregation.status(database, taken.id)
+        overview = await reading.status(database, taken.id)
         assert sum(overview.totals.values()) == 150
         assert await aggregation.verify(database, taken.id) == {}
         seen.append({state.value: count for state, count in overview.totals.items() if count})
-        assert aggregation.settled_count(overview) == sum(
+        assert reading.settled_count(overview) == sum(
             count for state, count in overview.totals.items() if state in SETTLED
         )
 
@@ -141,7 +142,7 @@ async def test_totals_of_what_is_over_are_kept_until_a_late_word_changes_them(
     for _ in range(2):
         await aggregation.sum_up(database)
         assert await kept(database) == 1
-        assert await aggregation.status(database, taken.id) == over
+        assert await reading.status(database, taken.id) == over
         assert await aggregation.verify(database, taken.id) == {}
 
     named = (await message_rows(database))[0]["provider_message_id"]
@@ -149,7 +150,7 @@ async def test_totals_of_what_is_over_are_kept_until_a_late_word_changes_them(
     await receipts.merge_waiting(database, make_desk())
     assert await kept(database) == 0
     for _ in range(2):
-        changed = await aggregation.status(database, taken.id)
+        changed = await reading.status(database, taken.id)
         assert (changed.totals[MessageState.DELIVERED], changed.totals[MessageState.READ]) == (149, 1)
         assert await aggregation.verify(database, taken.id) == {}
         await aggregation.sum_up(database)
@@ -174,7 +175,7 @@ async def test_summing_up_waits_for_a_late_word_that_is_being_written(
         await until(stands_still, "it waits for the batches", seconds=20)
     await summing
     assert await kept(database) == 1
-    overview = await aggregation.status(database, taken.id)
+    overview = await reading.status(database, taken.id)
     assert (overview.totals[MessageState.DELIVERED], overview.totals[MessageState.READ]) == (7, 1)
 
 
@@ -194,11 +195,11 @@ async def test_costs_add_up_to_the_last_decimal(database: Database, make_desk: M
 
     await send_all(database, make_desk(Stub("main", outcomes=outcomes)))
 
-    overview = await aggregation.status(database, taken.id)
+    overview = await reading.status(database, taken.id)
     (cost,) = overview.costs
     assert (cost.amount, cost.message_count) == (sum(prices), 250)
     assert overview.segment_count == sum(n % 3 + 1 for n in range(250))
-    assert aggregation.amount_text(cost.amount) == "0.0031375"
+    assert shapes.amount_text(cost.amount) == "0.0031375"
 
 
 async def test_what_is_held_and_what_troubles_it_is_said(database: Database) -> None:
@@ -206,7 +207,7 @@ async def test_what_is_held_and_what_troubles_it_is_said(database: Database) -> 
     await accounts.hold(database, "main", "2", "no money left", probe_in_seconds=60)
     await query(database, "UPDATE batch SET trouble = 'refused connection'")
 
-    overview = await aggregation.status(database, taken.id)
+    overview = await reading.status(database, taken.id)
 
     assert (overview.held, overview.trouble) == ("no money left", "refused connection")
 
@@ -217,11 +218,11 @@ async def test_the_newest_come_first(database: Database) -> None:
         database, "UPDATE campaign SET created_at = now() + interval '1 hour' WHERE id = $1", campaigns[1]
     )
 
-    listed = [overview.id for overview in await aggregation.newest(database, limit=3)]
+    listed = [overview.id for overview in await reading.newest(database, limit=3)]
 
     assert listed == [campaigns[1], campaigns[3], campaigns[2]]
     with pytest.raises(NotFound, match="there is no campaign"):
-        await aggregation.status(database, uuid4())
+        await reading.status(database, uuid4())
 
 
 amounts = st.decimals(allow_nan=False, allow_infinity=False, places=None) | st.builds(
@@ -233,7 +234,7 @@ amounts = st.decimals(allow_nan=False, allow_infinity=False, places=None) | st.b
 
 @given(amounts.filter(lambda amount: -60 < int(amount.as_tuple().exponent) < 60))
 def test_amounts_are_written_whole_without_exponent_and_with_two_decimals(amount: Decimal) -> None:
-    text = aggregation.amount_text(amount)
+    text = shapes.amount_text(amount)
 
     whole, _, decimals = text.partition(".")
     assert Decimal(text) == amount
@@ -255,7 +256,7 @@ def test_amounts_are_written_whole_without_exponent_and_with_two_decimals(amount
     ],
 )
 def test_amounts_people_know(amount: str, text: str) -> None:
-    assert aggregation.amount_text(Decimal(amount)) == text
+    assert shapes.amount_text(Decimal(amount)) == text
 
 
 # --- the end -------------------------------------------------------------------------------------------
@@ -282,7 +283,7 @@ async def test_a_campaign_whose_last_batches_end_at_once_finishes_exactly_once(
                 *(poll_and_finish(o, d, taken.id) for o, d in zip(others, dealt, strict=True))
             )
             assert list(chain(*ended)) == [taken.id]
-            overview = await aggregation.status(database, taken.id)
+            overview = await reading.status(database, taken.id)
             assert (overview.state, await aggregation.finish(database)) == (CampaignState.FINISHED, [])
     finally:
         for other in others:
@@ -335,7 +336,7 @@ async def test_failed_is_where_every_message_that_should_have_gone_failed(
     expected: CampaignState,
 ) -> None:
     """None stands for a message that was never handed over by its deadline."""
-    await submission.suppress(database, suppressed, None, "asked to stop")
+    await suppression.suppress(database, suppressed, None, "asked to stop")
     wanted = zip((ONE, TWO), outcomes, strict=True)
     stub = Stub("main", outcomes={phone: [outcome] for phone, outcome in wanted if outcome is not None})
     taken = await submit(database, [{"phone": ONE}, {"phone": TWO}], batch_size=1)
@@ -349,7 +350,7 @@ async def test_failed_is_where_every_message_that_should_have_gone_failed(
     await rescue.rescue(database)
 
     assert await aggregation.finish(database) == [taken.id]
-    overview = await aggregation.status(database, taken.id)
+    overview = await reading.status(database, taken.id)
     assert overview.state is expected
     assert overview.finished_at is not None
 
@@ -362,7 +363,7 @@ async def test_a_campaign_with_an_open_message_does_not_end(database: Database, 
     await receipts.poll_batch(database, make_desk(), dealt)
 
     assert await aggregation.finish(database) == []
-    assert (await aggregation.status(database, taken.id)).finished_at is None
+    assert (await reading.status(database, taken.id)).finished_at is None
 
 
 # --- pausing and cancelling ------------------------------------------------------------------------------
@@ -373,7 +374,7 @@ async def test_pause_and_resume_say_whether_they_changed_anything(database: Data
 
     async def move(target: CampaignState) -> tuple[bool, CampaignState]:
         changed = await aggregation.change_state(database, campaign_id, target)
-        return changed, (await aggregation.status(database, campaign_id)).state
+        return changed, (await reading.status(database, campaign_id)).state
 
     assert await move(CampaignState.PAUSED) == (True, CampaignState.PAUSED)
     assert await move(CampaignState.PAUSED) == (False, CampaignState.PAUSED)
@@ -396,7 +397,7 @@ async def test_what_is_over_or_unknown_cannot_be_moved(database: Database, make_
         for target in targets:
             with pytest.raises(NotAllowed, match=f"is {before}; it cannot become {target}"):
                 await aggregation.change_state(database, campaign_id, target)
-        assert (await aggregation.status(database, campaign_id)).state.value == before
+        assert (await reading.status(database, campaign_id)).state.value == before
     for work in (
         aggregation.change_state(database, uuid4(), CampaignState.PAUSED),
         aggregation.verify(database, uuid4()),
@@ -413,7 +414,7 @@ async def test_three_thousand_queued_messages_are_cancelled_at_once(
 
     assert await aggregation.change_state(database, taken.id, CampaignState.CANCELLED)
 
-    overview = await aggregation.status(database, taken.id)
+    overview = await reading.status(database, taken.id)
     assert overview.totals[MessageState.CANCELLED] == 3000
     assert (overview.state, overview.finished_at is None) == (CampaignState.CANCELLED, False)
     assert await aggregation.verify(database, taken.id) == {}
@@ -431,7 +432,7 @@ async def test_a_batch_under_lease_is_cancelled_when_its_worker_gives_it_back(
     (dealt,) = await batching.deal_sending(database, desk)
 
     await aggregation.change_state(database, taken.id, CampaignState.CANCELLED)
-    overview = await aggregation.status(database, taken.id)
+    overview = await reading.status(database, taken.id)
     assert (overview.totals[MessageState.CANCELLED], overview.totals[MessageState.QUEUED]) == (2900, 100)
     assert overview.finished_at is None
 
@@ -439,9 +440,9 @@ async def test_a_batch_under_lease_is_cancelled_when_its_worker_gives_it_back(
     assert stub.ledger == []
     assert (await rescue.rescue(database)).cancelled_batch_count == 1
     assert await aggregation.finish(database) == [taken.id]
-    overview = await aggregation.status(database, taken.id)
+    overview = await reading.status(database, taken.id)
     assert (overview.state, overview.totals[MessageState.CANCELLED]) == (CampaignState.CANCELLED, 3000)
-    assert (await aggregation.status(database, other.id)).totals[MessageState.QUEUED] == 1, "nobody else's"
+    assert (await reading.status(database, other.id)).totals[MessageState.QUEUED] == 1, "nobody else's"
 
 
 async def test_what_is_on_its_way_when_a_campaign_is_cancelled_is_followed_to_its_end(
@@ -530,7 +531,7 @@ async def test_the_export_is_in_order_of_row_with_our_columns_first(
     taken = await submit(database, rows, text="Hello {city}")
     await flow(database, make_desk(stub), taken.id)
 
-    columns, _ = await aggregation.export(database, taken.id)
+    columns, _ = await reading.export(database, taken.id)
     exported = await lines(database, taken.id)
 
     assert columns == [*EXPORT_COLUMNS, "city"]
@@ -572,7 +573,7 @@ async def test_a_column_called_like_one_of_ours_is_kept_under_another_name(datab
     }
     taken = await submit(database, [{"Phone": ONE} | own, {"Phone": TWO}])
 
-    columns, _ = await aggregation.export(database, taken.id)
+    columns, _ = await reading.export(database, taken.id)
     first, second = await lines(database, taken.id)
 
     renamed = {
@@ -598,7 +599,7 @@ async def test_rows_with_other_fields_than_others_are_exported_with_their_own(da
     ]
     taken = await submit(database, rows)
 
-    columns, _ = await aggregation.export(database, taken.id)
+    columns, _ = await reading.export(database, taken.id)
     exported = await lines(database, taken.id)
 
     assert sorted(columns[len(EXPORT_COLUMNS) :]) == ["city", "name", "note"]
@@ -616,7 +617,7 @@ async def test_an_export_holds_up_nobody_however_slowly_it_is_read(
     to tell is still of the moment it began at.
     """
     taken = await submit(database, phones(5000))
-    _, rows = await aggregation.export(database, taken.id)
+    _, rows = await reading.export(database, taken.id)
     exported = [await anext(rows)]
 
     assert await sessions(database, "idle in transaction%") == 0
@@ -635,7 +636,7 @@ async def test_an_export_that_is_not_read_to_its_end_gives_its_connection_back(d
         return await sessions(database, "%") == 1
 
     await until(is_alone, "the submission's session ends after its client")
-    _, rows = await aggregation.export(database, taken.id)
+    _, rows = await reading.export(database, taken.id)
     async with aclosing(cast("AsyncGenerator[dict[str, Any], None]", rows)):
         assert (await anext(rows))["row"] == 2
         assert await sessions(database, "%") == 2
@@ -659,6 +660,6 @@ async def test_a_campaign_can_be_cancelled_whatever_it_does(database: Database, 
 
     assert await aggregation.change_state(database, taken.id, CampaignState.CANCELLED)
 
-    over = await aggregation.status(database, taken.id)
+    over = await reading.status(database, taken.id)
     assert (over.state, over.totals[MessageState.CANCELLED]) == (CampaignState.CANCELLED, 2)
     assert over.finished_at is not None

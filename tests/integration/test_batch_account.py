@@ -5,11 +5,11 @@ from campaigns.domain.states import MessageState
 from campaigns.store import batching as dealing
 from campaigns.store import watching as pulse
 from campaigns.store.holding import accounts
+from campaigns.store.leases import Dealt
 from campaigns.store.reading import messages as message
 from campaigns.store.receipts import callbacks as receipt
 from campaigns.store.receipts.callbacks import Incoming
-from campaigns.store.sending import batch as batches
-from campaigns.store.sending.batch import Dealt
+from campaigns.store.sending import hand_over as batches
 from campaigns.store.session import Database
 from tests.integration.rows import query, states
 from tests.river import phones, submit

@@ -15,13 +15,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from campaigns import aggregation, batching, rescue, sending
+from campaigns import aggregation, batching, reading, rescue, sending
 from campaigns.domain.policy import Desk
 from campaigns.domain.provider import NotSent
 from campaigns.domain.states import BatchState, CampaignState
 from campaigns.store import batching as dealing
 from campaigns.store.holding import accounts
-from campaigns.store.sending.batch import Dealt
+from campaigns.store.leases import Dealt
 from campaigns.store.session import Database
 from tests.conftest import POLICY, MakeDesk, open_database
 from tests.integration.rows import query, read_so_far, run_out
@@ -87,7 +87,7 @@ async def in_flight(database: Database) -> dict[str, int]:
 
 
 async def state(database: Database, campaign_id: UUID) -> CampaignState:
-    return (await aggregation.status(database, campaign_id)).state
+    return (await reading.status(database, campaign_id)).state
 
 
 # --- whose turn it is ----------------------------------------------------------------------------------

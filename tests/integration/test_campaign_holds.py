@@ -9,13 +9,13 @@ from uuid import UUID
 import pytest
 from rich.console import Console
 
-from campaigns import aggregation, batching, holding, rescue, sending
+from campaigns import aggregation, batching, holding, reading, rescue, sending
 from campaigns.domain.errors import NotAllowed
 from campaigns.domain.outcomes import ENOUGH_REFUSALS
 from campaigns.domain.provider import Accepted, CampaignTrouble, Failed, Outcome, Rejected
 from campaigns.domain.states import BatchState, CampaignState, MessageState
-from campaigns.store.reading.reasons import Reason
 from campaigns.store.session import Database
+from campaigns.store.totals import Reason
 from tests.conftest import MakeDesk
 from tests.integration.hands import OneText, send_one, sent, submit_texts
 from tests.integration.rows import message_rows, pass_deadlines, query, states, wrong_tallies
@@ -53,7 +53,7 @@ async def test_a_refused_sender_holds_the_campaign_and_spends_nobody(
     assert (other.state, other.held_campaign) == (BatchState.READY, None)
     assert {(row["state"], row["attempt"]) for row in await message_rows(database)} == {("queued", 0)}
     assert await batching.deal_sending(database, make_desk(stub)) == []
-    hold = (await aggregation.status(database, made.id)).hold
+    hold = (await reading.status(database, made.id)).hold
     assert hold is not None
     assert (hold.about, hold.code, hold.reason) == ("sender", "9", "sender name not registered")
     assert [each.campaign_id for each in await holding.campaign_holds(database)] == [made.id]
@@ -181,7 +181,7 @@ async def test_a_refusal_from_before_it_was_mended_holds_nothing(
 
     held = {(await early).held_campaign is None, (await late).held_campaign is None}
     assert held == {True, False}
-    assert (await aggregation.status(database, made.id)).hold is None
+    assert (await reading.status(database, made.id)).hold is None
     assert await states(database) == [Q, Q]
 
 
@@ -199,7 +199,7 @@ async def test_cancelled_or_past_its_deadline_a_held_campaign_ends_with_the_reas
         "not handed over by the deadline: sender name not registered"
     }
     assert await aggregation.finish(database, made.id) == [made.id]
-    assert (await aggregation.status(database, made.id)).hold is None
+    assert (await reading.status(database, made.id)).hold is None
     assert await holding.campaign_holds(database) == []
 
 
@@ -336,14 +336,14 @@ async def test_a_campaign_says_why_its_messages_reached_nobody(
         Reason("12", "no", 1),
     ]
 
-    assert (await aggregation.status(database, made.id)).reasons == expected
+    assert (await reading.status(database, made.id)).reasons == expected
     await aggregation.finish(database)
     await aggregation.sum_up(database)
     await query(database, "UPDATE message SET reason = 'another'")  # what is over is not counted again
 
-    (overview,) = await aggregation.newest(database)
+    (overview,) = await reading.newest(database)
     assert overview.reasons == expected
-    assert aggregation.is_wholly_refused(overview)
+    assert reading.is_wholly_refused(overview)
     shown = Console(width=250, record=True, file=io.StringIO())
     shown.print(display.campaign(overview), display.campaigns([overview]))
     assert shown.export_text().count("4 invalid phone number (code 16)") == 2
@@ -356,7 +356,7 @@ async def test_a_campaign_that_reached_somebody_is_not_wholly_refused(
     desk = make_desk(Stub("main", outcomes=refusing(phones(1), Rejected("16", "invalid phone number"))))
     overview = await flow(database, desk, made.id)
     assert [each.count for each in overview.reasons] == [1]
-    assert not aggregation.is_wholly_refused(overview)
+    assert not reading.is_wholly_refused(overview)
 
 
 # --- opt-outs that the provider knows of ---

@@ -6,13 +6,14 @@ from io import StringIO
 
 from rich.console import Console
 
-from campaigns import aggregation, batching, holding, sending
+from campaigns import aggregation, batching, holding, reading, sending
 from campaigns.domain.provider import Accepted, Money, Outcome
 from campaigns.store.session import Database
 from tests.conftest import MakeDesk
 from tests.integration.rows import query
 from tests.river import phones, submit
 from tests.stub import Stub
+from worker import shapes
 from worker.cli import display
 
 
@@ -31,7 +32,7 @@ async def test_costs_are_known_in_part_and_in_several_currencies(
         await sending.send_batch(database, desk, dealt)
 
     async def money() -> list[object]:
-        said = aggregation.as_json(await aggregation.status(database, taken.id))
+        said = shapes.Campaign.of(await reading.status(database, taken.id)).public()
         return [said[name] for name in ("cost", "costs", "priced_count", "unpriced_count")]
 
     euros, dollars = {"amount": "0.84", "currency": "EUR"}, {"amount": "83.00", "currency": "USD"}
@@ -49,7 +50,7 @@ async def test_costs_are_known_in_part_and_in_several_currencies(
     ]
     assert await money() == [euros, [euros, dollars], 167, 83]
     text = Console(width=200, file=StringIO())
-    text.print(display.campaign(await aggregation.status(database, taken.id)))
+    text.print(display.campaign(await reading.status(database, taken.id)))
     shown = text.file.getvalue()  # type: ignore[attr-defined]  # a StringIO
     assert "cost 0.84 EUR + 83.00 USD of 167 of 250 messages" in shown
 
@@ -62,6 +63,6 @@ async def test_a_currency_is_learned_from_the_balance(database: Database, make_d
     assert not await holding.probe_account(database, desk, "main")
     later = await submit(database, phones(1))
     dollars = await submit(database, phones(1), currency="USD")
-    said = [(await aggregation.status(database, each.id)).currency for each in (taken, later, dollars)]
+    said = [(await reading.status(database, each.id)).currency for each in (taken, later, dollars)]
     assert said == ["EUR", "EUR", "USD"]
     assert await holding.deal_currencies(database) == []

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from campaigns import aggregation, batching, receipts, sending
+from campaigns import batching, reading, receipts, sending
 from campaigns.domain.policy import Desk
 from campaigns.domain.provider import Accepted, Answers, PaceUsedUp, Receipt, WaitForPace
 from campaigns.domain.states import BatchState, MessageState
@@ -15,6 +15,7 @@ from tests.integration.hands import SLOW, about, send_one
 from tests.integration.rows import batch_rows, make_due, query, wrong_tallies
 from tests.river import lines, phones, submit
 from tests.stub import Stub
+from worker import shapes
 from worker.cli import display
 
 SENT, DELIVERED = MessageState.SENT, MessageState.DELIVERED
@@ -139,14 +140,14 @@ async def test_an_ending_process_begins_no_question(database: Database, make_des
 async def test_status_says_when_statuses_lag(database: Database, make_desk: MakeDesk) -> None:
     desk = make_desk(OneByOne(4), policy=SLOW)
     await handed_over(database, desk, 10)
-    (overview,) = await aggregation.newest(database)
-    assert aggregation.as_json(overview)["status_lag"] is None
+    (overview,) = await reading.newest(database)
+    assert shapes.Campaign.of(overview).public()["status_lag"] is None
     await query(database, "UPDATE batch SET poll_at = now() - interval '12 minutes 5 seconds'")
 
     await poll_one(database, desk)
 
-    (overview,) = await aggregation.newest(database)
-    lag = aggregation.as_json(overview)["status_lag"]
+    (overview,) = await reading.newest(database)
+    lag = shapes.Campaign.of(overview).public()["status_lag"]
     assert (lag["waiting_count"], lag["open_count"]) == (6, 10)
     assert overview.status_lag is not None
     sentence = display._lag(overview.status_lag, overview.created_at)
@@ -169,7 +170,7 @@ async def test_an_id_of_two_messages_is_nobodys_and_is_said(database: Database, 
     polled = await receipts.poll_batch(database, desk, dealt)
     assert polled.trouble is not None
     assert polled.trouble.startswith("2 messages bear ids of the provider's that others bear too")
-    status = await aggregation.status(database, taken.id)
+    status = await reading.status(database, taken.id)
     assert (status.totals[MessageState.ACCEPTED], status.totals[MessageState.DELIVERED]) == (2, 1)
     assert third not in {
         line["phone"] for line in await lines(database, taken.id) if line["state"] == "accepted"

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from campaigns import aggregation, batching, holding, rescue, sending
+from campaigns import aggregation, batching, holding, reading, rescue, sending
 from campaigns.domain.errors import NotAllowed, NotFound
 from campaigns.domain.provider import InDoubt, NotSent
 from campaigns.domain.states import BatchState, CampaignState, MessageState
@@ -57,7 +57,7 @@ async def test_assume_sent_settles_one_number(database: Database, make_desk: Mak
     )
 
     assert moved == 1
-    overview = await aggregation.status(database, campaign_id)
+    overview = await reading.status(database, campaign_id)
     assert (overview.totals[MessageState.UNKNOWN], overview.totals[MessageState.IN_DOUBT]) == (1, 2)
     (line,) = [line for line in await lines(database, campaign_id) if line["phone"] == phone]
     assert line["reason"] == "assumed sent, says ona"
@@ -122,7 +122,7 @@ async def test_a_campaign_may_prefer_a_second_text_to_none(database: Database, m
         await flow(database, desk, taken.id, rounds=2)
 
     assert len(stub.ledger) == 5
-    assert (await aggregation.status(database, taken.id)).totals[MessageState.IN_DOUBT] == 1
+    assert (await reading.status(database, taken.id)).totals[MessageState.IN_DOUBT] == 1
 
 
 @pytest.mark.parametrize(
@@ -230,7 +230,7 @@ async def test_a_provider_that_takes_nothing_opens_the_circuit(
     (hold,) = await holding.holds(database)
     assert "connection refused" in hold.reason
     assert await batching.deal_sending(database, desk) == []
-    overview = await aggregation.status(database, taken.id)
+    overview = await reading.status(database, taken.id)
     assert overview.totals[MessageState.QUEUED] == 700
     assert overview.held is not None
 

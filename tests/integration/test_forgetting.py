@@ -7,15 +7,15 @@ from dataclasses import replace
 import pytest
 from redis.asyncio import Redis
 
-from campaigns import aggregation, batching, rescue, sending
+from campaigns import batching, reading, rescue, sending
 from campaigns.domain.policy import Desk
 from campaigns.domain.provider import AccountTrouble, CampaignTrouble, InDoubt, NotSent, Outcome, Throttled
 from campaigns.domain.states import MessageState
 from campaigns.pacing.witness import RedisWitness
 from campaigns.store.holding import accounts
 from campaigns.store.holding import campaigns as campaign_hold
-from campaigns.store.reading.reasons import Reason
 from campaigns.store.session import Database
+from campaigns.store.totals import Reason
 from tests.conftest import POLICY, MakeDesk
 from tests.integration.hands import send_one
 from tests.integration.rows import make_due, message_rows, states, wrong_tallies
@@ -76,9 +76,9 @@ async def test_what_left_before_is_in_doubt_and_does_not_leave_again(
     assert [(row["state"], row["reason"]) for row in await message_rows(database)] == [
         ("in_doubt", FORGOTTEN)
     ] * 3
-    overview = await aggregation.status(database, campaign_id)
+    overview = await reading.status(database, campaign_id)
     assert overview.reasons == [Reason(None, FORGOTTEN, 3)]
-    assert not aggregation.is_wholly_refused(overview)
+    assert not reading.is_wholly_refused(overview)
     assert await wrong_tallies(database) == []
 
 
@@ -163,7 +163,7 @@ async def test_it_is_looked_for_since_its_campaign_was_taken_in(
 
     await flow(database, desk, campaign_id)
 
-    overview = await aggregation.status(database, campaign_id)
+    overview = await reading.status(database, campaign_id)
     assert [each.handed_over_after for each in asked] == [overview.created_at]
 
 

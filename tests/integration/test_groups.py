@@ -12,11 +12,12 @@ import pytest
 from campaigns.domain.states import BatchState, MessageState
 from campaigns.store import batching as dealing
 from campaigns.store import grouping
+from campaigns.store.leases import Dealt
 from campaigns.store.receipts import polling
 from campaigns.store.receipts.polling import Evidence
 from campaigns.store.rescue import sweep
-from campaigns.store.sending import batch as batches
-from campaigns.store.sending.batch import Dealt, SendingWork
+from campaigns.store.sending import hand_over as batches
+from campaigns.store.sending.hand_over import SendingWork
 from campaigns.store.sending.outcome_rows import OutcomeRow
 from campaigns.store.session import Connection, Database
 from campaigns.store.tally import Release

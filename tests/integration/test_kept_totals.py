@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 from rich.console import Console, RenderableType
 
-from campaigns import aggregation
+from campaigns import aggregation, reading
 from campaigns.domain.states import SETTLED, CampaignState, MessageState, is_move
 from campaigns.store import schema
 from campaigns.store.law import tally_column
@@ -17,6 +17,7 @@ from campaigns.store.session import Database
 from campaigns.store.tally import Release, let_go
 from tests.integration.rows import query
 from tests.river import lines, phones, submit
+from worker import shapes
 from worker.cli import display
 
 
@@ -85,9 +86,9 @@ async def test_what_older_totals_do_not_name_counts_as_none(
     assert len(older) == 2
     assert await schema.migrate(database) == schema.head()
 
-    listed = {each.id: each for each in await aggregation.newest(database)}
+    listed = {each.id: each for each in await reading.newest(database)}
     for end, campaign_id in campaigns.items():
-        overview = await aggregation.status(database, campaign_id)
+        overview = await reading.status(database, campaign_id)
         assert listed[campaign_id] == overview
         exported = Counter(row["state"] for row in await lines(database, campaign_id))
         unnamed = {
@@ -97,7 +98,7 @@ async def test_what_older_totals_do_not_name_counts_as_none(
         }
         for state in MessageState:
             assert overview.totals[state] == (0 if state in unnamed else exported[state])
-            assert aggregation.as_json(overview)["totals"][state.value] == overview.totals[state]
+            assert shapes.Campaign.of(overview).public()["totals"][state.value] == overview.totals[state]
         assert str(campaign_id) in shown(display.campaign(overview))
         assert str(campaign_id) in shown(display.campaigns([overview]))
         assert (await aggregation.verify(database, campaign_id)).keys() <= unnamed

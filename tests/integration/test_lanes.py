@@ -19,7 +19,7 @@ from campaigns.domain.provider import (
     Throttled,
 )
 from campaigns.domain.states import BatchState, MessageState
-from campaigns.store.sending import batch as batches
+from campaigns.store.sending import hand_over as batches
 from campaigns.store.session import Database
 from tests.conftest import MakeDesk
 from tests.integration.hands import SLOW, about, deal_one, send_one

@@ -28,7 +28,7 @@ from hypothesis.stateful import (
 )
 from redis.asyncio import Redis
 
-from campaigns import aggregation, batching, holding, receipts, rescue, sending, submission
+from campaigns import aggregation, batching, holding, receipts, rescue, sending, suppression
 from campaigns.domain.errors import NotAllowed
 from campaigns.domain.message_ref import message_ref
 from campaigns.domain.outcomes import of_one_request
@@ -62,8 +62,8 @@ from campaigns.domain.states import (
 from campaigns.pacing.witness import RedisWitness
 from campaigns.store.holding import accounts
 from campaigns.store.law import TALLY_COLUMNS
+from campaigns.store.leases import Dealt
 from campaigns.store.rescue.resolution import Word
-from campaigns.store.sending.batch import Dealt
 from campaigns.store.session import Database
 from tests.conftest import POLICY, no_wait, open_database
 from tests.integration.puppets import LOST_UNSEEN, TAKEN, TAKEN_UNSEEN, Fate, Puppet, Worker
@@ -666,7 +666,7 @@ class Laws(RuleBasedStateMachine):
         waiting = [message.phone for message in self.messages.values() if message.state is Q]
         with self.changing(NO_MOVES):
             self.opted_out |= set(chance.sample(waiting, min(2, len(waiting))))
-            self.run(submission.suppress(self.database, sorted(self.opted_out), None, "said STOP"))
+            self.run(suppression.suppress(self.database, sorted(self.opted_out), None, "said STOP"))
 
     def resume_accounts(self) -> None:
         with self.changing(NO_MOVES):

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from campaigns import aggregation
+from campaigns import reading
 from campaigns.domain.errors import CampaignError
 from campaigns.domain.message_ref import message_ref, place_of
 from campaigns.domain.provider import Accepted, InDoubt, Rejected
@@ -16,6 +16,7 @@ from tests.conftest import MakeDesk
 from tests.integration.rows import query
 from tests.river import flow, phones, submit
 from tests.stub import Stub
+from worker.cli.message import wanted
 
 
 async def test_what_is_known_of_a_message(database: Database, make_desk: MakeDesk) -> None:
@@ -33,7 +34,7 @@ async def test_what_is_known_of_a_message(database: Database, make_desk: MakeDes
     taken = await submit(database, rows, currency="EUR")
     await flow(database, make_desk(stub), taken.id, rounds=2)
 
-    (known,) = await aggregation.messages(database, by="phone", value=accepted)
+    (known,) = await reading.messages(database, by="phone", value=accepted)
     assert (known.campaign_id, known.row, known.phone, known.account) == (taken.id, 2, accepted, "main")
     assert (known.state, known.provider_state) == (MessageState.SENT, "sent")
     assert (known.provider_message_id, known.attempt) == ("abc-1", 1)
@@ -42,16 +43,16 @@ async def test_what_is_known_of_a_message(database: Database, make_desk: MakeDes
     assert known.updated_at.tzinfo is not None
     assert accepted not in repr(known)
 
-    (refused,) = await aggregation.messages(database, by="phone", value=rejected)
+    (refused,) = await reading.messages(database, by="phone", value=rejected)
     assert (refused.state, refused.provider_state) == (MessageState.REJECTED, "13")
     assert (refused.reason, refused.provider_message_id) == ("on the provider's list", None)
-    (unsure,) = await aggregation.messages(database, by="phone", value=doubtful)
+    (unsure,) = await reading.messages(database, by="phone", value=doubtful)
     assert (unsure.state, unsure.reason) == (MessageState.IN_DOUBT, "cut before the answer was whole")
 
     for by, value in (("id", "abc-1"), ("reference", known.reference)):
-        assert await aggregation.messages(database, by=by, value=value) == [known]
-        assert await aggregation.messages(database, by=by, value=value, account="main") == [known]
-        assert await aggregation.messages(database, by=by, value=value, account="other") == []
+        assert await reading.messages(database, by=by, value=value) == [known]
+        assert await reading.messages(database, by=by, value=value, account="main") == [known]
+        assert await reading.messages(database, by=by, value=value, account="other") == []
 
 
 async def test_the_reference_is_the_one_that_was_handed_over(database: Database, make_desk: MakeDesk) -> None:
@@ -60,7 +61,7 @@ async def test_the_reference_is_the_one_that_was_handed_over(database: Database,
     await flow(database, make_desk(stub), taken.id)
     assert len(stub.ledger) == 7
     for line in stub.ledger:
-        (known,) = await aggregation.messages(database, by="reference", value=line.message.message_ref)
+        (known,) = await reading.messages(database, by="reference", value=line.message.message_ref)
         assert known.phone == line.message.phone
         assert known.reference == line.message.message_ref
 
@@ -78,25 +79,25 @@ async def test_of_many_the_newest_come_first(database: Database, make_desk: Make
         )
     other = await submit(database, [row], account="other")
     desk = make_desk(accounts={"main": stub, "other": Stub("other")})
-    found = await aggregation.messages(database, by="phone", value=row["phone"])
+    found = await reading.messages(database, by="phone", value=row["phone"])
     assert [each.campaign_id for each in found] == [other.id, *(taken.id for taken in campaigns)]
-    found = await aggregation.messages(database, by="phone", value=row["phone"], account="main", limit=2)
+    found = await reading.messages(database, by="phone", value=row["phone"], account="main", limit=2)
     assert [each.campaign_id for each in found] == [taken.id for taken in campaigns[:2]]
     await flow(database, desk, other.id)  # two accounts may give the same id to different messages
     await query(database, "UPDATE message SET provider_message_id = 'same' WHERE state >= 'accepted'")
-    found = await aggregation.messages(database, by="id", value="same")
+    found = await reading.messages(database, by="id", value="same")
     assert {each.account for each in found} == {"main", "other"}
     assert {
-        each.account for each in await aggregation.messages(database, by="id", value="same", account="other")
+        each.account for each in await reading.messages(database, by="id", value="same", account="other")
     } == {"other"}
 
 
 async def test_what_nobody_knows_is_nothing(database: Database) -> None:
     taken = await submit(database, phones(1))
-    assert await aggregation.messages(database, by="id", value="abc") == []
-    assert await aggregation.messages(database, by="phone", value="+37060099999") == []
+    assert await reading.messages(database, by="id", value="abc") == []
+    assert await reading.messages(database, by="phone", value="+37060099999") == []
     for ref in (message_ref(taken.id, 1, 1), message_ref(taken.id, 2, 0), "no reference"):
-        assert await aggregation.messages(database, by="reference", value=ref) == []
+        assert await reading.messages(database, by="reference", value=ref) == []
 
 
 @pytest.mark.parametrize(
@@ -110,7 +111,7 @@ async def test_what_nobody_knows_is_nothing(database: Database) -> None:
     ],
 )
 def test_what_is_typed_is_what_is_looked_for(by: Any, typed: str, region: str | None, value: str) -> None:
-    assert aggregation.wanted(by, typed, region) == value
+    assert wanted(by, typed, region) == value
     if by == "reference":
         assert place_of(value) is not None
 
@@ -128,7 +129,7 @@ def test_what_is_typed_is_what_is_looked_for(by: Any, typed: str, region: str | 
 )
 def test_what_cannot_be_one_is_a_sentence(by: Any, typed: str, region: str | None, sentence: str) -> None:
     with pytest.raises(CampaignError, match=sentence) as caught:
-        aggregation.wanted(by, typed, region)
+        wanted(by, typed, region)
     assert typed.strip() not in str(caught.value) or not typed.strip()
 
 

@@ -3,7 +3,7 @@
 import asyncio
 from uuid import UUID
 
-from campaigns import aggregation, batching, rescue, sending, submission
+from campaigns import aggregation, batching, reading, rescue, sending, suppression
 from campaigns.domain.provider import InDoubt
 from campaigns.domain.states import BatchState, CampaignState, MessageState
 from campaigns.store.session import Database
@@ -19,7 +19,7 @@ Q, A, OUT = MessageState.QUEUED, MessageState.ACCEPTED, MessageState.SUPPRESSED
 async def opt_out(database: Database, *nth: int) -> list[str]:
     """Put the nth numbers on the list. Gives them."""
     out = [phones(n + 1)[n]["phone"] for n in nth]
-    await submission.suppress(database, out, None, "said STOP")
+    await suppression.suppress(database, out, None, "said STOP")
     return out
 
 
@@ -50,7 +50,7 @@ async def test_a_number_taken_off_the_list_again_is_sent_to(database: Database, 
     stub = Stub("main")
     await submit(database, phones(1))
     out = await opt_out(database, 0)
-    await submission.unsuppress(database, out, None)
+    await suppression.unsuppress(database, out, None)
 
     await send_one(database, make_desk(stub))
 
@@ -84,7 +84,7 @@ async def test_a_batch_of_opted_out_numbers_ends_and_so_does_its_campaign(
 
     assert (verdict.state, verdict.trouble) == (BatchState.DONE, None)
     assert await aggregation.finish(database, made.id) == [made.id]
-    assert (await aggregation.status(database, made.id)).state is CampaignState.FINISHED
+    assert (await reading.status(database, made.id)).state is CampaignState.FINISHED
     assert stub.ledger == []
     assert await wrong_tallies(database) == []
 

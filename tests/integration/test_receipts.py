@@ -18,7 +18,7 @@ from campaigns.domain.states import EVIDENCE, RANK, SETTLED, BatchState, Campaig
 from campaigns.store.holding import accounts
 from campaigns.store.receipts import polling
 from campaigns.store.receipts.polling import Evidence, PollingWork
-from campaigns.store.sending import batch as batches
+from campaigns.store.sending import hand_over as batches
 from campaigns.store.session import Database
 from campaigns.store.tally import Release
 from tests.conftest import POLICY, MakeDesk

@@ -10,14 +10,14 @@ from typing import Any
 import asyncpg
 import pytest
 
-from campaigns import aggregation, batching, rescue, sending
+from campaigns import aggregation, batching, reading, rescue, sending
 from campaigns.domain.states import BatchState, CampaignState, MessageState
 from campaigns.rescue import Rescue
 from campaigns.store import batching as dealing
 from campaigns.store.receipts import polling
 from campaigns.store.rescue import sweep
-from campaigns.store.sending import batch as batches
-from campaigns.store.sending.batch import SendingWork
+from campaigns.store.sending import hand_over as batches
+from campaigns.store.sending.hand_over import SendingWork
 from campaigns.store.sending.outcome_rows import OutcomeRow
 from campaigns.store.session import Database
 from campaigns.store.tally import Release
@@ -382,7 +382,7 @@ async def test_a_campaign_of_which_nothing_was_handed_over_has_failed(database: 
 
     assert await rescue.rescue(database) == Rescue(0, 0, 3, 0, 0)
     await aggregation.finish(database)
-    assert (await aggregation.status(database, taken.id)).state is CampaignState.FAILED
+    assert (await reading.status(database, taken.id)).state is CampaignState.FAILED
 
 
 async def test_a_deadline_waits_for_the_lease_to_end(database: Database) -> None:

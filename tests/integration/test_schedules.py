@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from campaigns import aggregation, batching, rescue, sending
+from campaigns import aggregation, batching, reading, rescue, sending
 from campaigns.domain.errors import NotAllowed, SubmissionError, SubmissionKeyConflict
 from campaigns.domain.policy import Desk
 from campaigns.domain.provider import InDoubt
@@ -16,6 +16,7 @@ from tests.conftest import POLICY, MakeDesk
 from tests.integration.rows import query, wrong_tallies
 from tests.river import flow, lines, phones, submit
 from tests.stub import Stub
+from worker import shapes
 
 HOUR = timedelta(hours=1)
 
@@ -43,7 +44,7 @@ async def test_nothing_is_handed_over_before_its_time(database: Database, make_d
     waiting = await flow(database, desk, taken.id, rounds=3)
     assert stub.ledger == []
     assert (waiting.state, waiting.is_waiting) == (CampaignState.ACCEPTED, True)
-    assert aggregation.as_json(waiting)["waits_for"] == "send_at"
+    assert shapes.Campaign.of(waiting).public()["waits_for"] == "send_at"
     # The deadline counts from the time to send.
     (seconds,) = await batch(database, "extract(epoch FROM give_up_at - send_at)::int")
     assert seconds == POLICY.give_up_seconds
@@ -161,4 +162,4 @@ async def test_a_schedule_is_part_of_what_was_submitted(database: Database) -> N
 async def test_a_schedule_that_cannot_be_meant_stores_nothing(database: Database) -> None:
     with pytest.raises(SubmissionError, match="not_after has passed"):
         await submit(database, phones(1), schedule=Schedule(None, ahead(-HOUR)))
-    assert await aggregation.newest(database) == []
+    assert await reading.newest(database) == []

@@ -25,8 +25,8 @@ from campaigns.domain.provider import (
 from campaigns.domain.states import BatchState, CampaignState, MessageState
 from campaigns.store import batching as dealing
 from campaigns.store.holding import accounts
-from campaigns.store.sending import batch as batches
-from campaigns.store.sending.batch import SendingWork
+from campaigns.store.sending import hand_over as batches
+from campaigns.store.sending.hand_over import SendingWork
 from campaigns.store.sending.outcome_rows import OutcomeRow
 from campaigns.store.session import Database
 from campaigns.store.tally import Release

@@ -24,7 +24,7 @@ from campaigns.domain.provider import (
 )
 from campaigns.domain.states import BatchState, MessageState
 from campaigns.store import session
-from campaigns.store.sending import batch as batches
+from campaigns.store.sending import hand_over as batches
 from campaigns.store.sending.outcome_rows import OutcomeRow
 from campaigns.store.session import Database
 from tests.conftest import POLICY, MakeDesk, open_database

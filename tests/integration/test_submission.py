@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from campaigns import aggregation, batching, cleaning, sending, submission
+from campaigns import aggregation, batching, cleaning, reading, sending, submission, suppression
 from campaigns.domain.errors import DatabaseUnavailable, SubmissionError, SubmissionKeyConflict
 from campaigns.domain.segments import Segments, count_segments
 from campaigns.domain.states import CampaignState, MessageState
@@ -102,7 +102,7 @@ async def test_one_number_in_many_spellings_is_one_recipient_and_the_first_row_w
     assert (taken.recipient_count, dict(taken.refused)) == (2, {"duplicate": len(spellings) - 1})
     found = await messages(database, "m.phone, m.row, m.text")
     assert sorted(found) == [(ONE, 3, "Hello name 0"), (TWO, 2, "Hello Rasa")]
-    refusals = await aggregation.refusals(database, taken.id)
+    refusals = await reading.refusals(database, taken.id)
     assert refusals == [(row, "duplicate") for row in range(4, 3 + len(spellings))]
 
 
@@ -126,7 +126,7 @@ async def test_the_first_row_wins_also_over_portions_and_after_a_refused_one(
         THREE: 4,
         ONE: 5,
     }
-    assert await aggregation.refusals(database, taken.id) == [
+    assert await reading.refusals(database, taken.id) == [
         (2, "empty_cell"),
         (6, "duplicate"),
         (7, "duplicate"),
@@ -153,7 +153,7 @@ async def test_each_refusal_is_stored_with_its_row_and_reason_and_counted(databa
 
     taken = await submit(database, rows, text="{name}")
 
-    found = await aggregation.refusals(database, taken.id)
+    found = await reading.refusals(database, taken.id)
     assert found == [
         (3, "empty"),
         (4, "letters"),
@@ -172,9 +172,9 @@ async def test_each_refusal_is_stored_with_its_row_and_reason_and_counted(databa
     assert dict(taken.refused) == Counter(reason for _, reason in found)
     assert taken.recipient_count == 1
     assert {reason for _, reason in found} <= cleaning.REASONS.keys()
-    overview = await aggregation.status(database, taken.id)
+    overview = await reading.status(database, taken.id)
     assert (overview.recipient_count, dict(overview.refused)) == (1, dict(taken.refused))
-    assert await aggregation.refusals(database, taken.id, limit=2) == found[:2]
+    assert await reading.refusals(database, taken.id, limit=2) == found[:2]
 
 
 # --- the suppression list ----------------------------------------------------------------------------
@@ -184,8 +184,8 @@ async def test_a_number_on_the_suppression_list_is_never_handed_over(
     database: Database, make_desk: MakeDesk
 ) -> None:
     stub = Stub("main")
-    assert await submission.suppress(database, ["0 600 00002", TWO], "LT", "asked to stop") == 1
-    assert await submission.suppress(database, [TWO], None, "another reason") == 0
+    assert await suppression.suppress(database, ["0 600 00002", TWO], "LT", "asked to stop") == 1
+    assert await suppression.suppress(database, [TWO], None, "another reason") == 0
     taken = await submit(database, [{"phone": ONE}, {"phone": "+370 600 00002"}])
 
     overview = await flow(database, make_desk(stub), taken.id)
@@ -197,7 +197,7 @@ async def test_a_number_on_the_suppression_list_is_never_handed_over(
         ONE: None,
         TWO: "asked to stop",
     }
-    assert [(phone, reason) for phone, reason, _ in await submission.suppressed(database)] == [
+    assert [(phone, reason) for phone, reason, _ in await suppression.suppressed(database)] == [
         (TWO, "asked to stop")
     ]
 
@@ -206,13 +206,13 @@ async def test_a_campaign_of_suppressed_numbers_alone_ends_without_a_hand_over(
     database: Database, make_desk: MakeDesk
 ) -> None:
     desk = make_desk()
-    await submission.suppress(database, [ONE, TWO], None, "asked to stop")
+    await suppression.suppress(database, [ONE, TWO], None, "asked to stop")
     taken = await submit(database, [{"phone": ONE}, {"phone": TWO}])
 
     assert await batching.deal_sending(database, desk) == []
     assert await batching.deal_polling(database, desk) == []
     assert await aggregation.finish(database) == [taken.id]
-    overview = await aggregation.status(database, taken.id)
+    overview = await reading.status(database, taken.id)
     assert (overview.state, overview.totals[MessageState.SUPPRESSED]) == (CampaignState.FINISHED, 2)
 
 
@@ -220,13 +220,13 @@ async def test_a_number_taken_off_the_list_is_sent_to_again_and_a_wrong_one_stor
     database: Database, make_desk: MakeDesk
 ) -> None:
     with pytest.raises(SubmissionError, match="number 2"):
-        await submission.suppress(database, [ONE, "12"], "LT", "asked to stop")
+        await suppression.suppress(database, [ONE, "12"], "LT", "asked to stop")
     with pytest.raises(SubmissionError, match="no region"):
-        await submission.suppress(database, ["60000001"], "Lithuania", "asked to stop")
-    assert await submission.suppressed(database) == []
+        await suppression.suppress(database, ["60000001"], "Lithuania", "asked to stop")
+    assert await suppression.suppressed(database) == []
 
-    await submission.suppress(database, [ONE], None, "asked to stop")
-    assert await submission.unsuppress(database, ["+370 600 00001", TWO], None) == 1
+    await suppression.suppress(database, [ONE], None, "asked to stop")
+    assert await suppression.unsuppress(database, ["+370 600 00001", TWO], None) == 1
     taken = await submit(database, [{"phone": ONE}])
     overview = await flow(database, make_desk(), taken.id)
 
@@ -293,7 +293,7 @@ async def test_ten_segments_are_taken_and_one_character_more_is_not(database: Da
     rows = [row | {"note": note} for row, note in zip(phones(6), notes, strict=True)]
     taken = await submit(database, rows, text="{note}")
 
-    assert await aggregation.refusals(database, taken.id) == [(row, "text_too_long") for row in (5, 6, 7)]
+    assert await reading.refusals(database, taken.id) == [(row, "text_too_long") for row in (5, 6, 7)]
     assert sorted(await messages(database, "m.row, m.segment_count")) == [(2, 10), (3, 10), (4, 10)]
 
 
@@ -424,8 +424,8 @@ async def test_huge_cells_and_two_hundred_columns_are_stored_as_they_are(databas
     first, second = await lines(database, taken.id)
     assert first["note"] == huge
     assert {name: second[name] for name in many} == many
-    assert await aggregation.refusals(database, taken.id) == [(4, "too_long")]
-    columns, _ = await aggregation.export(database, taken.id)
+    assert await reading.refusals(database, taken.id) == [(4, "too_long")]
+    columns, _ = await reading.export(database, taken.id)
     assert set(columns) == {*first, *second}
 
 
@@ -446,7 +446,7 @@ async def test_texts_too_long_in_any_alphabet_are_not_kept_to_be_counted(
         text="{note}",
     )
 
-    assert await aggregation.refusals(database, taken.id) == [(4, "text_too_long"), (5, "text_too_long")]
+    assert await reading.refusals(database, taken.id) == [(4, "text_too_long"), (5, "text_too_long")]
     assert counted == [5, 1530]
 
 
@@ -542,7 +542,7 @@ async def test_batches_partition_the_recipients(
     """Whatever comes in: each number once, in batches full but for the last, equal texts side by side."""
     await query(database, "TRUNCATE campaign, batch, message, suppression CASCADE")
     on_list = {f"+370600{n:05d}" for n in suppressed}
-    await submission.suppress(database, sorted(on_list), None, "asked to stop")
+    await suppression.suppress(database, sorted(on_list), None, "asked to stop")
     rows = [{"phone": f"+370600{n:05d}", "word": word} for n, word in recipients]
     first: dict[str, tuple[int, str]] = {}
     for number, row in enumerate(rows, 2):
@@ -1015,7 +1015,7 @@ async def test_nobody_reads_rows_any_more_once_storing_has_failed(
             yield row
 
     monkeypatch.setattr(Intake, "add", fail)
-    monkeypatch.setattr(intake, "intake", opened)
+    monkeypatch.setattr(submission, "intake", opened)
     with pytest.raises(DatabaseUnavailable):
         await take_in(database, rows())
     assert read == 20

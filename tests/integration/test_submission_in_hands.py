@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from campaigns import aggregation, cleaning, submission
+from campaigns import cleaning, reading, submission, suppression
 from campaigns.domain.errors import SubmissionError
 from campaigns.domain.phone import person_key
 from campaigns.domain.states import MessageState
@@ -19,6 +19,7 @@ from campaigns.store.session import Database
 from tests.conftest import MakeDesk
 from tests.integration.rows import query
 from tests.river import flow, lines, phones, submit
+from worker import shapes
 
 ONE = "+37060000001"
 TWO = "+37060000002"
@@ -41,15 +42,15 @@ async def test_one_person_in_two_forms_gets_one_text(database: Database) -> None
 
 
 async def test_an_opt_out_of_one_form_is_one_of_all(database: Database, make_desk: MakeDesk) -> None:
-    assert await submission.suppress(database, [ARGENTINE[0]], None, "asked to stop") == 1
-    assert await submission.suppress(database, [ARGENTINE[1]], None, "asked again") == 0
+    assert await suppression.suppress(database, [ARGENTINE[0]], None, "asked to stop") == 1
+    assert await suppression.suppress(database, [ARGENTINE[1]], None, "asked again") == 0
     taken = await submit(database, [{"phone": ARGENTINE[1]}, {"phone": ONE}])
 
     overview = await flow(database, make_desk(), taken.id)
     assert overview.totals[MessageState.SUPPRESSED] == 1
 
-    assert await submission.unsuppress(database, [ARGENTINE[2]], "AR") == 1
-    assert await submission.suppressed(database) == []
+    assert await suppression.unsuppress(database, [ARGENTINE[2]], "AR") == 1
+    assert await suppression.suppressed(database) == []
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -98,8 +99,8 @@ async def test_fixed_lines_are_counted_and_told_and_left_out_on_request(database
     mobile = await submit(database, rows, region="LT", mobile_only=True)
 
     assert taken.noted == again.noted == {"fixed_line": 2, "read_with_plus": 1}
-    overview = await aggregation.status(database, taken.id)
-    assert aggregation.as_json(overview)["noted"] == {"fixed_line": 2, "read_with_plus": 1}
+    overview = await reading.status(database, taken.id)
+    assert shapes.Campaign.of(overview).public()["noted"] == {"fixed_line": 2, "read_with_plus": 1}
     assert (mobile.recipient_count, dict(mobile.refused)) == (2, {"not_mobile": 2})
     assert set(taken.noted) <= cleaning.NOTES.keys()
 
@@ -130,7 +131,7 @@ async def test_an_empty_cell_in_a_used_column_is_refused_with_its_column(databas
     nothing = await submit(database, rows, text="Hello {first name|}!")
 
     assert dict(taken.refused) == {"empty_cell": 1}
-    columns, refused = await aggregation.export_refused(database, taken.id)
+    columns, refused = await reading.export_refused(database, taken.id)
     assert columns == ["row", "reason", "column"]
     assert [line async for line in refused] == [{"row": 3, "reason": "empty_cell", "column": "first name"}]
     assert (friend.recipient_count, nothing.recipient_count) == (2, 2)

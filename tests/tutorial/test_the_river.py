@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from campaigns import aggregation, batching, receipts, rescue, sending
+from campaigns import aggregation, batching, reading, receipts, rescue, sending
 from campaigns.domain.errors import SubmissionError
 from campaigns.domain.provider import Accepted, InDoubt, NotSent, Rejected
 from campaigns.domain.states import BatchState, CampaignState, MessageState
@@ -48,7 +48,7 @@ async def test_bad_rows_are_named_and_the_others_are_sent(database: Database) ->
 
     assert taken.recipient_count == 1
     assert dict(taken.refused) == {"duplicate": 1, "no_region": 1}
-    assert await aggregation.refusals(database, taken.id) == [(3, "no_region"), (4, "duplicate")]
+    assert await reading.refusals(database, taken.id) == [(3, "no_region"), (4, "duplicate")]
 
 
 async def test_a_doubtful_submission_stores_nothing(database: Database) -> None:
@@ -56,7 +56,7 @@ async def test_a_doubtful_submission_stores_nothing(database: Database) -> None:
     with pytest.raises(SubmissionError, match="name"):
         await submit(database, phones(3), text="Hello {name}")
 
-    assert await aggregation.newest(database) == []
+    assert await reading.newest(database) == []
 
 
 async def test_the_same_submission_key_is_the_same_campaign(database: Database) -> None:

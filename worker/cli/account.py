@@ -5,10 +5,11 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from campaigns import aggregation, holding
+from campaigns import holding
 from campaigns.domain.errors import CampaignError
 from campaigns.domain.phone import InvalidPhone, normalise
 from campaigns.domain.provider import Money
+from worker import shapes
 from worker.bootstrap import Parts, callback_urls
 from worker.cli.printable import printable
 from worker.cli.terminal import AsJson, Region, ask, do, out, print_json, say
@@ -36,11 +37,10 @@ def balance(context: typer.Context, as_json: AsJson = False) -> None:
         return found
 
     money = ask(work, settings)
-    amount = aggregation.amount_text(money.amount)
     if as_json:
-        print_json({"account": context.obj, "amount": amount, "currency": money.currency})
+        print_json(shapes.Balance.of(context.obj, money).public())
     else:
-        out.print(f"{amount} {money.currency or ''}".strip())
+        out.print(f"{shapes.amount_text(money.amount)} {money.currency or ''}".strip())
 
 
 @app.command()
@@ -54,17 +54,7 @@ def stats(
     settings.account(context.obj)
     days = ask(lambda parts: parts.desk.accounts[context.obj].provider.statistics(month), settings)
     if as_json:
-        print_json(
-            [
-                {
-                    "date": day.date,
-                    "provider_state": day.provider_state,
-                    "cost": str(day.cost),
-                    "segment_count": day.segment_count,
-                }
-                for day in days
-            ]
-        )
+        print_json(shapes.public([shapes.Day.like(day) for day in days]))
         return
     table = Table("date", "state", "cost", "segments", box=None, pad_edge=False)
     for day in days:
@@ -120,8 +110,7 @@ def stop_list(
         raise CampaignError(f"this number cannot be looked up: {error}") from None
     entry = ask(lambda parts: parts.desk.accounts[context.obj].provider.find_on_stop_list(number), settings)
     if as_json:
-        found = {"since": entry.since, "reason": entry.reason} if entry is not None else {}
-        print_json({"account": context.obj, "phone": number, "is_listed": entry is not None, **found})
+        print_json(shapes.StopListing.of(context.obj, number, entry).public())
         return
     if entry is None:
         out.print("not on it")

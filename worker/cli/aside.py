@@ -6,8 +6,8 @@ take numbers and give those of them that were there. All three run inside one ev
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import Annotated
 
 import typer
 from rich.table import Table
@@ -15,6 +15,7 @@ from rich.text import Text
 
 from campaigns import aside
 from campaigns.domain.errors import CampaignError
+from worker import shapes
 from worker.bootstrap import Parts
 from worker.broker import aside_tasks
 from worker.cli.terminal import AsJson, ask, out, print_json, say
@@ -27,13 +28,12 @@ Ids = Annotated[list[str], typer.Argument(metavar="ID…", help="As `campaigns a
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One thing that is set aside, as it is shown. `more`: what else `--json` tells."""
+    """One thing that is set aside: for other programs, and what it is in one line for people, with no number
+    and no text of a message.
+    """
 
-    number: int
-    since: str  # ISO 8601
-    reason: str
-    what: str  # one line for people: no number, no text of a message
-    more: dict[str, Any] = field(default_factory=dict)
+    shape: shapes.Aside
+    what: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,20 +47,7 @@ class Kind:
 
 async def _receipts(parts: Parts, limit: int) -> list[Item]:
     return [
-        Item(
-            each.id,
-            each.set_aside_at.isoformat(),
-            each.reason,
-            f"receipt of account {each.account}: {each.provider_state}",
-            {
-                "account": each.account,
-                "received_at": each.received_at.isoformat(),
-                "provider_message_id": each.provider_message_id,
-                "reference": each.message_ref,
-                "state": each.evidence,
-                "provider_state": each.provider_state,
-            },
-        )
+        Item(shapes.AsideReceipt.of(each), f"receipt of account {each.account}: {each.provider_state}")
         for each in await aside.receipts(parts.database, limit=limit)
     ]
 
@@ -68,11 +55,16 @@ async def _receipts(parts: Parts, limit: int) -> list[Item]:
 async def _tasks(parts: Parts, limit: int) -> list[Item]:
     return [
         Item(
-            each.number,
-            each.set_aside_at.isoformat(),
-            each.reason,
+            shapes.AsideTask(
+                id=f"task:{each.number}",
+                set_aside_at=each.set_aside_at,
+                reason=each.reason,
+                task=each.task,
+                task_id=each.task_id,
+                queue=each.queue,
+                bytes=each.size_bytes,
+            ),
             f"task {each.task or 'unknown'} from {each.queue}, {each.size_bytes} bytes",
-            {"task": each.task, "task_id": each.task_id, "queue": each.queue, "bytes": each.size_bytes},
         )
         for each in await aside_tasks.listed(parts.redis, limit=limit)
     ]
@@ -100,21 +92,12 @@ def listed(
 ) -> None:
     """What is set aside, and why. Exit code 0, also when there is nothing."""
 
-    async def work(parts: Parts) -> list[tuple[str, Item]]:
-        return [
-            (f"{name}:{item.number}", item)
-            for name, kind in KINDS.items()
-            for item in await kind.listed(parts, limit)
-        ]
+    async def work(parts: Parts) -> list[Item]:
+        return [item for kind in KINDS.values() for item in await kind.listed(parts, limit)]
 
     items = ask(work, load_settings())
     if as_json:
-        print_json(
-            [
-                {"id": named, "set_aside_at": item.since, "reason": item.reason} | item.more
-                for named, item in items
-            ]
-        )
+        print_json(shapes.public([item.shape for item in items]))
         return
     if not items:
         out.print("nothing is set aside")
@@ -122,8 +105,9 @@ def listed(
     table = Table(box=None, pad_edge=False)
     for column in ("id", "since", "what", "why"):
         table.add_column(column, no_wrap=True)
-    for named, item in items:
-        table.add_row(*(Text(cell) for cell in (named, item.since[:19], item.what, item.reason)))
+    for item in items:
+        since = item.shape.set_aside_at.isoformat()[:19]
+        table.add_row(*(Text(cell) for cell in (item.shape.id, since, item.what, item.shape.reason)))
     out.print(table)
 
 
@@ -157,7 +141,7 @@ def _act(ids: Sequence[str], act_of: Callable[[Kind], _Act], done: str, as_json:
     found = ask(work, load_settings())
     missing = [named for named in dict.fromkeys(ids) if named not in found]
     if as_json:
-        print_json({"done": found, "missing": missing})
+        print_json(shapes.AsideDone(done=found, missing=missing).public())
     else:
         say(f"{len(found)} {done}")
     if missing:

@@ -6,11 +6,12 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from campaigns import aggregation, batching, holding, rescue, watching
+from campaigns import aggregation, batching, holding, reading, rescue, watching
 from campaigns.domain.errors import CampaignError
 from campaigns.domain.schedule import read_schedule
 from campaigns.domain.states import CampaignState
 from campaigns.store.session import Database
+from worker import shapes
 from worker.bootstrap import sender_of
 from worker.cli import account, aside, display, export, message, running, streams, submit, suppression
 from worker.cli.doctor import command as doctor
@@ -83,10 +84,10 @@ def status(campaign_id: CampaignId, watch: Watch = False, as_json: AsJson = Fals
         wanted = read_id(campaign_id)
         if watch:
             await follow(database, wanted, err if as_json else out)
-        overview = await aggregation.status(database, wanted)
+        overview = await reading.status(database, wanted)
         found = await watching.working(database, tick_seconds=settings.tick_seconds)
         if as_json:
-            print_json(aggregation.as_json(overview) | {"working": watching.as_json(found)})
+            print_json(shapes.CampaignStatus.of(overview, working=shapes.Working.of(found)).public())
         elif not watch:
             out.print(display.campaign(overview))
         if not display.is_over(overview) and (trouble := found.trouble()):
@@ -101,9 +102,9 @@ def list_campaigns(
     as_json: AsJson = False,
 ) -> None:
     """The newest campaigns."""
-    overviews = do(lambda database: aggregation.newest(database, limit=limit))
+    overviews = do(lambda database: reading.newest(database, limit=limit))
     if as_json:
-        print_json([aggregation.as_json(overview) for overview in overviews])
+        print_json(shapes.public([shapes.Campaign.of(overview) for overview in overviews]))
     elif overviews:
         out.print(display.campaigns(overviews))
     else:
@@ -116,7 +117,7 @@ app.command()(export.export)
 def _change(campaign_id: str, target: CampaignState, done: str) -> None:
     async def work(database: Database) -> None:
         changed = await aggregation.change_state(database, read_id(campaign_id), target)
-        overview = await aggregation.status(database, read_id(campaign_id))
+        overview = await reading.status(database, read_id(campaign_id))
         waiting = display.unsettled_states(overview)
         rest = ", ".join(f"{count} {state}" for state, count in waiting.items())
         say(done if changed else f"it was {overview.state} already" + (f"; {rest}" if rest else ""))
@@ -155,7 +156,7 @@ def resume(
 
     async def work(database: Database) -> None:
         if sender_id is not None:
-            known = await aggregation.status(database, wanted)
+            known = await reading.status(database, wanted)
             sender_of(load_settings(), known.account, sender_id)  # raises where its provider rules it out
         resumed = await holding.resume_campaign(
             database, wanted, operator=operator or getuser(), sender_id=sender_id

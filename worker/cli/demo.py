@@ -13,7 +13,7 @@ from subprocess import Popen
 
 from rich.console import Console
 
-from campaigns import aggregation, batching, submission
+from campaigns import aggregation, batching, reading, submission
 from campaigns.batching import BATCH_SIZE
 from campaigns.cleaning import REASONS
 from campaigns.domain.errors import CampaignError
@@ -160,14 +160,14 @@ async def _main_job(
 ) -> int:
     taken = await _submit(database, settings, recipients, most)
     console.print(f"campaign {taken.id}: {taken.recipient_count} recipients taken in", highlight=False)
-    for row, reason in await aggregation.refusals(database, taken.id, limit=3):
+    for row, reason in await reading.refusals(database, taken.id, limit=3):
         console.print(f"  not row {row}: {REASONS[reason]}", highlight=False)
 
     async def pause() -> None:
         look_after()
         await asyncio.sleep(0.25)
 
-    overview = await display.watch(console, lambda: aggregation.status(database, taken.id), pause)
+    overview = await display.watch(console, lambda: reading.status(database, taken.id), pause)
     if not console.is_terminal:
         console.print(display.campaign(overview))
     differing = await aggregation.verify(database, taken.id)

@@ -8,16 +8,17 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from campaigns import aggregation
+from campaigns import reading
 from campaigns.cleaning import NOTES
+from campaigns.domain.holds import CampaignHold
 from campaigns.domain.provider import Sighting
 from campaigns.domain.said import reason_of
 from campaigns.domain.states import SETTLED, MessageState
-from campaigns.store.holding.campaigns import CampaignHold
 from campaigns.store.reading.messages import MessageRow
 from campaigns.store.reading.overviews import Overview
-from campaigns.store.reading.reasons import Reason
 from campaigns.store.reading.status_lag import StatusLag
+from campaigns.store.totals import Reason
+from worker import shapes
 from worker.cli.printable import printable
 
 _COLOURS: dict[MessageState, str] = {
@@ -47,7 +48,7 @@ def is_over(overview: Overview) -> bool:
 
 def campaign(overview: Overview) -> RenderableType:
     """One campaign: how far it is, its messages by state, its cost."""
-    settled, total = aggregation.settled_count(overview), overview.recipient_count
+    settled, total = reading.settled_count(overview), overview.recipient_count
     head = Text.assemble(
         (printable(overview.name), "bold"),
         "  ",
@@ -138,8 +139,8 @@ def _money(overview: Overview) -> str:
 def _costs(overview: Overview) -> str:
     """What is known to have been charged, each currency for itself."""
     amounts = [
-        f"{aggregation.amount_text(cost.amount)} {cost.currency or ''}".rstrip()
-        for cost in aggregation.costs(overview)
+        f"{shapes.amount_text(cost.amount)} {cost.currency or ''}".rstrip()
+        for cost in reading.costs(overview)
     ]
     return " + ".join(amounts) or "unknown"
 
@@ -149,7 +150,7 @@ def campaigns(overviews: Sequence[Overview]) -> RenderableType:
     table = Table(box=None, pad_edge=False)
     for column in ("id", "name", "account", "state", "settled", "in doubt", "delivered", "cost", "created"):
         table.add_column(column, no_wrap=True)
-    refused = {each.id for each in overviews if aggregation.is_wholly_refused(each)}
+    refused = {each.id for each in overviews if reading.is_wholly_refused(each)}
     if refused:
         table.add_column("why")
     for overview in overviews:
@@ -159,7 +160,7 @@ def campaigns(overviews: Sequence[Overview]) -> RenderableType:
             printable(overview.name),
             overview.account,
             _state(overview),
-            f"{aggregation.settled_count(overview)} of {overview.recipient_count}",
+            f"{reading.settled_count(overview)} of {overview.recipient_count}",
             str(overview.totals[MessageState.IN_DOUBT]),
             str(delivered),
             _costs(overview),
@@ -178,7 +179,7 @@ def _state(overview: Overview) -> str:
 def message(row: MessageRow) -> RenderableType:
     """One message, as we know it."""
     words = [Text.assemble((row.phone, "bold"), "  ", (row.state.value, _COLOURS.get(row.state, _NO_COLOUR)))]
-    price = "no cost known" if row.cost is None else f"cost {aggregation.amount_text(row.cost)}"
+    price = "no cost known" if row.cost is None else f"cost {shapes.amount_text(row.cost)}"
     money = f"{price} {row.currency or ''}".rstrip() if row.cost is not None else price
     lines = [
         f"campaign {row.campaign_id}, row {row.row}, account {row.account}",
@@ -206,7 +207,7 @@ def sightings(who: str, seen: Sequence[Sighting]) -> RenderableType:
     for each in seen:
         state = each.evidence.value if each.evidence else "unknown to us"
         changed_at = each.changed_at or each.accepted_at
-        cost = "" if each.cost is None else f"cost {aggregation.amount_text(each.cost)} {each.currency or ''}"
+        cost = "" if each.cost is None else f"cost {shapes.amount_text(each.cost)} {each.currency or ''}"
         reason = reason_of(each.code, each.reason)
         told = (
             f"to {each.phone}" if each.phone else "",

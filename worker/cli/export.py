@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from campaigns import aggregation
+from campaigns import reading
 from campaigns.store.session import Database
 from worker.cli.printable import json_of, printable
 from worker.cli.streams import write_bytes
@@ -55,11 +55,11 @@ def export(
         wanted = read_id(campaign_id)
         # A file is written as it is; a terminal is looked at, and would obey.
         shown = _printable if sys.stdout.isatty() else _as_it_is
-        await aggregation.status(database, wanted)  # raises NotFound before anything is printed
+        await reading.status(database, wanted)  # raises NotFound before anything is printed
         if refused:
-            columns, lines = await aggregation.export_refused(database, wanted)
+            columns, lines = await reading.export_refused(database, wanted)
         else:
-            columns, lines = await aggregation.export(database, wanted)
+            columns, lines = await reading.export(database, wanted)
         if file_format == "jsonl":
             await _write(lines, lambda line: json_of(line) + "\n")
         else:

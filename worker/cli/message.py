@@ -3,22 +3,26 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from campaigns import aggregation
+from campaigns import reading
 from campaigns.domain.errors import CampaignError
+from campaigns.domain.message_ref import place_of
+from campaigns.domain.phone import PHONE_REASONS, InvalidPhone, is_region, normalise
 from campaigns.domain.provider import PaceUsedUp, Question, Sighting
-from campaigns.domain.said import reason_of
+from campaigns.domain.unstorable import UNSTORABLE_CHARACTERS
 from campaigns.store.reading.messages import MessageRow
 from campaigns.store.session import Database
+from worker import shapes
 from worker.bootstrap import Parts
 from worker.cli import display
 from worker.cli.terminal import AsJson, Region, ask, do, out, print_json
 from worker.settings.reading import load_settings
 
 _LIMIT = 100
+_LONGEST_ID = 128
 _PATIENCE_SECONDS = 10.0  # for the pace: campaigns of the account may be using it up
 
 
@@ -48,7 +52,7 @@ def message(  # noqa: PLR0913, PLR0917  one option each
     as_json: AsJson = False,
 ) -> None:
     """What became of one message: what we know, and with --live what its provider says now."""
-    given: dict[aggregation.By, str | None] = {
+    given: dict[reading.By, str | None] = {
         "id": provider_message_id,
         "phone": phone,
         "reference": reference,
@@ -57,7 +61,7 @@ def message(  # noqa: PLR0913, PLR0917  one option each
     if len(named) != 1:
         raise typer.BadParameter("say one of --id, --phone and --reference")
     by, typed = named[0]
-    value = aggregation.wanted(by, typed, region.upper() if region else None)
+    value = wanted(by, typed, region.upper() if region else None)
     sent_before = None if before is None else _moment(before)
     if before is not None and (not live or by == "id"):
         raise typer.BadParameter(
@@ -69,7 +73,7 @@ def message(  # noqa: PLR0913, PLR0917  one option each
         settings.account(name)  # raises NotFound before anything is looked for
 
     async def work(database: Database, parts: Parts | None) -> bool:
-        rows = await aggregation.messages(database, by=by, value=value, account=name, limit=limit or _LIMIT)
+        rows = await reading.messages(database, by=by, value=value, account=name, limit=limit or _LIMIT)
         asked: str | None = None
         seen: list[Sighting] | None = None
         trouble: CampaignError | None = None
@@ -81,10 +85,13 @@ def message(  # noqa: PLR0913, PLR0917  one option each
             except CampaignError as error:
                 trouble = error  # what we know ourselves is told all the same
         if as_json:
-            sightings = (
-                None if seen is None else {"account": asked, "sightings": [_sighting(s) for s in seen]}
+            live_now = (
+                None
+                if seen is None
+                else shapes.Live(account=asked, sightings=[shapes.Sighting.of(each) for each in seen])
             )
-            print_json({"messages": [_row(row) for row in rows], "live": sightings})
+            known = [shapes.Message.of(row) for row in rows]
+            print_json(shapes.Messages(messages=known, live=live_now).public())
         else:
             for row in rows:
                 out.print(display.message(row))
@@ -101,6 +108,29 @@ def message(  # noqa: PLR0913, PLR0917  one option each
     else:
         found = do(lambda database: work(database, None), settings)
     raise typer.Exit(0 if found else 1)
+
+
+def wanted(by: reading.By, typed: str, region: str | None = None) -> str:
+    """What somebody typed, as messages are looked for by it: an id, a number in E.164, a reference.
+
+    Takes the region where numbers without a country code are at home. Raises CampaignError for what
+    cannot be one, with one sentence that does not repeat it.
+    """
+    value = typed.strip()
+    if by == "id":
+        if not value or len(value) > _LONGEST_ID or UNSTORABLE_CHARACTERS.search(value):
+            raise CampaignError(f"the id cannot be read: it has 1 to {_LONGEST_ID} characters")
+        return value
+    if by == "reference":
+        if place_of(value) is None:
+            raise CampaignError("this is no reference of ours: one is the campaign's id and two numbers")
+        return value
+    if region is not None and not is_region(region):
+        raise CampaignError("there is no such region; give a two-letter country code such as LT or DE")
+    try:
+        return normalise(value, region)
+    except InvalidPhone as error:
+        raise CampaignError(f"the number cannot be read: {PHONE_REASONS[error.reason]}") from error
 
 
 def _moment(typed: str) -> datetime:
@@ -138,46 +168,3 @@ async def _ask(parts: Parts, name: str, question: Question) -> list[Sighting]:
         raise CampaignError(
             f"account {name} cannot be asked now: its campaigns use up its pace, or its provider is slow"
         ) from None
-
-
-def _row(row: MessageRow) -> dict[str, Any]:
-    return {
-        "reference": row.reference,
-        "campaign_id": str(row.campaign_id),
-        "row": row.row,
-        "phone": row.phone,
-        "account": row.account,
-        "state": row.state.value,
-        "provider_message_id": row.provider_message_id,
-        "provider_state": row.provider_state,
-        "attempt": row.attempt,
-        "segment_count": row.segment_count,
-        "cost": (
-            None
-            if row.cost is None
-            else {"amount": aggregation.amount_text(row.cost), "currency": row.currency}
-        ),
-        "reason": row.reason,
-        "channel": row.channel,
-        "provider_changed_at": row.provider_changed_at.isoformat() if row.provider_changed_at else None,
-        "updated_at": row.updated_at.isoformat(),
-    }
-
-
-def _sighting(seen: Sighting) -> dict[str, Any]:
-    return {
-        "provider_message_id": seen.provider_message_id,
-        "reference": seen.message_ref,
-        "phone": seen.phone,
-        "state": seen.evidence.value if seen.evidence else None,
-        "provider_state": seen.provider_state,
-        "segment_count": seen.segment_count,
-        "cost": None if seen.cost is None else aggregation.amount_text(seen.cost),
-        "accepted_at": seen.accepted_at.isoformat() if seen.accepted_at else None,
-        "changed_at": seen.changed_at.isoformat() if seen.changed_at else None,
-        "reason": reason_of(seen.code, seen.reason),
-        "currency": seen.currency,
-        "channel": seen.channel,
-        "service": seen.service,
-        "action": seen.action,
-    }

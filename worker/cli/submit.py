@@ -9,7 +9,7 @@ from typing import Annotated, BinaryIO, Literal
 
 import typer
 
-from campaigns import aggregation, batching, submission
+from campaigns import batching, reading, submission
 from campaigns.cleaning import NOTES, REASONS
 from campaigns.domain.errors import CampaignError, origin_of
 from campaigns.domain.phone import REFUSED_KINDS
@@ -17,6 +17,7 @@ from campaigns.domain.schedule import read_schedule
 from campaigns.recipient_files import open_recipients
 from campaigns.store.session import Database
 from campaigns.store.submission import TakenIn
+from worker import shapes
 from worker.bootstrap import sender_of, text_of
 from worker.cli.printable import printable
 from worker.cli.streams import OutputLost
@@ -143,7 +144,7 @@ def submit(  # noqa: PLR0913, PLR0917  the public contract names them
         if watch:
             await follow(database, taken.id, err if as_json else out)
         if as_json:
-            print_json(aggregation.as_json(await aggregation.status(database, taken.id)))
+            print_json(shapes.Campaign.of(await reading.status(database, taken.id)).public())
 
     try:
         do(work, settings)
@@ -208,7 +209,7 @@ async def _tell(database: Database, taken: TakenIn, *, has_key: bool) -> None:
     out.print(f"campaign {taken.id}: {taken.recipient_count} recipients taken in")
     for reason, count in taken.refused.items():
         out.print(f"  {count} not taken in: {reason} ({REASONS.get(reason, reason)})", markup=False)
-    rows = await aggregation.refusals_in_full(database, taken.id, limit=10)
+    rows = await reading.refusals_in_full(database, taken.id, limit=10)
     if rows:
         more = " …" if sum(taken.refused.values()) > len(rows) else ""
         each = (f"{row} {why}" + (f" {{{printable(name)}}}" if name else "") for row, why, name in rows)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from campaigns import submission
+from campaigns import suppression
 from campaigns.domain.phone import mask
 from worker.cli.printable import printable
 from worker.cli.terminal import Region, do, out, read_lines, say
@@ -30,7 +30,7 @@ def suppress(
 ) -> None:
     """Never send to these numbers again: also not what is queued already, nor what is paused."""
     wanted = _read(phones, file)
-    count = do(lambda database: submission.suppress(database, wanted, _code(region), reason))
+    count = do(lambda database: suppression.suppress(database, wanted, _code(region), reason))
     say(f"{count} added")
 
 
@@ -42,7 +42,7 @@ def unsuppress(
 ) -> None:
     """Take numbers off the list."""
     wanted = _read(phones, file)
-    count = do(lambda database: submission.unsuppress(database, wanted, _code(region)))
+    count = do(lambda database: suppression.unsuppress(database, wanted, _code(region)))
     say(f"{count} removed")
 
 
@@ -51,7 +51,7 @@ def suppressed(
     full: Annotated[bool, typer.Option(help="Show whole numbers.")] = False,
 ) -> None:
     """The list, oldest first."""
-    for phone, reason, created_at in do(submission.suppressed):
+    for phone, reason, created_at in do(suppression.suppressed):
         out.print(
             f"{phone if full else mask(phone)}\t{created_at:%Y-%m-%d}\t{printable(reason)}", markup=False
         )

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
-from campaigns import aggregation
+from campaigns import reading
 from campaigns.domain.errors import CampaignError, NotFound
 from campaigns.store import schema
 from campaigns.store.session import Database
@@ -125,7 +125,7 @@ async def follow(database: Database, campaign_id: UUID, console: Console) -> Non
     """Show a campaign on `console` until it is over."""
     await display.watch(
         console,
-        lambda: aggregation.status(database, campaign_id),
+        lambda: reading.status(database, campaign_id),
         lambda: asyncio.sleep(_LOOK_SECONDS),
     )
 

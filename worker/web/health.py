@@ -5,6 +5,7 @@ does not change the status: a probe that ended the web for it would lose callbac
 """
 
 import asyncio
+from typing import Literal
 
 from aiohttp import web
 
@@ -12,11 +13,12 @@ from campaigns import watching
 from campaigns.domain.errors import DatabaseUnavailable, SchemaMismatch
 from campaigns.store import schema
 from campaigns.store.session import Database
+from worker import shapes
 
 _PATIENCE_SECONDS = 3.0
 _FRESH_SECONDS = 1.0  # anybody may ask, as often as they like: that must not become as many queries
 
-SERVICE = "campaigns"
+SERVICE: Literal["campaigns"] = "campaigns"
 """How `/health` is known for ours, whatever stands between."""
 
 _OK = "ok"
@@ -43,10 +45,8 @@ class Health:
                 self._ages = {}
                 self._status = await self._look()
                 self._looked_at = now()
-        return web.json_response(
-            {"service": SERVICE, "status": self._status, **self._ages},
-            status=200 if self._status == _OK else 503,
-        )
+        shape = shapes.Health(service=SERVICE, status=self._status, **self._ages)
+        return web.json_response(shape.public(), status=200 if self._status == _OK else 503)
 
     async def _look(self) -> str:
         try:

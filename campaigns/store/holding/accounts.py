@@ -1,8 +1,6 @@
 """Accounts on hold: kept in the database, so that every worker knows at once and after a restart."""
 
-from dataclasses import dataclass
-from datetime import datetime
-
+from campaigns.domain.holds import DOWN, Hold
 from campaigns.store.session import Database
 
 
@@ -30,21 +28,6 @@ async def resume(database: Database, account: str) -> bool:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """An account on hold, since when and why."""
-
-    account: str
-    since: datetime
-    code: str
-    reason: str
-
-    @property
-    def resumes_by_itself(self) -> bool:
-        """Whether a probe lifts it; else only a person does."""
-        return self.code != WENT_BACK
-
-
 async def holds(database: Database) -> list[Hold]:
     """The accounts on hold, by name."""
     async with database.connection() as connection:
@@ -59,13 +42,6 @@ async def resume_all(database: Database) -> list[str]:
     async with database.connection() as connection:
         records = await connection.fetch("DELETE FROM account_hold RETURNING account")
     return sorted(record["account"] for record in records)
-
-
-DOWN = "down"
-"""The code of a hold that is not the account's fault: the provider takes nothing."""
-
-WENT_BACK = "went_back"
-"""The code of a hold on every account: the database may have forgotten what was sent. A person lifts it."""
 
 
 async def deal_probes(

@@ -4,11 +4,11 @@ A row a hold, open until somebody lifts it, and kept: it says who went on, and w
 """
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
 from campaigns.domain.errors import NotAllowed, NotFound
+from campaigns.domain.holds import CampaignHold
 from campaigns.domain.provider import CampaignTrouble
 from campaigns.domain.states import CAMPAIGN_MOVES, NOT_TAKEN, CampaignState
 from campaigns.store.conditions import IS_CANCELLED
@@ -116,17 +116,6 @@ async def resume(
             CampaignState.RUNNING,
         )
     return Resumed(was_paused=not is_running, was_held=was_held)
-
-
-@dataclass(frozen=True, slots=True)
-class CampaignHold:
-    """A campaign on hold, since when and why. `about`: sender or text."""
-
-    campaign_id: UUID
-    since: datetime
-    about: str
-    code: str
-    reason: str
 
 
 async def holds(database: Database) -> list[CampaignHold]:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import asyncpg
 
+from campaigns.domain.holds import WENT_BACK
 from campaigns.domain.witness import Whereabouts
-from campaigns.store.holding.accounts import WENT_BACK
 from campaigns.store.session import Database
 
 # What any role may ask, on every release we take. The timeline by the name of the file that is written: right

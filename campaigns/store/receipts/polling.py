@@ -18,7 +18,7 @@ from campaigns.store.database_functions import as_group
 from campaigns.store.grouping import grouped
 from campaigns.store.halving import store_each, why
 from campaigns.store.law import in_list
-from campaigns.store.sending.batch import Holder, TakeUp, held_group, hold, states_of, take_up, taking_up
+from campaigns.store.leases import Holder, TakeUp, held_group, hold, states_of, take_up, taking_up
 from campaigns.store.session import Connection, Database
 from campaigns.store.tally import Release, release_fields
 

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from campaigns.domain.states import OPEN, UNSETTLED, MessageState
-from campaigns.store.conditions import IS_CANCELLED, IS_LEASED_BY_ID, IS_UNLEASED, may_be_sent
+from campaigns.store.conditions import IS_CANCELLED, IS_UNLEASED, may_be_sent
 from campaigns.store.law import in_list, quoted
-from campaigns.store.sending.batch import Dealt
 from campaigns.store.session import Connection, Database
 from campaigns.store.tally import Release, let_go
 
@@ -90,24 +89,6 @@ async def rescue_expired(
         failed_count=failed_count,
         set_aside_count=len(aside),
     )
-
-
-async def take_back(database: Database, dealt: Sequence[Dealt]) -> int:
-    """Take back leases that nobody took up, before their time. Gives how many.
-
-    A task of such a lease that turns up later finds it gone and does nothing.
-    """
-    async with database.transaction() as connection:
-        records = await connection.fetch(
-            "SELECT b.id FROM batch b JOIN unnest($1::bigint[], $2::int[]) AS d(id, lease)"
-            f" ON d.id = b.id AND d.lease = b.lease WHERE {IS_LEASED_BY_ID} AND b.leased_by IS NULL"
-            " ORDER BY b.id FOR NO KEY UPDATE OF b SKIP LOCKED",
-            [each.batch_id for each in dealt],
-            [each.lease for each in dealt],
-        )
-        if records:
-            await let_go(connection, dict.fromkeys((record["id"] for record in records), Release()))
-    return len(records)
 
 
 async def resend_doubtful(

@@ -1,7 +1,7 @@
 """`campaigns doctor` and `campaigns alive`: is everything well, and does this host's process live?"""
 
 import socket
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -9,10 +9,14 @@ from campaigns import watching
 from campaigns.domain.errors import CampaignError
 from campaigns.store import schema
 from campaigns.store.session import Database
+from worker import shapes
 from worker.cli.terminal import AsJson, out, print_json
 from worker.settings.reading import load_settings
 from worker.stack import up as stack
 from worker.stack.up import located
+
+if TYPE_CHECKING:
+    from worker.cli.doctor.findings import Finding
 
 
 def doctor(as_json: AsJson = False) -> None:
@@ -26,16 +30,14 @@ def doctor(as_json: AsJson = False) -> None:
             out.print(f"{finding.status.value:<5} {finding.name}: {finding.sentence}", markup=False)
     healthy = all(finding.status != "FAIL" for finding in findings)
     if as_json:
-        print_json(
-            {
-                "healthy": healthy,
-                "findings": [
-                    {"name": each.name, "status": each.status.value.lower(), "sentence": each.sentence}
-                    for each in findings
-                ],
-            }
-        )
+        print_json(shapes.Findings(healthy=healthy, findings=[_shape(each) for each in findings]).public())
     raise typer.Exit(0 if healthy else 1)
+
+
+def _shape(finding: "Finding") -> shapes.Finding:
+    return shapes.Finding.model_validate(
+        {"name": finding.name, "status": finding.status.value.lower(), "sentence": finding.sentence}
+    )
 
 
 def alive(

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from campaigns import aggregation
+from campaigns import aggregation, reading
 from campaigns.domain.errors import CampaignError
 from worker.bootstrap import Parts
 from worker.cli.doctor import broker, outside, postgres, work
@@ -115,7 +115,7 @@ async def _witness(parts: Parts) -> list[Finding]:
 
 
 async def _totals(parts: Parts) -> list[Finding]:
-    newest = await aggregation.newest(parts.database, limit=_TOTALS_OF)
+    newest = await reading.newest(parts.database, limit=_TOTALS_OF)
     for overview in newest:
         if differing := await aggregation.verify(parts.database, overview.id):
             raise CampaignError(

@@ -5,9 +5,9 @@ from urllib.parse import parse_qsl, urlsplit
 
 import aiohttp
 
-from campaigns import aggregation
 from campaigns.domain.errors import CampaignError
 from campaigns.domain.policy import Account
+from worker import shapes
 from worker.bootstrap import Parts
 from worker.cli.doctor.findings import Finding, note, ok
 from worker.settings.environment import PREFIX
@@ -24,7 +24,7 @@ async def account(parts: Parts, name: str) -> list[Finding]:
     money = await asked.provider.probe()
     said = "its provider lets it in; what is left on it cannot be asked"
     if money is not None:
-        said = f"balance {aggregation.amount_text(money.amount)} {money.currency or ''}".strip()
+        said = f"balance {shapes.amount_text(money.amount)} {money.currency or ''}".strip()
     unheard = await _not_called_back(asked, name)
     return [note(f"account {name}", f"{said}; {unheard}") if unheard else ok(f"account {name}", said)]
 

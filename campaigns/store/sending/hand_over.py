@@ -1,17 +1,12 @@
-"""Batches under a lease: taking it up, writing down, giving it back. Set-based: a constant number of
-statements whatever is in a batch, and one group of them for all batches of a process that come at the same
-time (`grouping`).
+"""Handing over: take a batch up, write the intent of a request, write its answers, give the lease back.
 
-The lease. Dealing marks a batch `leased` and raises its fencing number `lease`; the task that carries
-(batch id, lease) takes it up once (`leased_by`), so a repeated, late or lost task is harmless. Every
-write of a task locks the rows first and looks whether the leases are still its own: a worker that was
-frozen past its lease can neither hand over nor overwrite.
+Set-based: a constant number of statements whatever is in a batch, and one group of them for all batches of a
+process that come at the same time (`grouping`).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from datetime import datetime
-from typing import NamedTuple, Protocol
 from uuid import UUID
 
 import asyncpg
@@ -19,29 +14,22 @@ import asyncpg
 from campaigns.domain.states import BatchState
 from campaigns.domain.values import value
 from campaigns.store.conditions import IS_LEASED_BY_ID, may_be_sent
-from campaigns.store.database_functions import as_group
-from campaigns.store.grouping import TwoHolders, grouped
+from campaigns.store.grouping import grouped
+from campaigns.store.leases import (
+    Holder,
+    Lease,
+    TakeUp,
+    held_group,
+    hold,
+    holder_values,
+    states_of,
+    take_up,
+    taking_up,
+)
+from campaigns.store.person import IS_LISTED
 from campaigns.store.sending.outcome_rows import OutcomeRow, answer_fields, write_apart
 from campaigns.store.session import Connection, Database, numbers
-from campaigns.store.suppression import IS_LISTED
 from campaigns.store.tally import Release, release_fields
-
-
-@dataclass(frozen=True, slots=True)
-class Dealt:
-    """A lease given out, not yet taken up: all a task carries of a batch."""
-
-    batch_id: int
-    lease: int
-
-
-class Lease(Protocol):
-    """A batch under a lease that was taken up, whatever for."""
-
-    @property
-    def batch_id(self) -> int: ...
-    @property
-    def lease(self) -> int: ...
 
 
 @value
@@ -68,98 +56,6 @@ class SendingWork:
     messages: Sequence[Outgoing]
     not_after: datetime | None = None  # nothing of it is handed over later
     has_own_texts: bool = False  # a text for each message, not one for all
-
-
-class Holder(NamedTuple):
-    """Who holds which lease of which batch, or wants to."""
-
-    batch_id: int
-    lease: int
-    worker: str
-
-
-def holder_values(holders: Sequence[Holder]) -> list[str | list[str]]:
-    """Who holds which leases: ids, leases and workers, as statements take them. Raises TwoHolders."""
-    _check_alone(holders)
-    return [
-        numbers(who.batch_id for who in holders),
-        numbers(who.lease for who in holders),
-        [who.worker for who in holders],
-    ]
-
-
-def _check_alone(holders: Sequence[Holder]) -> None:
-    if len({who.batch_id for who in holders}) < len(holders):
-        raise TwoHolders
-
-
-def held_group(holders: Sequence[Holder], fields: Iterable[Mapping[str, object]]) -> str:
-    """A group for a function of the database that looks whose the leases are: each holder's batch, with the
-    fields that the function takes besides. Raises TwoHolders.
-    """
-    _check_alone(holders)
-    return as_group(
-        {"id": who.batch_id, "lease": who.lease, "worker": who.worker, **more}
-        for who, more in zip(holders, fields, strict=True)
-    )
-
-
-# Locked in order of id, like everywhere, so that two groups never wait for each other in a ring. A lease is
-# found by its batch's id: the state as text keeps the index of what is leased out of it, which holds all that
-# was leased since the last VACUUM.
-_TAKE_UP = """
-    WITH free AS (
-        SELECT b.id, a.worker, a.lease_seconds FROM batch b
-        JOIN unnest($1::text::bigint[], $2::text::int[], $3::text[], $4::text::float8[])
-            AS a(id, lease, worker, lease_seconds)
-            ON a.id = b.id AND a.lease = b.lease
-        WHERE {is_leased} AND b.leased_by IS NULL AND b.leased_for = '{kind}'
-          AND b.leased_until > now()
-        ORDER BY b.id FOR NO KEY UPDATE OF b
-    ),
-    taken AS (
-        UPDATE batch b SET leased_by = f.worker, leased_until = now() + make_interval(secs => f.lease_seconds)
-        FROM free f, campaign c
-        WHERE b.id = f.id AND b.leased_by IS NULL AND c.id = b.campaign_id
-        RETURNING b.id, b.lease, b.campaign_id, b.number, b.retry_count, b.poll_count, b.poll_at,
-                  b.asked_positions::text AS asked,
-                  b.account, c.sender_id, c.text, c.not_after
-    )
-    SELECT t.*, m.*, now() AS now FROM taken t CROSS JOIN LATERAL ({messages}) m
-"""
-
-
-@value
-class TakeUp:
-    """A call that takes a dealt lease up."""
-
-    dealt: Dealt
-    _: KW_ONLY
-    worker: str
-    lease_seconds: float
-
-    @property
-    def holder(self) -> Holder:
-        return Holder(self.dealt.batch_id, self.dealt.lease, self.worker)
-
-
-async def take_up(database: Database, asked: Sequence[TakeUp], sql: str) -> list[asyncpg.Record | None]:
-    """Make dealt leases the asking worker's own. None where one is not (any more) to be had: a repeated or
-    late task.
-    """
-    async with database.connection() as connection:
-        records = await connection.fetch(
-            sql,
-            *holder_values([each.holder for each in asked]),
-            numbers(each.lease_seconds for each in asked),
-        )
-    taken = {record["id"]: record for record in records}
-    return [taken.get(each.dealt.batch_id) for each in asked]
-
-
-def taking_up(kind: str, messages: str) -> str:
-    """The statement that takes leases for `kind` up and brings what `messages` selects for batch `t.id`."""
-    return _TAKE_UP.format(kind=kind, is_leased=IS_LEASED_BY_ID, messages=messages)
 
 
 # A column is an array: a hundred values of each come at once, not a hundred rows one by one. Of text, for
@@ -327,12 +223,6 @@ async def _write_on(connection: Connection, asked: Sequence[_Answers]) -> Sequen
     return held
 
 
-async def hold(connection: Connection, holder: Holder) -> bool:
-    """Lock a batch for the rest of the transaction; whether its lease is still the holder's."""
-    held: str = await connection.fetchval("SELECT hold_leases($1)", held_group([holder], [{}]))
-    return held != "[]"
-
-
 @value
 class _Return:
     work: Lease
@@ -353,7 +243,7 @@ async def _release_apart(database: Database, asked: _Return) -> BatchState | Non
         if not await hold(connection, returned[0]):
             return None
         await write_apart(connection, asked.work.batch_id, asked.written)
-        (state,) = await write_and_let_go(connection, [returned])
+        (state,) = await _write_and_let_go(connection, [returned])
         return state
 
 
@@ -364,10 +254,10 @@ async def release(database: Database, asked: Sequence[_Return]) -> list[BatchSta
     Gives the batch's new state, None when the lease is not ours any more (nothing was written).
     """
     async with database.connection() as connection:
-        return await write_and_let_go(connection, [each.on(each.written) for each in asked])
+        return await _write_and_let_go(connection, [each.on(each.written) for each in asked])
 
 
-async def write_and_let_go(
+async def _write_and_let_go(
     connection: Connection, asked: Sequence[tuple[Holder, Sequence[OutcomeRow], Release]]
 ) -> list[BatchState | None]:
     """One call for a group. Gives each batch's new state, None where the lease is not the holder's."""
@@ -381,9 +271,3 @@ async def write_and_let_go(
     )
     records = await connection.fetch("SELECT * FROM release_batches($1)", group)
     return states_of(holders, records)
-
-
-def states_of(holders: Sequence[Holder], records: Sequence[asyncpg.Record]) -> list[BatchState | None]:
-    """The new states of batches as the database's functions give them."""
-    states = {record["batch_id"]: BatchState(record["batch_state"]) for record in records}
-    return [states.get(who.batch_id) for who in holders]

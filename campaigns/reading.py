@@ -1,0 +1,148 @@
+"""Everything that is asked and changes nothing: campaigns, messages, exports, what is on hold.
+
+Whoever shows something asks here: the commands, and later an API and a dashboard.
+"""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from decimal import Decimal
+from typing import Any, Literal
+from uuid import UUID
+
+from campaigns.domain.errors import NotFound
+from campaigns.domain.message_ref import place_of
+from campaigns.domain.states import SETTLED, MessageState
+from campaigns.store.reading import export as export_rows
+from campaigns.store.reading import messages as message_rows
+from campaigns.store.reading import overviews as overview_rows
+from campaigns.store.reading.messages import MessageRow
+from campaigns.store.reading.overviews import Cost, Overview
+from campaigns.store.session import Database
+
+By = Literal["id", "phone", "reference"]
+"""What a message is looked for by: the provider's id, the number, our reference."""
+
+
+async def status(database: Database, campaign_id: UUID) -> Overview:
+    """One campaign with its totals. Raises NotFound."""
+    found = await overview_rows.overviews(database, campaign_id=campaign_id, limit=1)
+    if not found:
+        raise NotFound(f"there is no campaign {campaign_id}; see: campaigns list")
+    return found[0]
+
+
+async def newest(database: Database, *, limit: int = 100) -> list[Overview]:
+    """The newest campaigns, newest first."""
+    return await overview_rows.overviews(database, limit=limit)
+
+
+def settled_count(overview: Overview) -> int:
+    """How many of its messages are settled."""
+    return sum(count for state, count in overview.totals.items() if state in SETTLED)
+
+
+_NOBODY_REACHED = frozenset(
+    {
+        MessageState.SUPPRESSED,
+        MessageState.CANCELLED,
+        MessageState.FAILED,
+        MessageState.REJECTED,
+        MessageState.EXPIRED,
+    }
+)
+
+
+def is_wholly_refused(overview: Overview) -> bool:
+    """Whether a campaign is over and not one message was taken, though some were meant to be sent."""
+    reached = any(count for state, count in overview.totals.items() if state not in _NOBODY_REACHED)
+    return overview.finished_at is not None and bool(overview.reasons) and not reached
+
+
+def main_cost(overview: Overview) -> Cost | None:
+    """What was charged in the campaign's own currency, or, where it has none, in the one its provider names.
+
+    None where that is not known: messages were taken, or may have been, and none has a cost in it. Where
+    nothing left, it is nothing.
+    """
+    own = [cost for cost in overview.costs if cost.currency == overview.currency]
+    if not own and overview.currency is None and len(overview.costs) == 1:
+        own = [*overview.costs]
+    if own or overview.costs or overview.unpriced_count:
+        return own[0] if own else None
+    may_have_left = (MessageState.SENDING, MessageState.IN_DOUBT, MessageState.UNKNOWN)
+    if any(overview.totals[state] for state in may_have_left):
+        return None
+    return Cost(Decimal(0), overview.currency, 0)
+
+
+def costs(overview: Overview) -> list[Cost]:
+    """What was charged, a currency each, the campaign's own first; none where it is not known."""
+    main = main_cost(overview)
+    return [*overview.costs] or ([main] if main is not None else [])
+
+
+async def export(
+    database: Database, campaign_id: UUID
+) -> tuple[list[str], AsyncGenerator[dict[str, Any], None]]:
+    """Every message in order of row: the columns, and the lines, streamed.
+
+    A recipient's own column that is called like one of ours gets `recipient_` before its name, as often
+    as it takes for the name to be free. Who does not read the lines to their end closes them.
+    """
+    names = await export_rows.own_columns(database, campaign_id)
+    own: dict[str, str] = {}
+    for name in names:
+        shown = name
+        while shown in export_rows.EXPORT_COLUMNS or (shown != name and shown in names):
+            shown = f"recipient_{shown}"
+        own[name] = shown
+
+    async def lines() -> AsyncGenerator[dict[str, Any], None]:
+        async with aclosing(export_rows.export(database, campaign_id)) as rows:
+            async for line in rows:
+                fields = line.pop("fields")
+                yield line | {own[name]: value for name, value in fields.items()}
+
+    return [*export_rows.EXPORT_COLUMNS, *own.values()], lines()
+
+
+async def refusals(
+    database: Database, campaign_id: UUID, *, limit: int | None = None
+) -> list[tuple[int, str]]:
+    """(row, reason) of recipients that were not taken in."""
+    found = await refusals_in_full(database, campaign_id, limit=limit)
+    return [(row, reason) for row, reason, _ in found]
+
+
+async def refusals_in_full(
+    database: Database, campaign_id: UUID, *, limit: int | None = None
+) -> list[tuple[int, str, str | None]]:
+    """The same with the column that the reason is about, None where it is about none."""
+    return await export_rows.refusals(database, campaign_id, limit=limit)
+
+
+async def export_refused(
+    database: Database, campaign_id: UUID
+) -> tuple[list[str], AsyncGenerator[dict[str, Any], None]]:
+    """The recipients that were not taken in, in the shape of `export`: row, reason, column."""
+
+    async def lines() -> AsyncGenerator[dict[str, Any], None]:
+        for row, reason, column in await refusals_in_full(database, campaign_id):
+            yield {"row": row, "reason": reason, "column": column or ""}
+
+    return ["row", "reason", "column"], lines()
+
+
+async def messages(
+    database: Database, *, by: By, value: str, account: str | None = None, limit: int = 100
+) -> list[MessageRow]:
+    """What we know of single messages, newest first; empty where there is none.
+
+    Takes a value as `wanted` gives it, and the account they went through (None: any).
+    """
+    if by == "id":
+        return await message_rows.by_provider_message_id(database, value, account=account, limit=limit)
+    if by == "phone":
+        return await message_rows.by_phone(database, value, account=account, limit=limit)
+    place = place_of(value)
+    return [] if place is None else await message_rows.by_place(database, place, account=account)

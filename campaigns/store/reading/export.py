@@ -1,0 +1,82 @@
+"""The lines of an export: every message of a campaign, or every recipient that was refused."""
+
+import json
+from collections.abc import AsyncGenerator
+from typing import Any
+from uuid import UUID
+
+from campaigns.store.reading.messages import SHOWN_REASON
+from campaigns.store.session import Database
+
+
+def _utc(moment: str) -> str:
+    return f"to_char({moment} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
+
+
+EXPORT_COLUMNS = (
+    "row",
+    "phone",
+    "state",
+    "provider_state",
+    "provider_message_id",
+    "batch",
+    "attempt",
+    "segments",
+    "cost",
+    "reason",
+    "updated_at",
+    "provider_changed_at",
+    "currency",
+    "channel",
+)
+
+
+async def own_columns(database: Database, campaign_id: UUID) -> list[str]:
+    """The recipients' own columns in a campaign, as jsonb orders them: short names first."""
+    async with database.own_connection() as connection:
+        records = await connection.fetch(
+            "SELECT f.name FROM batch b JOIN message m ON m.batch_id = b.id"
+            " CROSS JOIN LATERAL jsonb_object_keys(m.fields) WITH ORDINALITY AS f(name, place)"
+            " WHERE b.campaign_id = $1 AND m.fields IS NOT NULL"
+            " GROUP BY f.name ORDER BY min(f.place), f.name",
+            campaign_id,
+        )
+    return [record["name"] for record in records]
+
+
+async def export(database: Database, campaign_id: UUID) -> AsyncGenerator[dict[str, Any], None]:
+    """Every message of a campaign in order of row, streamed: memory stays flat over a million.
+
+    Gives `EXPORT_COLUMNS` as plain values (text, numbers), and `fields`: the recipient's own. All as they
+    are at one moment. The reader may take its time (a pager, a slow download): no transaction stays open.
+    """
+    async with database.own_connection() as connection:
+        await connection.execute(
+            "DECLARE lines NO SCROLL CURSOR WITH HOLD FOR"
+            " SELECT m.row, m.phone, m.state::text AS state, m.provider_state, m.provider_message_id,"
+            " b.number AS batch, m.attempt, m.segment_count AS segments, m.cost::text AS cost,"
+            f" {SHOWN_REASON} AS reason,"
+            f" {_utc('m.updated_at')} AS updated_at, {_utc('m.provider_changed_at')} AS provider_changed_at,"
+            " CASE WHEN m.cost IS NOT NULL THEN coalesce(m.currency, c.currency) END AS currency, m.channel,"
+            " m.fields::text AS fields"
+            " FROM batch b JOIN campaign c ON c.id = b.campaign_id JOIN message m ON m.batch_id = b.id"
+            f" WHERE b.campaign_id = '{campaign_id}'::uuid ORDER BY m.row"
+        )
+        while records := await connection.fetch("FETCH 2000 FROM lines"):
+            for record in records:
+                line = dict(record)
+                line["fields"] = json.loads(line["fields"]) if line["fields"] else {}
+                yield line
+
+
+async def refusals(
+    database: Database, campaign_id: UUID, *, limit: int | None = None
+) -> list[tuple[int, str, str | None]]:
+    """(row, reason, column it is about) of the recipients that were not taken in, in order of row."""
+    async with database.connection() as connection:
+        records = await connection.fetch(
+            "SELECT row, reason, column_name FROM refusal WHERE campaign_id = $1 ORDER BY row LIMIT $2",
+            campaign_id,
+            limit,
+        )
+    return [(record["row"], record["reason"], record["column_name"]) for record in records]
