@@ -11,7 +11,7 @@ import typer
 from pydantic import BaseModel
 
 from campaigns.providers.registry import PROVIDERS
-from worker.cli.commands import app
+from worker.cli.app import app
 from worker.settings.model import Settings
 
 ROOT = Path(__file__).parents[2]

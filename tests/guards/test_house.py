@@ -106,7 +106,7 @@ def test_a_command_loads_nothing_that_only_others_need() -> None:
         [
             sys.executable,
             "-c",
-            "import json, sys, worker.cli.commands; print(json.dumps(sorted(sys.modules)))",
+            "import json, sys, worker.cli.app; print(json.dumps(sorted(sys.modules)))",
         ],
         cwd=ROOT,
         capture_output=True,
@@ -306,7 +306,7 @@ def _text(name: str) -> str:
 
 
 def test_compose_runs_commands_that_exist_and_serves_every_queue() -> None:
-    from worker.cli.commands import app as commands
+    from worker.cli.app import app as commands
 
     ours = {
         command.name or (command.callback.__name__ if command.callback else "")

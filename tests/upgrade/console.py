@@ -21,7 +21,7 @@ def _run(asked: dict[str, Any]) -> NoReturn:
 
 def _serve() -> None:
     try:
-        from worker.cli import commands  # what takes the time
+        from worker.cli import app as commands  # what takes the time
     except ImportError:  # a release from before it was there
         from worker import commands
 

@@ -21,10 +21,10 @@ def main() -> NoReturn:
     apart = signal.SIG_DFL if former is signal.default_int_handler else former  # ignored, as under nohup
     signal.signal(signal.SIGINT, apart)
     try:
-        from worker.cli import commands  # noqa: PLC0415  the line above is for this one
+        from worker.cli import app  # noqa: PLC0415  the line above is for this one
 
         signal.signal(signal.SIGINT, former)
-        commands.run()
+        app.run()
     except Exception as error:  # the last one who can say it, without a text or a number
         if wants_traceback():
             traceback.print_exc()

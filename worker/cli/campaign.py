@@ -1,21 +1,18 @@
-"""`campaigns`: the operator's door. Exit codes: 0 done, 1 it failed, 2 wrong usage or settings."""
+"""`campaigns status`, `list`, `pause`, `resume`, `cancel`, `reschedule` and `resolve`: whole campaigns."""
 
 import os
 from getpass import getuser
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
 from campaigns import aggregation, batching, holding, reading, rescue, watching
-from campaigns.domain.errors import CampaignError
 from campaigns.domain.schedule import read_schedule
 from campaigns.domain.states import CampaignState
 from campaigns.store.session import Database
 from worker import shapes
 from worker.bootstrap import sender_of
-from worker.cli import account, aside, display, export, message, running, streams, submit, suppression
-from worker.cli.doctor import command as doctor
-from worker.cli.printable import printable
+from worker.cli import display
 from worker.cli.terminal import (
     AsJson,
     CampaignId,
@@ -30,52 +27,9 @@ from worker.cli.terminal import (
     read_id,
     say,
 )
-from worker.settings.reading import SettingsError, load_settings
-
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,  # a traceback with locals would show texts and numbers
-    help="Send bulk SMS campaigns without losing a message and without sending one twice.",
-)
-app.add_typer(account.app, name="account")
-app.add_typer(suppression.app, name="suppression")
-app.add_typer(aside.app, name="aside")
+from worker.settings.reading import load_settings
 
 
-def run() -> NoReturn:
-    """Run the command that was typed. Turns our errors into one sentence and an exit code."""
-    code = 0
-    try:
-        app()
-    except SystemExit as end:  # typer's: what the command wants, or wrong usage
-        code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
-    except SettingsError as error:
-        _complain(error)
-        code = 2
-    except CampaignError as error:
-        _complain(error)
-        code = 1
-    except streams.OutputLost as lost:
-        if not lost.is_reader_gone:  # as in `campaigns export ID | head`
-            _complain(lost)
-            code = 1
-    except KeyboardInterrupt:
-        code = 130
-    streams.end(code)
-
-
-def _complain(error: Exception) -> None:
-    for line in str(error).splitlines():
-        err.print(f"Error: {printable(line)}", markup=False)
-
-
-# --- campaigns ---------------------------------------------------------------------------------------
-
-app.command()(submit.submit)
-
-
-@app.command()
 def status(campaign_id: CampaignId, watch: Watch = False, as_json: AsJson = False) -> None:
     """How a campaign stands: totals by state, cost, segments; and whether anybody works on what is due."""
     settings = load_settings()
@@ -96,7 +50,6 @@ def status(campaign_id: CampaignId, watch: Watch = False, as_json: AsJson = Fals
     do(work, settings)
 
 
-@app.command("list")
 def list_campaigns(
     limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="How many, newest first.")] = 100,
     as_json: AsJson = False,
@@ -111,9 +64,6 @@ def list_campaigns(
         out.print("no campaigns yet")
 
 
-app.command()(export.export)
-
-
 def _change(campaign_id: str, target: CampaignState, done: str) -> None:
     async def work(database: Database) -> None:
         changed = await aggregation.change_state(database, read_id(campaign_id), target)
@@ -125,13 +75,11 @@ def _change(campaign_id: str, target: CampaignState, done: str) -> None:
     do(work)
 
 
-@app.command()
 def pause(campaign_id: CampaignId) -> None:
     """Stop handing over within one batch; what was handed over is still followed to its end."""
     _change(campaign_id, CampaignState.PAUSED, "paused")
 
 
-@app.command()
 def resume(
     campaign_id: Annotated[str | None, typer.Argument(metavar="ID", help="The campaign's id.")] = None,
     all_accounts: Annotated[
@@ -166,13 +114,11 @@ def resume(
     do(work)
 
 
-@app.command()
 def cancel(campaign_id: CampaignId) -> None:
     """Never hand over what is still queued; what was handed over is followed to its end."""
     _change(campaign_id, CampaignState.CANCELLED, "cancelled")
 
 
-@app.command()
 def reschedule(
     campaign_id: CampaignId,
     at: Annotated[str, typer.Option(metavar="TIME", help="When to go on, e.g. 2026-12-01T09:30+02:00.")],
@@ -191,7 +137,6 @@ def reschedule(
     say(f"{do(work, settings)} messages wait until {schedule.send_at:%Y-%m-%d %H:%M:%S} UTC")
 
 
-@app.command()
 def resolve(
     campaign_id: CampaignId,
     resend: Annotated[
@@ -228,23 +173,3 @@ def _login() -> str:
         return getuser()
     except (KeyError, OSError):  # a container's uid that has no account
         return f"uid {os.getuid()}"
-
-
-# --- single messages, and running it -------------------------------------------------------------------
-
-for command in (
-    message.message,
-    running.up,
-    running.web,
-    running.demo,
-    running.migrate,
-    doctor.doctor,
-    doctor.alive,
-):
-    app.command()(command)
-
-# Their options are Celery's and the simulator's own.
-for passed_on in (running.worker, running.beat, running.simulator):
-    app.command(
-        context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
-    )(passed_on)
