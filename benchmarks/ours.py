@@ -20,7 +20,7 @@ from campaigns.store.submission import TakenIn
 from worker.bootstrap import Parts, sender_of
 from worker.runtime import run_once
 from worker.settings.reading import load_settings
-from worker.stack.up import located
+from worker.stack.location import located
 
 SETTINGS: dict[str, str] = {
     # The pace is asked for before every request, and never says wait.

@@ -25,7 +25,7 @@ from worker.runtime import Runtime
 from worker.settings.addresses import broker_url
 from worker.settings.model import Settings
 from worker.settings.reading import load_settings, refuse_celerys_variables
-from worker.stack.up import located
+from worker.stack.location import located
 
 
 class NotConfigured(CampaignError, click.ClickException):

@@ -93,21 +93,6 @@ def worker_name() -> str:
 
 
 @asynccontextmanager
-async def open_database(settings: Settings) -> AsyncIterator[Database]:
-    """The database of settings with its URL, inside the running loop; closed at the end.
-
-    Nothing is connected before it is used.
-    """
-    if settings.database_url is None:
-        raise CampaignError("CAMPAIGNS_DATABASE_URL must be known here")
-    database = Database(database_url_for_asyncpg(settings.database_url))
-    try:
-        yield database
-    finally:
-        await database.close()
-
-
-@asynccontextmanager
 async def open_parts(
     settings: Settings, is_stopping: Callable[[], bool] = lambda: False, lane_size: int = 1
 ) -> AsyncIterator[Parts]:
@@ -123,10 +108,11 @@ async def open_parts(
     if settings.database_url is None or settings.redis_url is None:
         raise CampaignError("both CAMPAIGNS_DATABASE_URL and CAMPAIGNS_REDIS_URL must be known here")
     async with (
-        open_database(settings) as database,
-        open_accounts(settings, settings.redis_url, partial(callback_urls, settings)) as (redis, accounts),
         AsyncExitStack() as stack,
+        open_accounts(settings, settings.redis_url, partial(callback_urls, settings)) as (redis, accounts),
     ):
+        database = Database(database_url_for_asyncpg(settings.database_url))
+        stack.push_async_callback(database.close)
         spool = Spool(settings.data_dir)
         late = LateAnswers(spool.write)
         stack.callback(spool.close)

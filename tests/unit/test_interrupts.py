@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.waiting import wait_until
-from worker.stack import up as stack
-from worker.stack.interrupts import Interrupts, run_on_loop
+from worker.stack import children
+from worker.stack.interrupts import Interrupts, run_on_loop, stopping_on_signals
 
 pytestmark = pytest.mark.skipif(
     threading.current_thread() is not threading.main_thread(), reason="signals are handled in the main thread"
@@ -122,7 +122,7 @@ def test_a_block_is_cut_where_it_lets_them_in(number: signal.Signals) -> None:
         did.append("worked")
 
     def block() -> None:
-        with stack.stopping_on_signals() as interrupts:
+        with stopping_on_signals() as interrupts:
             interrupts.check()
             interrupts.pause(0)
             signal.raise_signal(number)
@@ -186,7 +186,7 @@ while True:
 def test_a_further_one_kills_what_does_not_stop(tmp_path: Path) -> None:
     log = tmp_path / "log"
     with Interrupts() as interrupts:
-        family = stack.Children(interrupts)
+        family = children.Children(interrupts)
         process = family.start("stubborn", [sys.executable, "-c", _STUBBORN], dict(os.environ), log=log)
         wait_until(lambda: "ready" in log.read_text(), "it ran")
         with pytest.raises(KeyboardInterrupt):

@@ -28,8 +28,8 @@ from worker.settings.accounts import PROVIDERS
 from worker.settings.environment import PREFIX
 from worker.settings.model import Settings
 from worker.settings.reading import load_settings
-from worker.stack import up as stack
-from worker.stack.interrupts import Interrupts
+from worker.stack import children, location
+from worker.stack.interrupts import Interrupts, stopping_on_signals
 
 TEXT = "Spring sale in {city}: 20% off everything until Sunday. Reply STOP to opt out."
 _ACCOUNT = "demo"
@@ -48,24 +48,26 @@ def run(settings: Settings, provider: ProviderName, recipients: Path, console: C
             f"{recipients} is not there; run the demo from the project's folder or name a file"
         )
     with ExitStack() as resources:
-        interrupts = resources.enter_context(stack.stopping_on_signals())
+        interrupts = resources.enter_context(stopping_on_signals())
         console.print("starting PostgreSQL and Redis …")
-        located = resources.enter_context(stack.located_servers(settings, may_make=True))
-        stack.use_database(located, schema.migrate, interrupts)
+        located = resources.enter_context(location.located_servers(settings, may_make=True))
+        location.use_database(located, schema.migrate, interrupts)
         logs = (located.data_dir / "demo").resolve()
         logs.mkdir(parents=True, exist_ok=True)
-        family = resources.enter_context(stack.children(interrupts))
+        family = resources.enter_context(children.children(interrupts))
         url = _start_simulator(family, located, provider, logs, interrupts)
         is_example = recipients == default_recipients()
         first_rows = PROVIDERS[provider].demo.first_rows
         most = first_rows if is_example else None
         count = most or recipients.read_bytes().count(b"\n")
-        environment = stack.environment_for(located, _demo_settings(provider, url, count), without_ours=True)
+        environment = children.environment_for(
+            located, _demo_settings(provider, url, count), without_ours=True
+        )
         # Their working directory holds no .env: a demonstration must not meet a real account.
         for name, command in (("worker", "worker"), ("beat", "beat")):
             family.start(
                 name,
-                stack.celery_command(command),
+                children.celery_command(command),
                 environment,
                 directory=logs,
                 log=logs / f"{name}.log",
@@ -82,7 +84,7 @@ def run(settings: Settings, provider: ProviderName, recipients: Path, console: C
                 f"{_sending_seconds(provider, count) + _asking_seconds(count):.0f} s"
             )
         own = load_settings(environment, env_file=None)
-        return stack.use_database(
+        return location.use_database(
             own,
             lambda database: _main_job(
                 database, own, recipients, most, console, logs, lambda: family.look_after(console.print)
@@ -122,7 +124,7 @@ def _demo_settings(provider: ProviderName, url: str, count: int) -> Mapping[str,
 
 
 def _start_simulator(
-    family: stack.Children, located: Settings, provider: ProviderName, logs: Path, interrupts: Interrupts
+    family: children.Children, located: Settings, provider: ProviderName, logs: Path, interrupts: Interrupts
 ) -> str:
     log = logs / "simulator.log"
     begin = log.stat().st_size if log.exists() else 0
@@ -132,7 +134,7 @@ def _start_simulator(
             *(sys.executable, "-P", "-m", "simulator", "--provider", provider),  # -P as in `celery_command`
             *("--port", "0", "--delivery-seconds", "4"),
         ],
-        stack.environment_for(located, {}, without_ours=True),
+        children.environment_for(located, {}, without_ours=True),
         log=log,
         restart=False,
     )
@@ -175,7 +177,7 @@ async def _main_job(
         "the totals agree with a recount of the messages" if not differing else f"DIFFER: {differing}"
     )
     console.print(
-        f"kept in {stack.data_of(settings)} (logs in {logs}); look again with:\n"
+        f"kept in {location.data_of(settings)} (logs in {logs}); look again with:\n"
         f"  campaigns status {taken.id}\n  campaigns export {taken.id}",
         highlight=False,
         soft_wrap=True,

@@ -13,8 +13,9 @@ from simulator.options import ProviderName
 from worker.cli.terminal import err, out, say
 from worker.settings.environment import PREFIX
 from worker.settings.reading import load_settings
-from worker.stack import up as stack
-from worker.stack.up import located
+from worker.stack import location
+from worker.stack.location import located
+from worker.stack.up import run_stack
 
 WebHost = Annotated[str, typer.Option(help="Where callbacks are taken.")]
 WebPort = Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")]
@@ -26,7 +27,7 @@ def up(
     web_port: WebPort = 8026,
 ) -> None:
     """Run the whole stack in this terminal: servers, workers, beat, and the web where callbacks come."""
-    stack.up(
+    run_stack(
         load_settings(),
         workers=workers,
         web_place=(web_host, web_port),
@@ -93,10 +94,10 @@ def migrate() -> None:
     """Bring the database schema to head."""
     settings = load_settings()
     if settings.database_url is None:
-        what = "embedded data" if stack.is_made(settings) else "making new embedded data"
-        err.print(f"{what} in {stack.data_of(settings)}")
-    with stack.located_servers(settings, may_make=True) as servers:
-        revision = stack.use_database(servers, lambda database: schema.migrate(database, err.print))
+        what = "embedded data" if location.is_made(settings) else "making new embedded data"
+        err.print(f"{what} in {location.data_of(settings)}")
+    with location.located_servers(settings, may_make=True) as servers:
+        revision = location.use_database(servers, lambda database: schema.migrate(database, err.print))
     say(f"the schema is at {revision}")
 
 

@@ -21,7 +21,7 @@ from worker.cli import display, streams
 from worker.cli.printable import json_of, printable
 from worker.settings.model import Settings
 from worker.settings.reading import load_settings
-from worker.stack import up as stack
+from worker.stack import location
 
 _T = TypeVar("_T")
 _LOOK_SECONDS = 0.5
@@ -72,7 +72,7 @@ def do(work: Callable[[Database], Awaitable[_T]], settings: Settings | None = No
         return await work(database)
 
     with _servers(settings or load_settings()) as located:
-        return stack.use_database(located, checked)
+        return location.use_database(located, checked)
 
 
 def ask(work: Callable[[Parts], Awaitable[_T]], settings: Settings) -> _T:
@@ -89,9 +89,9 @@ def ask(work: Callable[[Parts], Awaitable[_T]], settings: Settings) -> _T:
 
 @contextmanager
 def _servers(settings: Settings) -> Iterator[Settings]:
-    if settings.database_url is None and stack.is_made(settings):
-        err.print(f"embedded data in {stack.data_of(settings)}")
-    with stack.located_servers(settings) as located:
+    if settings.database_url is None and location.is_made(settings):
+        err.print(f"embedded data in {location.data_of(settings)}")
+    with location.located_servers(settings) as located:
         yield located
 
 

@@ -9,7 +9,8 @@ import asyncio
 import signal
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any, Self, TypeVar
 
@@ -109,3 +110,24 @@ def run_on_loop(work: Callable[[], Awaitable[_T]]) -> _T:
     """Run `work` on an event loop of its own. Ctrl-C cancels it and is raised when the loop is closed."""
     with Interrupts() as interrupts:
         return interrupts.run(work)
+
+
+@contextmanager
+def stopping_on_signals() -> Iterator[Interrupts]:
+    """Make SIGTERM and SIGHUP end the block like Ctrl-C does, so that the same order is kept; each of them
+    where the block lets it in.
+    """
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    former: dict[signal.Signals, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            former[number] = signal.signal(number, interrupt)
+    try:
+        with Interrupts() as interrupts:
+            yield interrupts
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)

@@ -12,8 +12,8 @@ from campaigns.store.session import Database
 from worker import shapes
 from worker.cli.terminal import AsJson, out, print_json
 from worker.settings.reading import load_settings
-from worker.stack import up as stack
-from worker.stack.up import located
+from worker.stack import location
+from worker.stack.location import located
 
 if TYPE_CHECKING:
     from worker.cli.doctor.findings import Finding
@@ -66,7 +66,7 @@ def alive(
         return "never seen" if age is None else f"last seen {watching.seconds_text(age)} ago"
 
     try:
-        dead = stack.use_database(located(settings), ask)
+        dead = location.use_database(located(settings), ask)
     except CampaignError as error:
         out.print(f"not known: {error}", markup=False)
         return

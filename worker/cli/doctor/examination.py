@@ -15,7 +15,7 @@ from worker.runtime import run_once
 from worker.settings.addresses import safe_url
 from worker.settings.model import Settings
 from worker.settings.reading import load_settings
-from worker.stack import up as stack
+from worker.stack import location
 
 _TOTALS_OF = 5
 
@@ -36,7 +36,7 @@ def examine() -> Iterator[Finding]:
     yield from _env_file(Path(".env"))
     with ExitStack() as resources:
         try:
-            located = resources.enter_context(stack.located_servers(settings))
+            located = resources.enter_context(location.located_servers(settings))
         except CampaignError as error:
             yield fail("servers", str(error))
             yield from skipped(["database", "redis", "accounts"], "no servers")
@@ -62,7 +62,7 @@ def _env_file(path: Path) -> list[Finding]:
 
 async def _examine(parts: Parts, settings: Settings) -> list[Finding]:
     database = parts.database
-    embedded = "" if settings.database_url else f"embedded in {stack.data_of(settings)}, for trying out"
+    embedded = "" if settings.database_url else f"embedded in {location.data_of(settings)}, for trying out"
     findings = await look(
         "database",
         lambda: postgres.database(
