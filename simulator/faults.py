@@ -55,7 +55,7 @@ def _as_code(value: object) -> object:
     return str(value) if isinstance(value, int) else value
 
 
-_Code = Annotated[str, BeforeValidator(_as_code), Field(pattern=r"^(000|[1-9][0-9]{0,3})$")]
+_Code = Annotated[str, BeforeValidator(_as_code), Field(pattern=r"^(000|[1-9][0-9]{0,4})$")]
 _Count = Annotated[int, Field(ge=1)]
 _Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 

@@ -16,7 +16,7 @@ empty_key `{"":{"error":6}}` · bare `6`.
 CallbackMethod = Literal["GET", "POST", "JSON"]
 """How seven.io calls back: a query, a form by POST, or JSON by POST."""
 
-ProviderName = Literal["lightsms", "loyalty_lt", "seven", "namirial"]
+ProviderName = Literal["lightsms", "loyalty_lt", "seven", "namirial", "http"]
 """Whose wire is spoken."""
 
 APPROVED_SENDERS = ("Demo", "YourSender")

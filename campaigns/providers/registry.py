@@ -12,7 +12,13 @@ if TYPE_CHECKING:
     from campaigns.domain.provider import Provider
     from campaigns.providers.wire import Wire
 
-_NAMES = ("lightsms", "loyalty_lt", "seven", "namirial")  # each a folder here, and its word in the settings
+_NAMES = (
+    "lightsms",
+    "loyalty_lt",
+    "seven",
+    "namirial",
+    "http",
+)  # each a folder here, and its word in the settings
 
 PROVIDERS: Mapping[str, Description[Any]] = MappingProxyType(
     {name: import_module(f"{__package__}.{name}").PROVIDER for name in _NAMES}

@@ -68,10 +68,11 @@ class StubMember:
         return Stub("main", timeout_seconds=timeout_seconds, states=states)
 
 
-WIRED: list[WiredMember] = [
-    import_module(f"tests.contract.providers.{name}.member").MEMBER for name in PROVIDERS
-]
-"""Every provider there is: each has a file here that says what the suite must know of it."""
+_FILES = [import_module(f"tests.contract.providers.{name}.member") for name in PROVIDERS]
+WIRED: list[WiredMember] = [member for file in _FILES for member in (file.MEMBER, *getattr(file, "MORE", ()))]
+"""Every provider there is: each has a file here that says what the suite must know of it, and of every wire
+where it has several.
+"""
 MEMBERS: list[Member] = [*WIRED, StubMember()]
 
 

@@ -208,11 +208,46 @@ class SevenAccount:
         return {}
 
 
+class HttpAccount:
+    """One who speaks to the simulated gateways, in Twilio's words."""
+
+    path = "/2010-04-01/Accounts/YourLogin/Messages"
+    example = "twilio"  # of examples/providers: whose mapping our adapter is given
+
+    def __init__(self, simulator: Simulator) -> None:
+        self.simulator = simulator
+        self.headers = {"Authorization": NAMIRIAL_BASIC, "Content-Type": FORM}
+
+    async def take(self, phone: str = PLUS_PHONE, **more: str) -> str:
+        """Send; the id."""
+        async with self.simulator.session.post(
+            f"{self.simulator.url}{self.path}.json",
+            data=urlencode({"To": phone, "From": "Demo", "Body": "Hello", **more}),
+            headers=self.headers,
+        ) as response:
+            answer = await response.json()
+            assert response.status == 201, answer
+            return str(answer["sid"])
+
+    def raw_send(self, phone: str = PLUS_PHONE) -> bytes:
+        """A send as it goes over the wire."""
+        return raw_post(
+            f"{self.path}.json", self.headers, urlencode({"To": phone, "From": "Demo", "Body": "Hello"})
+        )
+
+    def ask_for(self, url: str) -> dict[str, Any]:
+        """What a send says so that callbacks go to `url`."""
+        return {"StatusCallback": url}
+
+
 ACCOUNTS: dict[ProviderName, Callable[[Simulator], Any]] = {
     "lightsms": LightSmsAccount,
     "loyalty_lt": LoyaltyLtAccount,
     "namirial": NamirialAccount,
     "seven": SevenAccount,
+    "http": HttpAccount,
 }
+EXAMPLES = ("vonage", "infobip")
+"""The other wires that the simulator of `http` speaks."""
 CALLING = [provider for provider in ACCOUNTS if provider != "lightsms"]
 """Those who call back."""

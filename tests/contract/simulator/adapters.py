@@ -9,6 +9,9 @@ from uuid import UUID
 
 from campaigns.domain.message_ref import message_ref
 from campaigns.domain.provider import OutboundMessage, Outcome
+from campaigns.providers.http import EXAMPLES
+from campaigns.providers.http.adapter import HttpProvider
+from campaigns.providers.http.settings import HttpAccount
 from campaigns.providers.lightsms.adapter import LightSms
 from campaigns.providers.loyalty_lt.adapter import LoyaltyLt
 from campaigns.providers.namirial.adapter import Namirial
@@ -21,7 +24,8 @@ from .client import DEADLINE_SECONDS, Simulator
 CAMPAIGN = UUID("0123456789abcdef0123456789abcdef")
 
 
-def _made(simulator: Simulator, wire: Wire, more: dict[str, Any]) -> Any:
+def _made(account: Any, wire: Wire, more: dict[str, Any]) -> Any:
+    simulator: Simulator = account.simulator
     url = simulator.url
     match simulator.options.provider:
         case "lightsms":
@@ -43,6 +47,11 @@ def _made(simulator: Simulator, wire: Wire, more: dict[str, Any]) -> Any:
             given = {"api_key": KEY, "base_url": url + "/api"}
             given |= {"signing_key": simulator.options.signing_key or None}
             return Seven(**{"name": "main", "wire": wire, **given, **more})
+        case "http":
+            given = {"username": "YourLogin", "password": "your_password", "api_key": KEY}
+            given |= {"api_secret": "your_api_secret", "base_url": url, "provider": "http"}
+            given |= {"mapping": str(EXAMPLES / f"{account.example}.toml")}
+            return HttpProvider(name="main", wire=wire, account=HttpAccount.model_validate({**given, **more}))
 
 
 @asynccontextmanager
@@ -50,7 +59,7 @@ async def adapter(account: Any, **more: Any) -> AsyncIterator[Any]:
     """The adapter of the simulator's provider, made with what is given; its connections are closed after."""
     wire = Wire()
     try:
-        yield _made(account.simulator, wire, {"timeout_seconds": 10.0, **more})
+        yield _made(account, wire, {"timeout_seconds": 10.0, **more})
     finally:
         await wire.close()
 

@@ -2,13 +2,13 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from simulator.ledger import Ledger
 from simulator.options import ProviderName
-from tests.contract.simulator.accounts import ACCOUNTS
+from tests.contract.simulator.accounts import ACCOUNTS, EXAMPLES
 from tests.contract.simulator.client import Simulator, running
 from tests.contract.simulator.hooks import Hooks, hooked
 
@@ -37,8 +37,12 @@ async def simulator(start: Start) -> Simulator:
 def open_account(start: Start) -> Open:
     """Opens an account at a provider; its messages come to their end at once, unless told otherwise."""
 
-    async def opened(provider: ProviderName, **options: Any) -> Any:
-        return ACCOUNTS[provider](await start(provider=provider, **{"delivery_seconds": 0, **options}))
+    async def opened(provider: str, **options: Any) -> Any:
+        played: ProviderName = "http" if provider in EXAMPLES else cast("ProviderName", provider)
+        account = ACCOUNTS[played](await start(provider=played, **{"delivery_seconds": 0, **options}))
+        if provider in EXAMPLES:
+            account.example = provider
+        return account
 
     return opened
 

@@ -8,7 +8,6 @@ from typing import Any
 from aiohttp import web
 
 from campaigns.domain.provider import Callback
-from simulator.options import ProviderName
 from tests.contract.simulator.client import Simulator
 from tests.waiting import until
 
@@ -67,9 +66,9 @@ async def callback_counts(simulator: Simulator) -> dict[str, int]:
 
 
 async def opened_for(
-    open_account: Callable[..., Awaitable[Any]], provider: ProviderName, hooks: Hooks, **options: Any
+    open_account: Callable[..., Awaitable[Any]], provider: str, hooks: Hooks, **options: Any
 ) -> Any:
-    """An account whose callbacks can go to `hooks`: seven.io's by its options, the others' by each send."""
-    if provider == "seven":
+    """An account whose callbacks can go to `hooks`: by its options where it has one address."""
+    if provider in {"seven", "vonage"}:
         options |= {"callback_url": hooks.url + "seven", "reload_lock_seconds": 0}
     return await open_account(provider, **options)

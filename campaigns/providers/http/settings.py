@@ -1,0 +1,116 @@
+"""What an account at any mapping needs: a file that says how to speak to it, and its secrets."""
+
+from base64 import b64encode
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from campaigns.domain.addresses import web_address
+from campaigns.domain.limits import Limits
+from campaigns.providers.account import AccountSettings, Currency, HeaderSecret
+from campaigns.providers.http.mapping import WireMapping, load
+from campaigns.providers.http.templates import fill
+
+_T = TypeVar("_T")
+
+
+class _OfMapping(Generic[_T]):
+    """A fact that each account's mapping says; of the class, what holds where none is known."""
+
+    def __init__(self, before: _T, read: Callable[[WireMapping], _T]) -> None:
+        self._before = before
+        self._read = read
+
+    def __get__(self, account: Any, _owner: object) -> _T:
+        return self._before if account is None else self._read(account.mapping)
+
+
+def _of_mapping(before: object, read: Callable[[WireMapping], object]) -> Any:
+    return _OfMapping(before, read)
+
+
+def _asks_one_by_one(mapping: WireMapping) -> bool:
+    return mapping.status is not None and mapping.status.ids_per_request == 1
+
+
+def _loaded(given: object) -> object:
+    return load(Path(given)) if isinstance(given, str | Path) else given
+
+
+class HttpAccount(AccountSettings):
+    """One account at a provider that a mapping describes."""
+
+    needs_sender_id: ClassVar[bool] = _of_mapping(True, lambda mapping: mapping.send.uses("sender"))
+    calls_back: ClassVar[bool] = _of_mapping(True, lambda mapping: mapping.callback is not None)
+    asks_one_by_one: ClassVar[bool] = _of_mapping(True, _asks_one_by_one)
+    limits: ClassVar[Limits] = _of_mapping(Limits("the provider of a mapping"), WireMapping.bounds)
+
+    provider: Literal["http"]
+    """The company that sends. Another one: this account's mapping means nothing there."""
+    username: str | None = Field(default=None, min_length=1)
+    """What {username} is in the mapping. Wrong: everything is refused and the account is held."""
+    password: SecretStr | None = Field(default=None, min_length=1)
+    """What {password} is in the mapping. Wrong: everything is refused and the account is held."""
+    api_key: HeaderSecret | None = None
+    """What {api_key} is in the mapping. Wrong: everything is refused and the account is held."""
+    api_secret: HeaderSecret | None = None
+    """What {api_secret} is in the mapping. Wrong: everything is refused and the account is held."""
+    currency: Currency | None = None
+    """What the account is billed in, where answers do not say; not set: as its mapping has it. Wrong: so are
+    all reports."""
+    base_url: Annotated[str, AfterValidator(web_address)]
+    """The address of the provider; not set: as its mapping has it. It stands in for every address of the
+    mapping. Wrong: texts and credentials go to a stranger."""
+    concurrency: int = Field(default=10, ge=1)
+    """Requests of one batch in flight at once, where each holds one message. Too few: a slow answer holds up
+    the whole batch; too many: a killed worker leaves as many messages in doubt."""
+    mapping: Annotated[WireMapping, BeforeValidator(_loaded)]
+    """The path of the TOML file that says how the mapping is spoken to. Wrong: an answer may be read as what
+    it is not, so try it first: campaigns account A try."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_its_mapping_says(cls, given: object) -> object:
+        """Fill in what the mapping says and the account does not."""
+        if not isinstance(given, dict) or not isinstance(given.get("mapping"), str | Path):
+            return given
+        try:
+            mapping = load(Path(given["mapping"]))
+        except ValueError:
+            return {"base_url": "https://not.known", **given}  # the field itself says what is wrong with it
+        return {**mapping.defaults(), **given, "mapping": mapping}
+
+    @field_validator("mapping")
+    @classmethod
+    def _has_its_secrets(cls, mapping: WireMapping, info: ValidationInfo) -> WireMapping:
+        missing = sorted(name for name in mapping.secrets_used() if info.data.get(name, "") is None)
+        if missing:
+            raise ValueError(
+                f"names {{{missing[0]}}}, and {missing[0].upper()} of this account is not set: set it"
+            )
+        return mapping
+
+    def values(self) -> dict[str, str | int | None]:
+        """What templates may name of the account."""
+        secrets = {"password": self.password, "api_key": self.api_key, "api_secret": self.api_secret}
+        shown = {name: None if each is None else each.get_secret_value() for name, each in secrets.items()}
+        return {"username": self.username, **shown}
+
+    def basic(self, template: str | None) -> str | None:
+        """User and password as HTTP Basic writes them (RFC 7617); None where there is no template."""
+        filled = None if template is None else fill(template, self.values())
+        return None if filled is None else b64encode(filled.encode()).decode()
+
+    def secrets(self) -> set[str]:
+        """User and password as HTTP Basic writes them, too: the header's name may not stand beside it."""
+        return super().secrets() | {basic for each in self.mapping.basics() if (basic := self.basic(each))}

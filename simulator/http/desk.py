@@ -1,0 +1,119 @@
+"""What the providers share: one account, one ledger, and what became of each message."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import partial
+
+from aiohttp import web
+
+from simulator.callbacks import Call, Callbacks
+from simulator.faults import Drawn, Endpoint, MissingIdsFault, UnknownWordFault
+from simulator.http.fates import FATES, Fate, Refusal
+from simulator.ledger import Ledger, digest_of
+from simulator.options import APPROVED_SENDERS, Options
+from simulator.provider import Series
+from simulator.segments import count_segments
+from simulator.wire import Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One accepted message."""
+
+    key: str  # 32 hexadecimal digits; each provider makes its id of them
+    ref: str
+    phone: int
+    sender: str
+    segments: int
+    due: float
+    fate: Fate
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """How a message stands: its word (of `fates`), and since when."""
+
+    word: str
+    at: float
+
+    def moment(self) -> datetime:
+        """Since when, aware."""
+        return datetime.fromtimestamp(self.at, UTC)
+
+
+Tell = Callable[[Message, Stand], Call | None]
+
+
+class Desk:
+    """The one account of all providers."""
+
+    def __init__(self, options: Options, ledger: Ledger, series: Series, callbacks: Callbacks) -> None:
+        self.options = options
+        self.callbacks = callbacks
+        self.money = options.balance
+        self._ledger = ledger
+        self._series = series
+        self._messages: dict[str, Message] = {}
+        self._keys: dict[str, str] = {}  # by reference
+
+    def refusal(self, phone: int, text: str, sender: str) -> Refusal | None:
+        """Why a message is refused; None: it is taken."""
+        if sender not in (*APPROVED_SENDERS, *self.options.senders):
+            return "no_sender"
+        if self.cost(count_segments(text)) > self.money:
+            return "no_money"
+        return FATES.of(phone).refusal
+
+    def cost(self, segments: int) -> Decimal:
+        """What so many segments cost."""
+        return self.options.price * segments
+
+    def take(self, phone: int, text: str, sender: str, ref: str = "", tell: Tell | None = None) -> Message:
+        """Accept a message; its words are told by `tell`."""
+        segments = count_segments(text)
+        sequence = self._ledger.accept([phone], None, digest_of(text), segments)
+        key = self._series.id_of(sequence)
+        message = Message(key, ref, phone, sender, segments, self._ledger.clock(), FATES.of(phone))
+        self._messages[key] = message
+        if ref:
+            self._keys[ref] = key
+        self.money -= self.cost(segments)
+        if tell is not None and message.fate.is_known:
+            for after, word in FATES.changes(message.fate, self.options.delivery_seconds):
+                stand = Stand(word, message.due + after)
+                self.callbacks.after(after, partial(self._told, message, stand, tell))
+        return message
+
+    def _told(self, message: Message, stand: Stand, tell: Tell) -> Call | None:
+        return None if self.find(message.key) is None else tell(message, stand)
+
+    def find(self, key: str) -> Message | None:
+        """The message of a key; None where there is none (any more)."""
+        sequence = self._series.sequence_of(key)
+        if sequence is None or self._ledger.find(sequence) is None:
+            return None
+        return self._messages.get(key)
+
+    def find_ref(self, ref: str) -> Message | None:
+        """The message with a reference of the customer's."""
+        key = self._keys.get(ref)
+        return None if key is None else self.find(key)
+
+    def stand(self, message: Message, drawn: Drawn) -> Stand | None:
+        """How a message stands now; None where nothing is known of it."""
+        if not message.fate.is_known or drawn.get(MissingIdsFault):
+            return None
+        if unknown := drawn.get(UnknownWordFault):
+            return Stand(unknown.word, message.due)
+        age = self._ledger.clock() - message.due
+        after, word = FATES.word_at(message.fate, age, self.options.delivery_seconds)
+        return Stand(word or "accepted", message.due + after)
+
+
+Work = Callable[[Desk, web.Request, bytes, Drawn], Answer]
+"""What a path does with a request and its body."""
+
+Path = tuple[str, str, Endpoint, Work]
+"""Method, path, what it is to a fault, and what it does."""
