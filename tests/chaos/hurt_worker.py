@@ -51,8 +51,8 @@ def _stand_still() -> None:
     """Stop this process, here. The signal goes to the main thread, and until that has run the others go on:
     this one does not leave the point before it was stopped and woken.
     """
+    last = time.monotonic()  # before the signal: it may stop us inside the next line
     os.kill(os.getpid(), signal.SIGSTOP)
-    last = time.monotonic()
     ends_at = last + _GONE_SECONDS
     while (now := time.monotonic()) - last < _STOPPED_SECONDS:
         assert now < ends_at, "SIGSTOP did not stop us"

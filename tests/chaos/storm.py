@@ -276,12 +276,15 @@ class Storm(Stack):
     async def until_quiet(
         self, *, seconds: float = 120.0, meanwhile: Callable[[], Awaitable[object]] | None = None
     ) -> None:
-        """Wait until every message of every campaign is settled or in doubt."""
+        """Wait until every message of every campaign is settled or in doubt, and no receipt is still to be
+        merged: a late answer is kept as one, and what it says reopens what was in doubt.
+        """
         await self.until(
             "SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM message"
             " WHERE state IN ('queued', 'sending', 'accepted', 'sent', 'buffered'))"
-            " AND NOT EXISTS (SELECT 1 FROM batch WHERE state = 'leased')",
-            what="every message is settled or in doubt",
+            " AND NOT EXISTS (SELECT 1 FROM batch WHERE state = 'leased')"
+            " AND NOT EXISTS (SELECT 1 FROM waiting_receipt WHERE look_count = 0 AND set_aside_at IS NULL)",
+            what="every message is settled or in doubt, every receipt merged",
             seconds=seconds,
             meanwhile=meanwhile,
         )
