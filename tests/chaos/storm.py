@@ -89,15 +89,8 @@ class Storm(Stack):
             name,
             "/usr/bin/env",
             *(f"{variable}={value}" for variable, value in told.items()),
-            *(
-                sys.executable,
-                "-m",
-                "tests.chaos.hurt_worker",
-                "worker",
-                "--hostname",
-                f"{name}@%h",
-                *options,
-            ),
+            *(sys.executable, "-m", "tests.chaos.hurt_worker"),
+            *("worker", "--hostname", f"{name}@%h", *options),
         )
 
     def stop_simulator(self) -> None:

@@ -8,8 +8,8 @@ import pytest
 from tests.acceptance.processes import ledger_counts
 from tests.chaos.proxy import Link
 from tests.chaos.storm import RECIPIENTS, Storm, storm
-from tests.chaos.test_servers import last_for, pace_for, stop_postgres, tell
 from tests.chaos.time_travel import Copy, back_up, one_address, running, takes_over
+from tests.chaos.underway import last_for, pace_for, stop_postgres, tell
 from tests.waiting import wait_until
 from worker.stack.embedded.servers import servers
 

@@ -112,8 +112,6 @@ _WRONG_TALLIES = (  # of our own column names and states
     f"SELECT b.id FROM batch b JOIN message m ON m.batch_id = b.id GROUP BY b.id"  # noqa: S608
     f" HAVING ROW({', '.join(f'b.{column}' for column in TALLY_COLUMNS)}) IS DISTINCT FROM ROW({_COUNTED})"
 )
-
-
 _SAID = ", ".join(f"(c.totals->>'{column}')::int" for column in TALLY_COLUMNS)
 _SUMMED = ", ".join(f"sum(b.{column})::int" for column in TALLY_COLUMNS)
 _WRONG_TOTALS = (
