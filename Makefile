@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOCK := requirements/development.lock
 
-.PHONY: help setup demo clients test chaos storm bench lint check audit format lock clean
+.PHONY: help setup demo clients test chaos storm bench lint check audit format docs picture lock clean
 
 help:  ## what can be done
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
@@ -60,6 +60,12 @@ audit: setup  ## ask the OSV database about every pinned package; without the ne
 format: setup  ## put the code in its one format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: setup  ## write docs/settings.md and docs/limits.md from the code
+	PYTHONPATH=. $(BIN)/python docs/generate.py
+
+picture: setup  ## draw docs/demo.svg from a demo that is run for it
+	$(BIN)/python docs/picture.py
 
 lock:  ## write the lock files anew from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 pyproject.toml -o requirements/production.lock

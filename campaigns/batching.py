@@ -15,7 +15,7 @@ from campaigns.store import grouping
 from campaigns.store.leases import Dealt
 from campaigns.store.session import Database
 
-BATCH_SIZE = 100
+BATCH_SIZE = 100  # messages; a message_ref has two digits for the position
 
 
 async def deal_sending(database: Database, desk: Desk) -> list[Dealt]:

@@ -31,12 +31,12 @@ MAX_OWN_COLUMNS = 200
 """Of all rows of a submission together: an export has a column for each."""
 
 _MOST_CHARACTERS = MAX_SEGMENT_COUNT * 153  # more of them need more segments in any encoding
-_MOST_COSTLY_SHOWN = 12
+_MOST_COSTLY_SHOWN = 12  # characters outside the GSM alphabet that are named
 
 # Rows are held in portions bounded by both: wide rows must not cost more memory than many. Many rows, for
 # storing a portion waits three times until the thread that cleans the next lets go of the interpreter.
 _PORTION_ROWS = 10_000
-_PORTION_CHARACTERS = 4_000_000
+_PORTION_CHARACTERS = 4_000_000  # of the texts in one portion
 
 _as_json = json.JSONEncoder(ensure_ascii=False).encode
 

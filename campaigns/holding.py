@@ -20,9 +20,9 @@ from campaigns.store.holding import campaigns as campaign_hold
 from campaigns.store.holding.campaigns import Resumed
 from campaigns.store.session import Database
 
-_PROBE_MAX_SECONDS = 900.0
-_DOWN_MAX_SECONDS = 60.0
-_CURRENCY_AGAIN_SECONDS = 3600.0
+_PROBE_MAX_SECONDS = 900.0  # the longest pause between two probes of an account at fault
+_DOWN_MAX_SECONDS = 60.0  # the same where the provider is down
+_CURRENCY_AGAIN_SECONDS = 3600.0  # before an account's currency is asked for again
 
 
 async def deal_probes(database: Database) -> list[str]:

@@ -30,10 +30,10 @@ from campaigns.store.sending import hand_over as batches
 from campaigns.store.session import Database, retry_while_away
 from campaigns.store.tally import Release
 
-_NO_SUCH_ACCOUNT_SECONDS = 60.0
-_LONGEST_PROVIDER_STATE = 64
+_NO_SUCH_ACCOUNT_SECONDS = 60.0  # before a batch is dealt again whose account is not in the settings
+_LONGEST_PROVIDER_STATE = 64  # characters of the provider's status word that are kept
 _SHARE_OF_LEASE = 0.9  # for asking; the rest is for writing down
-_LONGEST_ID = 128
+_LONGEST_ID = 128  # characters of a provider's id; a longer one names no message
 _BUNDLE = 2_000  # receipts merged in one transaction
 _COARSE_BUNDLE = 100
 _MOST_LOOKED_UP = 20  # coarse receipts of one account a run

@@ -17,7 +17,7 @@ from campaigns.domain.errors import SubmissionError
 from campaigns.domain.recipients import Recipient, read_recipients
 from campaigns.sheets import Sheet, SheetTrouble, open_sheet
 
-_SLICE_BYTES = 65_536
+_SLICE_BYTES = 65_536  # read at once
 _ZIP = b"PK\x03\x04"
 _GZIP = b"\x1f\x8b"
 _SYLK = "is a SYLK table: save it as CSV or .xlsx"
@@ -50,7 +50,7 @@ _OTHERS: tuple[tuple[bytes, str], ...] = (
     (b"\x89PNG", "is a picture: recipients are read from text"),
     (b"\xff\xd8\xff", "is a picture: recipients are read from text"),
 )
-_LONGEST_MARK = 16
+_LONGEST_MARK = 16  # bytes at the beginning that tell one kind of file from another
 
 
 class RecipientFile:

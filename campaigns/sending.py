@@ -41,8 +41,8 @@ from campaigns.store.session import Database, retry_while_away
 from campaigns.store.tally import Release
 
 _WRITE_DOWN_SECONDS = 5.0  # what a lease must hold beyond the provider's timeout when a request leaves
-_NO_SUCH_ACCOUNT_SECONDS = 60.0
-_DATABASE_AWAY_SECONDS = 2.0
+_NO_SUCH_ACCOUNT_SECONDS = 60.0  # before a batch is dealt again whose account is not in the settings
+_DATABASE_AWAY_SECONDS = 2.0  # before a batch is dealt again that could not be written to
 _TOGETHER_SECONDS = 0.02  # requests that come back within it are written down together
 _MOST_COUNTED = 1000  # beyond it the backoff is long at its longest
 

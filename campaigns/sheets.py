@@ -12,7 +12,7 @@ from campaigns.domain.shown_number import shown_number
 
 _MOST_BYTES = 4 * 1024**3  # unpacked, of what is streamed
 _MOST_HELD_BYTES = 256 * 1024**2  # unpacked, of what a library holds in memory: shared texts, styles
-_MOST_COLUMNS = 1_000
+_MOST_COLUMNS = 1_000  # a wider sheet is refused
 _MOST_BLANK_ROWS = 1_100_000  # a sheet has no more
 _NAMES_SHOWN = 10
 

@@ -25,9 +25,9 @@ from campaigns.domain.unstorable import UNSTORABLE_CHARACTERS, check_storable
 from campaigns.store.session import Database
 from campaigns.store.submission import NewCampaign, NobodyToSendTo, TakenIn, intake
 
-MAX_TEXT_CHARACTERS = 10_000
-MAX_NAME_CHARACTERS = 200
-MAX_SENDER_ID_CHARACTERS = 16
+MAX_TEXT_CHARACTERS = 10_000  # before columns are filled in
+MAX_NAME_CHARACTERS = 200  # of a campaign, a submission key, an account, a phone column
+MAX_SENDER_ID_CHARACTERS = 16  # less where the provider says so
 MAX_TASK_RECIPIENTS = 100_000
 """Of one list that another program made, which is held in memory whole. A file may have any number."""
 

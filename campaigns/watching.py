@@ -18,7 +18,7 @@ ALIVE_SECONDS = 60.0
 TICK_ALIVE_SECONDS = 30.0
 """At the least; ticks may be set farther apart."""
 
-_RECEIPT_SECONDS = 60.0
+_RECEIPT_SECONDS = 60.0  # a receipt that waits longer is worth a remark
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from worker.settings.model import Settings
 from worker.stack.interrupts import run_on_loop
 
 _T = TypeVar("_T")
-_CLOSE_SECONDS = 10.0
+_CLOSE_SECONDS = 10.0  # for the loop to end what runs on it
 
 
 class Runtime:

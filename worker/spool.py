@@ -16,7 +16,7 @@ from typing import BinaryIO
 from campaigns.domain.late import LateAnswer, as_line, of_line
 
 _FOLDER = "late-answers"
-_DISK_SECONDS = 10.0
+_DISK_SECONDS = 10.0  # for the disk to keep answers
 
 
 class Spool:

@@ -33,8 +33,8 @@ from worker.logs.logger import get_logger
 
 log = get_logger("campaigns")
 
-_AWAY_SECONDS = 1.0
-_MERGE_SECONDS = 5.0
+_AWAY_SECONDS = 1.0  # before what needs the database is tried again
+_MERGE_SECONDS = 5.0  # for one task that merges receipts; the next tick goes on
 
 _T = TypeVar("_T")
 

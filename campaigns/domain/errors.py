@@ -18,8 +18,8 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-_LONGEST_SHOWN = 40
-_LONGEST_LIST_OF_COLUMNS = 10
+_LONGEST_SHOWN = 40  # characters of a typed word that an error repeats
+_LONGEST_LIST_OF_COLUMNS = 10  # names of columns in one sentence
 _LONGEST_LIST_CHARACTERS = 150  # what a line in a terminal still shows, with the sentence around it
 
 

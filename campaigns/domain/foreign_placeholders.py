@@ -12,7 +12,7 @@ from campaigns.domain.visible import column_key
 
 # Tight: no blank inside its marks, which are also used alone ("50% off, 20% more").
 _TIGHT = "[^\\s{0}](?:[^{0}\n]{{0,98}}[^\\s{0}])?"
-_LONGEST = 100
+_LONGEST = 100  # characters of a name between another program's marks
 
 
 def _between(before: str, after: str, without: str) -> str:

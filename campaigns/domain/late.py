@@ -78,8 +78,8 @@ def late_answers(account: str, told: Sequence[tuple[str, int, Outcome]]) -> list
     return [answer for answer in answers if answer is not None]
 
 
-_MOST_ATTEMPTS = 1_000
-_MOST_CHARACTERS = 200
+_MOST_ATTEMPTS = 1_000  # a larger attempt in a file of late answers is not ours
+_MOST_CHARACTERS = 200  # of a text in a file of late answers
 _STATES = (MessageState.ACCEPTED, MessageState.REJECTED, MessageState.FAILED, MessageState.QUEUED)
 
 

@@ -19,7 +19,7 @@ from campaigns.domain.columns import NULL, Columns, ColumnTrouble
 from campaigns.domain.errors import SubmissionError, is_harmless
 from campaigns.domain.unstorable import UNSTORABLE_CHARACTERS
 
-MAX_CELL_CHARACTERS = 100_000
+MAX_CELL_CHARACTERS = 100_000  # a longer cell is refused
 MAX_ROW_CHARACTERS = 1_000_000  # also bounds what the reader holds in memory
 
 Format = Literal["csv", "jsonl"]

@@ -19,7 +19,7 @@ _SCRIPT = files(__package__).joinpath("witness.lua").read_text(encoding="utf-8")
 _SEEN = files(__package__).joinpath("seen.lua").read_text(encoding="utf-8")
 _POSITIONS = 100  # of a batch: a message_ref has two digits for them
 _TOP = 255  # the highest attempt a byte counts
-_MARGIN_SECONDS = 86_400.0
+_MARGIN_SECONDS = 86_400.0  # kept so much longer than the deadline
 
 SEEN_KEY = "campaigns:witness"
 """The Redis key of where the database was seen last, and since when this remembers. It does not expire."""

@@ -18,7 +18,7 @@ MESSAGE_ID = re.compile(
 """A provider's id that can be one: not zero, not below it, not the rest of a number that was too long."""
 
 _LONGEST_NUMBER = 38  # of what these two take
-_LONGEST_WORD = 64
+_LONGEST_WORD = 64  # characters of a status word that are kept
 
 
 class Json:

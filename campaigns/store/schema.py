@@ -27,8 +27,8 @@ _LIMITS = """
     SELECT set_config(name, '30s', false) FROM pg_settings
     WHERE name IN ('statement_timeout', 'transaction_timeout') -- the latter from PostgreSQL 17 on
 """
-_PAUSE_SECONDS = 2.0
-_PATIENCE_SECONDS = 600.0
+_PAUSE_SECONDS = 2.0  # between two tries of a migration to get its locks
+_PATIENCE_SECONDS = 600.0  # for those locks; then it gives up, with nothing half done
 
 _OLDEST_TRANSACTION = """
     SELECT format('session %s, %s', pid, coalesce(nullif(application_name, ''), 'no name')) AS who,

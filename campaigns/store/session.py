@@ -20,10 +20,10 @@ _T = TypeVar("_T")
 CHANNEL = "campaign_taken_in"
 """The NOTIFY channel: a campaign was taken in, so something may be due."""
 
-_CONNECT_SECONDS = 5
+_CONNECT_SECONDS = 5  # for one connection to be made
 _COMMAND_SECONDS = 40  # more than a statement may take: whoever has not answered by then is not there
 _ACQUIRE_SECONDS = 30  # for a connection of the pool, also a new one
-_CLOSE_SECONDS = 5
+_CLOSE_SECONDS = 5  # for a connection, or the pool, to close
 
 # For it twice as many calls share a group: a fifth less processor time in the worker, a third less in
 # PostgreSQL.
@@ -135,7 +135,7 @@ def numbers(values: Iterable[float | Decimal | None]) -> str:
     return "{" + ",".join(["NULL" if value is None else str(value) for value in values]) + "}"
 
 
-_PAUSE_SECONDS = 0.1
+_PAUSE_SECONDS = 0.1  # the first pause while the database is away; each is twice the last
 _LONGEST_PAUSE_SECONDS = 0.5  # short, so that a server that is there only for moments is not missed
 
 

@@ -12,7 +12,7 @@ from campaigns.domain.values import value
 from campaigns.domain.witness import LEFT_BEFORE
 from campaigns.store.law import TALLY_COLUMNS, in_list, quoted, sum_of, tally_column
 
-_MOST = 5
+_MOST = 5  # reasons that a status shows
 
 
 @value

@@ -1,4 +1,4 @@
-"""Every command the README prints is run, as it is printed."""
+"""Every command that the README and the pages in docs/ print is run, as it is printed."""
 
 import os
 import re
@@ -16,21 +16,56 @@ pytestmark = pytest.mark.acceptance
 
 ROOT = Path(__file__).parents[2]
 
-# Run elsewhere: by CI itself, or by the tests named.
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md"))]
+
+# Run elsewhere: by CI itself, or by the tests named; or not at all, for the reason given.
 _ELSEWHERE = {
     "make demo": "tests/acceptance/test_demo.py, and CI's fresh clone",
+    "make demo PROVIDER=<name>": "tests/acceptance/test_demo.py, for every provider",
+    "make docs": "tests/guards/test_documents.py compares what it writes",
+    "make setup": "CI's fresh clone",
     "make test": "CI",
+    "make lint": "CI",
+    "make chaos": "CI, by hand: an hour",
+    ".venv/bin/python -m pytest tests/unit/test_states.py -q -n 0": "CI runs it among all others",
+    ".venv/bin/python -m pytest tests/guards tests/tutorial tests/integration/test_schema.py"
+    " tests/integration/test_laws.py -q": "CI runs them among all others",
     ". .venv/bin/activate": "the tests put that folder first in PATH",
     "celery -A worker.app worker": "tests/acceptance/test_main_job.py",
     "celery -A worker.app beat": "tests/acceptance/test_main_job.py",
     "campaigns web": "tests/acceptance/test_web.py",
+    "docker compose up --build -d": "Docker: the file is checked by test_docker_compose_accepts_the_file",
+    'docker compose exec -T worker campaigns submit - --account main --text "Hello" < customers.csv': (
+        "Docker"
+    ),
+    "docker compose ps": "Docker",
+    ".venv/bin/python -m benchmarks.profiling --recipients 20000": "asks the system for the right to look in",
 }
+_BENCHMARKS = "make bench"  # tests/contract/benchmarks; a machine of its own, and minutes to hours
 
 
 def _printed() -> list[str]:
-    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+    """Every line of every `sh` block of the documents, in their order, each once."""
+    blocks = [
+        block
+        for document in DOCUMENTS
+        for block in re.findall(r"```sh\n(.*?)```", document.read_text(), flags=re.DOTALL)
+    ]
     lines = [line.split("  #")[0].strip() for block in blocks for line in block.splitlines()]
-    return [line for line in lines if line]
+    return list(dict.fromkeys(line for line in lines if line))
+
+
+def test_commands_are_in_blocks_that_are_run() -> None:
+    """A block of another kind holds none."""
+    programs = r"^\s*(?:\$ |\. )?(?:campaigns|make|celery|docker|curl|install|python|\.venv\S+) \S.*$"
+    found = [
+        f"{document.name}: {line.strip()}"
+        for document in DOCUMENTS
+        for kind, block in re.findall(r"```(\w*)\n(.*?)```", document.read_text(), flags=re.DOTALL)
+        if kind != "sh"
+        for line in re.findall(programs, block, flags=re.MULTILINE)
+    ]
+    assert found == []
 
 
 def _in_hours(hours: int) -> str:
@@ -63,11 +98,12 @@ class _Newcomer:
         return done.stdout.decode()
 
 
-def test_the_readmes_commands_work_as_printed(alone: Stack) -> None:
+@pytest.mark.timeout(600)  # twenty commands, each a process
+def test_commands_work_as_printed(alone: Stack) -> None:
     """From the first campaign to a provider that misbehaves."""
     printed = _printed()
     submit, submit_later = (line for line in printed if line.startswith("campaigns submit"))
-    curl = next(line for line in printed if line.startswith("curl"))
+    curls = [line for line in printed if line.startswith("curl")]
     url = alone.simulator("--delivery-seconds", "0")  # `campaigns simulator`, on any free port
     alone.settings = {"ACCOUNTS__MAIN__BASE_URL": url, "POLL__FIRST_SECONDS": "1"}
     example = (ROOT / ".env.example").read_text()
@@ -100,10 +136,16 @@ def test_the_readmes_commands_work_as_printed(alone: Stack) -> None:
     newcomer.type("campaigns suppression add +37060000003")
     assert "nothing is set aside" in newcomer.type("campaigns aside list")
     newcomer.type("campaigns alive --worker")
-    newcomer.type(curl.replace("localhost:8025", url.removeprefix("http://")))
+    newcomer.type("campaigns migrate")
+    for curl in curls:
+        newcomer.type(curl.replace("localhost:8025", url.removeprefix("http://")))
 
-    typed = {*newcomer.typed, "campaigns up", "campaigns simulator --port 8025", curl}
-    assert set(printed) - typed - set(_ELSEWHERE) == set()
+    typed = {*newcomer.typed, "campaigns up", "campaigns simulator --port 8025", *curls}
+    left = [
+        line for line in printed if line not in typed | _ELSEWHERE.keys() and not line.startswith(_BENCHMARKS)
+    ]
+    assert left == []
+    assert _ELSEWHERE.keys() - set(printed) == set(), "printed no more: take them off _ELSEWHERE"
     assert alone.stop("up") == 0
 
 

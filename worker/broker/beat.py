@@ -16,9 +16,9 @@ from worker.logs.logger import get_logger
 
 log = get_logger("campaigns")
 
-_LONGEST_SLEEP_SECONDS = 1.0
-_FIRST_PAUSE_SECONDS = 5.0
-_LONGEST_PAUSE_SECONDS = 300.0
+_LONGEST_SLEEP_SECONDS = 1.0  # so that beat sees at once that it is to end
+_FIRST_PAUSE_SECONDS = 5.0  # between two log lines while Redis is away, at first
+_LONGEST_PAUSE_SECONDS = 300.0  # and at last
 
 
 def _seconds_between(entry: Any) -> float:

@@ -28,7 +28,7 @@ MOST_RECIPIENTS = 100_000
 submit`, which reads it as a stream."""
 _MOST_RAW_BYTES = 2 * MOST_BYTES  # base64 and headers beside it
 _MOST_ID_CHARACTERS = 150  # it becomes a submission key
-_MOST_LZMA_BYTES = 128 * 2**20
+_MOST_LZMA_BYTES = 128 * 2**20  # of memory to unpack one body
 
 _NAME = re.compile(r"[A-Za-z0-9_.\-]{1,100}")
 

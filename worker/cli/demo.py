@@ -33,7 +33,7 @@ from worker.stack.interrupts import Interrupts, stopping_on_signals
 
 TEXT = "Spring sale in {city}: 20% off everything until Sunday. Reply STOP to opt out."
 _ACCOUNT = "demo"
-_SIMULATOR_SECONDS = 20.0
+_SIMULATOR_SECONDS = 20.0  # for the simulator to start
 _LISTENING = re.compile(rb"simulator listening on (http://\S+)")
 
 

@@ -15,7 +15,7 @@ from worker.cli.printable import json_of, printable
 from worker.cli.streams import write_bytes
 from worker.cli.terminal import CampaignId, do, read_id
 
-_WRITTEN_CHARACTERS = 65_536
+_WRITTEN_CHARACTERS = 65_536  # gathered before they are written
 
 # RFC 4180, and whatever else some reader takes for the end of a line or of a cell.
 _TO_BE_QUOTED = re.compile('[",;\t\r\n\v\f\x1c-\x1f\x85\u2028\u2029]|^\\s|\\s$')

@@ -21,8 +21,8 @@ from worker.cli import display
 from worker.cli.terminal import AsJson, Region, ask, do, out, print_json
 from worker.settings.reading import load_settings
 
-_LIMIT = 100
-_LONGEST_ID = 128
+_LIMIT = 100  # messages that are shown where no limit is given
+_LONGEST_ID = 128  # characters of an id that is looked for
 _PATIENCE_SECONDS = 10.0  # for the pace: campaigns of the account may be using it up
 
 

@@ -24,7 +24,7 @@ from worker.cli.streams import OutputLost
 from worker.cli.terminal import AsJson, Region, Watch, Zone, do, err, follow, out, print_json, read_text
 from worker.settings.reading import load_settings
 
-_SLICE_BYTES = 65_536
+_SLICE_BYTES = 65_536  # read at once
 
 ONCE_WITHIN_SECONDS = 23.5 * 3600
 """A day, less what a daily job may begin earlier than the day before: tomorrow's is not today's again."""

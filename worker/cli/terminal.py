@@ -24,7 +24,7 @@ from worker.settings.reading import load_settings
 from worker.stack import location
 
 _T = TypeVar("_T")
-_LOOK_SECONDS = 0.5
+_LOOK_SECONDS = 0.5  # between two looks at a campaign that is watched
 _MOST_BYTES = 10_000_000  # of a file that is read whole: a text, a list of numbers
 
 

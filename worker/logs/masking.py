@@ -29,10 +29,10 @@ from campaigns.domain.phone import mask
 
 HIDDEN = "[hidden]"
 _DEEPEST = 8
-_MOST_ITEMS = 100
-_MOST_CHARACTERS = 10_000
-_MOST_CAUSES = 10
-_MOST_FRAMES = 40
+_MOST_ITEMS = 100  # of a list that are logged
+_MOST_CHARACTERS = 10_000  # of a text that are logged
+_MOST_CAUSES = 10  # of an error that are logged
+_MOST_FRAMES = 40  # of a traceback that are logged
 _SHORTEST_SECRET = 6  # hiding a shorter one would blot out ordinary words
 
 # --- what a name says --------------------------------------------------------------------------------

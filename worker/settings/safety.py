@@ -6,7 +6,7 @@ Each check raises ValueError: a sentence without its subject, that shows nothing
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from urllib.parse import urlsplit
 
-_FEWEST_DIFFERENT = 8
+_FEWEST_DIFFERENT = 8  # characters of a secret
 _MAKE_ONE = "python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
 
 

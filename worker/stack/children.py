@@ -20,7 +20,7 @@ from worker.stack.embedded.processes import wait_until
 from worker.stack.interrupts import Interrupts
 
 _STOP_SECONDS = 45.0  # longer than the longest request a worker may have to see to its end
-_RESTART_SECONDS = 1.0
+_RESTART_SECONDS = 1.0  # before a process that ended is started again
 
 
 @dataclass

@@ -15,7 +15,7 @@ from types import FrameType, TracebackType
 from typing import Any, Self, TypeVar
 
 _HELD = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_LOOK_SECONDS = 0.05
+_LOOK_SECONDS = 0.05  # between two looks at a signal
 
 _T = TypeVar("_T")
 

@@ -30,14 +30,14 @@ MAX_BODY_BYTES = 1024 * 1024
 no second time."""
 
 _BODY_SECONDS = 10.0  # a body that comes slower than this is not a provider's
-_RETRY_AFTER_SECONDS = 5
+_RETRY_AFTER_SECONDS = 5  # told to a provider that is to call again
 _SAY_AGAIN_SECONDS = 1.0  # refusals of one account and status: a line a second, with how many there were
 
 
 MOST_STRANGERS = 20_000
 """Receipts of one account that match no message: beyond it more are asked to come again later."""
 
-_COUNT_AGAIN_SECONDS = 5.0
+_COUNT_AGAIN_SECONDS = 5.0  # before the receipts that match no message are counted again
 
 
 async def _none() -> Mapping[str, int]:

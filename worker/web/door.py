@@ -17,11 +17,11 @@ from worker.logs.logger import get_logger
 BACKLOG = 128
 """Connections the system holds for us; also how often asyncio tries when it has no file left."""
 
-_MOST_CONNECTIONS = 4_000
+_MOST_CONNECTIONS = 4_000  # whatever the number of files
 _RESERVED_FILES = 64  # for the database, logs, libraries
-_FEWEST_CONNECTIONS = 16
+_FEWEST_CONNECTIONS = 16  # however few files there may be
 _HEAD_SECONDS = 10.0  # from connecting to the end of the first request's head
-_SAY_AGAIN_SECONDS = 60.0
+_SAY_AGAIN_SECONDS = 60.0  # before the log says again that the door is full
 
 log = get_logger("campaigns.web")
 

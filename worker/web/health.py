@@ -15,7 +15,7 @@ from campaigns.store import schema
 from campaigns.store.session import Database
 from worker import shapes
 
-_PATIENCE_SECONDS = 3.0
+_PATIENCE_SECONDS = 3.0  # for the database to answer
 _FRESH_SECONDS = 1.0  # anybody may ask, as often as they like: that must not become as many queries
 
 SERVICE: Literal["campaigns"] = "campaigns"

@@ -43,7 +43,7 @@ from campaigns.providers.http.tables import Answer
 from campaigns.providers.wire import Answered, retry_after_seconds
 
 _JSON = Json(parse_int=str, parse_float=str, parse_constant=str)  # as text, nothing is lost on the way
-_LONGEST_NAME = 128
+_LONGEST_NAME = 128  # characters; a longer id is not read
 _MOST_SECONDS = 10**11  # of a moment in seconds since 1970; beyond it they are milliseconds
 _WELL = frozenset(
     {

@@ -29,7 +29,7 @@ from campaigns.providers.http.tables import (
     braced,
 )
 
-_MOST_BYTES = 1_000_000
+_MOST_BYTES = 1_000_000  # of a mapping file
 _HEADER = re.compile(r"[ -~]*")
 # In these a value of its own would be a secret that stands in the file.
 _SECRET_HEADERS = frozenset({"authorization", "x-api-key", "api-key", "apikey", "x-auth-token"})

@@ -62,7 +62,7 @@ _FIELDS: Final = frozenset({"source", "destination", "message", "receipt", "rece
 _SENDER_NOT_ALLOWED: Final = "2001"
 _OF_CALLBACK: Final = frozenset({"receipt", "receiptURL"})
 
-_LONGEST_ID = 128
+_LONGEST_ID = 128  # characters; a longer one is no id
 _UNDOCUMENTED_CODE = re.compile(r"[A-Z][A-Z_]{0,63}|[0-9]{1,5}")  # no place for a number, a key or a text
 _AMOUNT = re.compile(r"[0-9]{1,12}(\.[0-9]{1,18})?")
 _COUNT = re.compile(r"[0-9]{1,4}")

@@ -73,8 +73,8 @@ from campaigns.providers.namirial.statuses import StatusHost
 from campaigns.providers.wire import Answered, Wire, retry_after_seconds
 
 _FLOODED_SECONDS = 60.0  # the window is an hour and slides (FLOODING): sooner is of no use
-_REFUSED_FIRST_SECONDS = 300.0
-_REFUSED_LONGEST_SECONDS = 3600.0
+_REFUSED_FIRST_SECONDS = 300.0  # the first pause after questions were refused
+_REFUSED_LONGEST_SECONDS = 3600.0  # the longest of these pauses
 
 
 @dataclass(slots=True)

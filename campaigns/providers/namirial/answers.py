@@ -61,7 +61,7 @@ _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _CODE = re.compile(r"[0-9]{1,4}")
 _SAID = re.compile(r"\s*([0-9]{1,4})\s*:")  # "0: Accepted for delivery" (SEND)
 _COUNT = re.compile(r"[1-9][0-9]{0,2}")
-_LONGEST_NAME = 128
+_LONGEST_NAME = 128  # characters; a longer key is not read
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 

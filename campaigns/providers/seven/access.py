@@ -1,6 +1,6 @@
 """How we come to seven.io: the key, and where there is a signing key, a signature of each request.
 
-Source: DOCS signing, PHP and JS clients, as named in `seven.py`.
+Source: DOCS signing, PHP and JS clients, as named in `adapter.py`.
 """
 
 import hashlib

@@ -28,7 +28,7 @@ _TIMESTAMP = re.compile(r"[0-9]{1,12}")
 _NONCE = re.compile(r"[!-~]{1,32}")
 _SIGNATURE = re.compile(r"[0-9A-Fa-f]{64}")
 _MOST_FIELDS = 10_000  # of a form; more than the address takes
-_MOST_NAMES = 12
+_MOST_NAMES = 12  # parameters that a log line names
 _PATH = re.compile(r"[^\[\]]+|(?<=\[)(?=\])")  # the parts of a name: data[0][msg_id], msg_id[]
 _FIELD = re.compile(r"[A-Za-z_][A-Za-z_0-9\[\]]{0,39}")
 _EVENT = "webhook_event"

@@ -15,7 +15,7 @@ from campaigns.providers.seven.answers import CODES, load, top_code
 from campaigns.providers.wire import Wire
 
 _KNOWN_SECONDS = 600.0  # how long a hook that is there is believed to stay
-_MISSING_SECONDS = 60.0
+_MISSING_SECONDS = 60.0  # before a hook that is not there is looked for again
 _EVENTS = frozenset({"dlr", "all"})
 _LONGEST_SECONDS = 5.0  # batches wait for this before they are handed over
 _OFF = (False, "0", "false")  # numbers are read as text

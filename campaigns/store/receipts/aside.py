@@ -7,7 +7,7 @@ from datetime import datetime
 from campaigns.domain.message_ref import message_ref
 from campaigns.store.session import Connection, Database
 
-_MOST_OF_ACCOUNT = 1_000
+_MOST_OF_ACCOUNT = 1_000  # receipts of one account that are kept aside
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from campaigns.store.law import in_list, quoted
 from campaigns.store.session import Connection, Database
 from campaigns.store.tally import Release, let_go
 
-_ASIDE_POLL_SECONDS = 3600.0
+_ASIDE_POLL_SECONDS = 3600.0  # before a batch that was set aside is asked about
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,8 @@ from worker.settings.environment import PREFIX
 from worker.settings.model import Settings
 from worker.web.health import SERVICE
 
-_WEB_SECONDS = 10.0
-_MOST_BYTES = 4096
+_WEB_SECONDS = 10.0  # for our own web to answer
+_MOST_BYTES = 4096  # of that answer that are read
 
 
 async def account(parts: Parts, name: str) -> list[Finding]:

@@ -14,7 +14,7 @@ from worker.settings.model import Settings
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-_MOST_ASIDE = 1000
+_MOST_ASIDE = 1000  # of what is set aside that are counted
 
 
 async def workers(database: Database, settings: Settings) -> list[Finding]:

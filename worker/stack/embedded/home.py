@@ -21,7 +21,7 @@ from worker.stack.embedded.users import Account, account_for, blocked, can_use
 OWN = Path("/var/lib/campaigns-embedded")
 
 _PASSABLE = 0o711  # root's, so that nobody else puts anything in it; what is in it is closed by itself
-_LONGEST_NAME = 40
+_LONGEST_NAME = 40  # characters of a directory's name
 
 
 def home_of(data_dir: Path) -> Path:

@@ -23,8 +23,8 @@ PORT = 5432  # only names the socket file
 USER = "postgres"
 DATABASE = "campaigns"
 
-_ANSWER_SECONDS = 3
-_INITDB_SECONDS = 300.0
+_ANSWER_SECONDS = 3  # for one answer that it is ready
+_INITDB_SECONDS = 300.0  # to make the data directory
 
 _WITHOUT_DATA = {  # messages and numbers are personal data: no log line may hold one
     "log_min_messages": "log",  # starts, stops, checkpoints and what ends a session; no client's errors

@@ -13,9 +13,9 @@ from worker.stack.embedded.errors import EmbeddedUnavailable
 from worker.stack.embedded.users import Account
 from worker.stack.interrupts import Interrupts
 
-POLL_SECONDS = 0.02
+POLL_SECONDS = 0.02  # between two looks at a process
 
-_STEP_SECONDS = 15.0
+_STEP_SECONDS = 15.0  # for each step of ending one: ask, then kill
 
 _PROC = Path("/proc")
 

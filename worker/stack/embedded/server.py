@@ -22,8 +22,8 @@ SILENT_SECONDS = 60.0  # no answer at all for so long: it will not come
 RECOVERY_SECONDS = 900.0  # it answers 'starting up': 2 GB of WAL on a slow disk take minutes, not hours
 
 _TOLD_LINES = 5
-_TOLD_FROM_BYTES = 65_536
-_TOLD_CHARACTERS = 1000
+_TOLD_FROM_BYTES = 65_536  # of the log's end that are read
+_TOLD_CHARACTERS = 1000  # of it that an error repeats
 
 
 @dataclass(frozen=True, slots=True)
