@@ -9,9 +9,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from uuid import UUID
 
+from campaigns.domain.circuit import probe_pauses
 from campaigns.domain.errors import ProviderRefused, WitnessUnavailable
 from campaigns.domain.holds import DOWN, CampaignHold, Hold
-from campaigns.domain.policy import DOWN_FIRST_SECONDS, PROBE_FIRST_SECONDS, Desk
+from campaigns.domain.policy import Desk
 from campaigns.domain.provider import Money
 from campaigns.domain.said import believed_currency
 from campaigns.domain.witness import Whereabouts, went_back
@@ -20,20 +21,13 @@ from campaigns.store.holding import campaigns as campaign_hold
 from campaigns.store.holding.campaigns import Resumed
 from campaigns.store.session import Database
 
-_PROBE_MAX_SECONDS = 900.0  # the longest pause between two probes of an account at fault
-_DOWN_MAX_SECONDS = 60.0  # the same where the provider is down
 _CURRENCY_AGAIN_SECONDS = 3600.0  # before an account's currency is asked for again
 
 
 async def deal_probes(database: Database) -> list[str]:
     """The held accounts whose probe is due now; each is given to one caller, the next by backoff."""
-    return await accounts.deal_probes(
-        database,
-        first_seconds=PROBE_FIRST_SECONDS,
-        max_seconds=_PROBE_MAX_SECONDS,
-        down_first_seconds=DOWN_FIRST_SECONDS,
-        down_max_seconds=_DOWN_MAX_SECONDS,
-    )
+    pauses, while_down = probe_pauses(is_down=False), probe_pauses(is_down=True)
+    return await accounts.deal_probes(database, pauses=pauses, pauses_while_down=while_down)
 
 
 async def deal_currencies(database: Database) -> list[str]:

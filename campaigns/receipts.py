@@ -5,41 +5,36 @@ until all are settled or the deadline passes. Repeated, late and reordered words
 """
 
 import asyncio
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from uuid import UUID
 
-from campaigns.domain.asking import Again, Series, ask_again
-from campaigns.domain.errors import DatabaseUnavailable, origin_of
+from campaigns.adapter_calls import call_adapter
+from campaigns.coarse import refine_coarse
+from campaigns.domain.asking import MOST_COUNTED, Batch, Series, next_poll
+from campaigns.domain.errors import DatabaseUnavailable
 from campaigns.domain.message_ref import message_ref, place_of
 from campaigns.domain.policy import Account, Desk
 from campaigns.domain.provider import Answers, Doubtful, PaceUsedUp, Provider, Receipt, Sightings
-from campaigns.domain.said import Told, told_by
+from campaigns.domain.said import status_word, told_by
 from campaigns.domain.states import BatchState, MessageState, is_settled
 from campaigns.domain.unstorable import UNSTORABLE_CHARACTERS
 from campaigns.pacing.lanes import UNBOUNDED, Slot, wait_for_provider
 from campaigns.store.leases import Dealt
 from campaigns.store.receipts import callbacks as rows
 from campaigns.store.receipts import polling
-from campaigns.store.receipts.callbacks import Coarse, Incoming, Merged
-from campaigns.store.receipts.polling import Evidence, InDoubtMessage, PollingWork
+from campaigns.store.receipts.callbacks import Incoming, Merged
+from campaigns.store.receipts.polling import Evidence, PollingWork
 from campaigns.store.sending import hand_over as batches
 from campaigns.store.session import Database, retry_while_away
 from campaigns.store.tally import Release
 
 _NO_SUCH_ACCOUNT_SECONDS = 60.0  # before a batch is dealt again whose account is not in the settings
-_LONGEST_PROVIDER_STATE = 64  # characters of the provider's status word that are kept
 _SHARE_OF_LEASE = 0.9  # for asking; the rest is for writing down
 _LONGEST_ID = 128  # characters of a provider's id; a longer one names no message
 _BUNDLE = 2_000  # receipts merged in one transaction
-_COARSE_BUNDLE = 100
-_MOST_LOOKED_UP = 20  # coarse receipts of one account a run
-_LOOK_SECONDS = 2.0  # to wait for their slots
-_MOST_LOOKS = 3  # at what a coarse receipt may mean; then it counts as it is
-_LOOK_AGAIN_SECONDS = 6.0  # some may not be asked of the same message again within 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,82 +72,41 @@ async def poll_batch(database: Database, desk: Desk, dealt: Dealt, slot: Slot = 
     taken_up_at = loop.time()
     account = desk.accounts.get(work.account)
     if account is None:
-        why = f"this worker's settings know no account {work.account!r}"
-        series = _Series(Answers([], why))
-    else:
-        series = await _ask(desk, account, work, lease_ends_at, slot)
-    by_ref = {message_ref(work.campaign_id, work.number, m.position): m.position for m in work.in_doubt}
-    evidence = [*_evidence(work, series.answers), *_found(by_ref, series.sightings, work.now)]
-    absent = [by_ref[ref] for ref in series.sightings.absent if ref in by_ref]
-    asks_doubt = account is None or account.provider.traits.settles_doubt_after_seconds is not None
-    again = ask_again(series.outcome(), work.poll_count, desk.policy.poll, desk.random())
+        return await _put_off(database, desk, work, lease_ends_at)
+    traits = account.provider.traits
+    series = await _ask(desk, account, work, lease_ends_at, slot)
+    learned = _learned(work, series, by_id=traits.calls_back_by_id)
+    overdue = max(_seconds(work.due_at or work.now, work.now), 0.0) + loop.time() - taken_up_at
+    batch = Batch(work.poll_count, overdue, [_seconds(m.since, work.now) for m in work.in_doubt])
+    after = next_poll(series.outcome(), batch, traits, desk.policy.poll, desk.random())
     how = Release(
-        send_in_seconds=0 if absent else None,
-        poll_in_seconds=_poll_in(work, account, again, loop.time() - taken_up_at),
-        poll_count=min(work.poll_count + again.counts_as_poll, 1000),
+        send_in_seconds=0 if learned.absent else None,
+        poll_in_seconds=after.in_seconds,
+        poll_count=after.poll_count,
         trouble=series.trouble or _shared(work),
-        asks_doubt=asks_doubt,
+        asks_doubt=traits.settles_doubt_after_seconds is not None,
     )
-    settled = {each.position for each in evidence if each.state is not None and is_settled(each.state)}
-    try:
-        state = await polling.merge_polled(
-            database,
-            work,
-            evidence,
-            how,
-            worker=desk.worker,
-            absent=absent,
-            by_id=account is not None and account.provider.traits.calls_back_by_id,
-            asked=() if series.is_complete else [*(work.asked | series.asked) - settled],
-        )
-    except DatabaseUnavailable as away:
-        # What was learned can be learned again. Left to its lease, the batch would look as if a worker had
-        # ended on it.
-        wait = desk.policy.poll.delay_seconds(work.poll_count + 1, desk.random())
-        evidence, absent, how = [], [], Release(poll_in_seconds=wait, trouble=str(away))
-        let_go = partial(batches.release, database, work, how, worker=desk.worker)
-        state = await retry_while_away(let_go, until=lease_ends_at)
-    return Polled(
-        work.batch_id,
-        work.campaign_id,
-        state,
-        asked_count=len(series.asked),
-        answered_count=len(evidence) + len(absent),
-        found_count=sum(each.provider_message_id is not None for each in evidence),
-        absent_count=len(absent),
-        trouble=how.trouble if state is not None else "lease lost",
-        due_in_seconds=0.0 if how.send_in_seconds is not None else max(how.poll_in_seconds or 0.0, 0.0),
+    return await _write_down(database, desk, work, learned, how, lease_ends_at)
+
+
+async def _put_off(database: Database, desk: Desk, work: PollingWork, lease_ends_at: float) -> Polled:
+    """Give the lease of a batch back whose account this worker does not know; another may."""
+    how = Release(
+        poll_in_seconds=_NO_SUCH_ACCOUNT_SECONDS,
+        poll_count=min(work.poll_count + 1, MOST_COUNTED),
+        trouble=f"this worker's settings know no account {work.account!r}",
     )
+    return await _write_down(database, desk, work, _Learned(), how, lease_ends_at)
+
+
+def _seconds(start: datetime, end: datetime) -> float:
+    return (end - start).total_seconds()
 
 
 def _shared(work: PollingWork) -> str | None:
     if not work.shared_id_count:
         return None
     return f"{work.shared_id_count} messages bear ids of the provider's that others bear too: not asked about"
-
-
-def _poll_in(work: PollingWork, account: Account | None, again: Again, took_seconds: float) -> float:
-    """In how many seconds the batch is to be polled; before now where its cycle goes on at once, so that it
-    keeps its rank among those that are due.
-    """
-    if again.in_seconds is None:
-        late = 0.0 if work.due_at is None else (work.now - work.due_at).total_seconds()
-        return -max(late, 0.0) - took_seconds
-    if account is None:
-        return _NO_SUCH_ACCOUNT_SECONDS
-    provider = account.provider
-    wait = again.in_seconds
-    if provider.traits.settles_doubt_after_seconds is not None:
-        wait = min(
-            [wait, *(_ripe_in(work, m, provider.traits.settles_doubt_after_seconds) for m in work.in_doubt)]
-        )
-    return max(wait, provider.traits.least_pause_seconds) if again.counts_as_poll else wait
-
-
-def _ripe_in(work: PollingWork, message: InDoubtMessage, settles_after: float) -> float:
-    """In how many seconds nothing found may be believed of a message in doubt; inf where it may now."""
-    left = settles_after - (work.now - message.since).total_seconds()
-    return left if left > 0 else math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,24 +123,20 @@ class _Series:
     def trouble(self) -> str | None:
         return self.answers.trouble or self.sightings.trouble
 
-    @property
-    def is_complete(self) -> bool:
-        """Whether nobody is left to be asked in this cycle."""
-        return not self.unasked
-
     def outcome(self) -> Series:
-        return Series(self.is_complete, bool(self.asked), self.trouble is not None, self.wait_seconds)
+        return Series(not self.unasked, bool(self.asked), self.trouble is not None, self.wait_seconds)
 
 
 async def _ask(desk: Desk, account: Account, work: PollingWork, lease_ends_at: float, slot: Slot) -> _Series:
     """Ask about those who were not asked in this cycle, for as long as the lease allows."""
-    answers, sightings = Answers([]), Sightings()
     provider, lease_seconds = account.provider, desk.policy.lease_seconds
     ids = {each: position for each, position in work.ids.items() if position not in work.asked}
     ripe = {each.message_ref: (position, each) for position, each in _ripe(work, provider, lease_seconds)}
     given = frozenset([*ids.values(), *(position for position, _ in ripe.values())])
+    # Of a part that never came to its end, nobody was asked.
+    answers, sightings = Answers([], unasked=[*ids]), Sightings(unasked=[*ripe])
     if not await wait_for_provider(slot, lease_seconds):
-        return _Series(answers, unasked=given, wait_seconds=0.0)
+        return _Series(answers, sightings, unasked=given, wait_seconds=0.0)
     ends_at = lease_ends_at - lease_seconds * (1 - _SHARE_OF_LEASE)
     wait_for_slot = account.asking_until(ends_at - provider.traits.timeout_seconds)
 
@@ -195,22 +145,15 @@ async def _ask(desk: Desk, account: Account, work: PollingWork, lease_ends_at: f
             raise PaceUsedUp(0.0)
         await wait_for_slot()
 
-    # Of a part that never came to its end, nobody was asked.
-    unasked, unasked_refs = [*ids], [*ripe]
-    try:
-        async with asyncio.timeout_at(ends_at):
-            if ids:
-                answers = await provider.ask(list(ids), wait_for_pace)
-            unasked = [each for each in answers.unasked if each in ids]
-            if ripe and answers.trouble is None and answers.retry_after_seconds is None:
-                sightings = await provider.look_up([each for _, each in ripe.values()], wait_for_pace)
-                unasked_refs = [ref for ref in sightings.unasked if ref in ripe]
-    except TimeoutError:
-        sightings = Sightings(trouble="the adapter gave no answer in time")
-    except Exception as error:  # an adapter's bug: it must not lose what was answered before it
-        sightings = Sightings(trouble=f"the adapter broke down: {origin_of(error)}")
+    if ids:
+        asking = provider.ask(list(ids), wait_for_pace)
+        answers = await call_adapter(asking, ends_at, lambda why: Answers([], why, unasked=[*ids]))
+    if ripe and answers.trouble is None and answers.retry_after_seconds is None:
+        looking = provider.look_up([each for _, each in ripe.values()], wait_for_pace)
+        sightings = await call_adapter(looking, ends_at, lambda why: Sightings(trouble=why, unasked=[*ripe]))
     await slot.advance()
-    left = frozenset([*(ids[each] for each in unasked), *(ripe[ref][0] for ref in unasked_refs)])
+    unasked = [ids[each] for each in answers.unasked if each in ids]
+    left = frozenset([*unasked, *(ripe[ref][0] for ref in sightings.unasked if ref in ripe)])
     waits = [answers.retry_after_seconds, sightings.retry_after_seconds]
     wait = max((each for each in waits if each is not None), default=None)
     return _Series(answers, sightings, given - left, left, wait)
@@ -233,8 +176,66 @@ def _ripe(work: PollingWork, provider: Provider, lease_seconds: float) -> list[t
             ),
         )
         for m in work.in_doubt
-        if m.position not in work.asked and _ripe_in(work, m, settles_after) == math.inf
+        if m.position not in work.asked and _seconds(m.since, work.now) >= settles_after
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Learned:
+    """What is to be written down of a series. `absent` and `in_cycle` are positions: what is queued again,
+    and what was asked in a cycle that is not complete. `by_id`: as in `Traits.calls_back_by_id`.
+    """
+
+    evidence: Sequence[Evidence] = ()
+    absent: Sequence[int] = ()
+    in_cycle: Sequence[int] = ()
+    asked_count: int = 0
+    by_id: bool = False
+
+
+def _learned(work: PollingWork, series: _Series, *, by_id: bool) -> _Learned:
+    by_ref = {message_ref(work.campaign_id, work.number, m.position): m.position for m in work.in_doubt}
+    evidence = [*_evidence(work, series.answers), *_found(by_ref, series.sightings, work.now)]
+    absent = [by_ref[ref] for ref in series.sightings.absent if ref in by_ref]
+    settled = {each.position for each in evidence if each.state is not None and is_settled(each.state)}
+    in_cycle = [*(work.asked | series.asked) - settled] if series.unasked else []
+    return _Learned(evidence, absent, in_cycle, len(series.asked), by_id)
+
+
+async def _write_down(
+    database: Database, desk: Desk, work: PollingWork, learned: _Learned, how: Release, until: float
+) -> Polled:
+    """Merge what was learned and give the lease back; where the database went away, at least that."""
+    try:
+        state = await polling.merge_polled(
+            database,
+            work,
+            learned.evidence,
+            how,
+            worker=desk.worker,
+            absent=learned.absent,
+            by_id=learned.by_id,
+            asked=learned.in_cycle,
+        )
+    except DatabaseUnavailable as away:
+        # What was learned can be learned again. Left to its lease, the batch would look as if a worker had
+        # ended on it.
+        wait = desk.policy.poll.delay_seconds(work.poll_count + 1, desk.random())
+        learned = replace(learned, evidence=[], absent=[])
+        how = Release(poll_in_seconds=wait, trouble=str(away))
+        let_go = partial(batches.release, database, work, how, worker=desk.worker)
+        state = await retry_while_away(let_go, until=until)
+    return Polled(
+        work.batch_id,
+        work.campaign_id,
+        state,
+        asked_count=learned.asked_count,
+        answered_count=len(learned.evidence) + len(learned.absent),
+        found_count=sum(each.provider_message_id is not None for each in learned.evidence),
+        absent_count=len(learned.absent),
+        trouble=how.trouble if state is not None else "lease lost",
+        due_in_seconds=0.0 if how.send_in_seconds is not None else max(how.poll_in_seconds or 0.0, 0.0),
+    )
 
 
 def _found(by_ref: Mapping[str, int], sightings: Sightings, now: datetime) -> list[Evidence]:
@@ -250,7 +251,7 @@ def _found(by_ref: Mapping[str, int], sightings: Sightings, now: datetime) -> li
         best[position] = Evidence(
             position,
             state,
-            _kept_word(seen.provider_state),
+            status_word(seen.provider_state),
             seen.provider_message_id,
             told_by(seen, now),
         )
@@ -268,7 +269,7 @@ def _evidence(work: PollingWork, answers: Answers) -> Sequence[Evidence]:
         if known is not None and _rank(receipt.evidence) <= _rank(known.state):
             continue
         best[position] = Evidence(
-            position, receipt.evidence, _kept_word(receipt.provider_state), told=told_by(receipt, work.now)
+            position, receipt.evidence, status_word(receipt.provider_state), told=told_by(receipt, work.now)
         )
     return list(best.values())
 
@@ -300,12 +301,8 @@ def _incoming(account: str, receipt: Receipt, now: datetime) -> Incoming | None:
         named = None
     if named is None and place is None:
         return None
-    word = _kept_word(receipt.provider_state)
+    word = status_word(receipt.provider_state)
     return Incoming(account, named, place, receipt.evidence, word, receipt.is_coarse, told_by(receipt, now))
-
-
-def _kept_word(word: str) -> str:
-    return UNSTORABLE_CHARACTERS.sub("", word)[:_LONGEST_PROVIDER_STATE]
 
 
 async def strangers(database: Database) -> dict[str, int]:
@@ -326,62 +323,5 @@ async def merge_waiting(database: Database, desk: Desk) -> Merged:
     DatabaseUnavailable.
     """
     merge = partial(rows.merge, database, limit=_BUNDLE, give_up_seconds=desk.policy.give_up_seconds)
-    merged, is_refined = await asyncio.gather(merge(), _refine(database, desk))
+    merged, is_refined = await asyncio.gather(merge(), refine_coarse(database, desk))
     return merged.plus(await merge()) if is_refined else merged
-
-
-async def _refine(database: Database, desk: Desk) -> bool:
-    """Whether some coarse receipts count now."""
-    coarse, plain_count = await rows.take_coarse(
-        database,
-        limit=_COARSE_BUNDLE,
-        most_of_account=_MOST_LOOKED_UP,
-        again_in_seconds=desk.policy.lease_seconds,
-        give_up_seconds=desk.policy.give_up_seconds,
-    )
-    of_accounts: dict[str, list[Coarse]] = {}
-    for each in coarse:
-        of_accounts.setdefault(each.account, []).append(each)
-    each_of = [_refine_of(database, desk, name, some) for name, some in of_accounts.items()]
-    return any([plain_count > 0, *await asyncio.gather(*each_of)])
-
-
-async def _refine_of(database: Database, desk: Desk, name: str, coarse: Sequence[Coarse]) -> bool:
-    """Ask one account's provider, for a moment: what it has no slot for now is asked another time."""
-    account = desk.accounts.get(name)
-    if account is None:
-        await rows.settle_coarse(database, [each.id for each in coarse])
-        return True
-    slot = account.asking_until(asyncio.get_running_loop().time() + _LOOK_SECONDS)
-    try:
-        async with asyncio.timeout(_LOOK_SECONDS + account.provider.traits.timeout_seconds):
-            answers = await account.provider.ask([each.provider_message_id for each in coarse], slot)
-    except TimeoutError:
-        answers = Answers([], "the adapter gave no answer in time")
-    except Exception as error:  # an adapter's bug: what came counts as it is
-        answers = Answers([], f"the adapter broke down: {origin_of(error)}")
-    said = {receipt.provider_message_id: receipt for receipt in answers.receipts}
-    unasked = frozenset(answers.unasked)
-    settled: list[int] = []
-    again: list[int] = []
-    finer: list[tuple[int, MessageState | None, str, Told]] = []
-    now = datetime.now(UTC)
-    for each in coarse:
-        receipt = said.get(each.provider_message_id)
-        if receipt is not None and receipt.evidence is not None and is_settled(receipt.evidence):
-            finer.append(
-                (each.id, receipt.evidence, _kept_word(receipt.provider_state), told_by(receipt, now))
-            )
-            settled.append(each.id)
-        elif each.look_count >= _MOST_LOOKS and each.provider_message_id not in unasked:
-            settled.append(each.id)
-        else:
-            again.append(each.id)
-    if again:
-        wait = max(answers.retry_after_seconds or 0.0, _LOOK_AGAIN_SECONDS)
-        await rows.look_again(database, again, in_seconds=wait)
-    if finer:
-        await rows.refine(database, finer)
-    if settled:
-        await rows.settle_coarse(database, settled)
-    return bool(settled)

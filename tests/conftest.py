@@ -14,7 +14,8 @@ import asyncpg
 import pytest
 from redis.asyncio import Redis
 
-from campaigns.domain.policy import Account, Backoff, Desk, Policy
+from campaigns.domain.backoff import Backoff
+from campaigns.domain.policy import Account, Desk, Policy
 from campaigns.domain.provider import Provider
 from campaigns.pacing.bucket import Pace, pace_key
 from campaigns.store import schema

@@ -1,6 +1,28 @@
 """How long to wait before the next attempt."""
 
+from dataclasses import dataclass
 from math import isfinite
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """first x factor^n seconds, at most `max_seconds`, give or take the share `jitter` (0 to 0.5)."""
+
+    first_seconds: float
+    factor: float
+    max_seconds: float
+    jitter: float
+
+    def delay_seconds(self, count: int, random: float) -> float:
+        """How long to wait after `count` tries before this one (0: the first wait); `random` in [0, 1)."""
+        return delay_seconds(
+            count + 1,
+            first=self.first_seconds,
+            factor=self.factor,
+            maximum=self.max_seconds,
+            jitter=self.jitter,
+            random=random,
+        )
 
 
 def delay_seconds(

@@ -5,42 +5,16 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from campaigns.domain.backoff import delay_seconds
+from campaigns.domain.backoff import Backoff
 from campaigns.domain.callbacks import CallbackUrls
+from campaigns.domain.circuit import Circuit
 from campaigns.domain.errors import ProviderRefused
 from campaigns.domain.late import LateAnswer
 from campaigns.domain.provider import Provider, WaitForPace
 from campaigns.domain.witness import Witness
 
-PROBE_FIRST_SECONDS = 30.0
-"""When an account that is at fault is first probed."""
-
-DOWN_FIRST_SECONDS = 2.0
-"""When an account whose provider is down is first probed."""
-
 MOST_ATTEMPTS = 5
 """How often one message is handed over where what is in doubt may be sent again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Backoff:
-    """first x factor^n seconds, at most `max_seconds`, give or take the share `jitter` (0 to 0.5)."""
-
-    first_seconds: float
-    factor: float
-    max_seconds: float
-    jitter: float
-
-    def delay_seconds(self, count: int, random: float) -> float:
-        """How long to wait after `count` tries before this one (0: the first wait); `random` in [0, 1)."""
-        return delay_seconds(
-            count + 1,
-            first=self.first_seconds,
-            factor=self.factor,
-            maximum=self.max_seconds,
-            jitter=self.jitter,
-            random=random,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,25 +34,6 @@ class Policy:
     poll: Backoff
     retry: Backoff
     poll_after_callback_seconds: float
-
-
-class Circuit:
-    """Notices that a provider is down: so many requests in a row of which nothing was taken.
-
-    Once it has opened, a single failure opens it again, until a request gets through.
-    """
-
-    def __init__(self, *, threshold: int = 5) -> None:
-        self._threshold = threshold
-        self._failures = 0
-
-    def record(self, *, got_through: bool) -> bool:
-        """Count one request. Gives whether the circuit opens by it."""
-        if got_through:
-            self._failures = 0
-            return False
-        self._failures = min(self._failures + 1, self._threshold)
-        return self._failures == self._threshold
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from decimal import Decimal
 
 from campaigns.domain.provider import Receipt, Sighting
 from campaigns.domain.segments import believed_segment_count
+from campaigns.domain.unstorable import UNSTORABLE_CHARACTERS
 from campaigns.domain.values import value
 
 
@@ -26,6 +27,13 @@ class Told:
 
 
 NOTHING_TOLD = Told()
+
+_LONGEST_STATUS_WORD = 64  # characters of the provider's status word that are kept
+
+
+def status_word(said: str) -> str:
+    """A provider's status word as it is kept beside our state."""
+    return UNSTORABLE_CHARACTERS.sub("", said)[:_LONGEST_STATUS_WORD]
 
 
 def told_by(said: Receipt | Sighting, now: datetime) -> Told:

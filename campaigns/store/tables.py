@@ -325,7 +325,7 @@ class AccountCurrency(SQLModel, table=True):
     asked_at: datetime = Field(sa_column=_moment(default=True))
 
 
-class AccountHold(SQLModel, table=True):
+class NewHold(SQLModel, table=True):
     """An account nothing is handed over on: no money, bad credentials. Lifted by a probe or a person."""
 
     __tablename__ = "account_hold"

@@ -9,10 +9,9 @@ import pytest
 from tests.guards.test_house import sources
 
 BROAD: dict[str, str] = {
+    "campaigns/adapter_calls.py": "an adapter's bug must not lose what it did: its messages are in doubt",
     "campaigns/grouping.py": "raises it to every caller of the group",
     "campaigns/providers/wire.py": "how far a request came decides its outcome, whatever ended it",
-    "campaigns/receipts.py": "an adapter's bug must not lose what was answered before it",
-    "campaigns/sending.py": "an adapter's bug must not lose what it did: its messages are in doubt",
     "worker/cli/start.py": "the last one who can say it: type, place and exit code",
     "worker/cli/doctor/findings.py": "the other findings are worth having",
     "worker/logs/logger.py": "a wrong format must not end what was being told",

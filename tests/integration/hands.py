@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from campaigns import batching, sending
-from campaigns.domain.policy import Backoff, Desk
+from campaigns.domain.backoff import Backoff
+from campaigns.domain.policy import Desk
 from campaigns.domain.provider import OutboundMessage
 from campaigns.store.leases import Dealt
 from campaigns.store.session import Database

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from campaigns import holding
+from campaigns.domain.circuit import NewHold
 from campaigns.domain.errors import DatabaseUnavailable, ProviderRefused
 from campaigns.domain.holds import DOWN
 from campaigns.domain.policy import Desk
@@ -33,7 +34,7 @@ from tests.stub import Stub
 
 
 async def hold(database: Database, account: str = "main", code: str = "32") -> bool:
-    return await accounts.hold(database, account, code, f"reason {code}", probe_in_seconds=30)
+    return await accounts.hold(database, account, NewHold(code, f"reason {code}", 30))
 
 
 async def probes(database: Database) -> dict[str, tuple[int, float]]:
@@ -114,7 +115,7 @@ async def test_each_due_probe_is_given_to_one_caller(database: Database) -> None
 async def test_probes_come_ever_more_rarely_up_to_a_cap(
     database: Database, code: str, first: float, longest: float
 ) -> None:
-    await accounts.hold(database, "main", code, "why", probe_in_seconds=first)
+    await accounts.hold(database, "main", NewHold(code, "why", first))
     waits = []
     for _ in range(12):
         await make_due(database)

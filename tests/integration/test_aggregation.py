@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from campaigns import aggregation, batching, reading, receipts, rescue, sending, suppression
+from campaigns.domain.circuit import NewHold
 from campaigns.domain.errors import NotAllowed, NotFound
 from campaigns.domain.policy import Desk
 from campaigns.domain.provider import Accepted, Failed, Outcome, Receipt, Rejected
@@ -204,7 +205,7 @@ async def test_costs_add_up_to_the_last_decimal(database: Database, make_desk: M
 
 async def test_what_is_held_and_what_troubles_it_is_said(database: Database) -> None:
     taken = await submit(database, phones(2))
-    await accounts.hold(database, "main", "2", "no money left", probe_in_seconds=60)
+    await accounts.hold(database, "main", NewHold("2", "no money left", 60))
     await query(database, "UPDATE batch SET trouble = 'refused connection'")
 
     overview = await reading.status(database, taken.id)

@@ -1,5 +1,6 @@
 """A batch goes through its own account: at first its campaign's, and whatever it says from then on."""
 
+from campaigns.domain.circuit import NewHold
 from campaigns.domain.message_ref import Place
 from campaigns.domain.states import MessageState
 from campaigns.store import batching as dealing
@@ -52,7 +53,7 @@ async def test_a_hold_keeps_back_the_batches_of_its_account_alone(database: Data
     works = [await batches.take_up_sending(database, each, worker=WORKER, lease_seconds=60) for each in dealt]
     assert [work and work.account for work in works] == ["main", "main", "other"]
 
-    await accounts.hold(database, "other", "down", "nothing is taken", probe_in_seconds=60)
+    await accounts.hold(database, "other", NewHold("down", "nothing is taken", 60))
 
     begun = [
         work
@@ -92,7 +93,7 @@ async def test_what_is_due_counts_as_work_unless_its_own_account_is_on_hold(data
         return None if since is None else round((work.now - since).total_seconds() / 60)
 
     assert await waits_since() == 4
-    await accounts.hold(database, "other", "down", "nothing is taken", probe_in_seconds=60)
+    await accounts.hold(database, "other", NewHold("down", "nothing is taken", 60))
     assert await waits_since() == 2
-    await accounts.hold(database, "main", "down", "nothing is taken", probe_in_seconds=60)
+    await accounts.hold(database, "main", NewHold("down", "nothing is taken", 60))
     assert await waits_since() is None

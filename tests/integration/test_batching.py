@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from campaigns import aggregation, batching, reading, rescue, sending
+from campaigns.domain.circuit import NewHold
 from campaigns.domain.policy import Desk
 from campaigns.domain.provider import NotSent
 from campaigns.domain.states import BatchState, CampaignState
@@ -427,7 +428,7 @@ async def test_a_held_account_is_polled_and_not_sent_through(database: Database,
     desk = make_desk(accounts={"main": Stub("main"), "second": Stub("second")})
     await half_sent(database, desk)
     other = await campaign_of(database, 1, account="second")
-    await accounts.hold(database, "main", "2", "no money", probe_in_seconds=60)
+    await accounts.hold(database, "main", NewHold("2", "no money", 60))
 
     assert await whose(database, await batching.deal_sending(database, desk)) == [other]
     assert len(await batching.deal_polling(database, desk)) == 1

@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from campaigns import batching, receipts, rescue, sending
+from campaigns.domain.circuit import Circuit
 from campaigns.domain.errors import NotAllowed
 from campaigns.domain.message_ref import message_ref
-from campaigns.domain.policy import Account, Circuit, Desk
+from campaigns.domain.policy import Account, Desk
 from campaigns.domain.provider import (
     Accepted,
     AccountTrouble,

@@ -29,10 +29,11 @@ from hypothesis.stateful import (
 from redis.asyncio import Redis
 
 from campaigns import aggregation, batching, holding, receipts, rescue, sending, suppression
+from campaigns.domain.circuit import Circuit, NewHold
 from campaigns.domain.errors import NotAllowed
 from campaigns.domain.message_ref import message_ref
 from campaigns.domain.outcomes import of_one_request
-from campaigns.domain.policy import Account, Circuit, Desk
+from campaigns.domain.policy import Account, Desk
 from campaigns.domain.provider import (
     Accepted,
     AccountTrouble,
@@ -659,7 +660,7 @@ class Laws(RuleBasedStateMachine):
     def hold_account(self, chance: Random) -> None:
         with self.changing(NO_MOVES):
             account = chance.choice(ACCOUNTS)
-            self.run(accounts.hold(self.database, account, "32", "no money", probe_in_seconds=30))
+            self.run(accounts.hold(self.database, account, NewHold("32", "no money", 30)))
         self.took("account held")
 
     def opt_out(self, chance: Random) -> None:

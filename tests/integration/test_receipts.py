@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from campaigns import aggregation, batching, receipts, rescue, sending
+from campaigns.domain.circuit import NewHold
 from campaigns.domain.policy import Account, Desk
 from campaigns.domain.provider import Answers, InDoubt, NotSent, PaceUsedUp, Receipt, WaitForPace
 from campaigns.domain.states import EVIDENCE, RANK, SETTLED, BatchState, CampaignState, MessageState, merge
@@ -349,7 +350,7 @@ async def gives_trouble() -> Answers:
     ("answer", "why"),
     [
         (gives_trouble, "an answer of no use"),
-        (raises, "the adapter broke down: KeyError at campaigns/receipts.py:"),
+        (raises, "the adapter broke down: KeyError at campaigns/adapter_calls.py:"),
         (hangs, "the adapter gave no answer in time"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
@@ -522,7 +523,7 @@ async def cancel(database: Database, campaign_id: Any) -> None:
 
 
 async def hold(database: Database, campaign_id: Any) -> None:
-    await accounts.hold(database, "main", "32", "no money", probe_in_seconds=30)
+    await accounts.hold(database, "main", NewHold("32", "no money", 30))
 
 
 @pytest.mark.parametrize("stop", [pause, cancel, hold], ids=lambda stop: stop.__name__)

@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 
 from campaigns import aggregation, batching, holding, rescue, sending
+from campaigns.domain.circuit import NewHold
 from campaigns.domain.policy import Account
 from campaigns.domain.provider import (
     Accepted,
@@ -428,7 +429,7 @@ async def cancelled(database: Database, work: SendingWork) -> None:
 
 
 async def held(database: Database, work: SendingWork) -> None:
-    await accounts.hold(database, "main", "32", "no money", probe_in_seconds=30)
+    await accounts.hold(database, "main", NewHold("32", "no money", 30))
 
 
 async def ran_out(database: Database, work: SendingWork) -> None:

@@ -118,7 +118,7 @@ async def hangs(outcomes: list[Outcome]) -> list[Outcome]:
 @pytest.mark.parametrize(
     ("how", "why"),
     [
-        (raises, "the adapter broke down: KeyError at campaigns/sending.py:"),
+        (raises, "the adapter broke down: KeyError at campaigns/adapter_calls.py:"),
         (one_too_few, "the adapter gave another number of outcomes than messages"),
         (one_too_many, "the adapter gave another number of outcomes than messages"),
         (hangs, "the adapter gave no answer in time"),

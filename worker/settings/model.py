@@ -20,9 +20,10 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from campaigns.domain.addresses import web_address
+from campaigns.domain.backoff import Backoff
 from campaigns.domain.callbacks import MIN_SECRET_CHARACTERS
 from campaigns.domain.errors import NotFound
-from campaigns.domain.policy import Backoff, Policy
+from campaigns.domain.policy import Policy
 from worker.settings.accounts import PROVIDERS, AccountSettings, AnyAccount, Group, Seconds
 from worker.settings.addresses import Postgres, Redis, safe_url
 from worker.settings.environment import PREFIX

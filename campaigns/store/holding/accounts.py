@@ -1,10 +1,13 @@
 """Accounts on hold: kept in the database, so that every worker knows at once and after a restart."""
 
+from collections.abc import Sequence
+
+from campaigns.domain.circuit import NewHold
 from campaigns.domain.holds import DOWN, Hold
 from campaigns.store.session import Database
 
 
-async def hold(database: Database, account: str, code: str, reason: str, *, probe_in_seconds: float) -> bool:
+async def hold(database: Database, account: str, why: NewHold) -> bool:
     """Hold an account. Gives True when it was not on hold before; the first reason stays."""
     async with database.connection() as connection:
         return bool(
@@ -13,9 +16,9 @@ async def hold(database: Database, account: str, code: str, reason: str, *, prob
                 " VALUES ($1, $2, $3, now() + make_interval(secs => $4))"
                 " ON CONFLICT (account) DO NOTHING RETURNING true",
                 account,
-                code,
-                reason,
-                probe_in_seconds,
+                why.code,
+                why.reason,
+                why.probe_in_seconds,
             )
         )
 
@@ -45,28 +48,21 @@ async def resume_all(database: Database) -> list[str]:
 
 
 async def deal_probes(
-    database: Database,
-    *,
-    first_seconds: float,
-    max_seconds: float,
-    down_first_seconds: float,
-    down_max_seconds: float,
+    database: Database, *, pauses: Sequence[float], pauses_while_down: Sequence[float]
 ) -> list[str]:
-    """The accounts whose probe is due, each given to one caller: its next probe moves on by backoff,
-    sooner where the provider is merely down.
+    """The accounts whose probe is due, each given to one caller. Its next probe comes after the pause, in
+    seconds, of as many probes as there were; after the last pause it stays at that.
     """
     async with database.connection() as connection:
         records = await connection.fetch(
             "UPDATE account_hold SET probe_count = least(probe_count + 1, 1000), probe_at = now() +"
-            " make_interval(secs => CASE WHEN code = $5"
-            " THEN least($4, $3 * power(2, least(probe_count + 1, 30)))"
-            " ELSE least($2, $1 * power(2, least(probe_count + 1, 30))) END)"
+            " make_interval(secs => CASE WHEN code = $3"
+            " THEN ($2::float8[])[least(probe_count + 1, cardinality($2::float8[]))]"
+            " ELSE ($1::float8[])[least(probe_count + 1, cardinality($1::float8[]))] END)"
             " WHERE account IN (SELECT account FROM account_hold WHERE probe_at <= now()"
             " FOR UPDATE SKIP LOCKED) RETURNING account",
-            first_seconds,
-            max_seconds,
-            down_first_seconds,
-            down_max_seconds,
+            list(pauses),
+            list(pauses_while_down),
             DOWN,
         )
     return [record["account"] for record in records]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from campaigns.domain.policy import Backoff
+from campaigns.domain.backoff import Backoff
 from campaigns.providers.registry import PROVIDERS
 from tests.unit.settings.loading import env_file, load
 from worker.settings.model import PollSettings, RetrySettings, Settings
