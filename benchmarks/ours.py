@@ -14,10 +14,11 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from benchmarks.calls import TEXT, Job, report
-from campaigns import batching, submission
+from campaigns import submission
+from campaigns.domain.policy import BATCH_SIZE
 from campaigns.domain.recipients import read_recipients
 from campaigns.store.submission import TakenIn
-from worker.bootstrap import Parts, sender_of
+from worker.bootstrap import Parts
 from worker.runtime import run_once
 from worker.settings.reading import load_settings
 from worker.stack.location import located
@@ -43,15 +44,14 @@ _T = TypeVar("_T")
 
 
 async def submit(
-    parts: Parts, recipients_file: str, *, name: str = "benchmark", batch_size: int = batching.BATCH_SIZE
+    parts: Parts, recipients_file: str, *, name: str = "benchmark", batch_size: int = BATCH_SIZE
 ) -> TakenIn:
     """Submit a file as the command does."""
     wanted = submission.Submission(
-        account="main",
+        account=parts.settings.terms("main"),
         text=TEXT,
-        sender_id=sender_of(parts.settings, "main", None),
+        sender_id=None,
         name=name,
-        currency=parts.settings.account("main").currency,
     )
     with Path(recipients_file).open("rb") as stream:  # noqa: ASYNC230  as the command does: nothing else runs here
         reader = read_recipients(

@@ -15,8 +15,6 @@ from campaigns.store import grouping
 from campaigns.store.leases import Dealt
 from campaigns.store.session import Database
 
-BATCH_SIZE = 100  # messages; a message_ref has two digits for the position
-
 
 async def deal_sending(database: Database, desk: Desk) -> list[Dealt]:
     """Deal out batches to be handed over: round-robin over campaigns, a bounded number in flight.

@@ -16,8 +16,9 @@ from uuid import uuid4
 
 from campaigns.cleaning import REASONS, Cleaner, Portion, Wanted
 from campaigns.domain.errors import SubmissionError, is_harmless, shown_column
+from campaigns.domain.limits import AccountTerms, too_long, wrong_sender
 from campaigns.domain.phone import REFUSED_KINDS, check_region
-from campaigns.domain.policy import Policy
+from campaigns.domain.policy import BATCH_SIZE, Policy
 from campaigns.domain.recipients import MAX_ROW_CHARACTERS
 from campaigns.domain.schedule import ALWAYS, Schedule, check_schedule
 from campaigns.domain.text import TemplateError
@@ -42,21 +43,20 @@ OnDoubt = Literal["hold", "resend"]
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """What somebody wants sent. `text` may hold {column} placeholders; `region` (ISO 3166) is where
-    numbers without a country code are at home. `sender_id` is None where the provider takes none. Without
-    a key, a campaign of the same content within `once_within_seconds` is the one meant.
+    """What somebody wants sent. `text` may hold {column} placeholders; `region` (ISO 3166, in either case) is
+    where numbers without a country code are at home. `sender_id`: None for the account's own. Without a key,
+    a campaign of the same content within `once_within_seconds` is the one meant.
     `allow_kinds` are kinds of `REFUSED_KINDS` that are sent to all the same; `mobile_only` leaves out what
     can only be a fixed line; `literal` sends what looks like another program's placeholders as it stands.
     """
 
-    account: str
+    account: AccountTerms
     text: str = field(repr=False)
     sender_id: str | None
     name: str
     submission_key: str | None = None
     phone_column: str = "phone"
     region: str | None = None
-    currency: str | None = None
     on_doubt: OnDoubt = "hold"
     schedule: Schedule = ALWAYS
     once_within_seconds: float | None = None
@@ -71,7 +71,7 @@ async def submit(
     submission: Submission,
     rows: Iterable[tuple[int, Mapping[str, str]]],
     *,
-    batch_size: int,
+    batch_size: int = BATCH_SIZE,
     progress: Callable[[int], None] | None = None,
 ) -> TakenIn:
     """Take a campaign in, whole or not at all.
@@ -80,7 +80,7 @@ async def submit(
     Gives the campaign; for a key that was used before with the same content, the one it made then (`created`
     is False). `progress` hears how many rows were read. Raises SubmissionError, with nothing stored.
     """
-    _check(submission)
+    submission = completed(submission)
     try:
         cleaner = _cleaner(submission)
     except TemplateError as error:
@@ -104,12 +104,12 @@ async def submit(
             campaign = NewCampaign(
                 id=uuid4(),
                 name=submission.name,
-                account=submission.account,
+                account=submission.account.name,
                 sender_id=submission.sender_id or "",
                 text=submission.text if not cleaner.is_plain else cleaner.plain_text,
                 submission_key=submission.submission_key,
                 content_hash=cleaner.content_hash(),
-                currency=submission.currency,
+                currency=submission.account.currency,
                 give_up_seconds=policy.give_up_seconds,
                 on_doubt=submission.on_doubt,
                 schedule=submission.schedule,
@@ -133,10 +133,42 @@ async def submit(
         raise
 
 
+def completed(submission: Submission) -> Submission:
+    """The same with what its account decides, checked: what can be said of it before its rows are read.
+
+    Idempotent. Raises SubmissionError.
+    """
+    account, text, region = submission.account, submission.text, submission.region
+    # Other programs are not held to our types: what is no text is refused by `_check`.
+    if isinstance(text, str) and "{" not in text and (wrong := too_long(account.limits, text)):
+        raise SubmissionError(wrong)
+    submission = replace(
+        submission,
+        sender_id=sender_of(account, submission.sender_id),
+        region=(region.upper() or None) if isinstance(region, str) else region,
+    )
+    _check(submission)
+    return submission
+
+
+def sender_of(account: AccountTerms, sender_id: str | None) -> str | None:
+    """Who a campaign is from: what was given, else the account's own; None where the provider takes no sender
+    id. Raises SubmissionError for none where one is needed, or one that the provider's documents rule out.
+    """
+    chosen = sender_id or account.sender_id
+    if chosen is None and account.needs_sender_id:
+        raise SubmissionError(
+            f"there is no sender id; give one, or set CAMPAIGNS_ACCOUNTS__{account.name.upper()}__SENDER_ID"
+        )
+    if isinstance(chosen, str) and (wrong := wrong_sender(account.limits, chosen)):
+        raise SubmissionError(wrong)
+    return chosen
+
+
 def _cleaner(submission: Submission) -> Cleaner:
     choices = [submission.allow_kinds and sorted(submission.allow_kinds), submission.mobile_only]
     identity = [
-        submission.account,
+        submission.account.name,
         submission.sender_id,
         submission.text,
         submission.region,
@@ -226,10 +258,9 @@ def _check(submission: Submission) -> None:
         ("text", submission.text),
         ("sender id", "" if submission.sender_id is None else submission.sender_id),
         ("name", submission.name),
-        ("account", submission.account),
+        ("account", submission.account.name),
         ("phone column", submission.phone_column),
         ("submission key", "" if submission.submission_key is None else submission.submission_key),
-        ("currency", "" if submission.currency is None else submission.currency),
     ):
         check_storable(name, value)
     if not submission.text.strip():
@@ -243,7 +274,7 @@ def _check(submission: Submission) -> None:
     _check_line("name", submission.name, MAX_NAME_CHARACTERS)
     if submission.sender_id is not None:
         _check_line("sender id", submission.sender_id, MAX_SENDER_ID_CHARACTERS)
-    for name, value in (("account", submission.account), ("phone column", submission.phone_column)):
+    for name, value in (("account", submission.account.name), ("phone column", submission.phone_column)):
         if len(value) > MAX_NAME_CHARACTERS:
             raise SubmissionError(f"the {name} has more than {MAX_NAME_CHARACTERS} characters; shorten it")
     _check_kinds(submission.allow_kinds)

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from campaigns import aggregation, batching, reading, receipts, rescue, sending, submission
-from campaigns.domain.policy import Desk
+from campaigns.domain.limits import AccountTerms
+from campaigns.domain.policy import BATCH_SIZE, Desk
 from campaigns.store.reading.overviews import Overview
 from campaigns.store.session import Database
 from campaigns.store.submission import TakenIn
@@ -28,12 +29,14 @@ async def submit(
     text: str = "Hello",
     account: str = "main",
     policy: Any = POLICY,
-    batch_size: int = batching.BATCH_SIZE,
+    currency: str | None = None,
+    needs_sender_id: bool = True,
+    batch_size: int = BATCH_SIZE,
     **more: Any,
 ) -> TakenIn:
     """Take rows in as a campaign."""
     wanted = submission.Submission(
-        account=account,
+        account=AccountTerms(account, currency=currency, needs_sender_id=needs_sender_id),
         text=text,
         sender_id=more.pop("sender_id", "Demo"),
         name=more.pop("name", "test"),

@@ -11,8 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from campaigns.domain.callbacks import CallbackUrls
-from campaigns.domain.errors import CampaignError, SubmissionError
-from campaigns.domain.limits import too_long, wrong_sender
+from campaigns.domain.errors import CampaignError
 from campaigns.domain.policy import Desk
 from campaigns.late import LateAnswers
 from campaigns.pacing.lanes import Lanes
@@ -55,36 +54,6 @@ def callback_urls(settings: Settings, name: str) -> CallbackUrls | None:
         settings.callback_secret.get_secret_value(),
         None if before is None else before.get_secret_value(),
     )
-
-
-def sender_of(settings: Settings, account: str, sender_id: str | None) -> str | None:
-    """Who a campaign is from: what was given, else the account's own; None where the provider takes no
-    sender id. Raises NotFound, and SubmissionError for none where one is needed, or one the provider's
-    documents rule out.
-    """
-    known = settings.account(account)
-    chosen = sender_id or known.sender_id
-    if chosen is None and known.needs_sender_id:
-        raise SubmissionError(
-            f"there is no sender id; give one, or set CAMPAIGNS_ACCOUNTS__{account.upper()}__SENDER_ID"
-        )
-    if isinstance(chosen, str) and (wrong := wrong_sender(known.limits, chosen)):
-        raise SubmissionError(wrong)
-    return chosen
-
-
-def text_of(settings: Settings, account: str, text: str) -> str:
-    """The text as it was given. Raises NotFound, and SubmissionError for one text for all that is longer than
-    the provider takes.
-    """
-    # Other programs are not held to our types: what is no text is refused further in.
-    if (
-        isinstance(text, str)
-        and "{" not in text
-        and (wrong := too_long(settings.account(account).limits, text))
-    ):
-        raise SubmissionError(wrong)
-    return text
 
 
 def worker_name() -> str:

@@ -26,7 +26,7 @@ from campaigns.store.leases import Dealt
 from campaigns.store.session import Database
 from worker import queues
 from worker.app import app, runtime
-from worker.bootstrap import Parts, sender_of, text_of
+from worker.bootstrap import Parts
 from worker.broker import arguments
 from worker.dealer import Dealer
 from worker.logs.logger import get_logger
@@ -250,18 +250,18 @@ def submit(  # noqa: PLR0913, PLR0917  the public contract names them
     key = submission_key or f"task:{self.request.id or uuid4()}"
 
     async def work(parts: Parts) -> str:
+        terms = parts.settings.terms(account)
         taken = await submission.submit(
             parts.database,
             parts.desk.policy,
             submission.Submission(
-                account=account.lower(),
-                text=text_of(parts.settings, account.lower(), text),
-                sender_id=sender_of(parts.settings, account.lower(), sender_id),
+                account=terms,
+                text=text,
+                sender_id=sender_id,
                 name=name or f"campaign of {account}",
                 submission_key=key,
                 phone_column=phone_column,
-                region=region.upper() if region else None,
-                currency=parts.settings.account(account.lower()).currency,
+                region=region,
                 on_doubt=on_doubt,
                 schedule=read_schedule(at, not_after, zone),
                 allow_kinds=allow_kinds,
@@ -269,11 +269,9 @@ def submit(  # noqa: PLR0913, PLR0917  the public contract names them
                 literal=literal,
             ),
             submission.rows_of(recipients),
-            batch_size=batching.BATCH_SIZE,
         )
-        limits = parts.settings.account(account.lower()).limits
-        if sender_id and not limits.takes_sender_id:
-            log.info("sender id kept and not sent", account=account, provider=limits.provider)
+        if sender_id and not terms.limits.takes_sender_id:
+            log.info("sender id kept and not sent", account=account, provider=terms.limits.provider)
         log.info(
             "campaign taken in" if taken.created else "campaign known already",
             campaign_id=str(taken.id),

@@ -21,6 +21,17 @@ class Limits:
 NO_LIMITS = Limits("the provider")
 
 
+@value
+class AccountTerms:
+    """What a submission must know of the account it goes through."""
+
+    name: str
+    sender_id: str | None = None  # who texts come from where a submission does not say
+    needs_sender_id: bool = True
+    currency: str | None = None  # ISO 4217
+    limits: Limits = NO_LIMITS
+
+
 def wrong_sender(limits: Limits, sender_id: str) -> str | None:
     """What is wrong with the form of a sender id, as one sentence; None where the provider may take it."""
     if not limits.takes_sender_id or not limits.sender_forms:

@@ -13,6 +13,9 @@ from campaigns.domain.late import LateAnswer
 from campaigns.domain.provider import Provider, WaitForPace
 from campaigns.domain.witness import Witness
 
+BATCH_SIZE = 100
+"""Messages of a batch, at most; a message_ref has two digits for the position."""
+
 MOST_ATTEMPTS = 5
 """How often one message is handed over where what is in doubt may be sent again."""
 

@@ -22,8 +22,9 @@ from uuid import UUID
 
 import pytest
 
-from campaigns import batching, submission
+from campaigns import submission
 from campaigns.domain.errors import CampaignError
+from campaigns.domain.policy import BATCH_SIZE
 from campaigns.domain.recipients import read_recipients
 from campaigns.store.session import Database
 from campaigns.store.submission import TakenIn
@@ -91,9 +92,7 @@ async def attempt(database: Database, number: int, tally: Tally) -> None:
             yield row
 
     try:
-        taken = await submission.submit(
-            database, POLICY, made.wanted, counted(_rows(made)), batch_size=batching.BATCH_SIZE
-        )
+        taken = await submission.submit(database, POLICY, made.wanted, counted(_rows(made)))
     except Exception as error:  # whatever it is: `complaint` says whether it may be
         trouble, said = complaint(error), str(error)
     else:
@@ -140,7 +139,7 @@ async def assert_exactly_that_is_stored(database: Database, tally: Tally) -> Non
     )
     everything = [taken for _, taken, _ in tally.taken.values()]
     assert counts == {
-        "batch": sum(-(-taken.recipient_count // batching.BATCH_SIZE) for taken in everything),
+        "batch": sum(-(-taken.recipient_count // BATCH_SIZE) for taken in everything),
         "message": sum(taken.recipient_count for taken in everything),
         "refusal": sum(sum(taken.refused.values()) for taken in everything),
     }

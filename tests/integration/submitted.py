@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from contextlib import asynccontextmanager
 from typing import Any
 
-from campaigns import batching, submission
+from campaigns import submission
+from campaigns.domain.limits import AccountTerms
 from campaigns.store.session import Database
 from campaigns.store.submission import TakenIn
 from tests.conftest import POLICY
@@ -48,8 +49,8 @@ async def messages(database: Database, columns: str) -> list[tuple[Any, ...]]:
 
 
 async def take_in(database: Database, rows: Iterator[tuple[int, Mapping[str, str]]]) -> TakenIn:
-    wanted = submission.Submission("main", "Hello", "Demo", "test", submission_key="key")
-    return await submission.submit(database, POLICY, wanted, rows, batch_size=batching.BATCH_SIZE)
+    wanted = submission.Submission(AccountTerms("main"), "Hello", "Demo", "test", submission_key="key")
+    return await submission.submit(database, POLICY, wanted, rows)
 
 
 LATE = 10_500  # in the second portion: the first is being staged already

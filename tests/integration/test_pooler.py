@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from campaigns import batching, submission
+from campaigns import submission
 from campaigns.domain.errors import DatabaseUnavailable, DatabaseUnfit, SubmissionError
+from campaigns.domain.limits import AccountTerms
 from campaigns.store import schema
 from campaigns.store.session import Database
 from tests.conftest import POLICY, open_database
@@ -15,9 +16,11 @@ from tests.integration.rows import query
 
 
 async def submit(database: Database, text: str = "Hello", count: int = 250, start: int = 0) -> Any:
-    wanted = submission.Submission(account="main", text=text, sender_id="Shop", name="n", region=None)
+    wanted = submission.Submission(
+        account=AccountTerms("main"), text=text, sender_id="Shop", name="n", region=None
+    )
     rows = [(n, {"phone": f"+3706{start + n:07}"}) for n in range(1, count + 1)]
-    return await submission.submit(database, POLICY, wanted, rows, batch_size=batching.BATCH_SIZE)
+    return await submission.submit(database, POLICY, wanted, rows)
 
 
 @needs_pgbouncer

@@ -327,10 +327,11 @@ async def test_batches_partition_the_recipients(
 
 async def test_where_the_provider_takes_no_sender_id_a_campaign_needs_none(database: Database) -> None:
     """And one that names none is another than one that names somebody."""
-    taken = await submit(database, phones(1), sender_id=None, submission_key="k")
+    none = {"sender_id": None, "needs_sender_id": False, "submission_key": "k"}
+    taken = await submit(database, phones(1), **none)
     assert await query(database, "SELECT sender_id FROM campaign WHERE id = $1", taken.id) == [
         {"sender_id": ""}
     ]
-    assert (await submit(database, phones(1), sender_id=None, submission_key="k")).id == taken.id
+    assert (await submit(database, phones(1), **none)).id == taken.id
     with pytest.raises(SubmissionKeyConflict):
         await submit(database, phones(1), sender_id="Demo", submission_key="k")

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from campaigns import cleaning, reading, submission, suppression
 from campaigns.domain.errors import SubmissionError
+from campaigns.domain.limits import AccountTerms
 from campaigns.domain.phone import person_key
 from campaigns.domain.states import MessageState
 from campaigns.store import person
@@ -223,6 +224,6 @@ async def test_choices_are_part_of_what_a_submission_is(database: Database) -> N
     for more in ({}, {"allow_kinds": ["pager"]}):
         with pytest.raises(SubmissionError, match="used before"):
             await submit(database, rows, submission_key="key", **more)
-    plain = submission._cleaner(submission.Submission("main", "x", "s", "n"))
+    plain = submission._cleaner(submission.Submission(AccountTerms("main"), "x", "s", "n"))
     spelled = json.dumps(["main", "s", "x", None, "hold", "phone"])
     assert plain.content_hash() == hashlib.sha256(spelled.encode()).hexdigest()

@@ -12,6 +12,7 @@ import pytest
 
 from campaigns import batching, cleaning, sending, submission
 from campaigns.domain.errors import DatabaseUnavailable, SubmissionError
+from campaigns.domain.limits import AccountTerms
 from campaigns.domain.states import CampaignState
 from campaigns.store import submission as intake
 from campaigns.store.session import Database
@@ -170,7 +171,7 @@ async def test_the_loop_goes_on_while_rows_are_read(database: Database) -> None:
         return asked.is_set()
 
     heard: list[int] = []
-    wanted = submission.Submission("main", "Hello", "Demo", "test")
+    wanted = submission.Submission(AccountTerms("main"), "Hello", "Demo", "test")
     taken, _ = await asyncio.gather(
         submission.submit(database, POLICY, wanted, rows(), batch_size=100, progress=heard.append), answer()
     )
@@ -257,7 +258,7 @@ async def test_progress_is_heard_after_each_portion(
     monkeypatch.setattr(cleaning, "_PORTION_ROWS", 10)
     heard: list[int] = []
     rows = [*phones(15), *({"phone": ""} for _ in range(10))]
-    wanted = submission.Submission("main", "Hello", "Demo", "test")
+    wanted = submission.Submission(AccountTerms("main"), "Hello", "Demo", "test")
 
     await submission.submit(
         database, POLICY, wanted, enumerate(rows, 2), batch_size=100, progress=heard.append
@@ -269,6 +270,7 @@ async def test_progress_is_heard_after_each_portion(
 MEASURER = """
 import asyncio, json, resource, sys
 from campaigns import submission
+from campaigns.domain.limits import AccountTerms
 from tests.conftest import POLICY, open_database
 
 def rows(count):
@@ -279,7 +281,8 @@ async def main(url):
     database = open_database(url)
     peaks = []
     for key, count in (("small", 20_000), ("large", 200_000)):
-        wanted = submission.Submission("main", "Hi {name}, {note}", "Demo", "test", submission_key=key)
+        terms = AccountTerms("main")
+        wanted = submission.Submission(terms, "Hi {name}, {note}", "Demo", "test", submission_key=key)
         taken = await submission.submit(database, POLICY, wanted, rows(count), batch_size=100)
         assert taken.recipient_count == count, taken
         peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from campaigns import cleaning, submission
 from campaigns.domain.errors import DatabaseUnavailable, SubmissionKeyConflict
+from campaigns.domain.limits import AccountTerms
 from campaigns.store import session
 from campaigns.store.session import Database
 from campaigns.store.submission import TakenIn
@@ -63,7 +64,7 @@ async def test_the_same_key_and_content_is_the_same_campaign_and_other_content_a
 
 
 def content_hash(rows: list[dict[str, str]], text: str = "Hello") -> str:
-    cleaner = submission._cleaner(submission.Submission("main", text, "Demo", "test"))
+    cleaner = submission._cleaner(submission.Submission(AccountTerms("main"), text, "Demo", "test"))
     for _ in cleaner.portions(enumerate(rows, 2)):
         continue
     return cleaner.content_hash()

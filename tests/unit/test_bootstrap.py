@@ -1,10 +1,13 @@
 """What a process is built of: an adapter for each kind of account, and where its provider may call."""
 
+from typing import Any
+
 import pytest
 
 from campaigns.domain.callbacks import CallbackUrls
 from campaigns.domain.errors import NotFound, SubmissionError
-from worker.bootstrap import callback_urls, open_parts, sender_of, text_of
+from campaigns.submission import Submission, completed, sender_of
+from worker.bootstrap import callback_urls, open_parts
 from worker.settings.model import Settings
 
 ACCOUNTS = {
@@ -55,23 +58,29 @@ def test_a_provider_may_call_where_it_calls_and_somebody_hears_it() -> None:
 def test_a_campaign_must_say_who_it_is_from_except_where_nobody_asks() -> None:
     known = settings(*ACCOUNTS)
     for name in ("lightsms", "loyalty_lt", "seven"):
-        assert sender_of(known, name, "Shop") == "Shop"
+        assert sender_of(known.terms(name), "Shop") == "Shop"
         with pytest.raises(SubmissionError, match=f"set CAMPAIGNS_ACCOUNTS__{name.upper()}__SENDER_ID"):
-            sender_of(known, name, None)
-    assert sender_of(known, "namirial", None) is None
-    assert sender_of(known, "namirial", "Shop") == "Shop"
+            sender_of(known.terms(name), None)
+    assert sender_of(known.terms("namirial"), None) is None
+    assert sender_of(known.terms("namirial"), "Shop") == "Shop"
     own = Settings.model_validate({"accounts": {"main": ACCOUNTS["seven"] | {"sender_id": "Own"}}})
-    assert sender_of(own, "main", None) == "Own"
-    assert sender_of(own, "main", "Shop") == "Shop"
+    assert sender_of(own.terms("MAIN"), None) == "Own"
+    assert sender_of(own.terms("main"), "Shop") == "Shop"
 
 
 def test_what_the_provider_s_documents_rule_out_is_refused_before_anything_is_stored() -> None:
-    known = settings(*ACCOUNTS)
+    seven = settings(*ACCOUNTS).terms("seven")
+
+    def made(text: Any, sender_id: Any = "Shop") -> Submission:
+        return completed(Submission(seven, text, sender_id, "test"))
+
     with pytest.raises(SubmissionError, match=r"seven\.io takes at most 11"):
-        sender_of(known, "seven", "A name of many words")
+        made("a", "A name of many words")
     with pytest.raises(SubmissionError, match=r"1521 characters; seven\.io takes at most 1520"):
-        text_of(known, "seven", "a" * 1521)
-    assert text_of(known, "seven", "{a}" * 1521) == "{a}" * 1521
-    for other in (7, None, ["a"]):  # of another program's making: submission says what is wrong with it
-        assert text_of(known, "seven", other) == other  # type: ignore[arg-type]
-    assert sender_of(known, "seven", 7) == 7  # type: ignore[arg-type, comparison-overlap]
+        made("a" * 1521)
+    assert made("{a}" * 1521).text == "{a}" * 1521
+    for other in (7, None, ["a"]):  # of another program's making
+        with pytest.raises(SubmissionError, match="the text is no text"):
+            made(other)
+    with pytest.raises(SubmissionError, match="the sender id is no text"):
+        made("a", 7)

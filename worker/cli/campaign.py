@@ -6,12 +6,11 @@ from typing import Annotated
 
 import typer
 
-from campaigns import aggregation, batching, holding, reading, rescue, watching
+from campaigns import aggregation, batching, holding, reading, rescue, submission, watching
 from campaigns.domain.schedule import read_schedule
 from campaigns.domain.states import CampaignState
 from campaigns.store.session import Database
 from worker import shapes
-from worker.bootstrap import sender_of
 from worker.cli import display
 from worker.cli.terminal import (
     AsJson,
@@ -105,7 +104,9 @@ def resume(
     async def work(database: Database) -> None:
         if sender_id is not None:
             known = await reading.status(database, wanted)
-            sender_of(load_settings(), known.account, sender_id)  # raises where its provider rules it out
+            submission.sender_of(
+                load_settings().terms(known.account), sender_id
+            )  # raises where its provider rules it out
         resumed = await holding.resume_campaign(
             database, wanted, operator=operator or getuser(), sender_id=sender_id
         )

@@ -13,16 +13,15 @@ from subprocess import Popen
 
 from rich.console import Console
 
-from campaigns import aggregation, batching, reading, submission
-from campaigns.batching import BATCH_SIZE
+from campaigns import aggregation, reading, submission
 from campaigns.cleaning import REASONS
 from campaigns.domain.errors import CampaignError
+from campaigns.domain.policy import BATCH_SIZE
 from campaigns.domain.recipients import read_recipients
 from campaigns.store import schema
 from campaigns.store.session import Database
 from campaigns.store.submission import TakenIn
 from simulator.options import ProviderName
-from worker.bootstrap import sender_of
 from worker.cli import display
 from worker.settings.accounts import PROVIDERS
 from worker.settings.environment import PREFIX
@@ -193,15 +192,13 @@ async def _submit(database: Database, settings: Settings, recipients: Path, most
             database,
             settings.policy(),
             submission.Submission(
-                account=_ACCOUNT,
+                account=settings.terms(_ACCOUNT),
                 text=TEXT,
-                sender_id=sender_of(settings, _ACCOUNT, None),
+                sender_id=None,
                 name="Spring sale",
                 region="US",
-                currency=settings.account(_ACCOUNT).currency,
             ),
             reader,
-            batch_size=batching.BATCH_SIZE,
         )
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, BinaryIO, Literal
 
 import typer
 
-from campaigns import batching, reading, submission
+from campaigns import reading, submission
 from campaigns.cleaning import NOTES, REASONS
 from campaigns.domain.errors import CampaignError, origin_of
 from campaigns.domain.phone import REFUSED_KINDS
@@ -18,7 +18,6 @@ from campaigns.recipient_files import open_recipients
 from campaigns.store.session import Database
 from campaigns.store.submission import TakenIn
 from worker import shapes
-from worker.bootstrap import sender_of, text_of
 from worker.cli.printable import printable
 from worker.cli.streams import OutputLost
 from worker.cli.terminal import AsJson, Region, Watch, Zone, do, err, follow, out, print_json, read_text
@@ -100,16 +99,15 @@ def submit(  # noqa: PLR0913, PLR0917  the public contract names them
     if text_file == file == "-":
         raise typer.BadParameter("the recipients and the text cannot both come by standard input")
     settings = load_settings()
-    known = settings.account(account.lower())
-    wanted = submission.Submission(
-        account=account.lower(),
-        text=text_of(settings, account.lower(), text if text is not None else read_text(str(text_file))),
-        sender_id=sender_of(settings, account.lower(), sender_id),
+    terms = settings.terms(account)
+    asked = submission.Submission(
+        account=terms,
+        text=text if text is not None else read_text(str(text_file)),
+        sender_id=sender_id,
         name=name or ("standard input" if file == "-" else submission.name_of(Path(file).stem)),
         submission_key=submission_key,
         phone_column=phone_column,
-        region=region.upper() if region else None,
-        currency=known.currency,
+        region=region,
         on_doubt=on_doubt,
         schedule=read_schedule(at, not_after, zone),
         once_within_seconds=None if again else ONCE_WITHIN_SECONDS,
@@ -117,8 +115,9 @@ def submit(  # noqa: PLR0913, PLR0917  the public contract names them
         mobile_only=mobile_only,
         literal=literal,
     )
-    if sender_id and not known.limits.takes_sender_id:
-        err.print(f"{known.limits.provider} takes no sender id: it is kept with the campaign and not sent")
+    wanted = submission.completed(asked)  # what is wrong with it is said before a row is read
+    if sender_id and not terms.limits.takes_sender_id:
+        err.print(f"{terms.limits.provider} takes no sender id: it is kept with the campaign and not sent")
     done = _Done()
 
     async def work(database: Database) -> None:
@@ -134,7 +133,6 @@ def submit(  # noqa: PLR0913, PLR0917  the public contract names them
                     settings.policy(),
                     wanted,
                     reader,
-                    batch_size=batching.BATCH_SIZE,
                     progress=lambda count: status.update(f"reading … {count} rows"),
                 )
         done.taken = taken

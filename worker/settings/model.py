@@ -23,6 +23,7 @@ from campaigns.domain.addresses import web_address
 from campaigns.domain.backoff import Backoff
 from campaigns.domain.callbacks import MIN_SECRET_CHARACTERS
 from campaigns.domain.errors import NotFound
+from campaigns.domain.limits import AccountTerms
 from campaigns.domain.policy import Policy
 from worker.settings.accounts import PROVIDERS, AccountSettings, AnyAccount, Group, Seconds
 from worker.settings.addresses import Postgres, Redis, safe_url
@@ -284,6 +285,13 @@ class Settings(BaseSettings):
         # What was asked for is not repeated: people paste keys and numbers into the wrong field.
         raise NotFound(
             f"There is no account of that name. The accounts are: {', '.join(sorted(self.accounts))}."
+        )
+
+    def terms(self, name: str) -> AccountTerms:
+        """What a submission must know of the account called `name`, in either case. Raises NotFound."""
+        account = self.account(name.lower())
+        return AccountTerms(
+            name.lower(), account.sender_id, account.needs_sender_id, account.currency, account.limits
         )
 
     def policy(self) -> Policy:
