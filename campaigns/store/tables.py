@@ -1,8 +1,7 @@
 """The tables. Their types and CHECKs repeat the laws of `domain/states.py`.
 
-Rows are narrow on purpose: a message is rewritten three or four times in its life. Nothing that
-changes on a message is indexed (or stands in an index predicate), so that its updates stay HOT; what
-is due is an index on batches, a hundred times fewer.
+Rows are narrow: a message is rewritten three or four times. Nothing that changes on a message is in an index
+or its predicate, so that updates stay HOT. What is due is found by batches, a hundred times fewer.
 """
 
 from datetime import datetime
@@ -187,8 +186,7 @@ class Batch(SQLModel, table=True):
 class Message(SQLModel, table=True):
     """One text to one number: the unit of state, receipt and money.
 
-    No foreign key to `batch`: it would cost a trigger a row, a million times a campaign, and both are
-    always written in one transaction; `campaigns doctor` recounts.
+    No foreign key to `batch`, which costs a trigger a row: both are written in one transaction.
     """
 
     __tablename__ = "message"
