@@ -16,7 +16,7 @@ from tests.chaos.storm import Storm
 from tests.waiting import until
 from worker.stack.embedded import postgres
 from worker.stack.embedded.servers import servers
-from worker.stack.embedded.users import account_for, give
+from worker.stack.embedded.users import give, unix_user_for
 
 
 def socket_of(database_url: str) -> str:
@@ -67,7 +67,7 @@ def back_up(raging: Storm, folder: Path, *, as_standby: bool = False) -> Copy:
         timeout=120,
         env={"PATH": os.defpath, "LC_ALL": "C"},
     )
-    owner = account_for(raging.directory / "servers")
+    owner = unix_user_for(raging.directory / "servers")
     for path in (data, *data.rglob("*")):
         give(path, owner)
     return Copy(folder)

@@ -20,7 +20,7 @@ from campaigns.domain.policy import Account
 from campaigns.domain.provider import Callback, CallbackRefused, Receipt
 from worker.logs.logger import get_logger
 from worker.web.caller import Network, caller_of
-from worker.web.door import Seldom
+from worker.web.connections import LogThrottle
 from worker.web.inbox import Inbox, NotStored
 
 log = get_logger("campaigns.web")
@@ -69,7 +69,7 @@ class Callbacks:
         self._inbox = inbox
         self._now = now
         self._trusted_proxies = trusted_proxies
-        self._refused = Seldom(_SAY_AGAIN_SECONDS)
+        self._refused = LogThrottle(_SAY_AGAIN_SECONDS)
         self._count = count
         self._strangers: Mapping[str, int] = {}
         self._counted_at = float("-inf")

@@ -15,7 +15,7 @@ from worker.bootstrap import Parts
 from worker.logs.logger import get_logger
 from worker.settings.safety import read_networks
 from worker.web.callbacks import MAX_BODY_BYTES, Callbacks
-from worker.web.door import BACKLOG, Door, most_connections
+from worker.web.connections import BACKLOG, ConnectionLimit, most_connections
 from worker.web.health import SERVICE, Health
 from worker.web.inbox import Inbox, Write
 
@@ -43,9 +43,9 @@ async def serve(
     except DatabaseUnavailable as away:
         log.warning("database away", why=str(away))
     inbox = Inbox(write or (lambda taken: receipts.take_in_many(parts.database, taken)))
-    door = Door(most=most_connections())
+    limit = ConnectionLimit(most=most_connections())
     runner = web.AppRunner(
-        _application(parts, inbox, door),
+        _application(parts, inbox, limit),
         access_log=None,  # an address holds a token
         logger=_quiet_logger(),
         keepalive_timeout=_KEEPALIVE_SECONDS,
@@ -56,12 +56,12 @@ async def serve(
     server = runner.server
     assert server is not None  # noqa: S101  `setup` made it
     loop = asyncio.get_running_loop()
-    loop.set_exception_handler(door.on_loop_trouble)
+    loop.set_exception_handler(limit.on_loop_trouble)
     listening: asyncio.Server | None = None
     try:
         try:
             listening = await loop.create_server(
-                lambda: door.protocol(server), host, port, backlog=BACKLOG, reuse_address=True
+                lambda: limit.protocol(server), host, port, backlog=BACKLOG, reuse_address=True
             )
         except OSError as error:
             raise CampaignError(f"the web cannot listen on {host}:{port}: {error.strerror}") from error
@@ -90,8 +90,8 @@ async def serve_until_signal(parts: Parts, host: str, port: int, ready: Callable
             loop.remove_signal_handler(number)
 
 
-def _application(parts: Parts, inbox: Inbox, door: Door) -> web.Application:
-    application = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[door.middleware()])
+def _application(parts: Parts, inbox: Inbox, limit: ConnectionLimit) -> web.Application:
+    application = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[limit.middleware()])
     trusted = read_networks(parts.settings.trusted_proxies or "")
     Callbacks(
         parts.desk.accounts,

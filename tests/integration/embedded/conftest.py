@@ -37,7 +37,7 @@ def data_dir() -> Iterator[Path]:
     """A data directory; at the end no process and no socket of it may be left."""
     with temporary() as top:
         directory = top / "data"
-        sockets = stack._place(directory).socket_dir
+        sockets = stack._directories(directory).socket_dir
         yield directory
         if sys.platform == "linux":
             left = left_of(directory)

@@ -28,7 +28,7 @@ from tests.integration.embedded.holding import (
     wait_for,
     wait_ready,
 )
-from worker.stack.embedded import users as accounts
+from worker.stack.embedded import users
 from worker.stack.embedded.servers import running, servers
 
 
@@ -131,7 +131,7 @@ def test_a_redis_file_cut_short_loads_up_to_the_cut(grown_dir: Path) -> None:
 
 def test_a_process_id_that_is_another_programs_by_now_is_left_alone(grown_dir: Path) -> None:
     left = crash(grown_dir)
-    account = accounts.account_for(grown_dir)
+    account = users.unix_user_for(grown_dir)
     # The same user's: another user's process PostgreSQL itself does not take for its own.
     with subprocess.Popen(["/bin/sleep", "600"], user=account.uid if account else None, cwd="/") as bystander:
         try:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from worker.stack.embedded.errors import EmbeddedUnavailable
-from worker.stack.embedded.users import Account, account_for, blocked, can_use
+from worker.stack.embedded.users import UnixUser, blocked, can_use, unix_user_for
 
 # Not /var/lib/campaigns, which an installation of the product may be the home of.
 OWN = Path("/var/lib/campaigns-embedded")
@@ -35,7 +35,7 @@ def home_of(data_dir: Path) -> Path:
     apart = _apart(data_dir.resolve())
     if _is_there(apart):
         return apart
-    closed = blocked(data_dir.resolve() / "postgres", account_for(data_dir))
+    closed = blocked(data_dir.resolve() / "postgres", unix_user_for(data_dir))
     return data_dir if closed is None else apart
 
 
@@ -52,14 +52,14 @@ def make(home: Path) -> None:
         _check_own()
 
 
-def within_reach(site: Path, parts: Sequence[str], program: str, account: Account | None) -> Path:
+def within_reach(site: Path, parts: Sequence[str], program: str, unix_user: UnixUser | None) -> Path:
     """The folder from which `account` can run `program`: `site`, or a copy of its `parts` in OWN.
 
     Takes folders of `site`, and a program in one of them by which a copy is known: each release is copied
     once. Raises EmbeddedUnavailable. Any number at once.
     """
     there = [part for part in parts if (site / part).exists()]
-    if all(can_use(site / part, account) for part in there):
+    if all(can_use(site / part, unix_user) for part in there):
         return site
     try:
         with (site / program).open("rb") as file:

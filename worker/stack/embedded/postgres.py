@@ -71,7 +71,7 @@ class Postgres(Server):
     @property
     def data(self) -> Path:
         """Its data directory."""
-        return self.place.data_dir / "postgres"
+        return self.directories.data_dir / "postgres"
 
     @property
     def mark(self) -> Mark:
@@ -89,7 +89,7 @@ class Postgres(Server):
             self._create(interrupts)
         self._disown_stale_pid()
         for name in (f".s.PGSQL.{PORT}", f".s.PGSQL.{PORT}.lock"):
-            (self.place.socket_dir / name).unlink(missing_ok=True)
+            (self.directories.socket_dir / name).unlink(missing_ok=True)
 
     def command(self) -> list[str]:
         """Program and arguments. Settings live here, so that an older data directory gets them too."""
@@ -98,13 +98,13 @@ class Postgres(Server):
             "-D",
             str(self.data),
             "-c",
-            f'unix_socket_directories="{self.place.socket_dir}"',
+            f'unix_socket_directories="{self.directories.socket_dir}"',
             *_options(_SETTINGS),
         ]
 
     def answer(self) -> Answer:
         """Ask through `pg_isready`, which needs no account and no password."""
-        where = ["-h", str(self.place.socket_dir), "-p", str(PORT), "-U", USER, "-d", DATABASE]
+        where = ["-h", str(self.directories.socket_dir), "-p", str(PORT), "-U", USER, "-d", DATABASE]
         done = subprocess.run(  # noqa: S603  the program is a file of an installed wheel
             [_binary("pg_isready"), *where, "-q", "-t", str(_ANSWER_SECONDS)],
             stdin=subprocess.DEVNULL,
@@ -120,7 +120,7 @@ class Postgres(Server):
         if self.data.exists() and any(self.data.iterdir()):
             raise EmbeddedUnavailable(f"{self.data} is not a PostgreSQL data directory: move it away.")
         new = self.data.with_name(f"{self.data.name}.new-{secrets.token_hex(4)}")
-        make_private(new, self.place.account)
+        make_private(new, self.directories.unix_user)
         initdb = [
             self._program("initdb"),
             "-D",
@@ -153,14 +153,14 @@ class Postgres(Server):
         installed = f"{package.name}/pginstall18"
         libraries = f"{package.name}.libs"  # what the wheel brings of other projects
         parts = (*(f"{installed}/{folder}" for folder in ("bin", "lib", "share")), libraries)
-        site = within_reach(package.parent, parts, f"{installed}/bin/postgres", self.place.account)
+        site = within_reach(package.parent, parts, f"{installed}/bin/postgres", self.directories.unix_user)
         return str(site / installed / "bin" / name)
 
     def _run(self, command: list[str], interrupts: Interrupts, said: bytes = b"") -> bool:
         return processes.run(
             command,
             log=self.log,
-            account=self.place.account,
+            unix_user=self.directories.unix_user,
             interrupts=interrupts,
             said=said,
             seconds=_INITDB_SECONDS,
@@ -196,7 +196,7 @@ class Postgres(Server):
             new.unlink(missing_ok=True)
             with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
                 out.write(f"{os.getpid()}\n{rest}")
-            give(new, self.place.account)
+            give(new, self.directories.unix_user)
             new.rename(file)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from signal import SIGKILL, SIGTERM, Signals
 
 from worker.stack.embedded.errors import EmbeddedUnavailable
-from worker.stack.embedded.users import Account
+from worker.stack.embedded.users import UnixUser
 from worker.stack.interrupts import Interrupts
 
 POLL_SECONDS = 0.02  # between two looks at a process
@@ -86,7 +86,7 @@ def _listed_processes() -> Iterator[tuple[int, int, str, str]]:
 
 
 def spawn(
-    command: Sequence[str], *, log: Path, account: Account | None, stdin: int = subprocess.DEVNULL
+    command: Sequence[str], *, log: Path, unix_user: UnixUser | None, stdin: int = subprocess.DEVNULL
 ) -> subprocess.Popen[bytes]:
     """Start `command` in its own session, so that Ctrl-C in the terminal does not reach it.
 
@@ -96,8 +96,8 @@ def spawn(
     try:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
         with os.fdopen(os.open(log, flags, 0o600), "wb") as out:
-            if account is not None:
-                os.fchown(out.fileno(), account.uid, account.gid)
+            if unix_user is not None:
+                os.fchown(out.fileno(), unix_user.uid, unix_user.gid)
             child = subprocess.Popen(  # noqa: S603  the program is a file of an installed wheel
                 command,
                 stdin=stdin,
@@ -107,12 +107,12 @@ def spawn(
                 env=_ENVIRONMENT,
                 start_new_session=True,
                 umask=0o077,
-                user=account.uid if account else None,
-                group=account.gid if account else None,
-                extra_groups=[] if account else None,
+                user=unix_user.uid if unix_user else None,
+                group=unix_user.gid if unix_user else None,
+                extra_groups=[] if unix_user else None,
             )
     except OSError as error:
-        whom = f" as {account.name}" if account else ""
+        whom = f" as {unix_user.name}" if unix_user else ""
         raise EmbeddedUnavailable(f"{command[0]} cannot be run{whom}: {error.strerror}.") from error
     _children.add(child)
     return child
@@ -122,7 +122,7 @@ def run(
     command: Sequence[str],
     *,
     log: Path,
-    account: Account | None,
+    unix_user: UnixUser | None,
     interrupts: Interrupts,
     said: bytes = b"",
     seconds: float,
@@ -135,7 +135,7 @@ def run(
     try:
         os.write(writing, said)  # a line or two: far below what a pipe holds
         os.close(writing)
-        child = spawn(command, log=log, account=account, stdin=reading)
+        child = spawn(command, log=log, unix_user=unix_user, stdin=reading)
     finally:
         os.close(reading)
     try:

@@ -40,12 +40,12 @@ class Redis(Server):
     @property
     def data(self) -> Path:
         """Its data directory."""
-        return self.place.data_dir / "redis"
+        return self.directories.data_dir / "redis"
 
     @property
     def socket(self) -> Path:
         """The file it listens on."""
-        return self.place.socket_dir / "redis.sock"
+        return self.directories.socket_dir / "redis.sock"
 
     @property
     def mark(self) -> Mark:
@@ -55,12 +55,12 @@ class Redis(Server):
     def prepare(self, interrupts: Interrupts) -> None:
         """Make its data directory. A socket file left by a crash is replaced by Redis itself."""
         self.check_way()
-        make_private(self.data, self.place.account)
+        make_private(self.data, self.directories.unix_user)
 
     def command(self) -> list[str]:
         """Program and arguments."""
         settings = [part for name, value in _SETTINGS.items() for part in (f"--{name}", value)]
-        site = within_reach(_binary().parents[2], (_FOLDER,), _PROGRAM, self.place.account)
+        site = within_reach(_binary().parents[2], (_FOLDER,), _PROGRAM, self.directories.unix_user)
         return [str(site / _PROGRAM), "--dir", str(self.data), "--unixsocket", str(self.socket), *settings]
 
     def answer(self) -> Answer:

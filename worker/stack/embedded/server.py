@@ -15,7 +15,7 @@ from typing import ClassVar
 from worker.stack.embedded import processes
 from worker.stack.embedded.errors import EmbeddedUnavailable
 from worker.stack.embedded.processes import Mark
-from worker.stack.embedded.users import Account, check_way
+from worker.stack.embedded.users import UnixUser, check_way
 from worker.stack.interrupts import Interrupts
 
 SILENT_SECONDS = 60.0  # no answer at all for so long: it will not come
@@ -27,12 +27,12 @@ _TOLD_CHARACTERS = 1000  # of it that an error repeats
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Directories:
     """Where a stack lives and whom it runs as."""
 
     data_dir: Path  # resolved
     socket_dir: Path
-    account: Account | None  # None: oneself
+    unix_user: UnixUser | None  # None: oneself
 
 
 class Answer(Enum):
@@ -50,8 +50,8 @@ class Server(ABC):
     steps: ClassVar[Sequence[tuple[Signals, float]]]  # how it is ended: signals and patience in seconds
     passing: ClassVar[str | None] = None  # an ending at start, told in the log, that passes by itself
 
-    def __init__(self, place: Place) -> None:
-        self.place = place
+    def __init__(self, directories: Directories) -> None:
+        self.directories = directories
         self._child: subprocess.Popen[bytes] | None = None
         self._log_start = 0
 
@@ -63,7 +63,7 @@ class Server(ABC):
     @property
     def log(self) -> Path:
         """Where it writes what it has to say."""
-        return self.place.data_dir / f"{self.data.name}.log"
+        return self.directories.data_dir / f"{self.data.name}.log"
 
     @property
     @abstractmethod
@@ -98,14 +98,14 @@ class Server(ABC):
     def check_way(self) -> None:
         """See that its account can get to its data. Raises EmbeddedUnavailable."""
         mend = "move the data to where it can, and name that by CAMPAIGNS_DATA_DIR"
-        check_way(self.data, self.place.account, mend)
+        check_way(self.data, self.directories.unix_user, mend)
 
     def launch(self, interrupts: Interrupts) -> None:
         """Start it; does not wait until it is ready. Raises EmbeddedUnavailable, KeyboardInterrupt."""
         self.prepare(interrupts)
         interrupts.check()
         self.mark_log()
-        self._child = processes.spawn(self.command(), log=self.log, account=self.place.account)
+        self._child = processes.spawn(self.command(), log=self.log, unix_user=self.directories.unix_user)
 
     def mark_log(self) -> None:
         """Remember where its log ends now: what it says from here on is what an error tells."""

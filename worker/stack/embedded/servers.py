@@ -21,8 +21,8 @@ from worker.stack.embedded import home, processes
 from worker.stack.embedded.errors import EmbeddedUnavailable
 from worker.stack.embedded.postgres import DATABASE, PORT, USER, Postgres
 from worker.stack.embedded.redis import Redis
-from worker.stack.embedded.server import Place, Server
-from worker.stack.embedded.users import Account, account_for, belongs, blocked, check_way, make_private
+from worker.stack.embedded.server import Directories, Server
+from worker.stack.embedded.users import UnixUser, belongs, blocked, check_way, make_private, unix_user_for
 from worker.stack.interrupts import Interrupts
 
 _LONGEST_SOCKET_BYTES = 103  # macOS; Linux allows 107
@@ -44,9 +44,9 @@ def running(data_dir: Path, *, want_postgres: bool = True, want_redis: bool = Tr
     A look, no promise: without a stay of one's own (`servers`) they may stop at any moment. Raises
     EmbeddedUnavailable when they run but this installation lacks the programs to ask them.
     """
-    place = _place(home.home_of(data_dir.resolve()))
-    wanted = _wanted(place, want_postgres, want_redis)
-    return _urls(place) if all(server.is_ready() for server in wanted) else None
+    directories = _directories(home.home_of(data_dir.resolve()))
+    wanted = _wanted(directories, want_postgres, want_redis)
+    return _urls(directories) if all(server.is_ready() for server in wanted) else None
 
 
 def is_made(data_dir: Path) -> bool:
@@ -106,9 +106,9 @@ class _Stay:
                 try:
                     fcntl.flock(self._users, fcntl.LOCK_SH)
                     self._is_user = True
-                    place = _claim_place(self._data_dir)
-                    _ensure(_wanted(place, want_postgres, want_redis), interrupts)
-                    return _urls(place)
+                    directories = _claim_directories(self._data_dir)
+                    _ensure(_wanted(directories, want_postgres, want_redis), interrupts)
+                    return _urls(directories)
                 finally:
                     fcntl.flock(self._start, fcntl.LOCK_UN)
             except OSError as error:
@@ -126,7 +126,7 @@ class _Stay:
                 self._is_user = False
                 fcntl.flock(self._start, fcntl.LOCK_EX)
                 if _locks(self._users):
-                    _stop(_place(self._data_dir))
+                    _stop(_directories(self._data_dir))
 
     def _may_start(self) -> bool:
         return _locks(self._start)
@@ -156,18 +156,18 @@ def _locks(descriptor: int) -> bool:
     return True
 
 
-def _claim_place(data_dir: Path) -> Place:
+def _claim_directories(data_dir: Path) -> Directories:
     """Where the running servers are; when none is, a clean place for new ones."""
-    place = _place(data_dir)
-    if not any(server.is_running() for server in _wanted(place, True, True)):
-        _forget_sockets(place)
-        place = _place(data_dir)
-    check_way(place.socket_dir, place.account, "set TMPDIR to a directory that it can pass")
-    make_private(place.socket_dir, place.account)
+    directories = _directories(data_dir)
+    if not any(server.is_running() for server in _wanted(directories, True, True)):
+        _forget_sockets(directories)
+        directories = _directories(data_dir)
+    check_way(directories.socket_dir, directories.unix_user, "set TMPDIR to a directory that it can pass")
+    make_private(directories.socket_dir, directories.unix_user)
     link = _link(data_dir)
     if not link.is_symlink():
-        link.symlink_to(place.socket_dir)
-    return place
+        link.symlink_to(directories.socket_dir)
+    return directories
 
 
 def _ensure(wanted: list[Server], interrupts: Interrupts) -> None:
@@ -186,21 +186,21 @@ def _ensure(wanted: list[Server], interrupts: Interrupts) -> None:
         raise
 
 
-def _stop(place: Place) -> None:
+def _stop(directories: Directories) -> None:
     with ExitStack() as stops:  # one that does not stop must not keep the other running
-        for server in _wanted(place, True, True):
+        for server in _wanted(directories, True, True):
             stops.callback(server.stop)
-    _forget_sockets(place)
+    _forget_sockets(directories)
 
 
-def _wanted(place: Place, postgres: bool, redis: bool) -> list[Server]:
+def _wanted(directories: Directories, postgres: bool, redis: bool) -> list[Server]:
     every: list[tuple[bool, type[Server]]] = [(postgres, Postgres), (redis, Redis)]
-    return [kind(place) for is_wanted, kind in every if is_wanted]
+    return [kind(directories) for is_wanted, kind in every if is_wanted]
 
 
-def _urls(place: Place) -> ServerUrls:
-    sockets = quote(str(place.socket_dir))
-    redis = quote(str(Redis(place).socket))
+def _urls(directories: Directories) -> ServerUrls:
+    sockets = quote(str(directories.socket_dir))
+    redis = quote(str(Redis(directories).socket))
     return ServerUrls(
         database_url=f"postgresql://{USER}@/{DATABASE}?host={sockets}&port={PORT}",
         redis_url=f"redis+socket://{redis}?virtual_host=0",
@@ -208,23 +208,23 @@ def _urls(place: Place) -> ServerUrls:
     )
 
 
-def _place(data_dir: Path) -> Place:
+def _directories(data_dir: Path) -> Directories:
     """Where the stack lives whose data is in `data_dir`.
 
     Sockets lie elsewhere: their path may have about 100 bytes. Their directory follows from the data
     directory; the link `sockets` in it keeps the answer of whoever started the servers, since TMPDIR may
     differ between two commands.
     """
-    account = account_for(data_dir)
+    unix_user = unix_user_for(data_dir)
     name = f"campaigns-{hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:12]}"
     with suppress(OSError):
         recorded = _link(data_dir).readlink()
         if recorded.is_absolute() and recorded.name == name:
-            return Place(data_dir, recorded, account)
-    return Place(data_dir, _socket_dir(name, account), account)
+            return Directories(data_dir, recorded, unix_user)
+    return Directories(data_dir, _socket_dir(name, unix_user), unix_user)
 
 
-def _socket_dir(name: str, account: Account | None) -> Path:
+def _socket_dir(name: str, unix_user: UnixUser | None) -> Path:
     longest = f".s.PGSQL.{PORT}"
     for base in (tempfile.gettempdir(), "/tmp"):  # noqa: S108  the directory in it is checked to be ours
         path = Path(base).resolve() / name
@@ -233,7 +233,7 @@ def _socket_dir(name: str, account: Account | None) -> Path:
             ",",
             '"',
         }
-        if is_named_well and blocked(path, account) is None:
+        if is_named_well and blocked(path, unix_user) is None:
             break
     return path
 
@@ -242,11 +242,11 @@ def _link(data_dir: Path) -> Path:
     return data_dir / "sockets"
 
 
-def _forget_sockets(place: Place) -> None:
+def _forget_sockets(directories: Directories) -> None:
     """Remove the sockets and their directory if it is ours, and nothing else that may be in it."""
-    if belongs(place.socket_dir, place.account):
-        for name in (f".s.PGSQL.{PORT}", f".s.PGSQL.{PORT}.lock", Redis(place).socket.name):
-            (place.socket_dir / name).unlink(missing_ok=True)
+    if belongs(directories.socket_dir, directories.unix_user):
+        for name in (f".s.PGSQL.{PORT}", f".s.PGSQL.{PORT}.lock", Redis(directories).socket.name):
+            (directories.socket_dir / name).unlink(missing_ok=True)
         with suppress(OSError):  # somebody keeps a file of his own in it
-            place.socket_dir.rmdir()
-    _link(place.data_dir).unlink(missing_ok=True)
+            directories.socket_dir.rmdir()
+    _link(directories.data_dir).unlink(missing_ok=True)

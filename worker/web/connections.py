@@ -34,7 +34,7 @@ def most_connections() -> int:
     return max(min(files - _RESERVED_FILES, _MOST_CONNECTIONS), _FEWEST_CONNECTIONS)
 
 
-class Door:
+class ConnectionLimit:
     """Makes a protocol for each connection: aiohttp's, or one that closes at once when there are too many.
 
     Takes how many may be open, and how long one may take to say what it wants. Lives on one event loop.
@@ -44,7 +44,7 @@ class Door:
         self._most = most
         self._head_seconds = head_seconds
         self._silent: set[asyncio.BaseProtocol] = set()  # each at most for so long
-        self._say = Seldom(_SAY_AGAIN_SECONDS)
+        self._say = LogThrottle(_SAY_AGAIN_SECONDS)
 
     def protocol(self, server: web.Server) -> asyncio.BaseProtocol:
         """The protocol of one connection."""
@@ -89,7 +89,7 @@ class _Closed(asyncio.Protocol):
         transport.close()
 
 
-class Seldom:
+class LogThrottle:
     """Says when something that happens often is worth a line: the first time, and then once in a while."""
 
     def __init__(self, again_seconds: float) -> None:
