@@ -1,14 +1,23 @@
-"""What runs: the only place that knows Celery, the environment, signals and servers.
+"""What runs: the only package that knows Celery, the environment, signals and servers.
 
-`settings` reads the world, `accounts` and `bootstrap` build the parts, `runtime` owns the loop, `app` and
-`tasks` are Celery's, `stack` runs everything in one terminal, `commands` are the operator's, `cli` the door.
+app, tasks, queues    Celery: `celery -A worker.app worker`, `celery -A worker.app beat`
+dealer, runtime       when due batches become tasks; the process's one event loop
+bootstrap             builds the parts of a process from the settings
+broker/               what lies in Redis for Celery, and what other programs put there
+spool                 answers that the database could not take yet, on disk
+settings/             reads and checks the environment
+logs/                 what is logged, and what never is
+cli/                  the commands of `campaigns`
+web/                  callbacks of providers, and /health
+stack/                `campaigns up`: child processes, embedded PostgreSQL and Redis
+shapes                everything public as pydantic models
 """
 
 import sys
 from pathlib import Path
 
-# `celery -A worker.app` puts the working directory before everything: another project's `campaigns` there
-# must not be taken for ours. What is imported once stays, with all that is in it.
+# `celery -A worker.app` puts the working directory first on the path, and another project's `campaigns` may
+# be there. So ours is imported here, before anybody else can: a package that is imported once stays imported.
 _HOME = str(Path(__file__).parent.parent)
 sys.path.insert(0, _HOME)
 try:

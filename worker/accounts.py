@@ -16,17 +16,18 @@ from worker.settings.accounts import AccountSettings
 from worker.settings.addresses import redis_client_url
 from worker.settings.model import Settings
 
-# Batches of an account in flight: what its pace can use in so many seconds, slow answers included.
+# How many seconds of an account's pace may be in flight as batches; enough for slow answers.
 _PACE_SECONDS_IN_FLIGHT = 4
-# What lies between two questions where each is the only one of its batch: dealing, asking, writing down.
+# Between two questions, where each is the only one of its batch: to deal, ask and store.
 _QUESTION_SECONDS = 0.5
 
 
 def _polls_in_flight(settings: AccountSettings, questions_per_second: float) -> int:
     """How many batches of an account may be polled at once.
 
-    Where a question is about one message, one batch may take all of the pace for as long as its lease allows,
-    and it holds a slot of its process meanwhile: so no more than what is needed when each has one question.
+    Where each question is about one message, a single batch can use all of the pace for as long as its lease
+    lasts, and holds a slot of its process meanwhile. So no more batches than are needed if each has one
+    question.
     """
     if settings.asks_one_by_one:
         return ceil(questions_per_second * _QUESTION_SECONDS) + 1
@@ -60,12 +61,13 @@ def _account(
 async def open_accounts(
     settings: Settings, redis_url: str, callbacks_of: Callable[[str], CallbackUrls | None]
 ) -> AsyncIterator[tuple[Redis, dict[str, Account]]]:
-    """Every account by its name, and the Redis that holds their paces; all is closed at the end.
+    """Every account by its name, and the Redis that holds their pace; both are closed at the end.
 
-    Takes who says where an account's provider may call us. Nothing is connected before it is used.
+    Takes a function that says where an account's provider may call us. Nothing is connected before it is
+    used.
     """
     async with AsyncExitStack() as stack:
-        # Without retries: a repeated script would take two places in the pace.
+        # Without retries: a script that ran twice would use up the pace of two requests.
         redis = Redis.from_url(
             redis_client_url(redis_url),
             socket_timeout=5,

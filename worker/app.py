@@ -35,7 +35,9 @@ _LEAVE_SECONDS = 2.0  # for a worker that ends to say so in the database
 
 
 class NotConfigured(CampaignError, click.ClickException):
-    """The settings will not do. Celery's command line prints the sentence; programs catch CampaignError."""
+    """The settings are wrong or missing. Celery's command line prints the sentence; programs catch
+    CampaignError.
+    """
 
     exit_code = 2
 
@@ -57,7 +59,7 @@ def _configuration() -> dict[str, Any]:
     return {
         "broker_url": broker_url(now.redis_url),
         # No `expires`: it compares two machines' clocks, and a tick that comes late does no harm.
-        # In its headers, who sent it: a worker of before passes over what it does not know.
+        # Its header names the sender; a worker of an older release ignores it.
         "beat_schedule": {
             "tick": {
                 "task": TICK,
@@ -69,20 +71,20 @@ def _configuration() -> dict[str, Any]:
 
 
 def _own_configuration() -> ModuleType:
-    """celeryconfig.py from beside this package. By name, that of whatever project is in the working directory
-    would be taken for it.
+    """The celeryconfig.py beside this package, loaded by its path: by name, Celery would find one of another
+    project in the working directory first.
     """
-    place = Path(__file__).parents[1] / "celeryconfig.py"
-    spec = importlib.util.spec_from_file_location("celeryconfig", place)
+    path = Path(__file__).parents[1] / "celeryconfig.py"
+    spec = importlib.util.spec_from_file_location("celeryconfig", path)
     assert spec is not None  # noqa: S101  a path that ends in .py has one
     assert spec.loader is not None  # noqa: S101  likewise
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
     except (OSError, SyntaxError) as error:
-        raise NotConfigured(f"{place} cannot be read, and it is ours: install campaigns again") from error
+        raise NotConfigured(f"{path} cannot be read, and it is ours: install campaigns again") from error
     if getattr(module, "beat_scheduler", None) != "worker.broker.beat:Scheduler":
-        raise NotConfigured(f"{place} is another project's: install campaigns apart from it")
+        raise NotConfigured(f"{path} is another project's: install campaigns apart from it")
     return module
 
 
@@ -119,7 +121,7 @@ def _refuse_what_is_not_ours(conf: Any, options: Mapping[str, Any]) -> None:
 
 
 def _tell_what_is_not_used() -> None:
-    """Options of Celery's that another setting of ours stands for: once, not in silence."""
+    """Warn once about each of Celery's options that we ignore, and name the setting to use instead."""
     context = click.get_current_context(silent=True)
     if context is None:
         return
@@ -137,8 +139,8 @@ def _tell_what_is_not_used() -> None:
 
 @signals.celeryd_init.connect
 def _begin(conf: Any, options: dict[str, Any], **_: Any) -> None:
-    """A worker that meets an older or newer schema says so and stops, before it takes a task. Its
-    concurrency (`-c`) is the number of batches it hands over at once.
+    """Stop a worker with a sentence, before it takes a task, if the schema does not fit. Its concurrency
+    (`-c`) is the number of batches it hands over at once.
     """
     runtime.set_lane_size(options.get("concurrency") or conf.worker_concurrency)
     try:
@@ -192,24 +194,24 @@ def _close(**_: Any) -> None:
 
 @signals.task_failure.connect
 def _say_that_the_database_is_away(sender: Any, exception: BaseException, **_: Any) -> None:
-    """Celery logs a failure named in `throws` among the lines for every task, which are off."""
+    """Celery logs failures named in `throws` with its lines for each task, which are turned off."""
     if isinstance(exception, DatabaseUnavailable):
         log.warning("database away", task=sender.name, why=str(exception))
 
 
 @signals.task_revoked.connect
 def _say_that_it_expired(request: Any, expired: bool, **_: Any) -> None:
-    """Celery drops it without a word above info: for a submission that is a campaign nobody gets."""
+    """Celery logs this at info only, and for a submission it means a campaign that is never sent."""
     if expired:
         log.warning("task expired before a worker took it", task=request.task, task_id=request.id)
 
 
 @signals.beat_init.connect
 def _end_at_once(**_: Any) -> None:
-    """SIGTERM and SIGINT end beat wherever its main thread is: nothing is published there (see `beat`)."""
+    """SIGTERM and SIGINT end beat at once, whatever its main thread does: nothing is published from it."""
 
     def end(_number: int, _frame: FrameType | None) -> None:
-        gc.freeze()  # nothing is looked through on the way out
+        gc.freeze()  # else the interpreter's end scans every object once more
         raise SystemExit(0)
 
     if threading.current_thread() is threading.main_thread():  # `worker -B` may run it in a thread

@@ -32,10 +32,10 @@ class Parts:
     database: Database
     redis: "Redis"
     desk: Desk
-    # Batches this process has with providers at once to be handed over, and to be polled.
+    # How many batches this process hands over, and polls, at once.
     sending_lanes: Lanes
     polling_lanes: Lanes
-    # Answers that the database could not take in time, and where they are on disk.
+    # Answers that the database could not take in time, in memory and on disk.
     late: LateAnswers
     spool: Spool
 
@@ -57,7 +57,9 @@ def callback_urls(settings: Settings, name: str) -> CallbackUrls | None:
 
 
 def worker_name() -> str:
-    """Who holds our leases: host, process and a token, so that a reused pid is nobody's heir."""
+    """The name under which this process holds leases: host, process id and a random token, so that a process
+    with a reused id does not inherit them.
+    """
     return f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
 
 
@@ -67,8 +69,8 @@ async def open_parts(
 ) -> AsyncIterator[Parts]:
     """Open everything one process needs, inside the running loop; close it all at the end.
 
-    Takes settings with both URLs (see `located`), who knows whether the process was asked to end, and how
-    many batches it may hand over at once. Nothing is connected before it is used.
+    Takes settings with both URLs (see `located`), a function that says whether the process was asked to end,
+    and how many batches it may hand over at once. Nothing is connected before it is used.
     """
     # Most commands ask no provider: no HTTP and no Redis for them.
     from campaigns.pacing.witness import RedisWitness  # noqa: PLC0415  as above

@@ -1,5 +1,6 @@
-"""When a process deals: as soon as there may be something due, but not more often than every fifth of a
-second, for a deal is one statement for many batches.
+"""When a process leases due batches ("deals"): as soon as some may be due, at most every fifth of a second.
+
+One deal is one statement for many batches, so dealing more often would cost more and bring nothing.
 """
 
 import asyncio
@@ -10,14 +11,14 @@ from contextlib import suppress
 from campaigns.domain.errors import DatabaseUnavailable
 from worker.bootstrap import Parts
 
-_GAP_SECONDS = 0.2  # between the beginnings of two deals; the first comes at once
-_STEP_SECONDS = 0.05  # moments to come are told apart no finer
+_GAP_SECONDS = 0.2  # between the starts of two deals; the first starts at once
+_STEP_SECONDS = 0.05  # deals wanted within the same step are one deal
 
 
 class Dealer:
-    """Deals when a batch ended or wants work again; what nobody asked for in time, the tick deals.
+    """Deals when a batch ended or is due again; the tick deals whatever nobody asked for.
 
-    Takes what dealing is. Lives on one event loop at a time, and all of it is called there.
+    Takes the coroutine function that deals. Not thread-safe: call everything on one event loop.
     """
 
     def __init__(self, deal: Callable[[Parts], Awaitable[None]]) -> None:
@@ -29,19 +30,19 @@ class Dealer:
         self._dealing: asyncio.Task[None] | None = None
 
     def soon(self, parts: Parts, in_seconds: float = 0.0) -> None:
-        """Deal in so many seconds, a moment more. Many who ask for the same moment cost one deal."""
+        """Deal in `in_seconds`, or up to a step later. Many calls for the same moment cost one deal."""
         self._parts = parts
         now = asyncio.get_running_loop().time()
         self._wanted.add(math.ceil((now + in_seconds) / _STEP_SECONDS) if in_seconds else 0)
         self._set()
 
     async def now(self, parts: Parts) -> None:
-        """Deal, unless it is being dealt just now. Raises what dealing raises."""
+        """Deal, unless a deal is under way. Raises what dealing raises."""
         if self._dealing is None:
             await self._deal(parts)
 
     async def close(self) -> None:
-        """Deal no more, and see what was begun to its end."""
+        """Start no more deals, and wait for the one under way."""
         self._wanted.clear()
         self._set()
         if self._dealing is not None:
@@ -65,7 +66,7 @@ class Dealer:
 
     async def _go(self, parts: Parts) -> None:
         try:
-            # The tick says that the database is away, and deals when it is back.
+            # The tick logs that the database is away, and deals when it is back.
             with suppress(DatabaseUnavailable):
                 await self._deal(parts)
         finally:

@@ -1,7 +1,8 @@
-"""One event loop thread and one set of parts a process. Celery's tasks are threads that wait on it.
+"""One event loop, in a thread of its own, and one set of parts for each process. Celery's tasks are threads
+that hand a coroutine to this loop and wait for it.
 
-Made lazily, on first use, in the process that uses it: a parent that forks leaves its child nothing
-shared. Celery has no native asyncio tasks; a loop a task would mean a connection a task.
+Both are made on first use, by the process that uses them, so that a fork shares none. Celery has no asyncio
+tasks, and a loop for each task would mean a database connection for each task.
 """
 
 import asyncio
@@ -41,11 +42,11 @@ class Runtime:
         return asyncio.run_coroutine_threadsafe(work(parts), loop).result()
 
     def set_lane_size(self, count: int) -> None:
-        """How many batches this process may hand over at once. Before its first use."""
+        """Set how many batches this process may hand over at once. Call before the first task."""
         self._lane_size = count
 
     def begin(self, work: Callable[[Parts], Coroutine[Any, Any, None]]) -> None:
-        """Begin `work` on the loop and do not wait for it. It is cancelled when this closes."""
+        """Start `work` on the loop in the background. `close` cancels it."""
 
         async def begin(parts: Parts) -> None:
             self._begun.append(asyncio.create_task(work(parts)))
@@ -53,15 +54,17 @@ class Runtime:
         self.run(begin)
 
     def at_close(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """What is to be done on the loop before the connections are closed."""
+        """Have `close` run `work` on the loop before it closes the connections."""
         self._at_close.append(work)
 
     def begin_stopping(self) -> None:
-        """The process was asked to end: what hands over ends with its request. Safe in a signal handler."""
+        """Note that the process was asked to end: sending stops after the request under way. Safe in a signal
+        handler.
+        """
         self._is_stopping = True
 
     def close(self) -> None:
-        """Close connections and stop the loop. Idempotent; what runs is cut off after ten seconds."""
+        """Close the connections and stop the loop, waiting at most ten seconds for what runs. Idempotent."""
         with self._lock:
             loop, thread, context = self._loop, self._thread, self._context
             self._loop = self._thread = self._context = self._parts = None

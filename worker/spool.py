@@ -1,7 +1,7 @@
-"""Answers that the database could not take yet, on this worker's disk: a process that ends leaves them here,
-and the next worker that starts here merges them.
+"""Answers that the database could not take yet, kept on this worker's disk. A process that ends leaves them
+there, and the next worker that starts with this DATA_DIR merges them.
 
-One file a process, JSON lines, for our eyes alone (0600). Whoever lives holds a lock on theirs.
+One file for each process, JSON lines, readable by its owner only (0600). A living process locks its file.
 """
 
 import asyncio
@@ -30,12 +30,12 @@ class Spool:
         self._one_at_a_time = asyncio.Lock()
 
     async def write(self, answers: Sequence[LateAnswer]) -> None:
-        """Have answers on disk. Where that fails, it is said in the log and they are in memory alone."""
+        """Put answers on disk. If that fails it is logged, and they are in memory only."""
         async with self._one_at_a_time:
             try:
                 async with asyncio.timeout(_DISK_SECONDS):
                     await asyncio.to_thread(self._write, answers)
-            except OSError as error:  # a disk that does not answer, too
+            except OSError as error:  # TimeoutError is one: the disk does not answer
                 from worker.logs.logger import get_logger  # noqa: PLC0415  no command needs it for this
 
                 get_logger("campaigns").error(
@@ -58,19 +58,19 @@ class Spool:
         os.fsync(self._file.fileno())
 
     def take_over(self) -> list[LateAnswer]:
-        """The answers that processes which are gone left here. Their files go with `forget`."""
+        """The answers that ended processes left here. `forget` deletes their files."""
         found: list[LateAnswer] = []
         for path in sorted(self._folder.glob("*.jsonl")):
             file = _locked(path)
             if file is None:
                 continue
             self._left.append((path, file))
-            # A line that was cut off by the end of its process was never promised to be here.
+            # A line cut off when its process ended was never confirmed to anybody.
             found += [answer for line in file if (answer := _read(line)) is not None]
         return found
 
     def close(self) -> None:
-        """Leave what is there to the next process."""
+        """Close the files and leave them to the next process."""
         for file in [self._file, *(file for _, file in self._left)]:
             if file is not None:
                 file.close()
@@ -78,7 +78,7 @@ class Spool:
         self._left.clear()
 
     async def forget(self) -> None:
-        """All of it is in the database: the files go."""
+        """Delete the files: everything in them is in the database."""
         async with self._one_at_a_time:
             self._forget()
 
@@ -91,7 +91,7 @@ class Spool:
 
 
 def _locked(path: Path) -> BinaryIO | None:
-    """The file, for us alone; None where it is somebody's who lives, or not ours to read."""
+    """The file, locked; None if a living process holds it, or if we may not read it."""
     try:
         file = path.open("rb")
     except OSError:

@@ -1,8 +1,8 @@
 """Celery's tasks: thin. Unpack ids, run one stage, do what its verdict asks for.
 
-A task carries ids alone, of a few batches that were dealt together, and may be lost, repeated or late: the
-lease makes a second run a no-op, and the tick brings a lost one back. `throws`: a database that is away is
-one line in the log, no traceback.
+A task carries only the ids of a few batches that were dealt together. It may be lost, repeated or late: the
+lease makes a second run a no-op, and the tick deals a lost batch again. `throws` makes a database that is
+away one line in the log instead of a traceback.
 """
 
 import asyncio
@@ -41,9 +41,9 @@ _T = TypeVar("_T")
 
 @app.task(name=queues.TICK, throws=(DatabaseUnavailable,))
 def tick() -> None:
-    """Beat's task: rescue, deal out what is due, end what is settled, probe held accounts.
+    """Beat's task: rescue, deal out what is due, finish settled campaigns, probe held accounts.
 
-    Level-triggered: it looks at what there is, so a missed tick, a doubled one or two beats do no harm.
+    Level-triggered: it acts on the state it finds, so a missed or doubled tick, or two beats, do no harm.
     """
 
     beat = tick.request.get(queues.BEAT)  # in this thread: on the loop Celery knows of no request
@@ -154,8 +154,9 @@ def _work_on(
     stage: Callable[[Database, Desk, Dealt, Slot], Awaitable[_T]],
     after: Callable[[Parts, Dealt, _T], Awaitable[None]],
 ) -> None:
-    """Work on all of them at once, as far as there are slots; what comes `after` needs none. None waits for
-    another, and what goes wrong with one is raised when all have ended.
+    """Work on all of these batches concurrently, each as soon as it has a slot; `after` runs without one.
+
+    An error in one batch stops no other. When all have ended the first error is raised.
     """
 
     async def one(parts: Parts, dealt: Dealt) -> Dealt | None:
@@ -171,9 +172,9 @@ def _work_on(
             *(one(parts, Dealt(batch_id, lease)) for batch_id, lease in pairs), return_exceptions=True
         )
         if left := [end for end in ends if isinstance(end, Dealt)]:
-            await batching.take_back(parts.database, left)  # a process that goes on deals them again
+            await batching.take_back(parts.database, left)  # another process deals them again
         errors = [end for end in ends if isinstance(end, BaseException)]
-        if errors:  # a mistake of ours before a database that is away
+        if errors:  # a bug of ours matters more than a database that is away
             raise min(errors, key=lambda error: isinstance(error, DatabaseUnavailable))
 
     runtime.run(all_of_them)
@@ -181,7 +182,9 @@ def _work_on(
 
 @app.task(name=queues.MERGE_RECEIPTS, throws=(DatabaseUnavailable,))
 def merge_receipts() -> None:
-    """Merge what came by callback, until nothing is due or a bounded time is over; then the next tick."""
+    """Merge receipts that came by callback until none is due, at most for `_MERGE_SECONDS`: the next tick
+    goes on.
+    """
     ends_at = time.monotonic() + _MERGE_SECONDS
     while time.monotonic() < ends_at:
         merged = runtime.run(lambda parts: receipts.merge_waiting(parts.database, parts.desk))
@@ -195,14 +198,14 @@ def merge_receipts() -> None:
 
 @app.task(name=queues.PROBE_ACCOUNT, throws=(DatabaseUnavailable,))
 def probe_account(account: str) -> None:
-    """Ask whether a held account may go on."""
+    """Ask the provider whether an account on hold may send again."""
     if runtime.run(lambda parts: holding.probe_account(parts.database, parts.desk, account)):
         log.info("account resumed by its probe", account=account)
 
 
 class _Submission(Task[Any, Any]):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Says what is wrong with the arguments. Not by the base's `__call__`, which hides the task's id."""
+        """Refuse wrong arguments with a sentence. The base's `__call__` would hide the task's id."""
         try:
             arguments.check(self.run, args, kwargs)
         except SubmissionError as error:
@@ -211,8 +214,8 @@ class _Submission(Task[Any, Any]):
         return self.run(*args, **kwargs)
 
 
-# The one late ack: until it is stored, the message is all there is of the campaign. Run twice, the
-# submission key makes it one campaign.
+# The only task that is acknowledged late: until the campaign is stored, this message is all there is of it.
+# If it runs twice, the submission key makes it one campaign.
 @app.task(
     name=queues.SUBMIT,
     base=_Submission,
@@ -245,8 +248,8 @@ def submit(  # noqa: PLR0913, PLR0917  the public contract names them
     campaign. `at` and `not_after` are ISO 8601, with an offset or in `zone`.
     Bad input is logged as one sentence and raised as SubmissionError.
     """
-    # Here, in the task's own thread: Celery's context is empty on the loop. A message without an id cannot be
-    # told from its copy, and gets a key that no other has.
+    # Read here, in the task's own thread: on the event loop Celery's context is empty. A message without an
+    # id cannot be told from its copy, so it gets a key of its own.
     key = submission_key or f"task:{self.request.id or uuid4()}"
 
     async def work(parts: Parts) -> str:
@@ -296,7 +299,7 @@ def submit(  # noqa: PLR0913, PLR0917  the public contract names them
 async def _after(
     parts: Parts, campaign_id: Any, batch_id: int, state: BatchState | None, due_in_seconds: float | None
 ) -> None:
-    """End the campaign if that was its last batch, and have more dealt: a place is free."""
+    """Finish the campaign if that was its last batch, and deal more batches: a slot is free."""
     if state is BatchState.DONE and await aggregation.finish(parts.database, campaign_id):
         await _say_finished(parts, campaign_id)
     if parts.desk.is_stopping():
@@ -307,7 +310,7 @@ async def _after(
 
 
 async def _say_finished(parts: Parts, campaign_id: UUID) -> None:
-    """A campaign that reached nobody is worth a warning, with why."""
+    """Log that a campaign is finished: as a warning with the reasons if every message was refused."""
     overview = await reading.status(parts.database, campaign_id)
     if reading.is_wholly_refused(overview):
         why = "; ".join(f"{each.count} {each.reason} (code {each.code})" for each in overview.reasons)
@@ -325,17 +328,18 @@ async def _look_back(parts: Parts, *, once: bool = False) -> None:
 
 
 async def _deal(parts: Parts) -> None:
-    """Deal out what is due and make it tasks. What cannot be published is taken back; what the broker loses
-    comes back when its lease ends.
+    """Lease the batches that are due and publish them as tasks.
+
+    What cannot be published is released at once; what the broker loses is rescued when its lease ends.
     """
     await _look_back(parts, once=True)
     for task, deal in ((poll_batches, batching.deal_polling), (send_batches, batching.deal_sending)):
         dealt = await deal(parts.database, parts.desk)
-        # A Celery task costs as much processor time as half a batch, so those that are dealt together share
-        # one: as many as a process has slots for.
+        # A Celery task costs as much processor time as half a batch, so one task carries several batches: as
+        # many as a process has slots for.
         size = parts.sending_lanes.count
-        hands = [dealt[i : i + size] for i in range(0, len(dealt), size)]
-        if hands and (left := await asyncio.to_thread(_publish, task, hands)):
+        groups = [dealt[i : i + size] for i in range(0, len(dealt), size)]
+        if groups and (left := await asyncio.to_thread(_publish, task, groups)):
             await batching.take_back(parts.database, left)
 
 
@@ -345,13 +349,13 @@ runtime.at_close(_dealer.close)
 
 @signals.worker_ready.connect
 def _listen(**_: Any) -> None:
-    """A new campaign is dealt when it is there, not at the next tick, and finds the database ready."""
+    """Deal a new campaign as soon as it is submitted, not at the next tick, with connections made ready."""
 
     async def listen(parts: Parts) -> None:
         with suppress(DatabaseUnavailable):
             await batching.make_ready(parts.database)
         while True:
-            with suppress(DatabaseUnavailable):  # the tick deals meanwhile, and says that it is away
+            with suppress(DatabaseUnavailable):  # the tick deals meanwhile, and logs that it is away
                 async for _ in batching.taken_in(parts.database):
                     _dealer.soon(parts)
             await asyncio.sleep(_AWAY_SECONDS)
@@ -361,7 +365,7 @@ def _listen(**_: Any) -> None:
 
 
 async def _merge_late_answers(parts: Parts) -> None:
-    """Bring answers that the database could not take in time to it, those of processes before us first."""
+    """Merge answers that the database could not take in time, first those that earlier processes left."""
     await parts.late.keep(parts.spool.take_over())
     while True:
         if parts.late:
@@ -373,15 +377,16 @@ async def _merge_late_answers(parts: Parts) -> None:
         await asyncio.sleep(_AWAY_SECONDS)
 
 
-def _publish(task: Task[Any, Any], hands: Sequence[Sequence[Dealt]]) -> list[Dealt]:
-    """Make dealt batches tasks. Gives those with which that failed; the first of them may be in Redis all the
-    same, where they will find their leases gone.
+def _publish(task: Task[Any, Any], groups: Sequence[Sequence[Dealt]]) -> list[Dealt]:
+    """Publish a task for each group of batches. Gives the batches that could not be published.
+
+    The first group of them may have been published all the same; its leases will be gone when it runs.
     """
-    for index, hand in enumerate(hands):
+    for index, group in enumerate(groups):
         try:
-            task.apply_async(([(each.batch_id, each.lease) for each in hand],))
+            task.apply_async(([(each.batch_id, each.lease) for each in group],))
         except OperationalError as error:
-            left = [each for hand in hands[index:] for each in hand]
+            left = [each for group in groups[index:] for each in group]
             log.warning("broker away", batch_count=len(left), why=type(error.__cause__ or error).__name__)
             return left
     return []

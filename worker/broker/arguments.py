@@ -1,4 +1,4 @@
-"""Whether a task was given the arguments that it takes: a sentence for whoever enqueued it, no traceback."""
+"""Checks the arguments of a task, so that a wrong call is one sentence for its sender and no traceback."""
 
 import difflib
 import inspect
@@ -20,8 +20,8 @@ _NAMES: Mapping[type, str] = {
 
 
 def check(function: Callable[..., object], args: Sequence[object], kwargs: Mapping[str, object]) -> None:
-    """Raises SubmissionError for what `function` does not take, by its names and annotations. Looks into no
-    list: what stands in it is looked at where it is read. Shows no value.
+    """Raises SubmissionError for arguments that `function` does not take, by its names and annotations. Does
+    not look into lists: their items are checked where they are read. Shows no value.
     """
     parameters = inspect.signature(function).parameters
     known = list(parameters)

@@ -1,7 +1,7 @@
-"""Tasks that could not be taken: kept in Redis as they came, with the reason, until somebody says what to do.
+"""Messages that are not valid tasks: kept in Redis unchanged, with the reason, until an operator decides.
 
-Two hashes by one number: what is known of each, and each as it stood in its queue. In Redis, where it was
-before: nothing is lost by it, and nothing grows but by what was there already.
+Two hashes by number: what is known of each message, and the message itself. They stay in Redis, where they
+were before, so setting one aside neither loses it nor needs more memory.
 """
 
 import json
@@ -21,10 +21,11 @@ ABOUT = "campaigns.aside"
 MESSAGES = "campaigns.aside.messages"
 NUMBER = "campaigns.aside.number"
 NOBODYS = "celery"
-"""Celery's own default queue, where a submission lands that names none: nobody of ours serves it."""
+"""Celery's own default queue: a submission that names no queue lands there, and none of our workers serves
+it."""
 _PEEK = 100
 MOST = 10_000
-"""Above it only what may be a submission is kept; the oldest stay, being nearest to the cause."""
+"""Above it only possible submissions are kept. The oldest stay: they show the cause best."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +42,9 @@ class AsideTask:
 
 
 def keep(redis: "SyncRedis", raw: bytes, *, queue: str, reason: str, task: str, task_id: str) -> int | None:
-    """Set a message aside. Gives its number; None where there are too many and it is no submission.
+    """Set a message aside. Gives its number, or None if there are too many and it is no submission.
 
-    Raises RedisError: the caller still has it.
+    Raises RedisError; the message is then not kept.
     """
     if task not in ("", SUBMIT) and int(redis.hlen(ABOUT)) >= MOST:
         return None
@@ -69,7 +70,7 @@ async def count(redis: "Redis") -> int:
 
 
 async def stranded(redis: "Redis") -> int:
-    """How many of the next hundred tasks in Celery's default queue are submissions, for `doctor`."""
+    """How many of the next 100 messages in Celery's default queue are submissions, for `doctor`."""
     if await redis.type(NOBODYS) != b"list":
         return 0
     waiting = await redis.lrange(NOBODYS, -_PEEK, -1)
@@ -86,8 +87,8 @@ async def listed(redis: "Redis", *, limit: int) -> list[AsideTask]:
 
 
 async def retry(redis: "Redis", numbers: Sequence[int]) -> list[int]:
-    """Put these back into their queues. Gives those that were set aside; what still cannot be taken is set
-    aside again, with a new number.
+    """Put these back into their queues. Gives the numbers that were found; a message that is still not valid
+    is set aside again, with a new number.
     """
     done = []
     for number in numbers:
@@ -105,7 +106,7 @@ async def retry(redis: "Redis", numbers: Sequence[int]) -> list[int]:
 
 
 async def drop(redis: "Redis", numbers: Sequence[int]) -> list[int]:
-    """Forget these for good. Gives those that were set aside."""
+    """Delete these for good. Gives the numbers that were found."""
     done = []
     for number in numbers:
         async with redis.pipeline(transaction=True) as pipe:

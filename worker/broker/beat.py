@@ -1,7 +1,7 @@
-"""Celery beat's scheduler, by a clock that nobody sets, and with a broker that may be away.
+"""Celery beat's scheduler by the monotonic clock, for a broker that may be away.
 
-Celery's own asks the wall clock what is due: set back an hour, it publishes nothing for an hour. And it waits
-for the broker in the main thread, where no signal ends it.
+Celery's own scheduler uses the wall clock: if that is set back an hour, it publishes nothing for an hour. And
+it waits for the broker in the main thread, where no signal can end it.
 """
 
 import threading
@@ -28,7 +28,9 @@ def _seconds_between(entry: Any) -> float:
 
 
 class Scheduler(CelerysScheduler):
-    """Publishes each entry once an interval, one at a time, from a thread of its own. None is made up for."""
+    """Publishes each entry once an interval, one at a time, from a thread of its own. Missed ones are
+    dropped.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._due_at: dict[str, float] = {}
@@ -40,14 +42,14 @@ class Scheduler(CelerysScheduler):
         super().__init__(*args, **kwargs)
 
     def tick(self, *_: Any, **__: Any) -> float:
-        """Begin what is due. Gives the seconds until it is to be called again; never waits for the broker."""
+        """Start publishing what is due. Gives the seconds until the next call; never waits for the broker."""
         now = time.monotonic()
         for name, entry in self.schedule.items():
             if self._due_at.get(name, now) <= now and not self._is_publishing():
                 seconds = _seconds_between(entry)
                 before = self._due_at.get(name, now)
                 self._due_at[name] = max(before + seconds, now)
-                # A daemon: beat ends while it waits for a broker that does not answer.
+                # A daemon thread: beat can end while it waits for a broker that does not answer.
                 self._publisher = threading.Thread(target=self._publish, args=(entry,), daemon=True)
                 self._publisher.start()
         next_at = min(self._due_at.values(), default=now + _LONGEST_SLEEP_SECONDS)
@@ -60,7 +62,7 @@ class Scheduler(CelerysScheduler):
         try:
             if self._link is None:
                 connection = self.app.connection_for_write()
-                connection.connect()  # once: Celery's own way to publish would try for ever, in silence
+                connection.connect()  # once: Celery's own way retries for ever and logs nothing
                 self._link = self.app.amqp.Producer(connection, auto_declare=False)
             self.send_task(entry.task, entry.args, entry.kwargs, producer=self._link, **entry.options)
         except (KombuError, RedisError, OSError) as error:
@@ -70,7 +72,7 @@ class Scheduler(CelerysScheduler):
             self._worked()
 
     def _failed(self, error: BaseException) -> None:
-        """Say the broker's own words: at once, then after pauses that grow."""
+        """Log the broker's error: at once, then after growing pauses."""
         self._failed_count += 1
         now = time.monotonic()
         if now < self._say_at:

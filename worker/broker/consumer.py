@@ -1,7 +1,8 @@
-"""Celery's consumer, which neither ends nor speaks of what it was given when a message is beyond it.
+"""Celery's consumer, changed so that a message it cannot handle neither ends the worker nor appears in the
+log.
 
-`broker` sets aside what is no task of ours before it comes here. What comes here all the same is a case that
-nobody has thought of, and it is set aside likewise.
+`transport` sets aside what is not a task of ours before it gets here. What gets here all the same is a case
+that nobody has thought of; it is set aside too.
 """
 
 from collections.abc import Callable
@@ -14,11 +15,11 @@ from worker.broker.envelope import Refusal
 from worker.broker.transport import set_aside
 
 _OF_A_MESSAGE = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
-"""What reading a message can raise, and a broker that is away cannot."""
+"""What a bad message can raise. A broker that is away raises none of them."""
 
 
 class Consumer(CelerysConsumer):
-    """Celery's, with its four ways of meeting a bad message, and the fifth that it has not provided for."""
+    """Celery's consumer: its four hooks for bad messages set them aside, and so does a fifth of ours."""
 
     def on_decode_error(self, message: Any, exc: BaseException) -> None:
         """Its body cannot be read."""
@@ -50,7 +51,7 @@ class Consumer(CelerysConsumer):
 
 
 def _keep(message: Any, reason: str, error: BaseException | None) -> None:
-    """Set it aside. Words of `error` are not shown: they may be its own."""
+    """Set it aside. The message of `error` is not shown: it may quote the task."""
     kind = f" ({type(error).__name__})" if error is not None else ""
     queue = str(message.delivery_info.get("routing_key", ""))
     with message.channel.conn_or_acquire() as client:

@@ -1,9 +1,9 @@
-"""What a queue holds, examined before Celery sees it: a task as we take it, or the reason why it is none.
+"""Checks each message of a queue before Celery sees it: gives a task that we accept, or why we do not.
 
-Celery and kombu end the worker, one after another, on a message that they do not expect: a body of two
-parts, `null`, an unknown encoding, a number where a name belongs. Anybody who can write to Redis may write
-such a one by hand. So nothing reaches them that was not looked at here, by rules of our own; and a submission
-reaches them as they would have written it, so that no header of a stranger is acted upon or logged.
+Celery and kombu end the worker on a message that they do not expect: a body of two parts, `null`, an unknown
+encoding, a number instead of a name. Then the next worker takes it and ends as well. Anybody who can write to
+Redis may write such a message by hand. So every message is checked here, by rules of our own. A submission is
+written anew as Celery writes it, so that no header of a stranger is obeyed or logged.
 """
 
 import base64
@@ -22,7 +22,7 @@ from kombu.utils.json import dumps, loads
 from worker.queues import MERGE_RECEIPTS, POLL_BATCHES, PROBE_ACCOUNT, QUEUE_OF, SEND_BATCHES, SUBMIT, TICK
 
 MOST_BYTES = 16 * 2**20
-"""Of a task's body, uncompressed. It is JSON, of which a byte becomes up to twenty in memory."""
+"""Of a task's body, uncompressed. It is JSON: in memory a byte of it becomes up to twenty."""
 MOST_RECIPIENTS = 100_000
 """Of one task, as of one list in `campaigns.submission`: more go in several tasks, or as a file by `campaigns
 submit`, which reads it as a stream."""
@@ -35,8 +35,8 @@ _NAME = re.compile(r"[A-Za-z0-9_.\-]{1,100}")
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a message is no task of ours: a sentence that holds nothing of its body. `task` and `task_id` where
-    they can be read and are fit for a log.
+    """Why a message is not a task of ours: a sentence without anything of its body. `task` and `task_id` are
+    set if they can be read and may be logged.
     """
 
     reason: str
@@ -49,10 +49,10 @@ class _Refused(Exception):
 
 
 def examined(raw: bytes, queue: str) -> bytes | Refusal:
-    """The message as Celery may have it, or why it may not.
+    """The message in the form that Celery may have, or why it may not have it.
 
-    Takes it as it stood in `queue`. What a submission lacks and we can add is added: an id, a place to go
-    back to. Never raises for what stands in it.
+    Takes it as it was in `queue`. Adds what a submission may lack: an id, and the queue to return to. Never
+    raises, whatever it holds.
     """
     headers: Mapping[str, Any] = {}
     try:
@@ -134,7 +134,7 @@ def _body(envelope: Mapping[str, Any], headers: Mapping[str, Any], properties: M
 
 
 def _inflated(data: bytes, compression: object) -> bytes:
-    """`data` as it was before it was compressed, at most a byte more than may be."""
+    """`data` uncompressed: never more than one byte above the limit, however well it was compressed."""
     if not compression:
         return data
     inflate: Callable[[bytes, int], bytes]
@@ -164,8 +164,8 @@ _Parts = tuple[str, str, list[Any], dict[str, Any], bool]
 
 
 def _parts(headers: Mapping[str, Any], body: Any) -> _Parts:
-    """Name, id, arguments, and whether it asks for more (callbacks, a chain, a chord), in both of Celery's
-    protocols.
+    """Name, id, arguments, and whether it asks for more (callbacks, a chain, a chord). Reads both of Celery's
+    message protocols.
     """
     if "task" in headers:
         about = headers
@@ -225,7 +225,9 @@ def _as_celery_writes_it(
     kept: str | None,
     queue: str,
 ) -> bytes:
-    """A submission with none of its sender's headers but when it is to run. `kept`: its body, if any."""
+    """A submission without its sender's headers, except for the times when it is to run. `kept`: its encoded
+    body, if it can be used unchanged.
+    """
     if kept is None:
         try:
             kept = base64.b64encode(dumps([args, kwargs, {}]).encode()).decode()
@@ -271,7 +273,7 @@ def _check_own(
     extras: bool,
     queue: str,
 ) -> None:
-    """A task that only we make must look as we make it."""
+    """Refuse a task that only our own programs make unless it looks exactly as they make it."""
     info = properties.get("delivery_info")
     is_ours = (
         "task" in headers

@@ -1,7 +1,7 @@
-"""kombu's Redis transport, with a look at every message before anything is made of it.
+"""kombu's Redis transport, which checks every message as it is taken out of its queue.
 
-What is no task of ours (see `envelope`) is set aside here, where it was taken out of its queue: kombu would
-unpack it, and Celery would end the worker by it.
+What is not a task of ours (see `envelope`) is set aside here: kombu would unpack it, and Celery would end the
+worker because of it.
 """
 
 from typing import Any
@@ -19,7 +19,7 @@ log = get_logger("campaigns")
 
 
 class _Client(redis.Redis):
-    """The client of a channel. A BRPOP whose message is set aside ends like one that found nothing."""
+    """The client of a channel. A BRPOP whose message is set aside returns as if the queue were empty."""
 
     def parse_response(self, connection: Any, command_name: Any, **options: Any) -> Any:
         parse: Any = super().parse_response
@@ -30,14 +30,14 @@ class _Client(redis.Redis):
         queue = key.decode(errors="replace").partition(RedisChannel.sep)[0]
         message = examined(raw, queue)
         if isinstance(message, Refusal):
-            # Through a connection of its own: this one is in kombu's poller.
+            # Through another connection: kombu's poller waits on this one.
             set_aside(redis.Redis(connection_pool=self.connection_pool), raw, queue, message)
             return None
         return key, message
 
 
 def set_aside(client: "redis.Redis", raw: bytes, queue: str, why: Refusal) -> None:
-    """Keep a message that is no task of ours, and say so. Raises RedisError where it cannot be kept."""
+    """Keep a message that is not a task of ours, and log it. Raises RedisError if it cannot be kept."""
     number = aside_tasks.keep(client, raw, queue=queue, reason=why.reason, task=why.task, task_id=why.task_id)
     known = {"task": why.task or "unknown", "task_id": why.task_id, "queue": queue, "why": why.reason}
     if number is None:
@@ -47,7 +47,7 @@ def set_aside(client: "redis.Redis", raw: bytes, queue: str, why: Refusal) -> No
 
 
 class Channel(RedisChannel):
-    """kombu's, with our client."""
+    """kombu's channel, with our client."""
 
     def _get_client(self) -> Any:
         super()._get_client()  # type: ignore[misc]  # the stubs leave it out; it checks redis-py's version
@@ -55,12 +55,12 @@ class Channel(RedisChannel):
 
 
 class Transport(RedisTransport):
-    """kombu's, with our channel."""
+    """kombu's transport, with our channel."""
 
     Channel = Channel
 
 
 def install() -> None:
-    """Have kombu use it for redis:// and rediss:// in this process."""
+    """Make kombu use this transport for redis:// and rediss:// in this process."""
     for scheme in ("redis", "rediss"):
         TRANSPORT_ALIASES[scheme] = f"{__name__}:Transport"

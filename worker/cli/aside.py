@@ -1,8 +1,7 @@
-"""`campaigns aside …`: what could not be done and was set aside, so that it stopped nothing beside it.
+"""`campaigns aside …`: what could not be done and was set aside, so that it does not stop the rest.
 
-An item is named `KIND:NUMBER`. A second kind joins by one more entry in `KINDS`: three functions of the
-parts of a process, of which the first lists what is set aside (oldest first, at most so many), the others
-take numbers and give those of them that were there. All three run inside one event loop.
+An item is named `KIND:NUMBER`. A new kind is one more entry in `KINDS` with three coroutine functions: the
+first lists the oldest items, up to a limit; the others take numbers and give those that were found.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -28,7 +27,7 @@ Ids = Annotated[list[str], typer.Argument(metavar="ID…", help="As `campaigns a
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One thing that is set aside: for other programs, and what it is in one line for people, with no number
+    """One thing that is set aside: its shape for other programs, and a line for people that holds no number
     and no text of a message.
     """
 
@@ -82,7 +81,7 @@ KINDS: dict[str, Kind] = {
         lambda parts, numbers: aside_tasks.drop(parts.redis, numbers),
     ),
 }
-"""By the word before the colon of an id."""
+"""By the part of an id before its colon."""
 
 
 @app.command("list")

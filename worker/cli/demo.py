@@ -1,4 +1,4 @@
-"""`campaigns demo`: the main job once, before your eyes, against a simulated provider."""
+"""`campaigns demo`: sends one campaign, start to finish, through a simulated provider while you watch."""
 
 import asyncio
 import re
@@ -37,10 +37,10 @@ _LISTENING = re.compile(rb"simulator listening on (http://\S+)")
 
 
 def run(settings: Settings, provider: ProviderName, recipients: Path, console: Console) -> int:
-    """Run it against the simulator of `provider`.
+    """Run the demo against the simulator of `provider`.
 
-    Gives the exit code: 0 when the campaign finished and its totals add up. Everything it starts it stops,
-    whatever happens; what it stored stays in DATA_DIR.
+    Gives the exit code: 0 if the campaign finished and its totals agree with a recount. Stops everything that
+    it started, whatever happens; what it stored stays in DATA_DIR.
     """
     if not recipients.is_file():
         raise CampaignError(

@@ -137,7 +137,7 @@ def _money(overview: Overview) -> str:
 
 
 def _costs(overview: Overview) -> str:
-    """What is known to have been charged, each currency for itself."""
+    """The known charges, each currency by itself."""
     amounts = [
         f"{shapes.amount_text(cost.amount)} {cost.currency or ''}".rstrip()
         for cost in reading.costs(overview)
@@ -229,7 +229,7 @@ async def watch(
     look: Callable[[], Awaitable[Overview]],
     pause: Callable[[], Awaitable[None]],
 ) -> Overview:
-    """Show a campaign until it is over, redrawn in place on a terminal, a line a change elsewhere."""
+    """Show a campaign until it is over: redrawn in a terminal; elsewhere a line for each change."""
     from rich.live import Live  # noqa: PLC0415  only here, and it costs start-up time
 
     if not console.is_terminal:

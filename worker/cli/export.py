@@ -17,7 +17,7 @@ from worker.cli.terminal import CampaignId, do, read_id
 
 _WRITTEN_CHARACTERS = 65_536  # gathered before they are written
 
-# RFC 4180, and whatever else some reader takes for the end of a line or of a cell.
+# RFC 4180, and other characters that some readers take for the end of a line or of a cell.
 _TO_BE_QUOTED = re.compile('[",;\t\r\n\v\f\x1c-\x1f\x85\u2028\u2029]|^\\s|\\s$')
 _OURS = frozenset(
     {"row", "phone", "batch", "attempt", "segments", "segment_count", "cost"}
@@ -53,7 +53,7 @@ def export(
 
     async def work(database: Database) -> None:
         wanted = read_id(campaign_id)
-        # A file is written as it is; a terminal is looked at, and would obey.
+        # A terminal would obey control characters; a file gets them unchanged.
         shown = _printable if sys.stdout.isatty() else _as_it_is
         await reading.status(database, wanted)  # raises NotFound before anything is printed
         if refused:
@@ -82,7 +82,7 @@ async def _write(
     lines: AsyncGenerator[dict[str, Any], None], shown: Callable[[dict[str, Any]], str], head: str = ""
 ) -> None:
     held, held_characters = [head], 0
-    # Closed here, whatever happens: a reader that has had enough (`| head`) ends it in the middle.
+    # Closed here in every case: a reader that stops early (`| head`) ends the loop in the middle.
     async with aclosing(lines):
         async for line in lines:
             held.append(shown(line))

@@ -111,10 +111,10 @@ def message(  # noqa: PLR0913, PLR0917  one option each
 
 
 def wanted(by: reading.By, typed: str, region: str | None = None) -> str:
-    """What somebody typed, as messages are looked for by it: an id, a number in E.164, a reference.
+    """What somebody typed, in the form by which messages are found: an id, a number in E.164, a reference.
 
-    Takes the region where numbers without a country code are at home. Raises CampaignError for what
-    cannot be one, with one sentence that does not repeat it.
+    Takes the region of numbers without a country code. Raises CampaignError, with one sentence that does not
+    repeat what was typed.
     """
     value = typed.strip()
     if by == "id":

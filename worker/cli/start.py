@@ -1,4 +1,4 @@
-"""`campaigns`, as it is started: light, so that nothing is loaded before Ctrl-C is provided for."""
+"""How `campaigns` starts: Ctrl-C is taken care of first, then the commands are loaded."""
 
 import signal
 import sys
@@ -13,8 +13,8 @@ from worker.settings.environment import TRACEBACK, wants_traceback
 def main() -> NoReturn:
     """The console script. Loads the commands and runs the one that was typed.
 
-    Nothing is begun while they load, and all is in order when the command is over: a Ctrl-C then ends the
-    process the system's way, without a traceback. What nobody foresaw is one sentence and exit code 1.
+    While they load, and after the command has ended, a Ctrl-C simply kills the process: there is nothing to
+    clean up, and no traceback. An error that nobody foresaw is one sentence and exit code 1.
     """
     streams.prepare()
     former = signal.getsignal(signal.SIGINT)
@@ -25,7 +25,7 @@ def main() -> NoReturn:
 
         signal.signal(signal.SIGINT, former)
         app.run()
-    except Exception as error:  # the last one who can say it, without a text or a number
+    except Exception as error:  # the last chance to say it, without a text or a number
         if wants_traceback():
             traceback.print_exc()
         else:
@@ -36,7 +36,7 @@ def main() -> NoReturn:
 
 
 def _sentence(error: Exception) -> str:
-    """What happened, where, and how to see more. Nothing of what the error says: it may hold a text or a
+    """What happened, where, and how to see more. Without the error's own message: it may hold a text or a
     number.
     """
     return (

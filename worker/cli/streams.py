@@ -1,8 +1,8 @@
-"""Standard input, output and error as a command finds them: closed, full, or with nobody who reads any more.
+"""Standard input, output and error that may be closed, full, or have no reader any more.
 
-A command that was started with one of them closed would hand its number to the next file or socket it opens,
-and what is then printed would go there. A write that fails would end in a traceback, or in Python's exit code
-120 when everything was done. `prepare` sees to both.
+If a command starts with one of them closed, the next file or socket that it opens gets that number, and
+output goes there. If a write fails, Python ends with a traceback, or with exit code 120 although everything
+was done. `prepare` prevents both.
 """
 
 import io
@@ -15,9 +15,9 @@ _OUTPUT, _ERROR = 1, 2
 
 
 class OutputLost(Exception):
-    """Standard output takes nothing more. Nothing of what the command did is undone by it.
+    """Standard output takes nothing more. What the command did stays done.
 
-    `is_reader_gone`: whoever read it had enough, as in `campaigns export ID | head`.
+    `is_reader_gone`: its reader closed it, as in `campaigns export ID | head`.
     """
 
     def __init__(self, error: OSError) -> None:
@@ -26,7 +26,7 @@ class OutputLost(Exception):
 
 
 class _Guarded:
-    """A text stream whose failures are said as `OutputLost` (output) or forgotten (error)."""
+    """A text stream that raises `OutputLost` when output fails, and ignores failures of error output."""
 
     def __init__(self, stream: Any, number: int) -> None:
         self._stream = stream
@@ -56,7 +56,7 @@ class _Guarded:
             self._lose(error)
 
     def _lose(self, error: OSError) -> None:
-        # What is still held would be tried again at the end of the process, and make its exit code 120.
+        # Python would try to write the buffer again when the process ends, and make its exit code 120.
         _open_null(self._number, os.O_WRONLY)
         with suppress(OSError):
             self._stream.flush()
@@ -65,13 +65,12 @@ class _Guarded:
 
 
 def prepare() -> None:
-    """Make the three streams fit for a command. To be called once, before anything is opened or printed.
+    """Prepare the three streams for a command. Call it once, before anything is opened or printed.
 
-    One that is closed is opened in such a way that using it fails as it should. What the locale cannot show
-    is written as an escape. A failed write to standard output raises OutputLost, once; one to standard error
-    is forgotten, as there is nobody left to tell.
+    A closed one is reopened so that using it fails. Characters that the locale cannot show are written as
+    escapes. A failed write to standard output raises OutputLost, once; one to standard error is ignored.
     """
-    # The wrong way round for input and output: a read or write is then an error, and not silence.
+    # Input is opened for writing and output for reading: using them is then an error and not silence.
     for number, flags in ((0, os.O_WRONLY), (_OUTPUT, os.O_RDONLY), (_ERROR, os.O_WRONLY)):
         try:
             os.fstat(number)
@@ -101,7 +100,7 @@ def _guarded(stream: Any, number: int) -> TextIO:
 
 
 def write_bytes(data: bytes) -> None:
-    """Write to standard output as it stands: no encoding of the machine's, no other line ends.
+    """Write bytes to standard output unchanged: not in the locale's encoding, with no other line ends.
 
     Raises OutputLost where `prepare` was called, OSError elsewhere.
     """
@@ -113,9 +112,9 @@ def write_bytes(data: bytes) -> None:
 
 
 def end(code: int) -> NoReturn:
-    """End the process with `code`, unless standard output cannot take what is still held for it.
+    """End the process with `code`, after flushing standard output.
 
-    Then 1 with a sentence on standard error; 0 as before where its reader is gone.
+    If that fails, a `code` of 0 becomes 1, with a sentence on standard error; not if its reader is gone.
     """
     try:
         sys.stdout.flush()

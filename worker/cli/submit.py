@@ -26,7 +26,7 @@ from worker.settings.reading import load_settings
 _SLICE_BYTES = 65_536  # read at once
 
 ONCE_WITHIN_SECONDS = 23.5 * 3600
-"""A day, less what a daily job may begin earlier than the day before: tomorrow's is not today's again."""
+"""A day, less half an hour: a daily job may start a bit earlier than the day before, and is no repeat."""
 
 
 def submit(  # noqa: PLR0913, PLR0917  the public contract names them
@@ -149,19 +149,19 @@ def submit(  # noqa: PLR0913, PLR0917  the public contract names them
     except (Exception, KeyboardInterrupt) as trouble:
         if done.taken is None:
             raise
-        # Said to have failed, it would be submitted again.
+        # If this were reported as a failure, the campaign would be submitted again.
         _say_that_it_stands(done.taken, trouble)
 
 
 @dataclass
 class _Done:
-    """What the command has done so far: from then on it cannot fail."""
+    """What the command has done so far. Once the campaign is stored, the command cannot fail any more."""
 
     taken: TakenIn | None = field(default=None)
 
 
 def _say_id(taken: TakenIn) -> None:
-    # Beside what is printed: there it may be lost, and a script finds it here in either form of output.
+    # On standard error: standard output may be lost, and a script finds it here with and without --json.
     err.print(f"campaign {taken.id} {'is taken in' if taken.created else 'was taken in before'}")
 
 

@@ -1,4 +1,4 @@
-"""What every command of ours shares: where it prints, and how it reaches the servers there are."""
+"""What all commands share: their output, and how they reach the database and the providers."""
 
 import asyncio
 import sys
@@ -29,9 +29,9 @@ _MOST_BYTES = 10_000_000  # of a file that is read whole: a text, a list of numb
 
 
 class _Console(Console):
-    """A console that takes nothing for markup, and lets nothing through that a terminal would obey.
+    """A console without markup that never prints characters which control the terminal.
 
-    Whatever is printed passes here, also what a table or a live display is made of.
+    Everything printed passes here, also the cells of tables and the live view.
     """
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
@@ -62,9 +62,9 @@ Region = Annotated[str | None, typer.Option(help="Where national numbers are at 
 
 
 def do(work: Callable[[Database], Awaitable[_T]], settings: Settings | None = None) -> _T:
-    """Run one piece of work with the database there is (or an embedded one for its own time).
+    """Run `work` with the database of the settings (an embedded one is started for it and stopped after it).
 
-    Raises SchemaMismatch before the work begins, and what the work raises.
+    Raises SchemaMismatch before `work` begins, and what `work` raises.
     """
 
     async def checked(database: Database) -> _T:
@@ -76,7 +76,7 @@ def do(work: Callable[[Database], Awaitable[_T]], settings: Settings | None = No
 
 
 def ask(work: Callable[[Parts], Awaitable[_T]], settings: Settings) -> _T:
-    """The same for work that speaks to a provider too."""
+    """The same, for work that also asks a provider."""
     from worker.runtime import run_once  # noqa: PLC0415  comes with what only this needs
 
     async def checked(parts: Parts) -> _T:
@@ -131,7 +131,7 @@ async def follow(database: Database, campaign_id: UUID, console: Console) -> Non
 
 
 def read_text(file: str) -> str:
-    """The text in a file, or on standard input (`-`): as it stands, without the line end at its end.
+    """The text in a file, or on standard input (`-`), without its last line end.
 
     Raises CampaignError.
     """
@@ -144,7 +144,7 @@ def read_text(file: str) -> str:
 
 
 def read_lines(file: str) -> list[str]:
-    """The lines of a file, or of standard input (`-`), but for empty ones. Raises CampaignError."""
+    """The lines of a file, or of standard input (`-`), without empty ones. Raises CampaignError."""
     return [line.strip() for line in read_text(file).splitlines() if line.strip()]
 
 

@@ -1,18 +1,16 @@
-"""One way out for everything that is logged: ours, Celery's, aiohttp's, asyncpg's, alembic's.
+"""Sets up logging for everything in the process: our own records, Celery's, aiohttp's, asyncpg's, alembic's.
 
-Every record, from structlog or from the standard library, passes `_protect` on its way, which works by
-what can be known of a value:
+Every record, from structlog or from the standard library, passes `_protect`, which judges each value
 
-* by the name it goes under: phones keep their last 3 digits; texts, keys and passwords are not shown;
-* by its look: anything with 7 digits and more is taken for a phone, a URL loses its user and its query,
+* by its name: phones keep their last 3 digits; texts, keys and passwords are not shown;
+* by its look: anything with 7 or more digits is taken for a phone; a URL loses its user and its query;
   `text=…`, `"api_key": "…"` and the like inside a longer string lose what follows;
-* by its value: the secrets `configure_logs` was told of are hidden wherever they appear;
-* by its origin: of an exception only kinds that speak of connections or of code show their words. A
-  ValueError or KeyError holds whatever did not fit, which may be a text; its name and its lines of code
-  are shown, local variables never are.
+* by its value: the secrets given to `configure_logs` are hidden wherever they appear;
+* by its origin: only exceptions about connections or code show their message. That of a ValueError or
+  KeyError may hold a text: its name and its lines of code are shown. Local variables never are.
 
-What cannot be known is a message text alone in a sentence of our own (`log.info(f"sent {text}")`). So
-events are fixed words, and all that varies goes into named values.
+A message text inside a sentence of our own cannot be recognised (`log.info(f"sent {text}")`). So events are
+fixed sentences, and everything that varies is a named value.
 """
 
 import copy
@@ -60,12 +58,12 @@ def _formatted(template: object, arguments: object, *, is_celerys: bool = False)
         given = (_argument(arguments),)
     try:
         return words % given
-    except Exception as error:  # a wrong format must not stop what was being told
+    except Exception as error:  # a wrong format must not lose the record
         return f"{words} (its arguments do not fit: {type(error).__name__})"
 
 
 def _argument(value: object, name: str = "") -> object:
-    """Numbers stay numbers, for %d; the finished sentence is looked through once more."""
+    """Numbers stay numbers, for %d; the finished sentence is masked once more."""
     if isinstance(value, int | float | Decimal) and not kind_of(name):
         return value
     return value if isinstance(value, str) and not kind_of(name) else shown(value, kind_of(name))
@@ -85,7 +83,7 @@ def _format_positional(_: WrappedLogger, __: str, event: EventDict) -> EventDict
 
 
 def _protect(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """The one processor every record passes. What is added after it is our own."""
+    """The processor that masks every record. Only values of our own are added after it."""
     own = {name: event.pop(name) for name in ("_record", "_from_structlog") if name in event}
     sentence = shown_sentence(event.pop("event", ""))
     return {"event": sentence, **shown_mapping(event), **own}
@@ -120,7 +118,7 @@ class _Formatter(structlog.stdlib.ProcessorFormatter):
 
 class _Handler(logging.StreamHandler[TextIO]):
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  the standard library's name
-        """In place of the standard one, which prints the record's message and arguments as they are."""
+        """Replaces the standard method, which would print the record's message and arguments unmasked."""
         error = sys.exc_info()[0]
         try:
             sys.stderr.write(f"A line of the log was lost: {error.__name__ if error else 'no reason'}\n")
@@ -142,7 +140,7 @@ def configure_logs(
     secrets: Iterable[str] = (),
     stream: TextIO | None = None,
 ) -> None:
-    """Send every log record of this process through the one set of processors.
+    """Send every log record of this process through the same processors.
 
     Takes the settings' `log_format` (auto: console on a terminal, else JSON, one object a line) and
     `log_level`; `secrets` to hide wherever they appear (added to those of earlier calls); the stream, by
@@ -189,9 +187,9 @@ def configure_logs(
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
-    """The logger of a module, for `__name__`. Events are fixed words, all that varies is a named value:
-    `log.info("batch handed over", batch_id=…, accepted_count=…)`. Before `configure_logs` only warnings
-    and worse are printed, protected already.
+    """The logger of that name. Events are fixed sentences, everything that varies is a named value:
+    `log.info("batch handed over", batch_id=…, accepted_count=…)`. Before `configure_logs` only warnings and
+    worse are printed, masked already.
     """
     if not structlog.is_configured():
         _configure_structlog()

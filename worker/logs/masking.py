@@ -1,6 +1,6 @@
-"""What may be shown of a value, in a log or anywhere else: judged by its name, its look and its origin.
+"""What may be shown of a value, in a log or elsewhere: judged by its name, its look and its origin.
 
-What cannot be told apart is hidden; see `logs` for the whole of the law.
+When in doubt it is hidden; `logger` states the rules.
 """
 
 import builtins
@@ -35,7 +35,7 @@ _MOST_CAUSES = 10  # of an error that are logged
 _MOST_FRAMES = 40  # of a traceback that are logged
 _SHORTEST_SECRET = 6  # hiding a shorter one would blot out ordinary words
 
-# --- what a name says --------------------------------------------------------------------------------
+# --- by its name -------------------------------------------------------------------------------------
 
 _IDS = frozenset(
     {"campaign_id", "batch_id", "message_id", "message_ref", "provider_message_id", "task_id"}
@@ -58,7 +58,7 @@ def _words(name: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=1024)
 def kind_of(name: str) -> _Kind:
-    """What the name of a value says of it."""
+    """The kind of a value, by its name."""
     words = _words(name)
     joined = "_".join(words)
     if joined in _IDS or joined.removesuffix("s") in _IDS:
@@ -68,7 +68,7 @@ def kind_of(name: str) -> _Kind:
     return "" if _PHONE_WORDS.isdisjoint(words) else "phone"
 
 
-# --- what a look says --------------------------------------------------------------------------------
+# --- by its look -------------------------------------------------------------------------------------
 
 # What may stand between the digits of a phone, bare, in a repr and in a URL.
 _GROUPED = r"(?:[ \t\u00a0\u2009\u202f()\-]|\\t|\\x(?:c2\\x)?a0|\\u(?:00a0|2009|202f)|%20|%C2%A0)"
@@ -110,7 +110,7 @@ def _scrub(text: str, *, is_id: bool = False) -> str:
     if "Error" in text or "xception" in text or "Warning" in text:
         text = _without_words(text)
     text = _LABELLED.sub(rf"\1{HIDDEN}", text)
-    text = _URL.sub(lambda found: found[1] + _place(found[2]), text)
+    text = _URL.sub(lambda found: found[1] + _without_user_and_query(found[2]), text)
     text = _CALLBACK.sub(rf"\1{HIDDEN}", text)
     text = _QUERY.sub("", text)
     if not (is_id and re.fullmatch(r"[\w.:/-]{1,128}", text)):
@@ -122,7 +122,7 @@ def _masked(text: str) -> str:
     return _KEPT_OR_PHONE.sub(lambda found: found["kept"] or mask(found[0]), text)
 
 
-def _place(rest: str) -> str:
+def _without_user_and_query(rest: str) -> str:
     """What may be shown of a URL after its ://. A bare ? or # in a password makes the rest unreadable."""
     before, at, after = rest.rpartition("@")
     if "?" in before or "#" in before:
@@ -130,7 +130,7 @@ def _place(rest: str) -> str:
     return ("***@" if at else "") + re.split(r"[?#]", after, maxsplit=1)[0]
 
 
-# --- what an origin says -----------------------------------------------------------------------------
+# --- by its origin -----------------------------------------------------------------------------------
 
 _SPEAKING = (
     *(OSError, EOFError),  # files and connections: paths, hosts, error numbers
@@ -149,7 +149,7 @@ _SPEAKING_ELSEWHERE = frozenset(
         "redis.exceptions.ResponseError",
     }
 )
-"""Kinds of exception whose words hold no message text; those of libraries by name, not to import them."""
+"""Exceptions whose message holds no text of ours; those of libraries by name, so that none is imported."""
 
 
 def _speaks(kind: type[BaseException]) -> bool:
@@ -165,12 +165,12 @@ _ARGUMENTS = re.compile(r",? with args beginning with: .*", re.DOTALL)
 
 
 def _servers_words(words: str) -> str:
-    """What Redis said, without the command that redis-py and Redis repeat: a task may stand in it."""
+    """What Redis answered, without the command that Redis and redis-py repeat: it may hold a task."""
     return _ARGUMENTS.sub("", _COMMAND.sub("", words))
 
 
 def _without_words(text: str) -> str:
-    """`text` up to the first exception in it whose words may be other people's: "ValueError('…')"."""
+    """`text` up to the first exception in it whose message may hold data: "ValueError('…')"."""
     if "redis.exceptions." in text:
         text = _servers_words(text)
     at = 0
@@ -184,7 +184,7 @@ def _without_words(text: str) -> str:
 
 
 def _exception(error: BaseException) -> str:
-    """The name of `error`, and its words where such an exception holds none of other people's."""
+    """The name of `error`, and its message if exceptions of its kind never hold data."""
     kind = type(error)
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
     if not isinstance(error, CampaignError) and not _speaks(kind):
@@ -200,8 +200,8 @@ def _exception(error: BaseException) -> str:
     return f"{name}: {words}" if words else name
 
 
-def _with_traceback(error: BaseException, place: TracebackType | None) -> Iterator[str]:
-    """`error` as Python prints it, causes first; lines of code, no local variables, no other's words."""
+def _with_traceback(error: BaseException, trace: TracebackType | None) -> Iterator[str]:
+    """`error` as Python prints it, causes first: lines of code, no local variables, masked messages."""
     chain = [(error, "")]
     while len(chain) < _MOST_CAUSES:
         last = chain[-1][0]
@@ -211,7 +211,7 @@ def _with_traceback(error: BaseException, place: TracebackType | None) -> Iterat
             break
         chain.append((before, "Which directly caused:" if is_cause else "While that was handled:"))
     for one, then in reversed(chain):
-        frames = place if one is error else one.__traceback__
+        frames = trace if one is error else one.__traceback__
         if frames is not None:
             yield "Traceback (most recent call last):"
             yield from (_masked(line).rstrip("\n") for line in traceback.format_tb(frames, -_MOST_FRAMES))
@@ -224,13 +224,13 @@ def _with_traceback(error: BaseException, place: TracebackType | None) -> Iterat
 
 
 class _Rendered(str):
-    """Text made here, which is not to be looked through again."""
+    """Text made here that is masked already."""
 
     __slots__ = ()
 
 
 def render_exception(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """A processor: an exception as its names, its lines of code and such words as may be shown."""
+    """A processor: an exception as its name, its lines of code, and its message if that may be shown."""
     info = event.pop("exc_info", None)
     if info is True:
         info = sys.exc_info()
@@ -333,7 +333,7 @@ def shown_sentence(value: object) -> str:
 
 
 def remember_secrets(secrets: Iterable[str]) -> None:
-    """Hide these wherever they appear, in every form they may take. Adds to what it was told before."""
+    """Hide these wherever they appear, in every form they may take. Adds to those of earlier calls."""
     forms = {*_secret_forms}
     for secret in secrets:
         if len(secret) >= _SHORTEST_SECRET:

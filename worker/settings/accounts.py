@@ -1,4 +1,4 @@
-"""An account in the settings: any provider's. `settings` reads it, `accounts` makes an adapter of it."""
+"""An account in the settings, at any provider."""
 
 from functools import reduce
 from operator import or_
@@ -17,4 +17,4 @@ else:
     AnyAccount = Annotated[
         reduce(or_, (each.settings for each in PROVIDERS.values())), Field(discriminator="provider")
     ]
-    """Which model it is, its `provider` says."""
+    """The settings model of any provider's account; its field `provider` says which."""

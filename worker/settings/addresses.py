@@ -1,4 +1,4 @@
-"""The forms of a server's address that our libraries want, as pure functions. None shows a password."""
+"""Server addresses in the forms that our libraries want, as pure functions. No error shows a password."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -47,7 +47,7 @@ def _user(parts: SplitResult) -> str:
 class Postgres:
     """What a PostgreSQL URL says after its scheme."""
 
-    place: str
+    server: str  # user, host and database
     options: Mapping[str, str]
 
     @classmethod
@@ -69,7 +69,7 @@ class Postgres:
         return cls(f"{_user(parts)}{host}{parts.path}", options)
 
     def url(self) -> str:
-        return f"postgresql://{self.place}{_query(self.options)}"
+        return f"postgresql://{self.server}{_query(self.options)}"
 
 
 def database_url_for_asyncpg(url: str) -> str:
@@ -90,11 +90,11 @@ _SAME_SCHEME = {
 
 @dataclass(frozen=True, slots=True)
 class Redis:
-    """What a Redis URL says, in whoever's form."""
+    """What a Redis URL says, in any of its forms."""
 
     scheme: str  # redis, rediss or unix
     user: str
-    place: str  # host and port, or the socket's path
+    server: str  # host and port, or the socket's path
     db: int
     tls: Mapping[str, str]
 
@@ -120,13 +120,13 @@ class Redis:
             raise ValueError("must name its database by number: redis://host:6379/0")
         if options.setdefault("ssl_cert_reqs", "required") not in {"required", "optional", "none"}:
             raise ValueError("may have as ssl_cert_reqs only required, optional or none")
-        place = quote(unquote(parts.path)) if scheme == "unix" else host or "localhost"
-        return cls(scheme, _user(parts), place, int(number), options if scheme == "rediss" else {})
+        server = quote(unquote(parts.path)) if scheme == "unix" else host or "localhost"
+        return cls(scheme, _user(parts), server, int(number), options if scheme == "rediss" else {})
 
     def url(self, socket_scheme: str, socket_db: str) -> str:
         if self.scheme == "unix":
-            return f"{socket_scheme}://{self.user}{self.place}?{socket_db}={self.db}"
-        return f"{self.scheme}://{self.user}{self.place}/{self.db}{_query(self.tls)}"
+            return f"{socket_scheme}://{self.user}{self.server}?{socket_db}={self.db}"
+        return f"{self.scheme}://{self.user}{self.server}/{self.db}{_query(self.tls)}"
 
 
 def broker_url(url: str) -> str:
@@ -150,7 +150,7 @@ def safe_url(url: str) -> str:
     if not found or not re.fullmatch(r"[a-z][a-z0-9+.-]*", scheme) or re.search(r"[/?#\s]", before):
         return "***"
     user, colon, _ = before.partition(":")
-    place, asked, query = after.partition("#")[0].partition("?")
+    server, asked, query = after.partition("#")[0].partition("?")
     options = parse_qsl(query, keep_blank_values=True)
     shown = [f"{name}={value}" if name in _SHOWN_IN_URLS else "***" for name, value in options]
-    return f"{scheme}://{user}{':***' if colon else ''}{at}{place}{asked}{'&'.join(shown)}"
+    return f"{scheme}://{user}{':***' if colon else ''}{at}{server}{asked}{'&'.join(shown)}"

@@ -87,7 +87,9 @@ def _lines(env_file: Path | None, problems: _Problems) -> list[tuple[str, str | 
 
 
 def _sorted_out(variables: Iterable[tuple[str, str | None]], problems: _Problems) -> dict[str, str]:
-    """Those of `variables` that are ours and sound, small and without prefix; the others to `problems`."""
+    """Those of `variables` that are valid settings, in small letters and without prefix; wrong ones go to
+    `problems`.
+    """
     ours = [(typed, value) for typed, value in variables if typed.upper().startswith(PREFIX)]
     known = _known_names(typed for typed, _ in ours)
     sound: dict[str, str] = {}
@@ -133,7 +135,7 @@ def _is_object_name(name: str) -> bool:
 
 
 def _known_names(typed: Iterable[str]) -> list[str]:
-    """Every name that could have been meant, given which accounts are spoken of."""
+    """Every name that could have been meant, given the accounts that `typed` names."""
     inside = [name[len(PREFIX) :].lower().split("__")[1:-1] for name in typed if "__" in name]
     accounts = {"_".join(filter(None, middle)) for middle in inside} - {""} or {"main"}
     in_accounts = [
@@ -183,8 +185,8 @@ _CELERYS_VARIABLES = (
 
 
 def refuse_celerys_variables(environment: Mapping[str, str] | None = None) -> None:
-    """Raises SettingsError where a variable of Celery's own would move worker or beat to another broker than
-    the one that every other command looks at. Left over from another application, mostly.
+    """Raises SettingsError for variables of Celery's that would make worker or beat use another broker than
+    every other command. They are mostly left over from another application.
     """
     given = of_this_process() if environment is None else environment
     raise_for = [name for name in _CELERYS_VARIABLES if given.get(name)]

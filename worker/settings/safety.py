@@ -1,6 +1,6 @@
-"""What would be unsafe and is easily set: credentials in clear, secrets that are none. Pure.
+"""Refuses settings that are unsafe: credentials over plain http, secrets that are easily guessed. Pure.
 
-Each check raises ValueError: a sentence without its subject, that shows nothing of what was typed.
+Each check raises ValueError: a sentence without its subject, which does not show what was typed.
 """
 
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
@@ -11,7 +11,7 @@ _MAKE_ONE = "python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
 
 
 def check_web_address(url: str, *, allows_plain_http: bool) -> None:
-    """Refuse plain http beyond this machine, and addresses of the link alone (a cloud's metadata)."""
+    """Refuse plain http to other machines, and link-local addresses (a cloud's metadata service)."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     try:
@@ -29,7 +29,7 @@ def check_web_address(url: str, *, allows_plain_http: bool) -> None:
 
 
 def check_secret(secret: str) -> None:
-    """Refuse what is long enough and yet guessed at once: one letter, a word twice."""
+    """Refuse what is long enough but easily guessed, such as one letter many times."""
     if len(set(secret)) < _FEWEST_DIFFERENT:
         raise ValueError(
             f"is easily guessed: it has fewer than {_FEWEST_DIFFERENT} different characters; "

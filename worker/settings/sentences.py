@@ -103,7 +103,9 @@ def _rule(field: FieldInfo) -> str:
 
 
 def _may_be_shown(value: object, field: FieldInfo) -> bool:
-    """Numbers and choices may; text may not, nor what looks like an address or a key in the wrong place."""
+    """Numbers and choices may be shown; text may not, nor what looks like an address or a key in a wrong
+    field.
+    """
     if get_origin(field.annotation) is Literal:
         return isinstance(value, str) and re.fullmatch(r"[A-Za-z_.-]{1,16}", value) is not None
     if field.annotation not in {int, float}:

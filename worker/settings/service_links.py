@@ -1,14 +1,14 @@
-"""The variables that Kubernetes puts into every container for each Service of its namespace.
+"""Recognises the variables that Kubernetes puts into every container for each Service of its namespace.
 
 A Service called `campaigns-web` gives CAMPAIGNS_WEB_PORT=tcp://10.0.0.1:80 and a dozen more: they begin like
-our settings and are none. Docker's old `--link` writes the same names.
+our settings but are none. Docker's old `--link` writes the same names.
 Source: kubernetes, pkg/kubelet/envvars/envvars.go.
 """
 
 import ipaddress
 import re
 
-# The names end so; what stands before is the Service's name, in capitals and with _ for -.
+# How the names end; before it is the Service's name, in capitals and with _ for -.
 _PROTOCOL = "(?:TCP|UDP|SCTP)"
 _ADDRESS = re.compile(rf"(?:^|_)PORT(?:_\d{{1,5}}_{_PROTOCOL})?$")
 _HOST = re.compile(rf"(?:^|_)(?:SERVICE_HOST|PORT_\d{{1,5}}_{_PROTOCOL}_ADDR)$")
@@ -19,7 +19,7 @@ _URL = re.compile(r"(?:tcp|udp|sctp)://\S+:\d{1,5}")
 
 
 def is_service_link(name: str, value: str) -> bool:
-    """Whether a variable is one of those: by its name and by its value, both.
+    """Whether both the name and the value of a variable are those of a Service link.
 
     Takes the name without our prefix, in capitals as it stands in the environment. No setting can have such
     a value under such a name, so a misspelt setting is never taken for one.

@@ -36,9 +36,10 @@ class _Child:
 
 
 class Children:
-    """Processes of ours: started, watched, and stopped in the reverse order of starting.
+    """Starts, watches and stops child processes.
 
-    Takes the interrupts held meanwhile: one between starting a process and writing it down would leave it.
+    Takes the interrupts held meanwhile: a Ctrl-C between starting a process and remembering it would leave it
+    behind.
     """
 
     def __init__(self, interrupts: Interrupts) -> None:
@@ -75,8 +76,9 @@ class Children:
         return child.process
 
     def look_after(self, say: Callable[[str], None]) -> None:
-        """Start again what has ended. One look; to be called now and then. Raises CampaignError for a
-        process that ends as soon as it starts and is not to be restarted.
+        """Restart the processes that have ended. Call it now and then.
+
+        Raises CampaignError if one has ended that is not to be restarted.
         """
         for child in self._children:
             if child.process is None or child.process.poll() is None:
@@ -85,13 +87,15 @@ class Children:
             if not child.restart:
                 raise CampaignError(f"{child.name} ended with exit code {code}{_see(child.log)}")
             say(f"{child.name} ended with exit code {code}; starting it again")
-            self._interrupts.pause(_RESTART_SECONDS)  # what cannot run must not spin
+            self._interrupts.pause(
+                _RESTART_SECONDS
+            )  # a process that cannot run must not be restarted in a busy loop
             self._close(child)
             self._launch(child)
 
     def stop(self) -> None:
-        """SIGTERM, in reverse order. What has not ended after its time, or when another Ctrl-C comes, is
-        killed: what was in flight is in doubt or comes back, nothing is lost by it.
+        """Send SIGTERM in the reverse order of starting, then kill what has not ended in time or when another
+        Ctrl-C comes. No message is lost by a kill: what was in flight is in doubt, or is rescued.
         """
         running = [child.process for child in reversed(self._children) if child.process is not None]
         with Interrupts() as further:
@@ -121,7 +125,7 @@ def _see(log: Path | None) -> str:
 
 @contextmanager
 def children(interrupts: Interrupts) -> Iterator[Children]:
-    """Processes that end with the block, however it ends."""
+    """Child processes that are stopped when the block ends, however it ends."""
     own = Children(interrupts)
     try:
         yield own

@@ -1,8 +1,8 @@
-"""Ctrl-C and its like: held back while a step must not be cut, and let in where one may end.
+"""Holds Ctrl-C, SIGTERM and SIGHUP back while a step must not be interrupted, and delivers them afterwards.
 
-Python raises KeyboardInterrupt between any two instructions. In the middle of making an event loop it leaves
-half of one, in a finaliser or a callback of a weak reference it is printed and forgotten, between starting a
-process and writing down that it was started it leaves that behind.
+Python raises KeyboardInterrupt between any two instructions. While an event loop is being made, that leaves
+half of one; in a finaliser it is printed and lost; between starting a process and remembering that it was
+started, the process is left behind.
 """
 
 import asyncio
@@ -21,11 +21,11 @@ _T = TypeVar("_T")
 
 
 class Interrupts:
-    """Holds signals back for the length of a `with` block and delivers the last one at its end.
+    """Holds signals back during a `with` block and delivers the last one at its end.
 
-    Long waits inside the block call `check` or `pause`, so a person still waits no longer than a moment.
-    Holds only signals that Python handles: one that kills the process outright kills it as before.
-    Outside the main thread it does nothing, as no signal is handled there.
+    Long waits inside the block call `check` or `pause`, so that Ctrl-C still takes effect within a moment.
+    Only signals that Python handles are held; one that kills the process does so as before. Outside the main
+    thread it does nothing, because no signal is handled there.
     """
 
     def __init__(self) -> None:
@@ -39,11 +39,11 @@ class Interrupts:
             raise KeyboardInterrupt
 
     def forget(self) -> None:
-        """What came so far is answered: nothing is raised for it at the end of the block."""
+        """Mark the signals so far as handled: the block's end raises nothing for them."""
         self._taken = None
 
     def pause(self, seconds: float) -> None:
-        """Wait for so long. Raises KeyboardInterrupt as soon as there is a signal."""
+        """Wait. Raises KeyboardInterrupt as soon as there is a signal."""
         deadline = time.monotonic() + seconds
         self.check()
         while (left := deadline - time.monotonic()) > 0:
@@ -51,11 +51,10 @@ class Interrupts:
             self.check()
 
     def run(self, work: Callable[[], Awaitable[_T]]) -> _T:
-        """Run `work` on an event loop of its own, cancelled by the first signal since the block began: then
-        raises KeyboardInterrupt, when the loop is closed.
+        """Run `work` on an event loop of its own. The first signal since the block began cancels it, and
+        KeyboardInterrupt is raised when the loop is closed.
 
-        A second one raises it where it falls: what is held up by more than the loop (a read from a terminal)
-        ends by that alone.
+        A second signal raises it at once: a blocking call (a read from a terminal) ends in no other case.
         """
         with asyncio.Runner() as runner:
             try:
@@ -114,8 +113,9 @@ def run_on_loop(work: Callable[[], Awaitable[_T]]) -> _T:
 
 @contextmanager
 def stopping_on_signals() -> Iterator[Interrupts]:
-    """Make SIGTERM and SIGHUP end the block like Ctrl-C does, so that the same order is kept; each of them
-    where the block lets it in.
+    """Make SIGTERM and SIGHUP end the block like Ctrl-C does, so that everything stops in the same order.
+
+    Gives the interrupts held meanwhile, for the block to check.
     """
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:

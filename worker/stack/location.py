@@ -40,7 +40,7 @@ def with_servers(settings: Settings, urls: embedded.ServerUrls) -> Settings:
 
 
 def data_of(settings: Settings) -> Path:
-    """Where embedded servers keep the data of DATA_DIR, from the root. Raises CampaignError."""
+    """Where embedded servers keep the data of DATA_DIR, as an absolute path. Raises CampaignError."""
     return home_of(_data_dir(settings))
 
 
@@ -58,11 +58,11 @@ def is_made(settings: Settings) -> bool:
 
 @contextmanager
 def located_servers(settings: Settings, *, may_make: bool = False) -> Iterator[Settings]:
-    """The settings with both URLs, for as long as the block lasts.
+    """The settings with both URLs, valid for the length of the block.
 
-    Where the URLs are set, those servers; else the embedded ones of DATA_DIR, running or started now
-    and brought to the schema. New data is made only with `may_make`: in a wrong folder a question would find
-    nothing, and an opt-out would be written where nobody looks. Raises CampaignError.
+    Uses the servers that the URLs name, else the embedded ones of DATA_DIR: they are started if they do not
+    run, and their schema is brought to head. New data is made only with `may_make`: in the wrong folder a
+    question would find nothing, and an opt-out would be stored where nobody looks. Raises CampaignError.
     """
     if settings.database_url is not None:
         yield settings
@@ -82,10 +82,10 @@ def located_servers(settings: Settings, *, may_make: bool = False) -> Iterator[S
 def use_database(
     settings: Settings, work: Callable[[Database], Awaitable[_T]], interrupts: Interrupts | None = None
 ) -> _T:
-    """Run one piece of work that asks no provider, on a loop of its own. Ctrl-C cancels it.
+    """Run `work` with the database, on an event loop of its own. Ctrl-C cancels it.
 
-    Takes settings with the database's URL, and the interrupts held by a longer block, if this is part of
-    one: what came before cancels it too. Raises what the work raises.
+    Takes settings with the database's URL, and the interrupts of the surrounding block, if there is one: a
+    signal that it already holds cancels `work` too. Raises what `work` raises.
     """
 
     if settings.database_url is None:

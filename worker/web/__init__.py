@@ -1,9 +1,11 @@
-"""What the outside speaks to: providers that call us back, and whoever asks whether we are well.
+"""The HTTP server for providers' callbacks and health checks. Start it with `campaigns web`.
 
-    inbox.py       receipts of many callbacks, stored by one write
-    callbacks.py   GET, POST /callbacks/{account}/{token}
-    health.py      GET /health
-    server.py      the application, and how it is started and ended
+    server.py        the application, and how it is started and ended
+    callbacks.py     GET, POST /callbacks/{account}/{token}
+    inbox.py         stores the receipts of many callbacks by one write
+    health.py        GET /health
+    connections.py   how many connections may be open, and how long one may say nothing
+    caller.py        the caller's address, behind proxies
 
-Start it with `campaigns web`. Any number of them may run, behind anything that passes requests on.
+Any number of processes may run behind a load balancer or reverse proxy.
 """

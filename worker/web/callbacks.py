@@ -1,7 +1,7 @@
-"""Providers call us back: who may, what is taken, and what they are told.
+"""Callbacks of providers: who may call, what is accepted, and what is answered.
 
-200 means that the receipts are durable. Everything else is one line of plain text, and one line in the
-log that holds nothing of what was sent: an address holds a token, a body may hold a number.
+200 means that the receipts are stored durably. Every refusal is one line of plain text, and one line in the
+log without anything of the request: its address holds a token, its body may hold a number.
 """
 
 import asyncio
@@ -26,16 +26,16 @@ from worker.web.inbox import Inbox, NotStored
 log = get_logger("campaigns.web")
 
 MAX_BODY_BYTES = 1024 * 1024
-"""A receipt is a few hundred bytes; seven.io gathers those of a minute on request, and brings what is refused
-no second time."""
+"""A receipt is a few hundred bytes. seven.io can collect those of a minute into one callback, and does not
+repeat one that is refused."""
 
-_BODY_SECONDS = 10.0  # a body that comes slower than this is not a provider's
+_BODY_SECONDS = 10.0  # no provider sends a body more slowly
 _RETRY_AFTER_SECONDS = 5  # told to a provider that is to call again
-_SAY_AGAIN_SECONDS = 1.0  # refusals of one account and status: a line a second, with how many there were
+_SAY_AGAIN_SECONDS = 1.0  # for each account and status one line a second, with the count
 
 
 MOST_STRANGERS = 20_000
-"""Receipts of one account that match no message: beyond it more are asked to come again later."""
+"""Receipts of one account that match no message: above it callbacks are answered 503."""
 
 _COUNT_AGAIN_SECONDS = 5.0  # before the receipts that match no message are counted again
 
@@ -51,9 +51,9 @@ def _now() -> datetime:
 class Callbacks:
     """The callbacks of every account of this process.
 
-    Takes the accounts by name (one without `callbacks` takes none), where receipts go, the clock that says
-    when a callback came, the networks of proxies whose word on the caller's address is believed, and what
-    counts the receipts of each account that match nothing.
+    Takes the accounts by name (one without `callbacks` accepts none), the inbox for receipts, the clock that
+    dates a callback, the networks of proxies whose X-Forwarded-For is believed, and a function that counts
+    the receipts of each account that match no message.
     """
 
     def __init__(
@@ -73,11 +73,11 @@ class Callbacks:
         self._count = count
         self._strangers: Mapping[str, int] = {}
         self._counted_at = float("-inf")
-        # An account nobody knows is looked at as long as one that is known.
+        # The token is checked for unknown accounts too: the time of an answer must not tell which ones exist.
         self._nobody = CallbackUrls("nobody", "", token_hex())
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
-        """Hang them into `router`. Other methods are answered 405."""
+        """Add the routes to `router`. Other methods are answered 405."""
         path = "/callbacks/{account}/{token}"
         router.add_get(path, self._take, allow_head=False)
         router.add_post(path, self._take)
@@ -95,7 +95,7 @@ class Callbacks:
         except CallbackRefused as refused:
             status = refused.status if 400 <= refused.status < 500 else 400
             return self._refuse(request, status, str(refused))
-        except Exception as error:  # an adapter's bug: the provider may bring it again when it is mended
+        except Exception as error:  # a bug in an adapter: after a 500 the provider tries again later
             log.error("callback not understood", account=name, why=origin_of(error))
             return web.Response(status=500, text="it could not be read\n")
         if resolved.message_ref is not None:
@@ -109,8 +109,8 @@ class Callbacks:
         return web.Response()
 
     async def _has_too_many(self, name: str) -> bool:
-        """Whether receipts of the account that match nothing fill the database: whoever knows its address may
-        bring as many as he likes. Looked at now and then; while it cannot be, nothing is refused for it.
+        """Whether the account has too many receipts that match no message: anybody who knows its address
+        could fill the database. Counted every few seconds; nothing is refused while the database is away.
         """
         now = asyncio.get_running_loop().time()
         if now - self._counted_at >= _COUNT_AGAIN_SECONDS:
@@ -123,7 +123,7 @@ class Callbacks:
         _, asked, query = request.raw_path.partition("?")
         return Callback(
             method=request.method,
-            # As the provider was given it, whatever stands between us: that is what it signed.
+            # The URL as we gave it to the provider, whatever a proxy made of it: that is what it signed.
             url=f"{url}{asked}{query}",
             headers=request.headers,
             query=parse_qsl(query, keep_blank_values=True),
@@ -133,7 +133,7 @@ class Callbacks:
 
     def _refuse(self, request: web.Request, status: int, why: str) -> web.Response:
         name = request.match_info["account"]
-        known = name if name in self._accounts else None  # else it is anybody's text
+        known = name if name in self._accounts else None  # an unknown name is a stranger's text: not logged
         if count := self._refused.count(f"{known} {status}"):
             caller = caller_of(request, self._trusted_proxies)
             log.warning(
@@ -144,12 +144,12 @@ class Callbacks:
 
 
 def _of(receipt: Receipt, message_ref: str) -> Receipt:
-    # The address was given out for this one message: that proves more than what the body says.
+    # The address was made for this one message, which proves more than the body does.
     return receipt if receipt.message_ref == message_ref else replace(receipt, message_ref=message_ref)
 
 
 async def _read(request: web.Request) -> bytes:
-    """The body as it came. Raises CallbackRefused: too long, too slow, or cut off."""
+    """The body. Raises CallbackRefused if it is too long, too slow, or cut off."""
     try:
         async with asyncio.timeout(_BODY_SECONDS):
             return await request.read()

@@ -1,4 +1,4 @@
-"""Whose request it is: the address that connected, or the one a trusted proxy says it passes on."""
+"""The address of a request's caller: the one that connected, or the one that a trusted proxy names."""
 
 from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Network, ip_address
@@ -11,8 +11,8 @@ Network = IPv4Network | IPv6Network
 def caller_of(request: web.Request, trusted: Iterable[Network]) -> str:
     """The caller's address, for a log.
 
-    Takes the networks of our own proxies: what they wrote last into X-Forwarded-For is believed, and what
-    stands before it is anybody's. Gives "unknown" where there is no address.
+    Takes the networks of our own proxies. Only the last entries of X-Forwarded-For, which they wrote, are
+    believed: the client may have sent the others. Gives "unknown" if there is no address.
     """
     networks = list(trusted)
     address = request.remote or ""

@@ -1,7 +1,7 @@
-"""Who may connect: a bounded number at once, and none that says nothing.
+"""Limits the number of open connections, and closes those that send no request.
 
-Anybody on the Internet may open connections, and each costs a file. Where there are none left asyncio tries
-`accept` again as often as the backlog is long and writes a traceback each time (cpython#151615): megabytes of
+Anybody on the Internet may open connections, and each costs a file descriptor. Without free ones asyncio
+calls `accept` as often as the backlog is long, and logs a traceback each time (cpython#151615): megabytes of
 log a second.
 """
 
@@ -15,7 +15,7 @@ from aiohttp.typedefs import Handler, Middleware
 from worker.logs.logger import get_logger
 
 BACKLOG = 128
-"""Connections the system holds for us; also how often asyncio tries when it has no file left."""
+"""Connections that the kernel queues; also how often asyncio tries without a free file descriptor."""
 
 _MOST_CONNECTIONS = 4_000  # whatever the number of files
 _RESERVED_FILES = 64  # for the database, logs, libraries
@@ -27,7 +27,7 @@ log = get_logger("campaigns.web")
 
 
 def most_connections() -> int:
-    """How many may be open at once, by the files this process may have."""
+    """How many connections may be open at once, given this process's limit of file descriptors."""
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if files == resource.RLIM_INFINITY:
         return _MOST_CONNECTIONS
@@ -35,15 +35,16 @@ def most_connections() -> int:
 
 
 class ConnectionLimit:
-    """Makes a protocol for each connection: aiohttp's, or one that closes at once when there are too many.
+    """Makes the protocol of each connection: aiohttp's, or one that closes at once if too many are open.
 
-    Takes how many may be open, and how long one may take to say what it wants. Lives on one event loop.
+    Takes how many may be open, and how long one may take to send the head of its first request. Use it on
+    one event loop.
     """
 
     def __init__(self, *, most: int, head_seconds: float = _HEAD_SECONDS) -> None:
         self._most = most
         self._head_seconds = head_seconds
-        self._silent: set[asyncio.BaseProtocol] = set()  # each at most for so long
+        self._silent: set[asyncio.BaseProtocol] = set()  # each for at most `head_seconds`
         self._say = LogThrottle(_SAY_AGAIN_SECONDS)
 
     def protocol(self, server: web.Server) -> asyncio.BaseProtocol:
@@ -58,7 +59,7 @@ class ConnectionLimit:
         return handler
 
     def middleware(self) -> Middleware:
-        """Of the application: from the head of its first request on a connection has said what it wants."""
+        """For the application: notes that a connection has sent the head of a request."""
 
         @web.middleware
         async def hear(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -73,7 +74,7 @@ class ConnectionLimit:
             handler.force_close()
 
     def on_loop_trouble(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """For `loop.set_exception_handler`: no file left is one line a minute, the rest as ever."""
+        """For `loop.set_exception_handler`: one line a minute about missing file descriptors."""
         if "accept()" not in str(context.get("message", "")):
             loop.default_exception_handler(context)
         elif count := self._say.count("no file left"):
@@ -83,21 +84,21 @@ class ConnectionLimit:
 
 
 class _Closed(asyncio.Protocol):
-    """A connection that is not wanted."""
+    """Closes its connection at once."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport.close()
 
 
 class LogThrottle:
-    """Says when something that happens often is worth a line: the first time, and then once in a while."""
+    """Says when a frequent event is worth a line in the log: the first time, then once in a while."""
 
     def __init__(self, again_seconds: float) -> None:
         self._again_seconds = again_seconds
-        self._said: dict[str, tuple[float, int]] = {}  # when last, and how often since
+        self._said: dict[str, tuple[float, int]] = {}  # time of the last line, events since
 
     def count(self, kind: str) -> int:
-        """Note one more of a kind. Gives how many there were since the last line, 0: not worth one now."""
+        """Count an event. Gives the number since the last line, or 0 if it is too early for another line."""
         now = asyncio.get_running_loop().time()
         at, before = self._said.get(kind, (float("-inf"), 0))
         if now - at < self._again_seconds:

@@ -1,7 +1,7 @@
-"""Whether this process can do its work: it can when the database can be reached and is the right one.
+"""Whether this process can do its work: whether the database answers and its schema fits.
 
-What else is told (the age of the oldest receipt that is due, and of the last tick) is the workers' affair and
-does not change the status: a probe that ended the web for it would lose callbacks as well.
+The ages of the oldest receipt that is due and of the last tick are about the workers, and do not change the
+status: a probe that restarted the web because of them would lose callbacks as well.
 """
 
 import asyncio
@@ -16,16 +16,16 @@ from campaigns.store.session import Database
 from worker import shapes
 
 _PATIENCE_SECONDS = 3.0  # for the database to answer
-_FRESH_SECONDS = 1.0  # anybody may ask, as often as they like: that must not become as many queries
+_FRESH_SECONDS = 1.0  # anybody may ask at any rate: that must not become as many queries
 
 SERVICE: Literal["campaigns"] = "campaigns"
-"""How `/health` is known for ours, whatever stands between."""
+"""By it a caller knows that this /health is ours and not a proxy's."""
 
 _OK = "ok"
 
 
 class Health:
-    """Looks at the database now and then, and tells everybody the same."""
+    """Checks the database at most once a second, and tells every caller the same."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -35,7 +35,7 @@ class Health:
         self._looked_at: float | None = None
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
-        """Hang it into `router`: 200 when what comes can be stored, else 503 and why in a few fixed words."""
+        """Add the route to `router`: 200 if callbacks can be stored, else 503 with a fixed sentence."""
         router.add_get("/health", self._tell)
 
     async def _tell(self, _request: web.Request) -> web.Response:

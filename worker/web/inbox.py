@@ -1,7 +1,7 @@
-"""Group commit of callbacks: what comes while one write runs is stored by the next write.
+"""Group commit of callbacks: what arrives while one write runs is stored by the next write.
 
-A callback is answered when its receipts are stored, not before. A transaction for each of thousands a second
-would be too slow; one for all that came meanwhile is fast, and nobody waits for more to come.
+A callback is answered after its receipts are stored. One transaction for each of thousands a second would be
+too slow; one for all that arrived meanwhile is fast, and no callback waits for others to arrive.
 """
 
 import asyncio
@@ -23,15 +23,14 @@ Write = Callable[[Sequence[Taken]], Awaitable[None]]
 
 
 class NotStored(Exception):
-    """The receipts may not be stored: whoever brought them must bring them again. One harmless sentence."""
+    """The receipts may not be stored: the provider must send them again. Its sentence holds no data."""
 
 
 class Inbox:
-    """Where all callbacks of this process store their receipts. Used inside one running loop; end it with
-    `close`.
+    """Stores the receipts of all callbacks of this process. Use it on one event loop; end it with `close`.
 
-    Takes the write; how many receipts may be in it at once, waiting or being written (beyond that it is
-    full); how many one write takes; how long a write may last, and how long anybody waits for one.
+    Takes the write; how many receipts may be in it, waiting or being written; how many one write takes; how
+    long a write may take; and how long a callback waits for it.
     """
 
     def __init__(
@@ -68,7 +67,7 @@ class Inbox:
             return
         if self._is_closed:
             raise NotStored("this process is ending")
-        # However many one callback holds, it fits where nothing else waits.
+        # A callback with more receipts than the limit is accepted if nothing else waits.
         if self._waiting_count and self._waiting_count + len(taken) > self._most_waiting:
             raise NotStored("too many receipts wait to be stored")
         self._waiting_count += len(taken)
@@ -80,14 +79,14 @@ class Inbox:
         await stored
 
     async def close(self) -> None:
-        """Take nothing more, and return when all that waits was written, or could not be. Idempotent."""
+        """Accept nothing more, and wait until everything is written or has failed. Idempotent."""
         self._is_closed = True
         await self._grouping.finish()
 
     def _end(self, count: int, stored: "asyncio.Future[None]") -> None:
         self._waiting_count -= count
         if not stored.cancelled():
-            stored.exception()  # it is logged: where the caller has gone, asyncio shall not report it too
+            stored.exception()  # already logged: asyncio must not report it again if the caller is gone
 
     async def _write_group(self, group: Sequence[Sequence[Taken]]) -> Sequence[None]:
         receipts = [each for taken in group for each in taken]
@@ -100,13 +99,13 @@ class Inbox:
             raise NotStored("the database is away") from away
         except UNSTORABLE as error:
             if len(group) > 1:
-                raise  # done again in halves: one that cannot be stored must not keep the others out
+                raise  # the grouping retries in halves: one bad receipt must not keep the others out
             why = type(error).__name__
             log.error(
                 "callback cannot be stored", account=receipts[0][0], receipt_count=len(receipts), why=why
             )
             raise NotStored("it cannot be stored") from error
-        except Exception as error:  # a bug of ours: logged once with its place, and not tried again
+        except Exception as error:  # a bug of ours: logged once with its traceback, and not tried again
             log.exception("callbacks not stored", receipt_count=len(receipts), why=type(error).__name__)
             raise NotStored("it cannot be stored") from error
         return [None] * len(group)

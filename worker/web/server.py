@@ -19,24 +19,24 @@ from worker.web.connections import BACKLOG, ConnectionLimit, most_connections
 from worker.web.health import SERVICE, Health
 from worker.web.inbox import Inbox, Write
 
-_KEEPALIVE_SECONDS = 75.0  # as common servers
-_SHUTDOWN_SECONDS = 15.0  # for answers under way: longer than anybody waits for the inbox
+_KEEPALIVE_SECONDS = 75.0  # the default of common web servers
+_SHUTDOWN_SECONDS = 15.0  # for answers under way: longer than a callback waits for the inbox
 
 log = get_logger("campaigns.web")
 
-# Which Python and which aiohttp this is helps nobody but who looks for their holes. The parser's own refusals
-# pass no hook of ours: said once, where every answer takes it from.
+# The versions of Python and aiohttp help only attackers. The parser's own refusals pass no hook of ours, so
+# the header is set where every answer takes it from.
 web_response.SERVER_SOFTWARE = SERVICE  # type: ignore[attr-defined]  # read there, not exported
 
 
 async def serve(
     parts: Parts, host: str, port: int, ready: Callable[[str], None], *, write: Write | None = None
 ) -> None:
-    """Serve until cancelled; then take nothing more, answer what came, store what waits.
+    """Serve until cancelled; then accept nothing more, answer open requests, store waiting receipts.
 
-    Takes a port (0: any free one); `ready`, called once with the base URL when it listens; `write`, for
-    tests: what stores receipts. Raises SchemaMismatch before it listens, CampaignError when it cannot
-    listen there. A database that is away is no reason not to start: what comes is sent away to come again.
+    Takes a port (0: any free one); `ready`, called once with the base URL when it listens; `write`, which
+    stores receipts (for tests). Raises SchemaMismatch before it listens, CampaignError if it cannot listen
+    there. It also starts while the database is away: callbacks are then answered 503, and come again.
     """
     try:
         await schema.check(parts.database)
@@ -104,7 +104,7 @@ def _application(parts: Parts, inbox: Inbox, limit: ConnectionLimit) -> web.Appl
 
 
 class _WithoutContent(logging.Filter):
-    """Makes one line without content of aiohttp's own errors, which quote what they could not read."""
+    """Reduces aiohttp's own errors, which quote what they could not read, to one line without content."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None

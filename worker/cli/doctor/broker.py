@@ -23,7 +23,7 @@ from worker.queues import QUEUE_OF, QUEUES, SUBMIT
 _KEY = "campaigns:doctor"
 _SCRIPT = "redis.call('SET', KEYS[1], 'x', 'EX', 10); return redis.call('DEL', KEYS[1])"
 
-# The first release of each line in which what is known to be exploitable is mended.
+# The first release of each line without known exploitable bugs.
 _SOUND = {
     "Redis": {(6, 2): 20, (7, 2): 11, (7, 4): 6, (8, 0): 4, (8, 2): 2},
     "Valkey": {(7, 2): 11, (8, 0): 6, (8, 1): 4},
@@ -71,9 +71,9 @@ async def redis(client: Redis, where: str) -> list[Finding]:
 
 async def _tasks(client: Redis) -> list[Finding]:
     found: list[Finding] = []
-    with suppress(NoPermissionError):  # a user of before may not see it
+    with suppress(NoPermissionError):  # a Redis user set up for an older release may not see it
         found += await _aside(client)
-    with suppress(NoPermissionError):  # nor need it: it is not ours
+    with suppress(NoPermissionError):  # it need not: that queue is not ours
         found += await _stranded(client)
     return found
 

@@ -1,4 +1,4 @@
-"""`campaigns doctor` and `campaigns alive`: is everything well, and does this host's process live?"""
+"""`campaigns doctor` and `campaigns alive`: is anything wrong, and does this host's worker or beat run?"""
 
 import socket
 from typing import TYPE_CHECKING, Annotated, Literal

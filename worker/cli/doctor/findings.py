@@ -1,4 +1,4 @@
-"""What the doctor says: one line each, and nothing that looks ends in a traceback."""
+"""What the doctor finds: one line each. A check that fails is a finding too, never a traceback."""
 
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ def ok(name: str, sentence: str) -> Finding:
 
 
 def note(name: str, sentence: str) -> Finding:
-    """Worth reading; it keeps nobody from working."""
+    """Worth reading, but nothing is broken."""
     return Finding(name, Status.NOTE, sentence)
 
 
@@ -48,12 +48,12 @@ def skipped(names: Iterable[str], sentence: str) -> list[Finding]:
 
 
 async def look(name: str, work: Callable[[], Awaitable[list[Finding]]]) -> list[Finding]:
-    """What `work` finds; where it cannot look, why, in the words of whoever refused."""
+    """What `work` finds; if it cannot be looked at, a failure with the reason."""
     try:
         return await work()
     except CampaignError as error:
         return [fail(name, str(error))]
     except (RedisError, OSError) as error:
         return [fail(name, str(error) or type(error).__name__)]
-    except Exception as error:  # whatever it is, the lines after it are worth having
+    except Exception as error:  # one check that breaks must not cost the findings after it
         return [fail(name, f"it cannot be looked at: {origin_of(error)}")]

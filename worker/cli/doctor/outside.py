@@ -1,4 +1,4 @@
-"""Who is outside: the accounts at their providers, and the web where callbacks come."""
+"""What is outside this machine: the accounts at their providers, and the address for callbacks."""
 
 import json
 from urllib.parse import parse_qsl, urlsplit
@@ -19,7 +19,7 @@ _MOST_BYTES = 4096  # of that answer that are read
 
 
 async def account(parts: Parts, name: str) -> list[Finding]:
-    """Whether the provider lets an account in, by a question that costs nothing."""
+    """Whether the provider accepts the account's credentials, by a question that costs nothing."""
     asked = parts.desk.accounts[name]
     money = await asked.provider.probe()
     said = "its provider lets it in; what is left on it cannot be asked"
@@ -30,8 +30,8 @@ async def account(parts: Parts, name: str) -> list[Finding]:
 
 
 async def _not_called_back(asked: Account, name: str) -> str:
-    """Why callbacks may not come, where the provider is told once where they go. No fault: polls learn the
-    same, and an address set by hand does not show.
+    """Why callbacks may not come, for a provider that is told our address once. No failure: polling learns
+    the same, and the provider does not show an address that was set by hand.
     """
     if asked.callbacks is None:
         return ""
@@ -45,7 +45,7 @@ async def _not_called_back(asked: Account, name: str) -> str:
 
 
 async def web(settings: Settings) -> list[Finding]:
-    """Whether what answers at PUBLIC_URL is ours and can store."""
+    """Whether our own web answers at PUBLIC_URL, and can store callbacks."""
     url = settings.public_url
     if url is None:
         return [ok("web", f"not needed: {PREFIX}PUBLIC_URL is not set, so no provider is asked to call")]
@@ -78,7 +78,7 @@ async def web(settings: Settings) -> list[Finding]:
 
 
 async def links(settings: Settings) -> list[Finding]:
-    """What in the servers' addresses leaves room for somebody on the way."""
+    """Addresses of servers that let somebody on the network read along."""
     found = []
     if settings.redis_url and "ssl_cert_reqs=none" in settings.redis_url:
         found.append(note("redis", "its certificate is not checked: REDIS_URL says ssl_cert_reqs=none"))

@@ -1,4 +1,4 @@
-"""PostgreSQL: whether it is what we need."""
+"""PostgreSQL: its version and settings, our role's rights, the schema."""
 
 from campaigns.store import schema, server
 from campaigns.store.session import Database
@@ -6,7 +6,7 @@ from worker.cli.doctor.findings import Finding, fail, note, ok
 
 
 async def database(opened: Database, where: str) -> list[Finding]:
-    """The server, our role in it, and what stands between."""
+    """The server, our role in it, and a pooler between, if there is one."""
     found = await server.look(opened)
     lacks = [fail("database", sentence) for sentence in found.lacks()]
     name = f"PostgreSQL {found.version}, {where}, as {found.role}"

@@ -1,4 +1,4 @@
-"""Whether anybody works on what is due, and what waits for a person."""
+"""Whether workers process what is due, and what waits for a decision of an operator."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -112,7 +112,9 @@ async def holds(database: Database) -> dict[str, str]:
 
 
 async def witness(database: Database, second: Witness) -> list[Finding]:
-    """What the second witness knows, and whether a database that went back in time would be noticed."""
+    """What Redis remembers of hand-overs, and whether a database that was restored to an older state would be
+    noticed.
+    """
     since = await second.since()
     found = (
         [ok("witness", f"Redis remembers what left since {since:%Y-%m-%d %H:%M} UTC")]
