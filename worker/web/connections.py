@@ -21,7 +21,7 @@ _MOST_CONNECTIONS = 4_000  # whatever the number of files
 _RESERVED_FILES = 64  # for the database, logs, libraries
 _FEWEST_CONNECTIONS = 16  # however few files there may be
 _HEAD_SECONDS = 10.0  # from connecting to the end of the first request's head
-_SAY_AGAIN_SECONDS = 60.0  # before the log says again that the door is full
+_SAY_AGAIN_SECONDS = 60.0  # before the log says again that too many are open
 
 log = get_logger("campaigns.web")
 
