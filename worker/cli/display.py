@@ -101,7 +101,7 @@ def campaign(overview: Overview) -> RenderableType:
 def said(reason: Reason) -> str:
     """A reason that messages have in common, with how many have it."""
     why = reason.reason or "the provider does not say why"
-    return f"{reason.count} {why}" + (f" (code {reason.code})" if reason.code else "")
+    return printable(f"{reason.count} {why}" + (f" (code {reason.code})" if reason.code else ""))
 
 
 def _moment(at: datetime | None) -> str:
@@ -112,8 +112,8 @@ def _hold(hold: CampaignHold) -> list[Text]:
     mend = " --sender-id NAME" if hold.about == "sender" else ""
     return [
         Text(
-            f"on hold since {hold.since:%Y-%m-%d %H:%M} UTC: its {hold.about} is refused: {hold.reason}"
-            f" (code {hold.code})",
+            f"on hold since {hold.since:%Y-%m-%d %H:%M} UTC: its {hold.about} is refused: "
+            + printable(f"{hold.reason} (code {hold.code})"),
             style="bold red",
         ),
         Text(f"  once it is mended: campaigns resume {hold.campaign_id}{mend and f' [{mend.strip()}]'}"),
@@ -187,7 +187,7 @@ def message(row: MessageRow) -> RenderableType:
         f"provider's id {printable(row.provider_message_id or 'unknown')}, "
         f"its word {printable(row.provider_state or 'none')}",
         f"attempt {row.attempt}, {row.segment_count} segment(s), {money}",
-        *([f"sent by {row.channel}"] if row.channel else []),
+        *([f"sent by {printable(row.channel)}"] if row.channel else []),
         *([f"reason: {printable(row.reason)}"] if row.reason else []),
         *(
             [f"changed at the provider {row.provider_changed_at:%Y-%m-%d %H:%M:%S} UTC"]
@@ -255,7 +255,7 @@ async def watch(
 def _line(overview: Overview) -> str:
     counts = " ".join(f"{state.value}={count}" for state, count in overview.totals.items() if count)
     why = overview.hold.reason if overview.hold else overview.held
-    return f"{overview.state.value}: {counts}" + (f" (on hold: {why})" if why else "")
+    return f"{overview.state.value}: {counts}" + (f" (on hold: {printable(why)})" if why else "")
 
 
 def unsettled_states(overview: Overview) -> dict[str, int]:
