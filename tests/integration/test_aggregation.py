@@ -1,13 +1,12 @@
-"""Totals, the end of a campaign, pausing and cancelling, the export: what people and programs read."""
+"""Totals: they follow each step, always add up, and end a campaign exactly once."""
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import chain
-from typing import Any, cast
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -16,16 +15,16 @@ from hypothesis import strategies as st
 
 from campaigns import aggregation, batching, reading, receipts, rescue, sending, suppression
 from campaigns.domain.circuit import NewHold
-from campaigns.domain.errors import NotAllowed, NotFound
+from campaigns.domain.errors import NotFound
 from campaigns.domain.policy import Desk
 from campaigns.domain.provider import Accepted, Failed, Outcome, Receipt, Rejected
 from campaigns.domain.states import SETTLED, CampaignState, MessageState
 from campaigns.store.holding import accounts
-from campaigns.store.reading.export import EXPORT_COLUMNS
 from campaigns.store.session import Database
 from tests.conftest import MakeDesk, open_database
 from tests.integration.rows import message_rows, pass_deadlines, query, run_out
-from tests.river import flow, lines, phones, submit
+from tests.integration.sent_and_polled import send_all
+from tests.river import flow, phones, submit
 from tests.stub import Stub
 from tests.waiting import until
 from worker import shapes
@@ -33,7 +32,6 @@ from worker import shapes
 ONE = "+37060000001"
 TWO = "+37060000002"
 THREE = "+37060000003"
-
 PUBLIC_KEYS = [
     "id",
     "name",
@@ -53,17 +51,12 @@ OUR_OWN_KEYS = [
 ]
 
 
-async def send_all(database: Database, desk: Desk) -> None:
-    for dealt in await batching.deal_sending(database, desk):
-        await sending.send_batch(database, desk, dealt)
-
-
 async def poll_all(database: Database, desk: Desk) -> None:
     for dealt in await batching.deal_polling(database, desk):
         await receipts.poll_batch(database, desk, dealt)
 
 
-# --- totals --------------------------------------------------------------------------------------------
+# --- totals -----------------------------------------------------------------------------------------
 
 
 async def test_status_as_json_is_what_other_programs_rely_on(database: Database, make_desk: MakeDesk) -> None:
@@ -260,7 +253,7 @@ def test_amounts_people_know(amount: str, text: str) -> None:
     assert shapes.amount_text(Decimal(amount)) == text
 
 
-# --- the end -------------------------------------------------------------------------------------------
+# --- the end ----------------------------------------------------------------------------------------
 
 
 async def test_a_campaign_whose_last_batches_end_at_once_finishes_exactly_once(
@@ -365,302 +358,3 @@ async def test_a_campaign_with_an_open_message_does_not_end(database: Database, 
 
     assert await aggregation.finish(database) == []
     assert (await reading.status(database, taken.id)).finished_at is None
-
-
-# --- pausing and cancelling ------------------------------------------------------------------------------
-
-
-async def test_pause_and_resume_say_whether_they_changed_anything(database: Database) -> None:
-    campaign_id = (await submit(database, phones(2))).id
-
-    async def move(target: CampaignState) -> tuple[bool, CampaignState]:
-        changed = await aggregation.change_state(database, campaign_id, target)
-        return changed, (await reading.status(database, campaign_id)).state
-
-    assert await move(CampaignState.PAUSED) == (True, CampaignState.PAUSED)
-    assert await move(CampaignState.PAUSED) == (False, CampaignState.PAUSED)
-    assert await move(CampaignState.RUNNING) == (True, CampaignState.RUNNING)
-    assert await move(CampaignState.RUNNING) == (False, CampaignState.RUNNING)
-    assert await move(CampaignState.CANCELLED) == (True, CampaignState.CANCELLED)
-    assert await move(CampaignState.CANCELLED) == (False, CampaignState.CANCELLED)
-
-
-async def test_what_is_over_or_unknown_cannot_be_moved(database: Database, make_desk: MakeDesk) -> None:
-    finished = await submit(database, phones(1))
-    await flow(database, make_desk(), finished.id)
-    cancelled = await submit(database, phones(1))
-    await aggregation.change_state(database, cancelled.id, CampaignState.CANCELLED)
-
-    for campaign_id, before, targets in (
-        (finished.id, "finished", (CampaignState.PAUSED, CampaignState.RUNNING, CampaignState.CANCELLED)),
-        (cancelled.id, "cancelled", (CampaignState.PAUSED, CampaignState.RUNNING)),
-    ):
-        for target in targets:
-            with pytest.raises(NotAllowed, match=f"is {before}; it cannot become {target}"):
-                await aggregation.change_state(database, campaign_id, target)
-        assert (await reading.status(database, campaign_id)).state.value == before
-    for work in (
-        aggregation.change_state(database, uuid4(), CampaignState.PAUSED),
-        aggregation.verify(database, uuid4()),
-    ):
-        with pytest.raises(NotFound, match="there is no campaign"):
-            await work
-
-
-async def test_three_thousand_queued_messages_are_cancelled_at_once(
-    database: Database, make_desk: MakeDesk
-) -> None:
-    stub = Stub("main")
-    taken = await submit(database, phones(3000), batch_size=10)  # more batches than one round takes
-
-    assert await aggregation.change_state(database, taken.id, CampaignState.CANCELLED)
-
-    overview = await reading.status(database, taken.id)
-    assert overview.totals[MessageState.CANCELLED] == 3000
-    assert (overview.state, overview.finished_at is None) == (CampaignState.CANCELLED, False)
-    assert await aggregation.verify(database, taken.id) == {}
-    assert (await flow(database, make_desk(stub), taken.id)).totals == overview.totals
-    assert stub.ledger == []
-
-
-async def test_a_batch_under_lease_is_cancelled_when_its_worker_gives_it_back(
-    database: Database, make_desk: MakeDesk
-) -> None:
-    stub = Stub("main")
-    desk = make_desk(stub, in_flight=1)
-    taken = await submit(database, phones(3000))
-    other = await submit(database, phones(1), account="strange")
-    (dealt,) = await batching.deal_sending(database, desk)
-
-    await aggregation.change_state(database, taken.id, CampaignState.CANCELLED)
-    overview = await reading.status(database, taken.id)
-    assert (overview.totals[MessageState.CANCELLED], overview.totals[MessageState.QUEUED]) == (2900, 100)
-    assert overview.finished_at is None
-
-    await sending.send_batch(database, desk, dealt)  # late: the campaign is cancelled meanwhile
-    assert stub.ledger == []
-    assert (await rescue.rescue(database)).cancelled_batch_count == 1
-    assert await aggregation.finish(database) == [taken.id]
-    overview = await reading.status(database, taken.id)
-    assert (overview.state, overview.totals[MessageState.CANCELLED]) == (CampaignState.CANCELLED, 3000)
-    assert (await reading.status(database, other.id)).totals[MessageState.QUEUED] == 1, "nobody else's"
-
-
-async def test_what_is_on_its_way_when_a_campaign_is_cancelled_is_followed_to_its_end(
-    database: Database, make_desk: MakeDesk
-) -> None:
-    """Cancelled while the first of three requests is being answered: the other two never leave."""
-    cancelled = []
-
-    async def cancel() -> None:
-        cancelled.append(await aggregation.change_state(database, taken.id, CampaignState.CANCELLED))
-
-    stub = Stub("main", max_recipients_per_request=10, before_answer=cancel)
-    desk = make_desk(stub)
-    taken = await submit(database, phones(30))
-
-    overview = await flow(database, desk, taken.id)
-
-    assert cancelled == [True]
-    assert len(stub.ledger) == 10
-    assert overview.state is CampaignState.CANCELLED
-    assert overview.finished_at is not None
-    assert {state: count for state, count in overview.totals.items() if count} == {
-        MessageState.CANCELLED: 20,
-        MessageState.DELIVERED: 10,
-    }
-
-
-# --- the recount -----------------------------------------------------------------------------------------
-
-
-async def test_a_tally_that_was_tampered_with_is_noticed(database: Database, make_desk: MakeDesk) -> None:
-    taken = await submit(database, phones(150))
-    other = await submit(database, phones(3))
-    await send_all(database, make_desk())
-    assert await aggregation.verify(database, taken.id) == {}
-
-    await query(
-        database,
-        "UPDATE batch SET accepted_count = accepted_count - 2, delivered_count = 2"
-        " WHERE campaign_id = $1 AND number = 2",
-        taken.id,
-    )
-
-    assert await aggregation.verify(database, taken.id) == {
-        MessageState.ACCEPTED: (148, 150),
-        MessageState.DELIVERED: (2, 0),
-    }
-    assert await aggregation.verify(database, other.id) == {}
-
-
-async def test_a_message_that_was_lost_or_changed_behind_our_back_is_noticed(database: Database) -> None:
-    taken = await submit(database, phones(3))
-    await query(database, "UPDATE message SET state = 'cancelled' WHERE position = 0")
-    await query(database, "DELETE FROM message WHERE position = 1")
-
-    assert await aggregation.verify(database, taken.id) == {
-        MessageState.CANCELLED: (0, 1),
-        MessageState.QUEUED: (3, 1),
-    }
-
-
-async def test_the_recount_is_right_also_while_the_campaign_runs(
-    database: Database, make_desk: MakeDesk
-) -> None:
-    """Tallies and messages are read at one moment: what moves in between is no difference."""
-    taken = await submit(database, phones(300), batch_size=3)
-    running = asyncio.ensure_future(flow(database, make_desk(), taken.id))
-
-    found = []
-    while not running.done():
-        found.append(await aggregation.verify(database, taken.id))
-
-    assert (await running).state is CampaignState.FINISHED
-    assert len(found) > 10
-    assert [differing for differing in found if differing] == []
-
-
-# --- the export --------------------------------------------------------------------------------------------
-
-
-async def test_the_export_is_in_order_of_row_with_our_columns_first(
-    database: Database, make_desk: MakeDesk
-) -> None:
-    rows = [row | {"city": f"city {9 - n % 10}"} for n, row in enumerate(phones(250))]
-    stub = Stub("main", outcomes={rows[0]["phone"]: [Accepted("id-0", Decimal("0.0100"), 1)]})
-    taken = await submit(database, rows, text="Hello {city}")
-    await flow(database, make_desk(stub), taken.id)
-
-    columns, _ = await reading.export(database, taken.id)
-    exported = await lines(database, taken.id)
-
-    assert columns == [*EXPORT_COLUMNS, "city"]
-    assert all(list(line) == columns for line in exported)
-    assert [(line["row"], line["phone"], line["city"]) for line in exported] == [
-        (number, row["phone"], row["city"]) for number, row in enumerate(rows, 2)
-    ]
-    first = exported[0]
-    moment = datetime.fromisoformat(first.pop("updated_at"))
-    assert moment.utcoffset() == timedelta(0)
-    assert list(columns)[-4:-1] == ["provider_changed_at", "currency", "channel"]
-    assert first == {
-        "row": 2,
-        "phone": rows[0]["phone"],
-        "state": "delivered",
-        "provider_state": "delivered",
-        "provider_message_id": "id-0",
-        "batch": 3,
-        "attempt": 1,
-        "segments": 1,
-        "cost": "0.0100",
-        "reason": None,
-        "provider_changed_at": None,
-        "currency": None,
-        "channel": None,
-        "city": "city 9",
-    }
-    json.dumps(exported)  # plain values only
-
-
-async def test_a_column_called_like_one_of_ours_is_kept_under_another_name(database: Database) -> None:
-    own = {
-        "state": "Texas",
-        "recipient_state": "tired",
-        "row": "7",
-        "recipient_phone": "not the number",
-        "State": "Utah",
-        "fields": "wheat",
-    }
-    taken = await submit(database, [{"Phone": ONE} | own, {"Phone": TWO}])
-
-    columns, _ = await reading.export(database, taken.id)
-    first, second = await lines(database, taken.id)
-
-    renamed = {
-        "recipient_recipient_state": "Texas",
-        "recipient_state": "tired",
-        "recipient_row": "7",
-        "recipient_phone": "not the number",
-        "State": "Utah",
-        "fields": "wheat",
-    }
-    assert sorted(columns) == sorted([*EXPORT_COLUMNS, *renamed])
-    assert {name: first[name] for name in renamed} == renamed
-    assert (first["state"], first["row"], first["phone"]) == ("queued", 2, ONE)
-    assert set(second) == set(EXPORT_COLUMNS)
-
-
-async def test_rows_with_other_fields_than_others_are_exported_with_their_own(database: Database) -> None:
-    rows = [
-        {"phone": ONE, "name": "Ona"},
-        {"phone": TWO},
-        {"phone": THREE, "city": "Kaunas", "note": ""},
-        {"phone": "12", "only of a refused one": "x"},
-    ]
-    taken = await submit(database, rows)
-
-    columns, _ = await reading.export(database, taken.id)
-    exported = await lines(database, taken.id)
-
-    assert sorted(columns[len(EXPORT_COLUMNS) :]) == ["city", "name", "note"]
-    assert [{k: v for k, v in line.items() if k not in EXPORT_COLUMNS} for line in exported] == [
-        {"name": "Ona"},
-        {},
-        {"city": "Kaunas", "note": ""},
-    ]
-
-
-async def test_an_export_holds_up_nobody_however_slowly_it_is_read(
-    database: Database, make_desk: MakeDesk
-) -> None:
-    """Behind a pager it may stand for an hour: no transaction is open meanwhile, and what it then goes on
-    to tell is still of the moment it began at.
-    """
-    taken = await submit(database, phones(5000))
-    _, rows = await reading.export(database, taken.id)
-    exported = [await anext(rows)]
-
-    assert await sessions(database, "idle in transaction%") == 0
-    await send_all(database, make_desk())
-    exported += [line async for line in rows]
-
-    assert [line["row"] for line in exported] == list(range(2, 5002))
-    assert {line["state"] for line in exported} == {"queued"}
-
-
-async def test_an_export_that_is_not_read_to_its_end_gives_its_connection_back(database: Database) -> None:
-    taken = await submit(database, phones(2500))
-    await database.close()
-
-    async def is_alone() -> bool:
-        return await sessions(database, "%") == 1
-
-    await until(is_alone, "the submission's session ends after its client")
-    _, rows = await reading.export(database, taken.id)
-    async with aclosing(cast("AsyncGenerator[dict[str, Any], None]", rows)):
-        assert (await anext(rows))["row"] == 2
-        assert await sessions(database, "%") == 2
-    await until(is_alone, "the export's session ends after its client")
-
-
-async def sessions(database: Database, state: str) -> int:
-    """How many sessions of this database are in such a state."""
-    (row,) = await query(
-        database,
-        "SELECT count(*) AS n FROM pg_stat_activity WHERE datname = current_database() AND state LIKE $1",
-        state,
-    )
-    return int(row["n"])
-
-
-@pytest.mark.parametrize("state", ["accepted", "running", "paused"])
-async def test_a_campaign_can_be_cancelled_whatever_it_does(database: Database, state: str) -> None:
-    taken = await submit(database, phones(2))
-    await query(database, "UPDATE campaign SET state = $1", state)
-
-    assert await aggregation.change_state(database, taken.id, CampaignState.CANCELLED)
-
-    over = await reading.status(database, taken.id)
-    assert (over.state, over.totals[MessageState.CANCELLED]) == (CampaignState.CANCELLED, 2)
-    assert over.finished_at is not None
