@@ -15,7 +15,6 @@ from campaigns.store import grouping
 from campaigns.store.leases import Dealt
 from campaigns.store.receipts import polling
 from campaigns.store.receipts.polling import Evidence
-from campaigns.store.rescue import sweep
 from campaigns.store.sending import hand_over as batches
 from campaigns.store.sending.hand_over import SendingWork
 from campaigns.store.sending.outcome_rows import OutcomeRow
@@ -240,7 +239,7 @@ async def test_a_group_finds_leases_by_id_and_not_among_all_that_were_leased(dat
     await begin(database, *works)
     for write in (keep, give_back):
         await asyncio.gather(*(write(database, each) for each in works))
-    assert await sweep.take_back(database, dealt[30:]) == 10
+    assert await dealing.take_back(database, dealt[30:]) == 10
     assert await searches(database) == before
 
     dealt = await dealing.deal_polling(database, in_flight=40, of_account={"main": 40}, lease_seconds=60)

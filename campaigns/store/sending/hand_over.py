@@ -243,7 +243,7 @@ async def _release_apart(database: Database, asked: _Return) -> BatchState | Non
         if not await hold(connection, returned[0]):
             return None
         await write_apart(connection, asked.work.batch_id, asked.written)
-        (state,) = await _write_and_let_go(connection, [returned])
+        (state,) = await write_and_let_go(connection, [returned])
         return state
 
 
@@ -254,10 +254,10 @@ async def release(database: Database, asked: Sequence[_Return]) -> list[BatchSta
     Gives the batch's new state, None when the lease is not ours any more (nothing was written).
     """
     async with database.connection() as connection:
-        return await _write_and_let_go(connection, [each.on(each.written) for each in asked])
+        return await write_and_let_go(connection, [each.on(each.written) for each in asked])
 
 
-async def _write_and_let_go(
+async def write_and_let_go(
     connection: Connection, asked: Sequence[tuple[Holder, Sequence[OutcomeRow], Release]]
 ) -> list[BatchState | None]:
     """One call for a group. Gives each batch's new state, None where the lease is not the holder's."""
