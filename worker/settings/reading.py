@@ -17,7 +17,6 @@ from typing import Any
 from dotenv.parser import parse_stream
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
-from pydantic_settings import EnvSettingsSource
 
 from campaigns.domain.errors import CampaignError
 from worker.settings.environment import NOT_SETTINGS, PREFIX, of_this_process
@@ -161,10 +160,14 @@ def _json_object(text: str) -> dict[str, Any]:
 
 
 def _nested(variables: Mapping[str, str]) -> dict[str, Any]:
-    source = EnvSettingsSource(Settings)
-    # Sorted, so that an account's JSON object comes before the single variables that add to it.
-    source.env_vars = {PREFIX.lower() + name: variables[name] for name in sorted(variables)}
-    return source()
+    """`variables` as one nested object. A value stays text: its field says how it is read."""
+    result: dict[str, Any] = {}
+    for name in sorted(variables):  # so that an account's object comes before variables that add to it
+        value: Any = json.loads(variables[name]) if _is_object_name(name) else variables[name]
+        for part in reversed(name.split("__")):
+            value = {part: value}
+        result = _merged(result, value)
+    return result
 
 
 def _merged(behind: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:

@@ -55,6 +55,6 @@ def test_valkey_is_a_redis(url: str, broker: str) -> None:
 
 
 def test_a_comma_in_a_password_is_no_second_host() -> None:
-    assert Postgres.read("postgresql://u:a,b@h/d").place == "u:a%2Cb@h/d"
+    assert Postgres.read("postgresql://u:a,b@h/d").server == "u:a%2Cb@h/d"
     with pytest.raises(ValueError, match="write / as %2F"):
         Postgres.read("postgresql://u:a,b/c@h/d")
