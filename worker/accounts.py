@@ -9,8 +9,10 @@ from redis.asyncio import Redis
 
 from campaigns.domain.callbacks import CallbackUrls
 from campaigns.domain.policy import Account
+from campaigns.domain.provider import Provider
 from campaigns.pacing.bucket import Kind, Line, Pace, pace_key, questions_key
 from campaigns.providers.registry import opened
+from campaigns.providers.rehearsal import Rehearsal
 from campaigns.providers.wire import Wire
 from worker.settings.accounts import AccountSettings
 from worker.settings.addresses import redis_client_url
@@ -84,3 +86,18 @@ async def open_accounts(
                 for name, account in settings.accounts.items()
             },
         )
+
+
+@asynccontextmanager
+async def rehearsed(
+    settings: Settings, name: str, *, sends: bool
+) -> AsyncIterator[tuple[Provider, Rehearsal]]:
+    """The adapter of one account on a wire that shows what it would send, and sends it where told to.
+
+    Takes the name of an account there is. Called inside the loop; closed at the end.
+    """
+    wire = Rehearsal(sends=sends)
+    try:
+        yield opened(name, settings.account(name), wire), wire
+    finally:
+        await wire.close()

@@ -11,6 +11,7 @@ from campaigns.domain.phone import InvalidPhone, normalise
 from campaigns.domain.provider import Money
 from worker import shapes
 from worker.bootstrap import Parts, callback_urls
+from worker.cli import trying
 from worker.cli.printable import printable
 from worker.cli.terminal import AsJson, Region, ask, do, out, print_json, say
 from worker.settings.environment import PREFIX
@@ -117,6 +118,9 @@ def stop_list(
         return
     since = f" since {entry.since}" if entry.since else ""
     out.print(f"on it{since}{f': {entry.reason}' if entry.reason else ''}", markup=False)
+
+
+app.command("try")(trying.try_one)
 
 
 @app.command("resume")

@@ -65,7 +65,7 @@ class _Made:
 
 
 class HttpProvider(BaseAdapter):
-    """One account at a mapping. Keeps `campaigns.domain.provider.Provider`.
+    """One account at a provider. Keeps `campaigns.domain.provider.Provider`.
 
     Takes the settings of the account, its mapping among them; `clock`, for tests.
     Promises: made inside the loop of its `wire`; any number of tasks may use it at once. Remembers nothing.
@@ -252,7 +252,7 @@ class HttpProvider(BaseAdapter):
         return Answers(receipts, asked.trouble, asked.retry_after_seconds, unasked)
 
     async def _one(self, status: StatusRequest, message_id: str) -> Receipt | None:
-        """The receipt of one id; None where the mapping does not know it. Raises NoAnswer."""
+        """The receipt of one id; None where the provider does not know it. Raises NoAnswer."""
         found = await self._receipts(status, {"id": message_id, "ids": message_id})
         if not found:
             return None

@@ -54,7 +54,7 @@ class Bounds(Table):
 
 
 class Pace(Table):
-    """How fast the mapping may be spoken to, where the account does not say."""
+    """How fast the provider may be spoken to, where the account does not say."""
 
     requests_per_second: float | None = Field(default=None, gt=0)
     """How fast we send."""
@@ -65,10 +65,10 @@ class Pace(Table):
 
 
 class WireMapping(Table):
-    """One mapping: all that its file says."""
+    """One provider: all that its file says."""
 
     name: str = Field(min_length=1, max_length=64)
-    """What people call the mapping."""
+    """What people call the provider."""
     base_url: SecretAddress | None = None
     """What comes before every url; not set: the account's BASE_URL says it."""
     currency: Currency | None = None

@@ -1,4 +1,4 @@
-"""What the words of a mapping can mean for a message that is handed over."""
+"""What the words of a provider can mean for a message that is handed over."""
 
 from enum import StrEnum
 

@@ -1,9 +1,9 @@
-"""What an account at any mapping needs: a file that says how to speak to it, and its secrets."""
+"""What an account at any provider needs: a file that says how to speak to it, and its secrets."""
 
 from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -74,9 +74,12 @@ class HttpAccount(AccountSettings):
     concurrency: int = Field(default=10, ge=1)
     """Requests of one batch in flight at once, where each holds one message. Too few: a slow answer holds up
     the whole batch; too many: a killed worker leaves as many messages in doubt."""
-    mapping: Annotated[WireMapping, BeforeValidator(_loaded)]
-    """The path of the TOML file that says how the mapping is spoken to. Wrong: an answer may be read as what
-    it is not, so try it first: campaigns account A try."""
+    if TYPE_CHECKING:  # a path in the settings, read once, and what stands in it from then on
+        mapping: WireMapping
+    else:  # a model here would be looked for in the environment as JSON
+        mapping: Annotated[Any, BeforeValidator(_loaded)]
+        """The path of the TOML file that says how the provider is spoken to. Wrong: an answer may be read as
+        what it is not, so try it first: campaigns account A try."""
 
     @model_validator(mode="before")
     @classmethod

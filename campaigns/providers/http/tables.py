@@ -205,7 +205,7 @@ class StatusRequest(Request):
 
 
 class Lookup(StatusRequest):
-    """The request that asks whether the mapping has a message in doubt, by our reference."""
+    """The request that asks whether the provider has a message in doubt, by our reference."""
 
     names: ClassVar[tuple[str, ...]] = ("ref",)
 
@@ -215,7 +215,7 @@ class Lookup(StatusRequest):
 
 
 class Callbacks(Table):
-    """How receipts are read that the mapping brings to us: a query, a form or JSON."""
+    """How receipts are read that the provider brings to us: a query, a form or JSON."""
 
     answer: Answer
     """Where things are in a callback."""

@@ -111,12 +111,12 @@ def parts_of(template: Json, each: Sequence[str]) -> tuple[Json, Json]:
     """
     if not each:
         if not isinstance(template, list) or len(template) != 1:
-            raise ValueError("must lead to a list in json that holds one element, which is repeated")
+            raise ValueError("has an each that leads to no list in json with one element, which is repeated")
         return [], template[0]
     first, *rest = each
     holder = dict(enumerate(template)) if isinstance(template, list) else template
     key: str | int = int(first) if isinstance(template, list) and first.isdigit() else first
     if not isinstance(holder, dict) or key not in holder:
-        raise ValueError("must lead to a list in json that holds one element, which is repeated")
+        raise ValueError("has an each that leads to no list in json with one element, which is repeated")
     around, element = parts_of(holder[key], rest)
     return {**holder, key: around}, element
