@@ -77,10 +77,10 @@ def custom(server: WireServer, wire: Wire, send: dict[str, Any], **more: Any) ->
 
 
 async def test_an_address_is_encoded(server: WireServer, wire: Wire) -> None:
-    send = {"method": "GET", "url": "/send/{msisdn}/{api_key}", "query": {"t": "{text}", "e": "{encoding}"}}
+    send = {"method": "GET", "url": "/send/{msisdn}/{sender}", "query": {"t": "{text}", "e": "{encoding}"}}
     provider = custom(server, wire, {**send, "encoding": {"gsm": "0", "unicode": "8"}})
     seen = await sent(provider, server, message())
-    assert (seen.path, seen.query) == ("/send/37061200001/secret-api-key-0123", {"t": TEXT, "e": "8"})
+    assert (seen.path, seen.query) == ("/send/37061200001/Me%20%26%20Co", {"t": TEXT, "e": "8"})
 
 
 async def test_what_is_no_text_is_refused_and_nothing_leaves(server: WireServer, wire: Wire) -> None:
