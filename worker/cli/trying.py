@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import typer
 
-from campaigns import suppression
+from campaigns import submission, suppression
 from campaigns.domain.errors import CampaignError
 from campaigns.domain.message_ref import message_ref
 from campaigns.domain.phone import InvalidPhone, mask, normalise, person_key
@@ -27,7 +27,7 @@ from campaigns.domain.provider import (
     Rejected,
     Throttled,
 )
-from worker.bootstrap import Parts, callback_urls, sender_of
+from worker.bootstrap import Parts, callback_urls
 from worker.cli.terminal import Region, ask, out
 from worker.logs.masking import HIDDEN, kind_of
 from worker.settings.model import Settings
@@ -59,7 +59,7 @@ def try_one(
     ref = message_ref(uuid4(), 1, 0)
     message = OutboundMessage(ref, number, text, None if urls is None else urls.url_of_message(ref))
     hide = _hider(account.secrets(), number)
-    try_it = _Try(settings, name, message, sender_of(settings, name, sender) or "", hide)
+    try_it = _Try(settings, name, message, submission.sender_of(settings.terms(name), sender) or "", hide)
     if not send:
         outcome = run_on_loop(try_it.show)
         if not isinstance(outcome, NotSent):  # nothing was made of it: its text is too long, say
