@@ -11,7 +11,6 @@ from campaigns.domain.phone import InvalidPhone, normalise
 from campaigns.domain.provider import Money
 from worker import shapes
 from worker.bootstrap import Parts, callback_urls
-from worker.cli import trying
 from worker.cli.printable import printable
 from worker.cli.terminal import AsJson, Region, ask, do, out, print_json, say
 from worker.settings.environment import PREFIX
@@ -120,7 +119,28 @@ def stop_list(
     out.print(f"on it{since}{f': {entry.reason}' if entry.reason else ''}", markup=False)
 
 
-app.command("try")(trying.try_one)
+@app.command("try")
+def try_one(
+    context: typer.Context,
+    phone: Annotated[str, typer.Option(metavar="N", help="The number, with + and country code.")],
+    text: Annotated[str, typer.Option(help="What it says.")] = "A test of campaigns.",
+    sender: Annotated[str | None, typer.Option(help="Who it is from; else the account's own.")] = None,
+    region: Region = None,
+    send: Annotated[bool, typer.Option("--send", help="Send it: exactly one, which costs.")] = False,
+) -> None:
+    """Show the request that one text would be, secrets and number masked; with --send send it, and say what
+    the answer was understood as.
+    """
+    from worker.cli.trying import try_one  # noqa: PLC0415  comes with HTTP, for which no other command waits
+
+    settings = load_settings()
+    settings.account(context.obj)
+    try:
+        number = normalise(phone, region)
+    except InvalidPhone as error:
+        raise CampaignError(f"this number cannot be tried: {error}") from None
+    if not try_one(settings, context.obj, number, text, sender, sends=send):
+        raise typer.Exit(1)
 
 
 @app.command("resume")

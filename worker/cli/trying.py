@@ -4,16 +4,13 @@ import asyncio
 import json
 import re
 from collections.abc import Callable
-from typing import Annotated
 from urllib.parse import parse_qsl, quote, quote_plus
 from uuid import uuid4
-
-import typer
 
 from campaigns import submission, suppression
 from campaigns.domain.errors import CampaignError
 from campaigns.domain.message_ref import message_ref
-from campaigns.domain.phone import InvalidPhone, mask, normalise, person_key
+from campaigns.domain.phone import mask, person_key
 from campaigns.domain.provider import (
     Accepted,
     AccountTrouble,
@@ -27,50 +24,38 @@ from campaigns.domain.provider import (
     Rejected,
     Throttled,
 )
+from worker.accounts import rehearsed
 from worker.bootstrap import Parts, callback_urls
-from worker.cli.terminal import Region, ask, out
+from worker.cli.terminal import ask, out
 from worker.logs.masking import HIDDEN, kind_of
 from worker.settings.model import Settings
-from worker.settings.reading import load_settings
 from worker.stack.interrupts import run_on_loop
-
-_TEXT = "A test of campaigns."
 
 
 def try_one(
-    context: typer.Context,
-    phone: Annotated[str, typer.Option(metavar="N", help="The number, with + and country code.")],
-    text: Annotated[str, typer.Option(help="What it says.")] = _TEXT,
-    sender: Annotated[str | None, typer.Option(help="Who it is from; else the account's own.")] = None,
-    region: Region = None,
-    send: Annotated[bool, typer.Option("--send", help="Send it: exactly one, which costs.")] = False,
-) -> None:
-    """Show the request that one text would be, secrets and number masked; with --send send it, and say what
-    the answer was understood as.
+    settings: Settings, name: str, phone: str, text: str, sender_id: str | None, *, sends: bool
+) -> bool:
+    """Print the request that one text would be; where told to, send it and print what became of it.
+
+    Takes the name of an account there is, and a number in E.164. Gives whether it was taken, or would leave.
+    Raises SubmissionError, ProviderRefused, CampaignError.
     """
-    settings = load_settings()
-    name = context.obj
-    account = settings.account(name)
-    try:
-        number = normalise(phone, region)
-    except InvalidPhone as error:
-        raise CampaignError(f"this number cannot be tried: {error}") from None
     urls = callback_urls(settings, name)
     ref = message_ref(uuid4(), 1, 0)
-    message = OutboundMessage(ref, number, text, None if urls is None else urls.url_of_message(ref))
-    hide = _hider(account.secrets(), number)
-    try_it = _Try(settings, name, message, submission.sender_of(settings.terms(name), sender) or "", hide)
-    if not send:
-        outcome = run_on_loop(try_it.show)
-        if not isinstance(outcome, NotSent):  # nothing was made of it: its text is too long, say
-            out.print(f"would not be sent: {_understood(outcome)}")
-            raise typer.Exit(1)
-        out.print("\nnothing was sent; say --send to send exactly this")
-        return
-    outcome = ask(try_it.send, settings)
-    out.print(f"understood as: {_understood(outcome)}")
-    if not isinstance(outcome, Accepted):
-        raise typer.Exit(1)
+    message = OutboundMessage(ref, phone, text, None if urls is None else urls.url_of_message(ref))
+    hide = _hider(settings.account(name).secrets(), phone)
+    sender = submission.sender_of(settings.terms(name), sender_id) or ""
+    one = _Try(settings, name, message, sender, hide)
+    if sends:
+        outcome = ask(one.send, settings)
+        out.print(f"understood as: {_understood(outcome)}")
+        return isinstance(outcome, Accepted)
+    outcome = run_on_loop(one.show)
+    if not isinstance(outcome, NotSent):  # nothing was made of it: its text is too long, say
+        out.print(f"would not be sent: {_understood(outcome)}")
+        return False
+    out.print("\nnothing was sent; say --send to send exactly this")
+    return True
 
 
 class _Try:
@@ -106,8 +91,6 @@ class _Try:
         return await self._hand_over(sends=True)
 
     async def _hand_over(self, *, sends: bool) -> Outcome:
-        from worker.accounts import rehearsed  # noqa: PLC0415  comes with HTTP, for which no other command waits
-
         async with rehearsed(self._settings, self._name, sends=sends) as (provider, wire):
             await provider.prepare()
             leave_by = asyncio.get_running_loop().time() + provider.traits.timeout_seconds
