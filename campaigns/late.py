@@ -7,7 +7,7 @@ what was accepted as a receipt is, by rank; what was refused or not taken only w
 from collections.abc import Awaitable, Callable, Sequence
 
 from campaigns.domain.late import LateAnswer
-from campaigns.domain.message_ref import place_of
+from campaigns.domain.message_ref import key_of
 from campaigns.domain.said import Told
 from campaigns.domain.states import MessageState
 from campaigns.store.receipts import callbacks as receipts
@@ -76,7 +76,7 @@ def _incoming(answer: LateAnswer) -> Incoming:
     return Incoming(
         answer.account,
         answer.provider_message_id,
-        place_of(answer.message_ref),
+        key_of(answer.message_ref),
         answer.state,
         answer.state.value,
         is_coarse=False,

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from campaigns.domain.errors import NotFound
-from campaigns.domain.message_ref import place_of
+from campaigns.domain.message_ref import key_of
 from campaigns.domain.states import SETTLED, MessageState
 from campaigns.store.reading import export as export_rows
 from campaigns.store.reading import messages as message_rows
@@ -144,5 +144,5 @@ async def messages(
         return await message_rows.by_provider_message_id(database, value, account=account, limit=limit)
     if by == "phone":
         return await message_rows.by_phone(database, value, account=account, limit=limit)
-    place = place_of(value)
-    return [] if place is None else await message_rows.by_place(database, place, account=account)
+    key = key_of(value)
+    return [] if key is None else await message_rows.by_key(database, key, account=account)

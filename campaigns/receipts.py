@@ -15,7 +15,7 @@ from campaigns.adapter_calls import call_adapter
 from campaigns.coarse import refine_coarse
 from campaigns.domain.asking import MOST_COUNTED, Batch, Series, next_poll
 from campaigns.domain.errors import DatabaseUnavailable
-from campaigns.domain.message_ref import message_ref, place_of
+from campaigns.domain.message_ref import key_of, message_ref
 from campaigns.domain.policy import Account, Desk
 from campaigns.domain.provider import Answers, Doubtful, PaceUsedUp, Provider, Receipt, Sightings
 from campaigns.domain.said import status_word, told_by
@@ -295,14 +295,14 @@ async def take_in_many(database: Database, taken: Sequence[tuple[str, Receipt]])
 
 def _incoming(account: str, receipt: Receipt, now: datetime) -> Incoming | None:
     """What is kept of a receipt; None where it names no message in any way we could use."""
-    place = None if receipt.message_ref is None else place_of(receipt.message_ref)
+    key = None if receipt.message_ref is None else key_of(receipt.message_ref)
     named = receipt.provider_message_id
     if named is not None and (not named or len(named) > _LONGEST_ID or UNSTORABLE_CHARACTERS.search(named)):
         named = None
-    if named is None and place is None:
+    if named is None and key is None:
         return None
     word = status_word(receipt.provider_state)
-    return Incoming(account, named, place, receipt.evidence, word, receipt.is_coarse, told_by(receipt, now))
+    return Incoming(account, named, key, receipt.evidence, word, receipt.is_coarse, told_by(receipt, now))
 
 
 async def strangers(database: Database) -> dict[str, int]:

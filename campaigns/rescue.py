@@ -1,6 +1,6 @@
 """Brings back what was left behind: leases that ran out, messages in doubt, deadlines that passed.
 
-`rescue` runs on every tick, in any number of processes at once; `resolve` is an operator's word.
+`rescue` runs on every tick, in any number of processes at once; `resolve` is an operator's decision.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from campaigns.domain.errors import CampaignError
 from campaigns.domain.phone import PHONE_REASONS, InvalidPhone, normalise
 from campaigns.domain.policy import MOST_ATTEMPTS, Policy
 from campaigns.store.rescue import resolution, sweep
-from campaigns.store.rescue.resolution import Said, Word
+from campaigns.store.rescue.resolution import Decision
 from campaigns.store.session import Database
 
 _BATCHES_A_ROUND = 200
@@ -24,7 +24,7 @@ class Rescue:
     lease_count: int  # leases that ran out and were taken back
     in_doubt_count: int  # messages a dead worker had handed over without writing the answer down
     failed_count: int  # never handed over by their deadline
-    unknown_count: int  # no final word by their deadline
+    unknown_count: int  # no final status by their deadline
     cancelled_batch_count: int
     set_aside_count: int = 0  # batches that ended one worker after the other
     expired_count: int = 0  # messages not handed over by their campaign's `not_after`
@@ -88,13 +88,13 @@ async def resolve(
     database: Database,
     policy: Policy,
     campaign_id: UUID,
-    word: Word,
+    decision: Decision,
     *,
     raw_phone: str | None,
     region: str | None,
     operator: str,
 ) -> int:
-    """An operator's word on a campaign's messages in doubt (or on one number's): `resend` queues them
+    """An operator's decision on a campaign's messages in doubt (or on one number's): `resend` queues them
     again, `assume_sent` settles them as unknown. Recorded with who and when.
 
     Gives how many messages it moved. Dangerous: a message that was delivered after all and is sent again
@@ -109,13 +109,8 @@ async def resolve(
     return await resolution.resolve(
         database,
         campaign_id,
-        word,
+        decision,
         phone=phone,
         operator=operator,
         give_up_seconds=policy.give_up_seconds,
     )
-
-
-async def said(database: Database, campaign_id: UUID) -> list[Said]:
-    """What operators said of a campaign's messages in doubt, oldest first."""
-    return await resolution.said(database, campaign_id)

@@ -213,12 +213,12 @@ def rows_of(recipients: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, Mapp
     for row, recipient in enumerate(recipients, 1):
         if not isinstance(recipient, Mapping):
             raise SubmissionError(f"recipient {row} is not an object; give objects such as {{'phone': '…'}}")
-        for place, (name, value) in enumerate(recipient.items(), 1):
+        for position, (name, value) in enumerate(recipient.items(), 1):
             if not isinstance(name, str):  # 7 and "7" would become one field, and one of them be lost
-                raise SubmissionError(f"recipient {row}: the name of field {place} is no text; give text")
+                raise SubmissionError(f"recipient {row}: the name of field {position} is no text; give text")
             if not _is_plain(value):
                 raise SubmissionError(
-                    f"recipient {row}: the field {shown_column(name, place)} holds no plain value; "
+                    f"recipient {row}: the field {shown_column(name, position)} holds no plain value; "
                     "give text or a number"
                 )
         fields = {name: _as_text(value) for name, value in recipient.items()}

@@ -35,9 +35,9 @@ async def suppressed(database: Database) -> list[tuple[str, str, datetime]]:
 def _phones(raw_phones: Sequence[str], region: str | None) -> list[str]:
     check_region(region)
     phones = []
-    for place, raw in enumerate(raw_phones, 1):
+    for position, raw in enumerate(raw_phones, 1):
         try:
             phones.append(normalise(raw, region))
         except InvalidPhone as error:
-            raise SubmissionError(f"number {place}: {PHONE_REASONS[error.reason]}") from error
+            raise SubmissionError(f"number {position}: {PHONE_REASONS[error.reason]}") from error
     return phones

@@ -86,17 +86,18 @@ def is_harmless(word: str) -> bool:
     return len(word) <= _LONGEST_SHOWN and word.isprintable() and sum(map(str.isdigit, word)) < 4
 
 
-def shown_column(column: str, place: int) -> str:
-    """A column's name for a message, its place (from 1) where the name could be a number or a text: the
+def shown_column(column: str, position: int) -> str:
+    """A column's name for a message, its position (from 1) where the name could be a number or a text: the
     first row of a file without a header is somebody's data.
     """
-    return repr(column) if is_harmless(column) else f"number {place}"
+    return repr(column) if is_harmless(column) else f"number {position}"
 
 
 def listed_columns(columns: Sequence[str]) -> str:
     """The columns there are, for a message: as many as one line holds."""
     listed = [
-        shown_column(column, place) for place, column in enumerate(columns[:_LONGEST_LIST_OF_COLUMNS], 1)
+        shown_column(column, position)
+        for position, column in enumerate(columns[:_LONGEST_LIST_OF_COLUMNS], 1)
     ]
     while sum(map(len, listed)) > _LONGEST_LIST_CHARACTERS:
         listed.pop()

@@ -5,7 +5,7 @@ from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from campaigns.domain.message_ref import place_of
+from campaigns.domain.message_ref import key_of
 from campaigns.domain.provider import (
     Accepted,
     AccountTrouble,
@@ -111,7 +111,7 @@ def of_line(line: object) -> LateAnswer | None:
         or not isinstance(attempt, int)
         or not 1 <= attempt <= _MOST_ATTEMPTS
         or not all(each is None or _is_storable(each) for each in maybe)
-        or place_of(str(line["ref"])) is None
+        or key_of(str(line["ref"])) is None
         or line["state"] not in _STATES
     ):
         return None

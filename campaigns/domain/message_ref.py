@@ -9,7 +9,7 @@ _REF = re.compile(r"([0-9a-f]{32})-([1-9][0-9]{0,8})-([0-9]{1,2})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class MessageKey:
     """Where a message stands: its campaign, its batch's number in it, its position there."""
 
     campaign_id: UUID
@@ -32,7 +32,7 @@ def message_refs(campaign_id: UUID, number: int, positions: Iterable[int]) -> li
     return [f"{of_batch}{position}" for position in positions]
 
 
-def place_of(ref: str) -> Place | None:
+def key_of(ref: str) -> MessageKey | None:
     """Where the message of a reference stands; None for what is no reference of ours."""
     match = _REF.fullmatch(ref)
-    return None if match is None else Place(UUID(match[1]), int(match[2]), int(match[3]))
+    return None if match is None else MessageKey(UUID(match[1]), int(match[2]), int(match[3]))

@@ -44,7 +44,6 @@ class Segments:
     encoding: Encoding
     units: int  # of the whole text: septets (gsm7, extension characters 2) or UTF-16 units (ucs2)
     count: int  # segments, 1 or more: each is billed
-    per_segment: int  # units one segment of this text may hold: 160 or 153, 70 or 67
 
 
 @lru_cache(maxsize=1024)
@@ -62,28 +61,8 @@ def count_segments(text: str) -> Segments:
     encoding, pairs, units = _measure(text)
     alone, joined = _LIMITS[encoding]
     if units <= alone:
-        return Segments(encoding, units, 1, alone)
-    return Segments(encoding, units, len(_edges(pairs, units, joined)), joined)
-
-
-def split_segments(text: str) -> list[str]:
-    """Cut `text` as the air does: one piece a segment, in order; joined they are `text` again.
-
-    As many pieces as `count_segments(text).count` (the empty text gives one empty piece).
-    """
-    encoding, pairs, units = _measure(text)
-    alone, joined = _LIMITS[encoding]
-    if units <= alone:
-        return [text]
-    # Before the character at index i lie i units and one more for each pair before it.
-    pieces = []
-    start = seen = 0
-    for edge in _edges(pairs, units, joined):
-        while seen < len(pairs) and pairs[seen] < edge:
-            seen += 1
-        pieces.append(text[start : edge - seen])
-        start = edge - seen
-    return pieces
+        return Segments(encoding, units, 1)
+    return Segments(encoding, units, _count(pairs, units, joined))
 
 
 def costly_characters(text: str) -> tuple[str, ...]:
@@ -132,18 +111,16 @@ def _measure(text: str) -> tuple[Encoding, list[int], int]:
     return encoding, pairs, len(text) + len(pairs)
 
 
-def _edges(pairs: list[int], units: int, size: int) -> list[int]:
-    """Where each segment of at most `size` units ends, never inside a pair; the last is `units`."""
-    edges = []
+def _count(pairs: list[int], units: int, size: int) -> int:
+    """How many segments of at most `size` units there are, where none ends inside a pair."""
     begins = frozenset(pairs)
-    edge = 0
+    count, edge = 1, 0
     while units - edge > size:
         edge += size
         if edge - 1 in begins:
             edge -= 1
-        edges.append(edge)
-    edges.append(units)
-    return edges
+        count += 1
+    return count
 
 
 _MOST_SEGMENTS = 255  # of one message, in any standard (GSM 03.40: one byte)

@@ -12,7 +12,7 @@ from campaigns.domain.states import (
     CampaignState,
 )
 from campaigns.store.holding import accounts
-from campaigns.store.rescue.resolution import Word
+from campaigns.store.rescue.resolution import Decision
 from tests.conftest import POLICY
 from tests.integration.laws_watched import (
     ACCOUNTS,
@@ -149,7 +149,7 @@ class People(Watched):
     def resolve(self, chance: Random) -> None:
         """An operator's word on what is in doubt: the one way a text may go out twice."""
         campaign_id = chance.choice(self.campaigns)
-        word: Word = chance.choice(["resend", "assume_sent"])
+        word: Decision = chance.choice(["resend", "assume_sent"])
         with self.changing(OF_RESEND if word == "resend" else OF_ASSUMING) as before:
             moved = 0
             try:

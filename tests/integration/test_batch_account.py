@@ -1,7 +1,7 @@
 """A batch goes through its own account: at first its campaign's, and whatever it says from then on."""
 
 from campaigns.domain.circuit import NewHold
-from campaigns.domain.message_ref import Place
+from campaigns.domain.message_ref import MessageKey
 from campaigns.domain.states import MessageState
 from campaigns.store import batching as dealing
 from campaigns.store import watching as pulse
@@ -73,7 +73,7 @@ async def test_a_receipt_is_for_messages_of_the_account_it_came_through(database
     (campaign_id,) = {row["campaign_id"] for row in await query(database, "SELECT campaign_id FROM batch")}
 
     for account, number in (("other", 1), ("other", 3), ("main", 4)):
-        named = Incoming(account, None, Place(campaign_id, number, 0), READ, "read", is_coarse=False)
+        named = Incoming(account, None, MessageKey(campaign_id, number, 0), READ, "read", is_coarse=False)
         await receipt.keep(database, [named])
     await receipt.keep(database, [Incoming("main", "x", None, DELIVERED, "delivered", is_coarse=False)])
     await receipt.merge(database, limit=10, give_up_seconds=60)

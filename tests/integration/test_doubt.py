@@ -38,9 +38,8 @@ async def test_resend_queues_again_and_is_recorded(database: Database, make_desk
     )
 
     assert moved == 3
-    assert [
-        (said.operator, said.word, said.message_count) for said in await rescue.said(database, campaign_id)
-    ] == [("ona", "resend", 3)]
+    (row,) = await query(database, "SELECT operator, word, message_count FROM resolution")
+    assert tuple(row) == ("ona", "resend", 3)
     overview = await flow(database, make_desk(stub), campaign_id)
     assert overview.totals[MessageState.DELIVERED] == 3
     assert {line["attempt"] for line in await lines(database, campaign_id)} == {2}
@@ -81,7 +80,7 @@ async def test_a_word_on_nothing_moves_nothing(database: Database, make_desk: Ma
     word = {"raw_phone": None, "region": None, "operator": "ona"}
 
     assert await rescue.resolve(database, POLICY, taken.id, "resend", **word) == 0
-    assert await rescue.said(database, taken.id) == []
+    assert await query(database, "SELECT FROM resolution") == []
     await aggregation.change_state(database, taken.id, CampaignState.CANCELLED)
     with pytest.raises(NotAllowed):
         await rescue.resolve(database, POLICY, taken.id, "resend", **word)

@@ -7,7 +7,7 @@ import pytest
 
 from campaigns import reading
 from campaigns.domain.errors import CampaignError
-from campaigns.domain.message_ref import message_ref, place_of
+from campaigns.domain.message_ref import key_of, message_ref
 from campaigns.domain.provider import Accepted, InDoubt, Rejected
 from campaigns.domain.states import MessageState
 from campaigns.store.reading import messages as message_rows
@@ -113,7 +113,7 @@ async def test_what_nobody_knows_is_nothing(database: Database) -> None:
 def test_what_is_typed_is_what_is_looked_for(by: Any, typed: str, region: str | None, value: str) -> None:
     assert wanted(by, typed, region) == value
     if by == "reference":
-        assert place_of(value) is not None
+        assert key_of(value) is not None
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ async def test_a_reference_is_found_by_index(database: Database) -> None:
     """It is taken when reading the whole table is made dear. A phone and an id are looked for by reading: a
     person asks seldom, and an index on either would cost every message.
     """
-    sql, campaign_id = message_rows._BY_PLACE, "00000000-0000-0000-0000-000000000000"
+    sql, campaign_id = message_rows._BY_KEY, "00000000-0000-0000-0000-000000000000"
     async with database.transaction() as connection:
         await connection.execute("SET LOCAL enable_seqscan = off")
         plan = await connection.fetch(f"EXPLAIN {sql}", None, 100, campaign_id, 1, 1)

@@ -9,7 +9,7 @@ import typer
 
 from campaigns import reading
 from campaigns.domain.errors import CampaignError
-from campaigns.domain.message_ref import place_of
+from campaigns.domain.message_ref import key_of
 from campaigns.domain.phone import PHONE_REASONS, InvalidPhone, is_region, normalise
 from campaigns.domain.provider import PaceUsedUp, Question, Sighting
 from campaigns.domain.unstorable import UNSTORABLE_CHARACTERS
@@ -122,7 +122,7 @@ def wanted(by: reading.By, typed: str, region: str | None = None) -> str:
             raise CampaignError(f"the id cannot be read: it has 1 to {_LONGEST_ID} characters")
         return value
     if by == "reference":
-        if place_of(value) is None:
+        if key_of(value) is None:
             raise CampaignError("this is no reference of ours: one is the campaign's id and two numbers")
         return value
     if region is not None and not is_region(region):

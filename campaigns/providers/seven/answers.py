@@ -132,7 +132,7 @@ def read_answer(body: bytes, phones: Sequence[str]) -> list[Reading]:
     """Read the answer to a send: one reading for each of `phones` (E.164), in order. Pure, never raises.
 
     Entries are known by their recipient's digits; where one is not found and there are as many entries as
-    phones, by their place. A phone the answer says nothing of is in doubt.
+    phones, by position. A phone the answer says nothing of is in doubt.
     """
     document = load(body)
     messages = field_of(document, "messages")
@@ -142,14 +142,14 @@ def read_answer(body: bytes, phones: Sequence[str]) -> list[Reading]:
         digits(recipient) if isinstance(recipient := field_of(m, "recipient"), str) else "" for m in messages
     ]
     wanted = [digits(phone) for phone in phones]
-    places: dict[str, list[int]] = {}
-    for place, key in enumerate(keys):
-        places.setdefault(key, []).append(place)
+    positions: dict[str, list[int]] = {}
+    for position, key in enumerate(keys):
+        positions.setdefault(key, []).append(position)
     readings = []
-    for place, phone in enumerate(wanted):
-        found = places.get(phone, [])
-        if not found and len(messages) == len(phones) and keys[place] not in wanted:
-            found = [place]
+    for position, phone in enumerate(wanted):
+        found = positions.get(phone, [])
+        if not found and len(messages) == len(phones) and keys[position] not in wanted:
+            found = [position]
         readings.append(_choose([_read_entry(messages[at]) for at in found]))
     given = Counter(reading.provider_message_id for reading in readings if isinstance(reading, Accepted))
     return [

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from campaigns.domain.message_ref import place_of
+from campaigns.domain.message_ref import key_of
 from campaigns.domain.provider import Doubtful, Sighting
 from campaigns.domain.states import MessageState
 from campaigns.providers.documents import MESSAGE_ID, amount_of, field_of, shown
@@ -110,7 +110,7 @@ def foreign_id_of(message_refs: Sequence[str]) -> str | None:
 
 def whole_reference(foreign_id: object) -> str | None:
     """A `foreign_id` as our reference of one message; None where it is a batch's part of one, or not ours."""
-    return foreign_id if isinstance(foreign_id, str) and place_of(foreign_id) is not None else None
+    return foreign_id if isinstance(foreign_id, str) and key_of(foreign_id) is not None else None
 
 
 class Wanted:

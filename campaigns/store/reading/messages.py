@@ -7,7 +7,7 @@ from uuid import UUID
 
 import asyncpg
 
-from campaigns.domain.message_ref import Place, message_ref
+from campaigns.domain.message_ref import MessageKey, message_ref
 from campaigns.domain.states import EVIDENCE, MessageState
 from campaigns.store.law import in_list
 from campaigns.store.session import Database
@@ -58,7 +58,7 @@ def _selected(condition: str) -> str:
 
 _BY_PROVIDER_MESSAGE_ID = _selected("m.provider_message_id = $3")
 _BY_PHONE = _selected("m.phone = $3")
-_BY_PLACE = _selected("b.campaign_id = $3 AND b.number = $4 AND m.position = $5")
+_BY_KEY = _selected("b.campaign_id = $3 AND b.number = $4 AND m.position = $5")
 
 
 async def by_provider_message_id(
@@ -73,9 +73,9 @@ async def by_phone(database: Database, phone: str, *, account: str | None, limit
     return await _fetch(database, _BY_PHONE, account, limit, phone)
 
 
-async def by_place(database: Database, place: Place, *, account: str | None) -> list[MessageRow]:
+async def by_key(database: Database, key: MessageKey, *, account: str | None) -> list[MessageRow]:
     """The one message that stands there, or none."""
-    return await _fetch(database, _BY_PLACE, account, 1, place.campaign_id, place.number, place.position)
+    return await _fetch(database, _BY_KEY, account, 1, key.campaign_id, key.number, key.position)
 
 
 async def _fetch(

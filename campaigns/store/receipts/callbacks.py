@@ -7,7 +7,7 @@ the bundle; any number may merge at once.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from campaigns.domain.message_ref import Place
+from campaigns.domain.message_ref import MessageKey
 from campaigns.domain.said import NOTHING_TOLD, Told
 from campaigns.domain.states import MessageState, is_settled
 from campaigns.store.halving import why
@@ -25,7 +25,7 @@ class Incoming:
 
     account: str
     provider_message_id: str | None
-    place: Place | None
+    key: MessageKey | None
     evidence: MessageState | None
     provider_state: str
     is_coarse: bool
@@ -66,7 +66,7 @@ async def keep(database: Database, incoming: Sequence[Incoming]) -> None:
 
     Of coarse ones about the same message one waits at a time: it asks the one question they all ask for.
     """
-    places = [each.place for each in incoming]
+    keys = [each.key for each in incoming]
     told = [each.told for each in incoming]
     async with database.transaction() as connection:
         await connection.execute(
@@ -79,9 +79,9 @@ async def keep(database: Database, incoming: Sequence[Incoming]) -> None:
             " ON CONFLICT DO NOTHING",
             [each.account for each in incoming],
             [each.provider_message_id for each in incoming],
-            [place and place.campaign_id for place in places],
-            [place and place.number for place in places],
-            [place and place.position for place in places],
+            [key and key.campaign_id for key in keys],
+            [key and key.number for key in keys],
+            [key and key.position for key in keys],
             [each.evidence for each in incoming],
             [each.provider_state for each in incoming],
             [each.is_coarse for each in incoming],

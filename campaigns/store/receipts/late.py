@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from campaigns.domain.late import LateAnswer
-from campaigns.domain.message_ref import Place, place_of
+from campaigns.domain.message_ref import MessageKey, key_of
 from campaigns.store.session import Connection, Database, numbers
 from campaigns.store.tally import Release, let_go, recount
 
@@ -42,13 +42,13 @@ async def settle_refused(database: Database, answers: Sequence[LateAnswer]) -> l
 
     Gives the answers that cannot be used yet: rescue has not been at their batches.
     """
-    places = [(each, place) for each in answers if (place := place_of(each.message_ref)) is not None]
+    keys = [(each, key) for each in answers if (key := key_of(each.message_ref)) is not None]
     async with database.transaction() as connection:
-        batches = await _lock(connection, [place for _, place in places])
+        batches = await _lock(connection, [key for _, key in keys])
         known = [
-            (batches[place.campaign_id, place.number][0], place.position, each)
-            for each, place in places
-            if (place.campaign_id, place.number) in batches
+            (batches[key.campaign_id, key.number][0], key.position, each)
+            for each, key in keys
+            if (key.campaign_id, key.number) in batches
         ]
         if not known:
             return []
@@ -81,9 +81,11 @@ async def settle_refused(database: Database, answers: Sequence[LateAnswer]) -> l
     return [each for batch_id, position, each in known if (batch_id, position) in sending]
 
 
-async def _lock(connection: Connection, places: Sequence[Place]) -> dict[tuple[object, int], tuple[int, str]]:
-    """The batches of places by campaign and number: id and state. Their rows are the caller's."""
-    wanted = {(place.campaign_id, place.number) for place in places}
+async def _lock(
+    connection: Connection, keys: Sequence[MessageKey]
+) -> dict[tuple[object, int], tuple[int, str]]:
+    """The batches of messages by campaign and number: id and state. Their rows are the caller's."""
+    wanted = {(key.campaign_id, key.number) for key in keys}
     records = await connection.fetch(
         _BATCHES,
         [str(campaign_id) for campaign_id, _ in wanted],

@@ -1,7 +1,5 @@
-"""An operator's word on messages in doubt, carried out and recorded in one transaction."""
+"""An operator's decision on messages in doubt, carried out and recorded in one transaction."""
 
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
@@ -11,7 +9,7 @@ from campaigns.store.conditions import MAY_STILL_BE_SENT
 from campaigns.store.session import Database
 from campaigns.store.tally import Release, let_go, recount
 
-Word = Literal["resend", "assume_sent"]
+Decision = Literal["resend", "assume_sent"]
 
 _BATCHES_A_ROUND = 200
 
@@ -22,30 +20,20 @@ _MOVE = """
     WHERE batch_id = ANY($1::bigint[]) AND state = 'in_doubt' AND ($2::text IS NULL OR phone = $2)
     RETURNING 1
 """
-# `queued`: the one way back from doubt to the queue, and only by a person's word. `unknown`: settled
-# without a word from the provider; a late receipt may still raise it.
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """One recorded word."""
-
-    said_at: datetime
-    operator: str
-    word: str
-    message_count: int
+# `queued`: the one way back from doubt to the queue, and only by a person's decision. `unknown`: settled
+# without an answer of the provider; a late receipt may still raise it.
 
 
 async def resolve(
     database: Database,
     campaign_id: UUID,
-    word: Word,
+    decision: Decision,
     *,
     phone: str | None,
     operator: str,
     give_up_seconds: float,
 ) -> int:
-    """Carry an operator's word out on the campaign's messages in doubt (or the one number's), and record
+    """Carry an operator's decision out on the campaign's messages in doubt (or the one number's), and record
     it. Gives how many messages it moved. Raises NotFound, NotAllowed.
     """
     moved_count, after = 0, 0
@@ -58,7 +46,7 @@ async def resolve(
             )
             if found is None:
                 raise NotFound(f"there is no campaign {campaign_id}; see: campaigns list")
-            if word == "resend" and not found["may_be_sent"]:
+            if decision == "resend" and not found["may_be_sent"]:
                 is_cancelled = found["state"] == CampaignState.CANCELLED
                 why = "cancelled" if is_cancelled else "past its not_after"
                 raise NotAllowed(f"campaign {campaign_id} is {why}; nothing of it is sent again")
@@ -70,15 +58,15 @@ async def resolve(
                 _BATCHES_A_ROUND,
             )
             ids = [batch["id"] for batch in batches]
-            moved = await connection.fetch(_MOVE, ids, phone, operator, word)
+            moved = await connection.fetch(_MOVE, ids, phone, operator, decision)
             # A batch under lease keeps it: whoever works on it puts it where it belongs at the end.
             leased = [batch["id"] for batch in batches if batch["state"] == "leased"]
             free = [batch["id"] for batch in batches if batch["state"] != "leased"]
-            give_up_in = give_up_seconds if word == "resend" else None
+            give_up_in = give_up_seconds if decision == "resend" else None
             if leased:
                 await recount(connection, dict.fromkeys(leased, give_up_in))
             if free:
-                send_in = 0.0 if word == "resend" else None
+                send_in = 0.0 if decision == "resend" else None
                 how = Release(send_in_seconds=send_in, give_up_in_seconds=give_up_in)
                 await let_go(connection, dict.fromkeys(free, how))
             if moved:
@@ -86,7 +74,7 @@ async def resolve(
                     "INSERT INTO resolution (campaign_id, word, operator, message_count)"
                     " VALUES ($1, $2, $3, $4)",
                     campaign_id,
-                    word,
+                    decision,
                     operator,
                     len(moved),
                 )
@@ -94,14 +82,3 @@ async def resolve(
         if len(ids) < _BATCHES_A_ROUND:
             return moved_count
         after = ids[-1]
-
-
-async def said(database: Database, campaign_id: UUID) -> list[Said]:
-    """What operators said of a campaign, oldest first."""
-    async with database.connection() as connection:
-        records = await connection.fetch(
-            "SELECT said_at, operator, word, message_count FROM resolution"
-            " WHERE campaign_id = $1 ORDER BY id",
-            campaign_id,
-        )
-    return [Said(r["said_at"], r["operator"], r["word"], r["message_count"]) for r in records]
