@@ -54,7 +54,7 @@ REASONS: dict[str, str] = {
     "nul_character": "a NUL character stands in this row; remove it",
     "broken_character": "half a character (a lone surrogate) stands in this row; write it anew",
 }
-"""Why a recipient is not taken in: word -> one sentence that says how to mend it."""
+"""Why a recipient is not taken in: code -> one sentence that says how to mend it."""
 
 NOTES: dict[str, str] = {
     **{kind: f"numbers of the kind {kind} are sent to, as allowed" for kind in REFUSED_KINDS},
@@ -63,7 +63,7 @@ NOTES: dict[str, str] = {
     READ_WITH_PLUS: "were read as if they had a + before their country code",
     "costly_text": "texts need more segments for a few characters outside the GSM alphabet",
 }
-"""What was taken in and is worth a look: word -> one sentence on the rows counted by it."""
+"""What was taken in and is worth a look: code -> one sentence on the rows counted by it."""
 
 StagedRecipient = tuple[int, str, str | None, str | None, int]
 """A recipient that may be sent to, before duplicates and suppressions are known: its row, its phone, its
@@ -105,7 +105,7 @@ class Costly:
     saved_segment_count: int = 0
 
 
-class _Refusal(Exception):
+class _Unsendable(Exception):
     """This row cannot be sent to."""
 
     def __init__(self, reason: str, column: str | None = None) -> None:
@@ -157,7 +157,7 @@ class Cleaner:
             self.row_count += 1
             try:
                 cleaned = self._clean(row, fields)
-            except _Refusal as refusal:
+            except _Unsendable as refusal:
                 refused = (row, refusal.reason, refusal.column)
                 self.first_refusal = self.first_refusal or refused
                 refusals.append(refused)
@@ -230,21 +230,21 @@ class Cleaner:
             self._hash.update(content.encode())
         except UnicodeEncodeError:
             self._hash.update(content.encode(errors="surrogatepass"))
-            raise _Refusal("broken_character") from None
+            raise _Unsendable("broken_character") from None
         try:
             phone, kind = recognise(raw_phone, self._region)
         except InvalidPhone as error:
-            raise _Refusal(error.reason) from None
+            raise _Unsendable(error.reason) from None
         if kind in self._wrong_kinds:
-            raise _Refusal(kind if kind in REFUSED_KINDS else "not_mobile")
+            raise _Unsendable(kind if kind in REFUSED_KINDS else "not_mobile")
         # The escape is looked for first: it is rare, and may be six characters that somebody typed.
         own_columns = self._own_columns
         if "\\u0000" in own_json and any("\0" in name or "\0" in fields[name] for _, name in own_columns):
-            raise _Refusal("nul_character")
+            raise _Unsendable("nul_character")
         text = None if self.is_plain else self._rendered(fields)
         segment_count, costly, saved_count = self._plain_count if text is None else self._count(text)
         if segment_count > MAX_SEGMENT_COUNT:
-            raise _Refusal("text_too_long")
+            raise _Unsendable("text_too_long")
         if kind:
             self.noted[kind] += 1
         if saved_count:
@@ -255,11 +255,11 @@ class Cleaner:
         try:
             text = self._bound.render(fields, most_characters=_MOST_CHARACTERS)
         except RenderedTooLong:
-            raise _Refusal("text_too_long") from None
+            raise _Unsendable("text_too_long") from None
         except EmptyCell as error:
-            raise _Refusal("empty_cell", error.column) from None
+            raise _Unsendable("empty_cell", error.column) from None
         if not text.strip():
-            raise _Refusal("empty_text")
+            raise _Unsendable("empty_text")
         return text
 
     def _note_costly(self, characters: Sequence[str], saved_count: int) -> None:

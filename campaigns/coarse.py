@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from campaigns.adapter_calls import call_adapter
 from campaigns.domain.policy import Account, Desk
 from campaigns.domain.provider import Answers, Receipt
-from campaigns.domain.said import status_word, told_by
+from campaigns.domain.said import details_of, kept_status_word
 from campaigns.domain.states import is_settled
 from campaigns.store.receipts import callbacks as rows
 from campaigns.store.receipts.callbacks import Coarse
@@ -60,7 +60,10 @@ async def _refine(database: Database, account: Account | None, coarse: Sequence[
     if found:
         await rows.refine(
             database,
-            [(at, said.evidence, status_word(said.provider_state), told_by(said, now)) for at, said in found],
+            [
+                (at, said.evidence, kept_status_word(said.provider_state), details_of(said, now))
+                for at, said in found
+            ],
         )
     if counting:
         await rows.settle_coarse(database, [each.id for each in counting])

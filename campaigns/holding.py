@@ -69,12 +69,12 @@ async def probe_account(database: Database, desk: Desk, account: str) -> bool:
 
 
 async def resume_account(database: Database, account: str) -> bool:
-    """Lift the hold on an account by an operator's word. Gives False when there was none."""
+    """Lift the hold on an account by an operator's decision. Gives False when there was none."""
     return await accounts.resume(database, account)
 
 
 async def resume_all_accounts(database: Database) -> list[str]:
-    """Lift the holds on all accounts by an operator's word. Gives those that were on hold."""
+    """Lift the holds on all accounts by an operator's decision. Gives those that were on hold."""
     return await accounts.resume_all(database)
 
 
@@ -146,7 +146,7 @@ async def campaign_holds(database: Database) -> list[CampaignHold]:
 async def resume_campaign(
     database: Database, campaign_id: UUID, *, operator: str, sender_id: str | None = None
 ) -> Resumed:
-    """Let a campaign go on that is paused or on hold, by an operator's word; where a sender id is given, with
-    that. Recorded. Where it is refused still, it is held again. Raises NotFound, NotAllowed.
+    """Let a campaign go on that is paused or on hold, by an operator's decision; where a sender id is given,
+    with that. Recorded. Where it is refused still, it is held again. Raises NotFound, NotAllowed.
     """
     return await campaign_hold.resume(database, campaign_id, operator=operator, sender_id=sender_id)

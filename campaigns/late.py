@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from campaigns.domain.late import LateAnswer
 from campaigns.domain.message_ref import key_of
-from campaigns.domain.said import Told
+from campaigns.domain.said import Details
 from campaigns.domain.states import MessageState
 from campaigns.store.receipts import callbacks as receipts
 from campaigns.store.receipts import late as rows
@@ -80,5 +80,5 @@ def _incoming(answer: LateAnswer) -> Incoming:
         answer.state,
         answer.state.value,
         is_coarse=False,
-        told=Told(cost=answer.cost, segment_count=answer.segment_count),
+        details=Details(cost=answer.cost, segment_count=answer.segment_count),
     )

@@ -1,7 +1,7 @@
 """Evidence about messages, merged once: the higher of what we knew and what the provider says.
 
 Polling asks for the unsettled messages of one batch at a time, each once a cycle, and comes back by backoff
-until all are settled or the deadline passes. Repeated, late and reordered words end the same.
+until all are settled or the deadline passes. Repeated, late and reordered receipts end the same.
 """
 
 import asyncio
@@ -18,9 +18,8 @@ from campaigns.domain.errors import DatabaseUnavailable
 from campaigns.domain.message_ref import key_of, message_ref
 from campaigns.domain.policy import Account, Desk
 from campaigns.domain.provider import Answers, Doubtful, PaceUsedUp, Provider, Receipt, Sightings
-from campaigns.domain.said import status_word, told_by
+from campaigns.domain.said import believed_id, details_of, kept_status_word
 from campaigns.domain.states import BatchState, MessageState, is_settled
-from campaigns.domain.unstorable import UNSTORABLE_CHARACTERS
 from campaigns.pacing.lanes import UNBOUNDED, Slot, wait_for_provider
 from campaigns.store.leases import Dealt
 from campaigns.store.receipts import callbacks as rows
@@ -33,7 +32,6 @@ from campaigns.store.tally import Release
 
 _NO_SUCH_ACCOUNT_SECONDS = 60.0  # before a batch is dealt again whose account is not in the settings
 _SHARE_OF_LEASE = 0.9  # for asking; the rest is for writing down
-_LONGEST_ID = 128  # characters of a provider's id; a longer one names no message
 _BUNDLE = 2_000  # receipts merged in one transaction
 
 
@@ -55,11 +53,11 @@ class Polled:
 async def poll_batch(database: Database, desk: Desk, dealt: Dealt, slot: Slot = UNBOUNDED) -> Polled:
     """Ask for the unsettled messages of a dealt batch, merge the answers, say when to ask again. What is in
     doubt is looked up by our reference, where the provider can be asked: what it knows is accepted, what it
-    clearly does not know, long enough after, is queued again. What our pace leaves no time for is asked by
-    whoever takes the batch up next, and counts as no poll.
+    clearly does not know, long enough after, is queued again. What our pace leaves no time for is asked the
+    next time the batch is taken up; this then counts as no poll.
 
-    Takes its slot in the lanes of this process, of which it is in the first. Safe to run late, repeatedly
-    and by anybody: only the first to take the lease up asks, and asking costs nothing. What is settled is
+    Waits for its slot in the lanes of this process; it enters in the first. Safe to run late, repeatedly and
+    by several workers: only the first to take the lease up asks, and asking costs nothing. What is settled is
     never asked again. Raises DatabaseUnavailable and nothing else by design.
     """
     loop = asyncio.get_running_loop()
@@ -245,21 +243,21 @@ def _found(by_ref: Mapping[str, int], sightings: Sightings, now: datetime) -> li
         position = by_ref.get(seen.message_ref or "")
         if position is None:
             continue  # somebody else's changes nothing
-        state = seen.evidence or MessageState.ACCEPTED  # it is there, whatever the word means
+        state = seen.evidence or MessageState.ACCEPTED  # it is there, whatever its status word means
         if position in best and state.rank <= _rank(best[position].state):
             continue
         best[position] = Evidence(
             position,
             state,
-            status_word(seen.provider_state),
+            kept_status_word(seen.provider_state),
             seen.provider_message_id,
-            told_by(seen, now),
+            details_of(seen, now),
         )
     return list(best.values())
 
 
 def _evidence(work: PollingWork, answers: Answers) -> Sequence[Evidence]:
-    # One word a message: of several for the same id the highest, as the law of evidence has it.
+    # One receipt a message: of several for the same id the highest, as the law of evidence says.
     best: dict[int, Evidence] = {}
     for receipt in answers.receipts:
         position = work.ids.get(receipt.provider_message_id or "")
@@ -269,7 +267,10 @@ def _evidence(work: PollingWork, answers: Answers) -> Sequence[Evidence]:
         if known is not None and _rank(receipt.evidence) <= _rank(known.state):
             continue
         best[position] = Evidence(
-            position, receipt.evidence, status_word(receipt.provider_state), told=told_by(receipt, work.now)
+            position,
+            receipt.evidence,
+            kept_status_word(receipt.provider_state),
+            details=details_of(receipt, work.now),
         )
     return list(best.values())
 
@@ -294,15 +295,20 @@ async def take_in_many(database: Database, taken: Sequence[tuple[str, Receipt]])
 
 
 def _incoming(account: str, receipt: Receipt, now: datetime) -> Incoming | None:
-    """What is kept of a receipt; None where it names no message in any way we could use."""
+    """What is kept of a receipt; None where it names no message that we could find."""
     key = None if receipt.message_ref is None else key_of(receipt.message_ref)
-    named = receipt.provider_message_id
-    if named is not None and (not named or len(named) > _LONGEST_ID or UNSTORABLE_CHARACTERS.search(named)):
-        named = None
+    named = believed_id(receipt.provider_message_id)
     if named is None and key is None:
         return None
-    word = status_word(receipt.provider_state)
-    return Incoming(account, named, key, receipt.evidence, word, receipt.is_coarse, told_by(receipt, now))
+    return Incoming(
+        account,
+        named,
+        key,
+        receipt.evidence,
+        kept_status_word(receipt.provider_state),
+        receipt.is_coarse,
+        details_of(receipt, now),
+    )
 
 
 async def strangers(database: Database) -> dict[str, int]:
@@ -317,7 +323,7 @@ async def are_waiting(database: Database) -> bool:
 
 async def merge_waiting(database: Database, desk: Desk) -> Merged:
     """Merge what came by callback, a bounded number. Where the provider may know it more exactly it is
-    asked before; where it has no finer word in three answers, what came counts as it is.
+    asked before; where it says nothing more exact in three answers, what came counts as it is.
 
     What is asked for holds up nothing that can be merged. Idempotent; any number may merge at once. Raises
     DatabaseUnavailable.

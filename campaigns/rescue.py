@@ -19,7 +19,7 @@ _MOST_CRASHES = 5  # workers in a row that ended on one batch before it is set a
 
 @dataclass(frozen=True, slots=True)
 class Rescue:
-    """What one round did; all zero on a quiet tick."""
+    """What one sweep did; all zero on a quiet tick."""
 
     lease_count: int  # leases that ran out and were taken back
     in_doubt_count: int  # messages a dead worker had handed over without writing the answer down
@@ -46,7 +46,7 @@ class Rescue:
 
 
 async def rescue(database: Database, *, apart_seconds: float = 0.0) -> Rescue:
-    """One bounded round. Idempotent; what it does not reach, the next round does.
+    """One bounded sweep. Idempotent; what it does not reach, the next sweep does.
 
     Takes `apart_seconds`, the longest a batch is worked on: batches under which workers ended again and
     again come back so far apart that one of them does not end the others' workers too. 0: together.
@@ -73,7 +73,7 @@ async def rescue(database: Database, *, apart_seconds: float = 0.0) -> Rescue:
 
 async def resend(database: Database, policy: Policy) -> int:
     """Queue what is in doubt again in campaigns that prefer a second text to none (`on_doubt = resend`),
-    after a lease's time of waiting for evidence. Gives how many messages; one bounded round.
+    after a lease's time of waiting for evidence. Gives how many messages; one bounded sweep.
     """
     return await sweep.resend_doubtful(
         database,

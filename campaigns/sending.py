@@ -1,4 +1,4 @@
-"""Hands leased batches to a provider. One batch, one task; one request, one intent, one outcome.
+"""Hands leased batches over to a provider. One batch, one task; one request, one intent, one outcome.
 
 The order is the promise: commit the intent (`sending`), ask the second witness (what it saw leave before is
 in doubt), send, commit the answer. A crash leaves messages `sending`; rescue turns those to `in_doubt`.
@@ -62,9 +62,9 @@ class Verdict:
 async def send_batch(database: Database, desk: Desk, dealt: Dealt, slot: Slot = UNBOUNDED) -> Verdict:
     """Hand over what is queued in a dealt batch and write down each answer.
 
-    Takes its slot in the lanes of this process, of which it is in the first. Safe to run late, repeatedly
-    and by anybody: only the first to take the lease up does anything. Raises DatabaseUnavailable (the lease
-    then runs out and rescue decides) and nothing else by design.
+    Waits for its slot in the lanes of this process; it enters in the first. Safe to run late, repeatedly and
+    by several workers: only the first to take the lease up does anything. Raises DatabaseUnavailable (the
+    lease then runs out and rescue decides) and nothing else by design.
     """
     work = await batches.take_up_sending(
         database, dealt, worker=desk.worker, lease_seconds=desk.policy.lease_seconds
@@ -91,8 +91,8 @@ async def _put_off(database: Database, desk: Desk, work: SendingWork) -> Verdict
 
 
 class _HandOver:
-    """One batch on its way out, under one lease: as many requests at once as the provider likes, one
-    intent and one writing down for those that go and come together.
+    """One batch being handed over under one lease. As many requests are in flight as the provider takes;
+    those that leave together share one intent, those that come back together one write.
     """
 
     def __init__(
@@ -195,8 +195,8 @@ class _HandOver:
             requests.launch(request, may_leave, now + wait, leave_by)
 
     async def _write_intent(self, positions: Sequence[int]) -> frozenset[int]:
-        """Write down that these messages leave now. Gives those that may: not what had been sent before after
-        all, says a receipt or the second witness; none where the lease is lost or the database away.
+        """Commit that these messages leave now. Gives those that may: not those of which a receipt or the
+        second witness says that they left before; none where the lease is lost or the database is away.
         """
         try:
             begun = await batches.begin_hand_over(
@@ -255,7 +255,9 @@ class _HandOver:
         return is_ours
 
     async def _keep_late(self, requests: InFlight) -> None:
-        """An answer in hand needs no lease, and no database now. Those on their way are waited for."""
+        """Keep the answers that could not be written down: they count without a lease. Wait for those in
+        flight.
+        """
         if self._desk.keep_late is None:
             return
         for told in await requests.land_all():
@@ -327,5 +329,5 @@ class _HandOver:
         return self._desk.policy.give_up_seconds if has_left else None
 
     async def _write(self, write: Callable[[], Awaitable[_T]]) -> _T:
-        """A provider's answer in hand is worth waiting for: without it a hundred messages are in doubt."""
+        """Write, and wait for a database that is away: a lost answer leaves a hundred messages in doubt."""
         return await retry_while_away(write, until=self._lease_ends_at)

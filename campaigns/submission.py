@@ -34,7 +34,7 @@ MAX_TASK_RECIPIENTS = 100_000
 
 _MOST_BITS = 1024  # of a whole number: more is nobody's, and past 4300 digits Python writes none out
 
-# A name and a sender id are shown on one line, in terminals too: nothing may break it or turn it round.
+# A name and a sender id are shown on one line, in terminals too: nothing may break it or reverse it.
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 OnDoubt = Literal["hold", "resend"]

@@ -2,7 +2,7 @@
 
 Its open messages are asked about in cycles: each once, in as many series as our pace and time need, by any
 number of workers one after the other. Backoff counts cycles: a message waits for its next question because it
-was asked and had no final word, never because its neighbours were asked.
+was asked and had no final status, never because its neighbours were asked.
 """
 
 from collections.abc import Sequence

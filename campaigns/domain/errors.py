@@ -18,7 +18,7 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-_LONGEST_SHOWN = 40  # characters of a typed word that an error repeats
+_LONGEST_SHOWN = 40  # characters of typed text that an error repeats
 _LONGEST_LIST_OF_COLUMNS = 10  # names of columns in one sentence
 _LONGEST_LIST_CHARACTERS = 150  # what a line in a terminal still shows, with the sentence around it
 
@@ -79,11 +79,11 @@ def origin_of(error: BaseException) -> str:
     return f"{type(error).__name__}{lines}"
 
 
-def is_harmless(word: str) -> bool:
-    """Whether a word somebody gave us (a column's name, a region) may be repeated in a sentence: it is
-    short, stays on its line, and cannot be a number. People put numbers, keys and texts into the wrong place.
+def is_harmless(text: str) -> bool:
+    """Whether text somebody gave us (a column's name, a region) may be repeated in a sentence: it is short,
+    stays on its line, and cannot be a number. People put numbers, keys and texts where they do not belong.
     """
-    return len(word) <= _LONGEST_SHOWN and word.isprintable() and sum(map(str.isdigit, word)) < 4
+    return len(text) <= _LONGEST_SHOWN and text.isprintable() and sum(map(str.isdigit, text)) < 4
 
 
 def shown_column(column: str, position: int) -> str:

@@ -1,7 +1,7 @@
-"""The short way to read phone numbers: one regular expression a country calling code, built once.
+"""A shortcut for reading phone numbers: one regular expression a country calling code, built once.
 
 `phonenumbers` takes 25 microseconds and more for a number; this takes one or two. The law stays in
-`phone.py`: the short way only ever accepts, and what it accepts, the library accepts just so, with the same
+`phone.py`: the shortcut only ever accepts, and what it accepts, the library accepts just so, with the same
 kind. Whatever it does not accept goes to the library.
 """
 
@@ -72,7 +72,7 @@ def _international_pattern(code: str) -> str:
     """Matches an E.164 number of calling code `code` that is valid and that parsing leaves unchanged.
 
     Parsing changes it where it starts with what may be a national prefix ("+44 (0)20…"), so those are
-    left to the long way. The look-behind lets a prefix pattern that can match nothing (Argentina) pass.
+    left to the library. The look-behind lets a prefix pattern that can match nothing (Argentina) pass.
     """
     regions = phonenumbers.COUNTRY_CODE_TO_REGION_CODE[int(code)]
     plans = [plan_of(code, region) for region in regions]
@@ -145,7 +145,7 @@ class _Home(NamedTuple):
     """What reading a number without + in one region takes."""
 
     code: str
-    idd: re.Pattern[str]  # the region's own way to dial abroad
+    idd: re.Pattern[str]  # what the region dials before a call abroad
     prefix: re.Pattern[str]  # what one dials first inside the country
     has_rule: bool  # the prefix may rewrite the number
     general: re.Pattern[str]
@@ -178,7 +178,7 @@ def _home(region: str) -> _Home | None:
 def read_at_home(digits: str, region: str) -> tuple[str, str] | None:
     """`digits` without + as (E.164, kind) where the plan of `region` leaves no doubt; None: ask the library.
 
-    Each `return None` is a turn in the library's way that this one does not follow.
+    Each `return None` is a case of the library's that this one does not follow.
     """
     home = _home(region)
     if home is None or home.idd.match(digits):

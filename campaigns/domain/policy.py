@@ -26,7 +26,7 @@ class Policy:
 
     `lease_seconds` must exceed the longest provider timeout plus a database write: a shorter lease makes
     rescue race the living. `give_up_seconds` is the stated deadline: counted from submission until a
-    message is handed over, and from the last hand-over until there is a final word.
+    message is handed over, and from the last hand-over until there is a final status.
     `poll_after_callback_seconds` is the first wait where the provider was told to call us: a question
     before it would mostly be answered by the callback.
     """

@@ -1,6 +1,6 @@
 """The contract between us and any provider of SMS.
 
-An adapter turns our messages into one provider's wire and the provider's words into these values.
+An adapter turns our messages into one provider's wire, and its answers into these values.
 It keeps no state of messages, writes nothing down and never repeats a paid request: what happens
 next is decided by the stage that called it. Every adapter passes `tests/contract/providers`.
 """
@@ -107,7 +107,7 @@ Outcome = Accepted | Rejected | Failed | Throttled | NotSent | InDoubt | Account
 
 @value
 class Receipt:
-    """A provider's word on one message (DLR), from a callback or a poll.
+    """What a provider says of one message (DLR), from a callback or a poll.
 
     It names the message by the provider's id, or by our reference where the provider repeats that, or both.
     What comes after `is_coarse` is told where the provider says it; `campaigns.domain.said` makes each of
@@ -115,8 +115,8 @@ class Receipt:
     """
 
     provider_message_id: str | None
-    evidence: MessageState | None  # None: a word we do not know, which changes nothing
-    provider_state: str  # the word itself, kept beside ours
+    evidence: MessageState | None  # None: a status word we do not know, which changes nothing
+    provider_state: str  # the status word itself, kept beside ours
     message_ref: str | None = None
     is_coarse: bool = False  # the provider knows it more exactly: worth one question
     code: str | None = None  # why, as the provider counts its reasons
@@ -125,7 +125,7 @@ class Receipt:
     cost: Decimal | None = None
     currency: str | None = None  # of `cost`, ISO 4217; None: the account's
     segment_count: int | None = None
-    channel: str | None = None  # what it went by, in their word: SMS, RCS
+    channel: str | None = None  # what it went by, as they call it: SMS, RCS
 
 
 @value
@@ -158,7 +158,7 @@ class Sighting:
     """One message as the provider has it now, found by asking."""
 
     provider_message_id: str
-    evidence: MessageState | None  # at least `accepted` where the word is known
+    evidence: MessageState | None  # at least `accepted` where the status word is known
     provider_state: str
     message_ref: str | None = None
     phone: str | None = field(default=None, repr=False)
@@ -250,7 +250,7 @@ class DayStatistics:
     """One line of a provider's own monthly statistics."""
 
     date: str  # YYYY-MM-DD
-    provider_state: str  # the provider's word
+    provider_state: str  # the provider's status word
     cost: Decimal
     segment_count: int
 

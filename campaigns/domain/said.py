@@ -15,8 +15,8 @@ from campaigns.domain.values import value
 
 
 @value
-class Told:
-    """What a provider says of a message beside its word, fit to be kept."""
+class Details:
+    """What a provider says of a message beside its status word, fit to be kept."""
 
     reason: str | None = None
     changed_at: datetime | None = None
@@ -26,22 +26,26 @@ class Told:
     channel: str | None = None
 
 
-NOTHING_TOLD = Told()
+NO_DETAILS = Details()
 
-_LONGEST_STATUS_WORD = 64  # characters of the provider's status word that are kept
+LONGEST_PROVIDER_ID = 128
+"""Characters of a provider's id; a longer one names no message."""
+
+LONGEST_STATUS_WORD = 64
+"""Characters of a provider's status word that are kept."""
 
 
-def status_word(said: str) -> str:
+def kept_status_word(said: str) -> str:
     """A provider's status word as it is kept beside our state."""
-    return UNSTORABLE_CHARACTERS.sub("", said)[:_LONGEST_STATUS_WORD]
+    return UNSTORABLE_CHARACTERS.sub("", said)[:LONGEST_STATUS_WORD]
 
 
-def told_by(said: Receipt | Sighting, now: datetime) -> Told:
-    """What a receipt or a sighting says beside its word: what cannot be believed is left out.
+def details_of(said: Receipt | Sighting, now: datetime) -> Details:
+    """What a receipt or a sighting says beside its status word: what cannot be believed is left out.
 
     Takes the time now, aware.
     """
-    return Told(
+    return Details(
         reason_of(said.code, said.reason),
         believed_moment(said.changed_at, now),
         believed_cost(said.cost),
@@ -75,8 +79,8 @@ _LEFT_OUT = "\u2026"
 
 def believed_code(code: str | None) -> str | None:
     """A code of a provider; None where it could be something else than a code."""
-    word = (code or "").strip()
-    return word if _CODE.fullmatch(word) and not _MANY_DIGITS.search(word) else None
+    text = (code or "").strip()
+    return text if _CODE.fullmatch(text) and not _MANY_DIGITS.search(text) else None
 
 
 def reason_of(code: str | None, sentence: str | None) -> str | None:
@@ -115,13 +119,20 @@ def believed_cost(cost: Decimal | None) -> Decimal | None:
     return cost if isinstance(exponent, int) and exponent >= _FINEST_MONEY else None
 
 
+def believed_id(provider_message_id: str | None) -> str | None:
+    """A provider's id of a message; None where it cannot be kept."""
+    if not provider_message_id or len(provider_message_id) > LONGEST_PROVIDER_ID:
+        return None
+    return None if UNSTORABLE_CHARACTERS.search(provider_message_id) else provider_message_id
+
+
 def believed_currency(currency: str | None) -> str | None:
     """A currency by ISO 4217, in capitals; None where it is written otherwise."""
-    word = (currency or "").strip().upper()
-    return word if _CURRENCY.fullmatch(word) else None
+    text = (currency or "").strip().upper()
+    return text if _CURRENCY.fullmatch(text) else None
 
 
 def believed_channel(channel: str | None) -> str | None:
-    """What a message went by (SMS, RCS), in capitals; None where it is no such word."""
-    word = (channel or "").strip().upper()
-    return word if _CHANNEL.fullmatch(word) else None
+    """What a message went by (SMS, RCS), in capitals; None where it is none."""
+    text = (channel or "").strip().upper()
+    return text if _CHANNEL.fullmatch(text) else None

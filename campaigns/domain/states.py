@@ -61,7 +61,7 @@ class MessageState(StrEnum):
 
     @property
     def rank(self) -> int:
-        """Its place in the order of evidence."""
+        """Its rank in the order of evidence."""
         return RANK[self]
 
 
@@ -85,8 +85,8 @@ SETTLED: frozenset[MessageState] = frozenset(
 EVIDENCE: frozenset[MessageState] = frozenset(
     state for state in MessageState if RANK[state] >= RANK[MessageState.ACCEPTED]
 )
-"""What a provider's word can amount to, be it the answer to the hand-over or a later receipt. `unknown` is
-also the deadline's word, and an operator's.
+"""What a provider can tell us, be it the answer to the hand-over or a later receipt. `unknown` is
+also set at the deadline, and by an operator.
 """
 
 POLLABLE: frozenset[MessageState] = frozenset(
@@ -137,7 +137,7 @@ MOVES: dict[MessageState, frozenset[MessageState]] = {
     ),
     MessageState.IN_DOUBT: frozenset(
         {
-            # Only by an operator's word, when the provider knows no such reference, or when its answer to
+            # Only by an operator's decision, when the provider knows no such reference, or when its answer to
             # this very attempt comes late and says that nothing was taken.
             MessageState.QUEUED,
         }
@@ -221,7 +221,7 @@ def is_move(before: MessageState, after: MessageState) -> bool:
 
 
 def takes_evidence(state: MessageState, attempt: int) -> bool:
-    """Whether a provider's word can be about a message in `state` that was handed over `attempt` times.
+    """Whether what a provider says can be about a message in `state` that was handed over `attempt` times.
 
     What never left cannot have been received. A queued message takes it where it was handed over before
     (the provider had said it knew no such thing): else it would be sent again.

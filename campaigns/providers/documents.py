@@ -6,7 +6,7 @@ from decimal import Decimal
 from functools import lru_cache
 from json import JSONDecoder
 
-from campaigns.domain.said import believed_code, masked
+from campaigns.domain.said import LONGEST_STATUS_WORD, believed_code, masked
 
 # PHP writes a small float with an exponent: 1.44e-5.
 _AMOUNT = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,18})?([eE][+-]?[0-9]{1,2})?")
@@ -18,7 +18,6 @@ MESSAGE_ID = re.compile(
 """A provider's id that can be one: not zero, not below it, not the rest of a number that was too long."""
 
 _LONGEST_NUMBER = 38  # of what these two take
-_LONGEST_WORD = 64  # characters of a status word that are kept
 
 
 class Json:
@@ -73,7 +72,7 @@ def count_of(value: object) -> int | None:
 def shown(word: str) -> str:
     """A word of theirs as it may be kept: printable, at most 64 characters."""
     readable = word if word.isprintable() else "".join(filter(str.isprintable, word))
-    return readable[:_LONGEST_WORD]
+    return readable[:LONGEST_STATUS_WORD]
 
 
 def sentence_of(value: object) -> str | None:

@@ -314,12 +314,12 @@ def retry_after_seconds(answer: Answered, now: float) -> float | None:
 
     Takes `now`, seconds since the epoch. Gives 0 to 3600, or None where nothing readable is said.
     """
-    word = answer.headers.get("Retry-After", "").strip()
-    if word.isascii() and word.isdigit():
-        seconds = float(word[:10])
+    value = answer.headers.get("Retry-After", "").strip()
+    if value.isascii() and value.isdigit():
+        seconds = float(value[:10])
     else:
         try:
-            seconds = parsedate_to_datetime(word).timestamp() - now
+            seconds = parsedate_to_datetime(value).timestamp() - now
         except (ValueError, OverflowError):
             return None
     return min(max(seconds, 0.0), _LONGEST_WAIT_SECONDS)

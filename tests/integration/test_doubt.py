@@ -39,7 +39,7 @@ async def test_resend_queues_again_and_is_recorded(database: Database, make_desk
 
     assert moved == 3
     (row,) = await query(database, "SELECT operator, word, message_count FROM resolution")
-    assert tuple(row) == ("ona", "resend", 3)
+    assert dict(row) == {"operator": "ona", "word": "resend", "message_count": 3}
     overview = await flow(database, make_desk(stub), campaign_id)
     assert overview.totals[MessageState.DELIVERED] == 3
     assert {line["attempt"] for line in await lines(database, campaign_id)} == {2}

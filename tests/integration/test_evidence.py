@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from campaigns import receipts
 from campaigns.domain.policy import Desk
 from campaigns.domain.provider import Accepted, InDoubt, Receipt
-from campaigns.domain.said import told_by
+from campaigns.domain.said import details_of
 from campaigns.domain.states import MessageState
 from campaigns.store.receipts import polling
 from campaigns.store.receipts.polling import Evidence
@@ -32,7 +32,7 @@ TOLD = (
     *("segment_count", "is_counted_by_provider"),
 )
 
-told = st.builds(
+details = st.builds(
     Receipt,
     provider_message_id=st.none(),
     evidence=st.sampled_from([A, SENT, UNDELIVERED, DELIVERED, None]),
@@ -50,7 +50,7 @@ told = st.builds(
 @st.composite
 def arrivals(draw: st.DrawFn) -> list[list[tuple[Receipt, bool]]]:
     """One bundle, arriving in four ways: reordered, some of it twice, each by a poll or by a callback."""
-    bundle = draw(st.lists(told, min_size=1, max_size=4))
+    bundle = draw(st.lists(details, min_size=1, max_size=4))
     again = st.lists(st.sampled_from(bundle), max_size=2)
     return [
         [(each, draw(st.booleans())) for each in draw(st.permutations(bundle + draw(again)))]
@@ -83,7 +83,7 @@ async def test_what_is_said_beside_the_word_ends_the_same_in_every_order(
     for nth in range(max(map(len, ways))):
         step = [(at, *way[nth]) for at, way in enumerate(ways) if nth < len(way)]
         polled = [
-            Evidence(at, each.evidence, each.provider_state, told=told_by(each, NOW))
+            Evidence(at, each.evidence, each.provider_state, details=details_of(each, NOW))
             for at, each, is_polled in step
             if is_polled
         ]

@@ -12,7 +12,7 @@ from campaigns.domain.errors import CampaignError
 from campaigns.domain.message_ref import key_of
 from campaigns.domain.phone import PHONE_REASONS, InvalidPhone, is_region, normalise
 from campaigns.domain.provider import PaceUsedUp, Question, Sighting
-from campaigns.domain.unstorable import UNSTORABLE_CHARACTERS
+from campaigns.domain.said import LONGEST_PROVIDER_ID, believed_id
 from campaigns.store.reading.messages import MessageRow
 from campaigns.store.session import Database
 from worker import shapes
@@ -22,7 +22,6 @@ from worker.cli.terminal import AsJson, Region, ask, do, out, print_json
 from worker.settings.reading import load_settings
 
 _LIMIT = 100  # messages that are shown where no limit is given
-_LONGEST_ID = 128  # characters of an id that is looked for
 _PATIENCE_SECONDS = 10.0  # for the pace: campaigns of the account may be using it up
 
 
@@ -118,8 +117,8 @@ def wanted(by: reading.By, typed: str, region: str | None = None) -> str:
     """
     value = typed.strip()
     if by == "id":
-        if not value or len(value) > _LONGEST_ID or UNSTORABLE_CHARACTERS.search(value):
-            raise CampaignError(f"the id cannot be read: it has 1 to {_LONGEST_ID} characters")
+        if believed_id(value) is None:
+            raise CampaignError(f"the id cannot be read: it has 1 to {LONGEST_PROVIDER_ID} characters")
         return value
     if by == "reference":
         if key_of(value) is None:

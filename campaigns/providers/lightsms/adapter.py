@@ -52,8 +52,8 @@ from campaigns.providers.base import (
 )
 from campaigns.providers.documents import MESSAGE_ID, amount_of, field_of
 from campaigns.providers.lightsms.answers import (
+    ErrorCode,
     Means,
-    Refusal,
     common_code,
     is_status_answer,
     load,
@@ -193,14 +193,14 @@ class LightSms(BaseAdapter):
 
     def _outcomes(self, answer: Answered, phones: Sequence[str], signed: ClockReading) -> list[Outcome]:
         readings = read_answer(answer.body, phones)
-        refusals = [reading for reading in readings if isinstance(reading, Refusal)]
+        refusals = [reading for reading in readings if isinstance(reading, ErrorCode)]
         at_fault = False
         if any(refusal.means is Means.CLOCK for refusal in refusals):
             at_fault = self._clock.refused(signed)
         elif not all(isinstance(reading, InDoubt) for reading in readings):
             self._clock.believed(signed)
 
-        def outcome(refusal: Refusal) -> Outcome:  # noqa: PLR0911  one line for each meaning
+        def outcome(refusal: ErrorCode) -> Outcome:  # noqa: PLR0911  one line for each meaning
             code, reason = refusal.code, refusal.reason
             match refusal.means:
                 case Means.REJECTED:
@@ -228,7 +228,7 @@ class LightSms(BaseAdapter):
                 case Means.ACCOUNT:
                     return AccountTrouble(code, reason)
 
-        return [outcome(reading) if isinstance(reading, Refusal) else reading for reading in readings]
+        return [outcome(reading) if isinstance(reading, ErrorCode) else reading for reading in readings]
 
     def _too_many(self, code: str, reason: str, count: int) -> Outcome:
         if count == 1:
@@ -250,7 +250,7 @@ class LightSms(BaseAdapter):
 
         async def ask_several(ids: Sequence[str]) -> Answers | None:
             said = await self._question("status.php", {"state": ",".join(ids)}, wait_for_pace)
-            if isinstance(said, Refusal):
+            if isinstance(said, ErrorCode):
                 if said.code == "18":
                     return None
                 raise NoAnswer(f"LightSMS refused the question: {said.reason} (code {said.code})")
@@ -282,7 +282,7 @@ class LightSms(BaseAdapter):
     async def balance(self) -> Money:
         """Ask balance.php. Raises ProviderRefused."""
         said = await self._question("balance.php", {})
-        if isinstance(said, Refusal):
+        if isinstance(said, ErrorCode):
             raise ProviderRefused(f"LightSMS refused the balance: {said.reason} (code {said.code})")
         amount, currency = amount_of(field_of(said, "money")), field_of(said, "currency")
         if amount is None:
@@ -295,7 +295,7 @@ class LightSms(BaseAdapter):
         if not _MONTH.fullmatch(month):
             raise ProviderRefused("A month is written YYYY-MM, for example 2025-01.")
         said = await self._question("stat_by_month.php", {"month": month})
-        if isinstance(said, Refusal):
+        if isinstance(said, ErrorCode):
             if said.code == "19":
                 return []
             raise ProviderRefused(f"LightSMS refused the statistics: {said.reason} (code {said.code})")
@@ -304,7 +304,7 @@ class LightSms(BaseAdapter):
     async def find_on_stop_list(self, phone: str) -> StopListEntry | None:
         """Ask find_on_stop.php (GUIDE blacklist). Raises ProviderRefused."""
         said = await self._question("find_on_stop.php", {"phone": msisdn(phone)})
-        if isinstance(said, Refusal):
+        if isinstance(said, ErrorCode):
             if said.code == "19":
                 return None
             raise ProviderRefused(f"LightSMS refused the look-up: {said.reason} (code {said.code})")
@@ -312,7 +312,7 @@ class LightSms(BaseAdapter):
 
     async def _question(
         self, script: str, parameters: Mapping[str, str], wait_for_pace: WaitForPace | None = None
-    ) -> object | Refusal:
+    ) -> object | ErrorCode:
         """Ask one thing, once more with a clock learned anew. Raises ProviderRefused, PaceUsedUp."""
         for _ in range(2):
             reading = await self._clock.learn()
@@ -329,7 +329,7 @@ class LightSms(BaseAdapter):
             if code is None or code == "0":
                 self._clock.believed(reading)
                 return document
-            refusal = Refusal(code)
+            refusal = ErrorCode(code)
             if refusal.means is Means.CLOSED:
                 raise NoAnswer(f"LightSMS refused the question: {refusal.reason} (code {code})")
             if refusal.means is not Means.CLOCK:

@@ -109,7 +109,7 @@ _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class ErrorCode:
     """An error code, for one message or for a whole request."""
 
     code: str
@@ -126,7 +126,7 @@ class Refusal:
         return CODES[self.code][1] if self.code in CODES else "a code their documents do not hold"
 
 
-Reading = Accepted | InDoubt | Refusal
+Reading = Accepted | InDoubt | ErrorCode
 
 
 def read_answer(body: bytes, phones: Sequence[str]) -> list[Reading]:
@@ -161,7 +161,7 @@ def _readings(body: bytes, phones: Sequence[str]) -> list[Reading]:
                 before = of_number.get(number)
                 of_number[number] = reading if before is None else _agreed(before, reading)
     match found:
-        case [Refusal(of_message_with_id=False) as first, *more] if first.code in _OF_THE_WHOLE_REQUEST:
+        case [ErrorCode(of_message_with_id=False) as first, *more] if first.code in _OF_THE_WHOLE_REQUEST:
             if all(reading == first for reading in more):
                 return [first] * len(phones)
     silent: Reading = InDoubt("the answer says nothing of this phone")
@@ -172,7 +172,7 @@ def _readings(body: bytes, phones: Sequence[str]) -> list[Reading]:
         if code == "0":
             silent = InDoubt("the answer says taken and gives no ids")
         elif code is not None:
-            silent = Refusal(code)
+            silent = ErrorCode(code)
     return [of_number.get(number, silent) for number in numbers]
 
 
@@ -184,10 +184,10 @@ def read_statuses(document: object, ids: Sequence[str]) -> list[Receipt]:
     receipts: list[Receipt] = []
     answers = _by_id(document)
     for provider_message_id in ids:
-        word = _status_word(answers.get(provider_message_id))
-        if isinstance(word, str):
-            known = STATUSES.get(word.strip().lower())
-            receipts.append(Receipt(provider_message_id, known[0] if known else None, shown(word)))
+        status_word = _status_word(answers.get(provider_message_id))
+        if isinstance(status_word, str):
+            known = STATUSES.get(status_word.strip().lower())
+            receipts.append(Receipt(provider_message_id, known[0] if known else None, shown(status_word)))
     return receipts
 
 
@@ -221,13 +221,13 @@ def read_statistics(document: object) -> list[DayStatistics]:
     statistics = []
     for line in _lines_of(document):
         match line:
-            case (str(day), str(word), {"cost": cost, "parts": parts}) if _DAY.fullmatch(day):
+            case (str(day), str(status_word), {"cost": cost, "parts": parts}) if _DAY.fullmatch(day):
                 amount, count = amount_of(cost), count_of(parts)
             case _:
                 amount, count = None, None
         if amount is None or count is None:
             raise ProviderRefused("LightSMS's statistics cannot be read")
-        statistics.append(DayStatistics(day, shown(word), amount, count))
+        statistics.append(DayStatistics(day, shown(status_word), amount, count))
     return sorted(statistics, key=lambda line: line.date)
 
 
@@ -240,7 +240,7 @@ def _lines_of(document: object) -> Iterator[tuple[object, object, object]]:
         days = [(field_of(entry, "date"), field_of(entry, "stats")) for entry in document]
     for day, said in days:
         if isinstance(said, dict):
-            yield from ((day, word, numbers) for word, numbers in said.items())
+            yield from ((day, status_word, numbers) for status_word, numbers in said.items())
         elif isinstance(said, list):
             yield from ((day, field_of(line, "status"), line) for line in said)
         else:
@@ -291,13 +291,13 @@ def msisdn(phone: str) -> str:
 
 def _code(value: object) -> str | None:
     """A code as their tables print it. `000` is not `0`; what is not a number is not a code."""
-    word = value.strip() if isinstance(value, str) else ""
-    if word == "000":
-        return word
-    if not _CODE.fullmatch(word):
+    text = value.strip() if isinstance(value, str) else ""
+    if text == "000":
+        return text
+    if not _CODE.fullmatch(text):
         return None
-    code = str(int(word))
-    return None if code == "0" and word != "0" else code
+    code = str(int(text))
+    return None if code == "0" and text != "0" else code
 
 
 def top_code(document: object) -> str | None:
@@ -338,7 +338,7 @@ def _read_entry(entry: Mapping[str, object]) -> Reading:
         if code is None:
             return InDoubt("the answer's error code cannot be read")
         if code != "0":
-            return Refusal(code, bool(named))
+            return ErrorCode(code, bool(named))
     if not isinstance(named, str) or not MESSAGE_ID.fullmatch(named):
         return InDoubt("the answer says taken and gives no id")
     return Accepted(named, amount_of(entry.get("cost")), count_of(entry.get("count_sms")))

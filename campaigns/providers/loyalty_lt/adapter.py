@@ -47,7 +47,7 @@ from campaigns.providers.base import (
     text_too_long,
 )
 from campaigns.providers.loyalty_lt.answers import (
-    Refusal,
+    ErrorAnswer,
     is_message_id,
     load,
     read_callback_body,
@@ -135,16 +135,18 @@ class LoyaltyLt(OneMessageAdapter):
         match answer_or_outcome(result):
             case Answered(status=200 | 201 | 202) as answer:
                 read = read_sent(answer.body)
-                return self._outcome_of(read.says_status, read, answer) if isinstance(read, Refusal) else read
+                if isinstance(read, ErrorAnswer):
+                    return self._outcome_of(read.says_status, read, answer)
+                return read
             case Answered(status=status) as answer:
                 return self._outcome_of(status, read_refusal(status, answer.body), answer)
             case outcome:
                 return outcome
 
     def _outcome_of(  # noqa: PLR0911  one line for each meaning
-        self, status: int | None, refusal: Refusal, answer: Answered
+        self, status: int | None, refusal: ErrorAnswer, answer: Answered
     ) -> Outcome:
-        """What it says by its HTTP status; of money, credentials and pace its code has the last word."""
+        """What it says by its HTTP status; of money, credentials and pace its code decides."""
         if status in (400, 422) and refusal.is_said_by_them and refusal.says_status in (401, 402, 403, 429):
             status = refusal.says_status
         match status:
@@ -159,7 +161,7 @@ class LoyaltyLt(OneMessageAdapter):
                 return CampaignTrouble(refusal.code, refusal.reason, refusal.about)
             case 422:
                 return Rejected(refusal.code, refusal.reason, is_unclear=refusal.says_nothing)
-            case 400 if refusal.is_said_by_them:  # else it may be a machine on the way that says so
+            case 400 if refusal.is_said_by_them:  # else it may be a machine in between that says so
                 return Rejected(refusal.code, refusal.reason)
             case 413:
                 return Rejected("http_413", "the request is too long")

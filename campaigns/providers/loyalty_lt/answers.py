@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Final, Literal, TypeGuard
 
 from campaigns.domain.provider import Accepted, CallbackRefused, InDoubt, Receipt, Sighting
-from campaigns.domain.said import believed_currency
+from campaigns.domain.said import LONGEST_PROVIDER_ID, believed_currency
 from campaigns.domain.states import MessageState
 from campaigns.providers.documents import Json, code_of, field_of, sentence_of, shown, text_of, word_of
 
@@ -41,7 +41,9 @@ STATUSES: dict[str, tuple[MessageState, str]] = {
     "failed": (MessageState.FAILED, "SEED Status Values: stop polling"),
     "expired": (MessageState.EXPIRED, "SEED Status Values: stop polling"),
 }
-"""Every word of the status page: our state, and where it is said. Any other is kept and changes nothing."""
+"""Every status word of the status page: our state, and where it is said. Any other is kept and changes
+nothing.
+"""
 
 CALLBACK_STATUSES: dict[str, tuple[MessageState, bool, str]] = {
     "SENT": (MessageState.SENT, False, "LOY webhooks: right after it was handed to the operator"),
@@ -49,7 +51,9 @@ CALLBACK_STATUSES: dict[str, tuple[MessageState, bool, str]] = {
     "FAILED": (MessageState.FAILED, False, "LOY webhooks: the operator rejects it"),
     "UNDELIVERABLE": (MessageState.UNDELIVERED, True, "LOY webhooks: number invalid, expired, or rejected"),
 }
-"""Every word of a callback: our state, whether the status page knows more exactly, and where it is said."""
+"""Every status word of a callback: our state, whether the status page knows more exactly, and where it is
+said.
+"""
 
 _BY_HTTP_STATUS: Final = {
     400: "found unacceptable",
@@ -62,7 +66,6 @@ _FIELDS: Final = frozenset({"source", "destination", "message", "receipt", "rece
 _SENDER_NOT_ALLOWED: Final = "2001"
 _OF_CALLBACK: Final = frozenset({"receipt", "receiptURL"})
 
-_LONGEST_ID = 128  # characters; a longer one is no id
 _UNDOCUMENTED_CODE = re.compile(r"[A-Z][A-Z_]{0,63}|[0-9]{1,5}")  # no place for a number, a key or a text
 _AMOUNT = re.compile(r"[0-9]{1,12}(\.[0-9]{1,18})?")
 _COUNT = re.compile(r"[0-9]{1,4}")
@@ -70,19 +73,19 @@ _PHONE = re.compile(r"\+?([1-9][0-9]{6,14})")
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class ErrorAnswer:
     """An answer with an error status: nothing was taken."""
 
     code: str  # theirs where it can be read, else `http_` and the status
     reason: str
-    is_said_by_them: bool  # JSON with `success: false`, not a page of some machine on the way
+    is_said_by_them: bool  # JSON with `success: false`, not a page of some machine in between
     is_of_callback: bool  # complains of the callback address and of nothing else
     says_status: int | None = None  # the HTTP status that the documents have this code come with
     says_nothing: bool = False  # of what it refuses: no code, no field
     about: Literal["sender", "text"] | None = None  # what it complains of alone, where that is the campaign's
 
 
-def read_sent(body: bytes) -> Accepted | InDoubt | Refusal:
+def read_sent(body: bytes) -> Accepted | InDoubt | ErrorAnswer:
     """Read the body of a send answered with HTTP 200, 201 or 202. Pure, never raises.
 
     A refusal is one that says no, gives no data and a documented code: nothing was taken, whatever the
@@ -104,7 +107,7 @@ def read_sent(body: bytes) -> Accepted | InDoubt | Refusal:
     return Accepted(named, cost, _count(field_of(data, "parts")), currency)
 
 
-def read_refusal(status: int | None, body: bytes) -> Refusal:
+def read_refusal(status: int | None, body: bytes) -> ErrorAnswer:
     """Read an answer that refuses. Takes its HTTP status, None where that is one of success: then the code
     alone speaks. Pure, never raises.
     """
@@ -117,7 +120,7 @@ def read_refusal(status: int | None, body: bytes) -> Refusal:
         words = documented[1]
     blamed = set(_blamed(field_of(document, "errors")))
     known = sorted(blamed & _FIELDS)
-    return Refusal(
+    return ErrorAnswer(
         code,
         f"{words}: {', '.join(known)}" if known else words,
         is_said_by_them=field_of(document, "success") is False,
@@ -139,22 +142,26 @@ def _about(code: str, blamed: set[str]) -> Literal["sender", "text"] | None:
 def read_status(body: bytes, asked: str) -> Sighting | None:
     """Read the body of a status answered with HTTP 200: what it says of `asked`. Pure, never raises.
 
-    None where it cannot be read, or speaks of another message. Fields other than the word may be absent.
+    None where it cannot be read, or speaks of another message. Fields other than the status may be absent.
     """
     document = load(body)
-    data, word = field_of(document, "data"), field_of(field_of(document, "data"), "status")
-    if not isinstance(word, str) or not shown(word).strip() or field_of(document, "success") is False:
+    data, status_word = field_of(document, "data"), field_of(field_of(document, "data"), "status")
+    if (
+        not isinstance(status_word, str)
+        or not shown(status_word).strip()
+        or field_of(document, "success") is False
+    ):
         return None
     named = field_of(data, "message_id")
     if named is not None and message_id_of(named) != asked:
         return None
-    said = word.strip().lower()
+    said = status_word.strip().lower()
     known = STATUSES.get(said)
     cost, currency = _money(field_of(data, "cost"))
     return Sighting(
         asked,
         known[0] if known else None,
-        shown(word),
+        shown(status_word),
         phone=_phone(field_of(data, "destination")),
         segment_count=_count(field_of(data, "parts")),
         cost=cost,
@@ -165,10 +172,10 @@ def read_status(body: bytes, asked: str) -> Sighting | None:
     )
 
 
-def _changed_at(data: object, word: str) -> datetime | None:
-    """When it became what `word` says (SEED: `delivered_at` and its like); else the latest they name."""
+def _changed_at(data: object, status_word: str) -> datetime | None:
+    """When it came into this status (SEED: `delivered_at` and its like); else the latest they name."""
     moments = {name: _moment(field_of(data, f"{name}_at")) for name in ("sent", "delivered", "failed")}
-    return moments.get(word) or max((moment for moment in moments.values() if moment), default=None)
+    return moments.get(status_word) or max((moment for moment in moments.values() if moment), default=None)
 
 
 def _money(cost: object) -> tuple[Decimal | None, str | None]:
@@ -183,16 +190,16 @@ def read_callback_body(body: bytes) -> Receipt:
     named by `message_id` or by `externalId` where they stand, else by the token in the callback's address.
     """
     document = load(body)
-    word = field_of(document, "status")
-    if not isinstance(word, str) or not shown(word).strip():
+    status_word = field_of(document, "status")
+    if not isinstance(status_word, str) or not shown(status_word).strip():
         raise CallbackRefused(400, "a callback of Loyalty.lt is a JSON object with a status")
-    known = CALLBACK_STATUSES.get(word.strip().upper())
+    known = CALLBACK_STATUSES.get(status_word.strip().upper())
     named, ours = field_of(document, "message_id"), field_of(document, "externalId")
     error = field_of(document, "error")
     return Receipt(
         message_id_of(named),
         known[0] if known else None,
-        shown(word),
+        shown(status_word),
         message_ref=ours if is_message_id(ours) else None,
         is_coarse=known[1] if known else False,
         code=code_of(field_of(error, "code")),
@@ -239,7 +246,7 @@ def is_message_id(value: object) -> TypeGuard[str]:
     """Whether a value can be an id: text one can see, store and put into a path, as it is."""
     return (
         isinstance(value, str)
-        and 0 < len(value) <= _LONGEST_ID
+        and 0 < len(value) <= LONGEST_PROVIDER_ID
         and value.isprintable()
         and not value.isspace()
         and value not in (".", "..")  # would name another page
@@ -248,8 +255,8 @@ def is_message_id(value: object) -> TypeGuard[str]:
 
 def _code(value: object) -> str | None:
     """A code as text: a number or a word, None where it is neither or could be something else."""
-    word = str(value) if isinstance(value, int) else value
-    return word if isinstance(word, str) and _UNDOCUMENTED_CODE.fullmatch(word) else None
+    code = str(value) if isinstance(value, int) else value
+    return code if isinstance(code, str) and _UNDOCUMENTED_CODE.fullmatch(code) else None
 
 
 def _blamed(errors: object) -> Iterator[str]:

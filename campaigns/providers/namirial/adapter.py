@@ -11,7 +11,7 @@ What shapes this file:
   ask for nothing, checks no credentials and no service. A probe that believed it would lift the hold for
   one more refusal, again and again. So `probe` refuses for a while by itself after such a refusal, five
   minutes at first, twice as long each time, at most an hour; then one request may try. Settings that were
-  mended begin with a new process, which remembers nothing; an operator's word lifts the hold at once.
+  mended begin with a new process, which remembers nothing; an operator lifts the hold at once.
 * No sender name can be given (`sender_id` is ignored), no cost is told, no balance, no statistics.
 * More than two messages of one text to one number within an hour are dropped by them and still answered
   with HTTP 200 (FLOODING): such a message ends as `unknown`.
@@ -78,7 +78,7 @@ _REFUSED_LONGEST_SECONDS = 3600.0  # the longest of these pauses
 
 
 @dataclass(slots=True)
-class _Refusal:
+class _AccessRefused:
     """The account was refused at hand-over, and no message was taken since."""
 
     reason: str
@@ -140,7 +140,7 @@ class Namirial(OneMessageAdapter):
             self._reference["action"] = reference_action
         self._wall = clock
         self._monotonic = monotonic
-        self._refusal: _Refusal | None = None
+        self._access_refused: _AccessRefused | None = None
         self._statuses = StatusHost(
             wire, status_url, api_key, timeout_seconds=timeout_seconds, concurrency=concurrency, clock=clock
         )
@@ -223,14 +223,14 @@ class Namirial(OneMessageAdapter):
         """Keep in mind that the account is refused, for `probe`; forget it with the first message taken."""
         now = self._monotonic()
         if isinstance(outcome, Accepted):
-            self._refusal = None
+            self._access_refused = None
         elif isinstance(outcome, AccountTrouble):
             pause = _REFUSED_FIRST_SECONDS
-            if self._refusal is not None:
-                if now < self._refusal.until:
+            if self._access_refused is not None:
+                if now < self._access_refused.until:
                     return  # several were in flight, or an operator insisted: one refusal
-                pause = min(2 * self._refusal.pause_seconds, _REFUSED_LONGEST_SECONDS)
-            self._refusal = _Refusal(f"{outcome.reason} ({outcome.code})", pause, now + pause)
+                pause = min(2 * self._access_refused.pause_seconds, _REFUSED_LONGEST_SECONDS)
+            self._access_refused = _AccessRefused(f"{outcome.reason} ({outcome.code})", pause, now + pause)
 
     async def ask(self, provider_message_ids: Sequence[str], wait_for_pace: WaitForPace) -> Answers:
         """Ask for each id, up to `concurrency` at once, each when the pace allows it.
@@ -296,7 +296,7 @@ class Namirial(OneMessageAdapter):
 
         Raises ProviderRefused, also without asking, for a while after the account was refused.
         """
-        refusal = self._refusal
+        refusal = self._access_refused
         if refusal is not None and self._monotonic() < refusal.until:
             raise ProviderRefused(
                 f"Namirial refused the account: {refusal.reason}. Mend the settings and start again,"

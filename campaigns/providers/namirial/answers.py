@@ -114,10 +114,10 @@ def read_receipt(said: object) -> Receipt | None:
     A name that cannot be stored (no text, too long, control characters) is None in the receipt.
     """
     told = field_of(said, "status")
-    word = shown(told) if isinstance(told, str) else ""
-    if not word.strip():
+    status_word = shown(told) if isinstance(told, str) else ""
+    if not status_word.strip():
         return None
-    known = STATUSES.get(word.strip().upper())
+    known = STATUSES.get(status_word.strip().upper())
     named, key = field_of(said, "id"), field_of(field_of(said, "reference"), "key")
     operator = field_of(said, "provider")
     segments = field_of(field_of(said, "sms"), "segments")  # RCS may have none
@@ -126,7 +126,7 @@ def read_receipt(said: object) -> Receipt | None:
     return Receipt(
         named if isinstance(named, str) and MESSAGE_ID.fullmatch(named) else None,
         known[0] if known else None,
-        word,
+        status_word,
         key if isinstance(key, str) and 0 < len(key) <= _LONGEST_NAME and key.isprintable() else None,
         code=None if is_well else code_of(field_of(operator, "code")),
         reason=None if is_well else _why(operator),

@@ -20,7 +20,7 @@ from campaigns.providers.namirial.answers import (
 )
 from campaigns.providers.wire import Answered, Wire
 
-_MOST_LISTED = 100  # of one list; a larger count is capped without a word (STATUS)
+_MOST_LISTED = 100  # of one list; a larger count is capped silently (STATUS)
 
 _COMPANY = "Namirial"
 _T = TypeVar("_T")

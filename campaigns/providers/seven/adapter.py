@@ -44,7 +44,7 @@ from campaigns.domain.provider import (
 from campaigns.domain.traits import Traits
 from campaigns.providers.base import BaseAdapter, answer_or_outcome, outcome_of_status, text_too_long
 from campaigns.providers.seven.access import SIGNATURE_SECONDS, Access
-from campaigns.providers.seven.answers import MAX_ANSWER_BYTES, Means, Refusal, digits, read_answer
+from campaigns.providers.seven.answers import MAX_ANSWER_BYTES, ErrorCode, Means, digits, read_answer
 from campaigns.providers.seven.callbacks import is_stale, read_receipts
 from campaigns.providers.seven.hooks import Hooks
 from campaigns.providers.seven.journal import foreign_id_of, shared_part
@@ -153,7 +153,7 @@ class Seven(BaseAdapter):
         if 200 <= answer.status < 300:
             readings = read_answer(answer.body, [message.phone for message in request])
             return [
-                self._outcome(reading, answer, count) if isinstance(reading, Refusal) else reading
+                self._outcome(reading, answer, count) if isinstance(reading, ErrorCode) else reading
                 for reading in readings
             ]
         return [self._outcome_of_status(answer, count)] * count
@@ -183,7 +183,7 @@ class Seven(BaseAdapter):
             return Rejected("not_unicode", "text or sender cannot be written as UTF-8")
 
     def _outcome(  # noqa: PLR0911  one line for each meaning
-        self, refusal: Refusal, answer: Answered, count: int
+        self, refusal: ErrorCode, answer: Answered, count: int
     ) -> Outcome:
         code, reason = refusal.code, refusal.reason
         match refusal.means:

@@ -117,7 +117,7 @@ _MILLISECONDS_FROM = 10**11  # a UNIX time above this counts milliseconds
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class ErrorCode:
     """A code that says what became of a message. Of TAKEN, LOCKED and DOUBT there is none."""
 
     code: str
@@ -125,7 +125,7 @@ class Refusal:
     reason: str
 
 
-Reading = Accepted | InDoubt | Refusal
+Reading = Accepted | InDoubt | ErrorCode
 
 
 def read_answer(body: bytes, phones: Sequence[str]) -> list[Reading]:
@@ -176,7 +176,7 @@ def _read_whole(document: object) -> Reading:
         case Means.DOUBT:
             return InDoubt(f"code {code}, {reason}")
         case _:
-            return Refusal(code, means, reason)
+            return ErrorCode(code, means, reason)
 
 
 def _read_entry(entry: object) -> Reading:
@@ -195,7 +195,7 @@ def _read_entry(entry: object) -> Reading:
 def _read_refusal(code: str | None, *, has_id: bool) -> Reading:  # noqa: PLR0911  one line for each meaning
     """Why one message was not sent. A code nobody documents is a refusal all the same: `success` is false."""
     if code is None:
-        return Refusal("success_false", Means.REJECTED, "refused without a code")
+        return ErrorCode("success_false", Means.REJECTED, "refused without a code")
     means, reason, _ = CODES.get(code, (Means.REJECTED, "a code their documents do not hold", ""))
     match means:
         case Means.TAKEN:
@@ -207,11 +207,11 @@ def _read_refusal(code: str | None, *, has_id: bool) -> Reading:  # noqa: PLR091
         case Means.CLOSED | Means.ACCOUNT if has_id:
             return InDoubt(f"refused with code {code}, and yet given an id")
         case Means.SENDER | Means.TEXT if has_id:
-            return Refusal(code, Means.REJECTED, reason)  # final, for it may have been taken
+            return ErrorCode(code, Means.REJECTED, reason)  # final, for it may have been taken
         case Means.CLOSED | Means.ACCOUNT | Means.SENDER | Means.TEXT:
-            return Refusal(code, means, reason)
+            return ErrorCode(code, means, reason)
         case Means.REJECTED | Means.ONE_NUMBER | Means.FAILED:
-            return Refusal(code, Means.REJECTED, reason)
+            return ErrorCode(code, Means.REJECTED, reason)
 
 
 def _choose(readings: Sequence[Reading]) -> Reading:
@@ -260,40 +260,40 @@ def _read_lines(body: bytes) -> tuple[str, str | None] | None:
         lines = text_of(body).split("\n")
     except UnicodeDecodeError:
         return None
-    word, below = lines[0].strip(), [line.strip() for line in lines[1:] if line.strip()]
-    if not _WORD.fullmatch(word) or len(below) > 1:
+    status_word, below = lines[0].strip(), [line.strip() for line in lines[1:] if line.strip()]
+    if not _WORD.fullmatch(status_word) or len(below) > 1:
         return None
     dated = bool(below) and moment_of(below[0]) is not None
     if dated:
-        return word, below[0]
-    return (word, None) if word.upper() in STATUSES and not below else None
+        return status_word, below[0]
+    return (status_word, None) if status_word.upper() in STATUSES and not below else None
 
 
 def receipt_of(
     provider_message_id: str,
-    word: object,
+    status_word: object,
     message_ref: str | None = None,
     *,
     is_stale: bool = False,
     changed_at: datetime | None = None,
 ) -> Receipt | None:
     """A receipt with this word, None where there is no word yet. A stale one says that something was said."""
-    if not isinstance(word, str) or not word.strip() or _code(word) is not None:
+    if not isinstance(status_word, str) or not status_word.strip() or _code(status_word) is not None:
         return None
-    known = None if is_stale else state_of(word)
+    known = None if is_stale else state_of(status_word)
     return Receipt(
         provider_message_id,
         known,
-        shown(word),
+        shown(status_word),
         message_ref,
         is_coarse=is_stale,
         changed_at=None if is_stale else changed_at,
     )
 
 
-def state_of(word: str) -> MessageState | None:
+def state_of(status_word: str) -> MessageState | None:
     """Our state for a status word; None for UNKNOWN and for a word we do not know."""
-    known = STATUSES.get(word.strip().upper())
+    known = STATUSES.get(status_word.strip().upper())
     return known[0] if known else None
 
 
@@ -358,5 +358,5 @@ def _berlin() -> ZoneInfo | None:
 
 
 def _code(value: object) -> str | None:
-    word = value.strip() if isinstance(value, str) else ""
-    return word if _CODE.fullmatch(word) else None
+    code = value.strip() if isinstance(value, str) else ""
+    return code if _CODE.fullmatch(code) else None

@@ -75,14 +75,14 @@ def read_receipts(callback: Callback, *, stale: bool) -> Told:
             continue  # an incoming message, a click: genuine, and nothing we can use
         data = field_of(event, "data")
         fields = data if isinstance(data, Mapping) else event
-        named, word = field_of(fields, "msg_id"), field_of(fields, "status")
+        named, status_word = field_of(fields, "msg_id"), field_of(fields, "status")
         named = named.strip() if isinstance(named, str) else ""
         if not MESSAGE_ID.fullmatch(named) or not isinstance(fields, Mapping) or "status" not in fields:
             unread.append(_form_of(event))
             continue
         reference = whole_reference(field_of(fields, "foreign_id"))
         changed_at = moment_of(field_of(fields, "timestamp"))
-        receipt = receipt_of(named, word, reference, is_stale=stale, changed_at=changed_at)
+        receipt = receipt_of(named, status_word, reference, is_stale=stale, changed_at=changed_at)
         receipts += [receipt] if receipt is not None else []
     return Told(receipts, unread)
 

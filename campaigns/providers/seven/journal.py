@@ -76,12 +76,12 @@ def _read_row(row: object) -> Row | None:
     if foreign_id is not None and not isinstance(foreign_id, str):
         return None
     said = field_of(row, "dlr")
-    word = said if isinstance(said, str) else ""
+    status_word = said if isinstance(said, str) else ""
     sighting = Sighting(
         named,
         # It stands in the journal, so it was taken, whatever the word and also without one.
-        state_of(word) or MessageState.ACCEPTED,
-        shown(word),
+        state_of(status_word) or MessageState.ACCEPTED,
+        shown(status_word),
         message_ref=whole_reference(foreign_id),
         phone="+" + digits(phone),
         cost=amount_of(field_of(row, "price")),

@@ -98,7 +98,7 @@ class Questions:
         Many in doubt are often its newest rows: the top is read first, for as long as it shows some of
         them. Who is left is asked for by number. Absent is who does not stand in an answer that came whole
         on one page, each row of it readable and, where a number was asked for, about that number: pages
-        read one after the other may have moved under our hands. No question begins later than
+        read one after the other may have moved while we read. No question begins later than
         `timeout_seconds` after the first: what was learned must reach the caller within its lease, and who
         was not reached is looked up next time.
         """

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from campaigns.domain.message_ref import MessageKey
-from campaigns.domain.said import NOTHING_TOLD, Told
+from campaigns.domain.said import NO_DETAILS, Details
 from campaigns.domain.states import MessageState, is_settled
 from campaigns.store.halving import why
 from campaigns.store.receipts import aside
@@ -29,7 +29,7 @@ class Incoming:
     evidence: MessageState | None
     provider_state: str
     is_coarse: bool
-    told: Told = NOTHING_TOLD
+    details: Details = NO_DETAILS
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ async def keep(database: Database, incoming: Sequence[Incoming]) -> None:
     Of coarse ones about the same message one waits at a time: it asks the one question they all ask for.
     """
     keys = [each.key for each in incoming]
-    told = [each.told for each in incoming]
+    details = [each.details for each in incoming]
     async with database.transaction() as connection:
         await connection.execute(
             "INSERT INTO waiting_receipt (account, provider_message_id, campaign_id, number, position,"
@@ -85,12 +85,12 @@ async def keep(database: Database, incoming: Sequence[Incoming]) -> None:
             [each.evidence for each in incoming],
             [each.provider_state for each in incoming],
             [each.is_coarse for each in incoming],
-            [each.reason for each in told],
-            [each.changed_at for each in told],
-            [each.cost for each in told],
-            [each.currency for each in told],
-            [each.segment_count for each in told],
-            [each.channel for each in told],
+            [each.reason for each in details],
+            [each.changed_at for each in details],
+            [each.cost for each in details],
+            [each.currency for each in details],
+            [each.segment_count for each in details],
+            [each.channel for each in details],
         )
 
 
@@ -342,7 +342,7 @@ async def take_coarse(
     return asked, len(settled)
 
 
-async def refine(database: Database, finer: Sequence[tuple[int, MessageState | None, str, Told]]) -> None:
+async def refine(database: Database, finer: Sequence[tuple[int, MessageState | None, str, Details]]) -> None:
     """What the provider says more exactly, instead of what came: (id, evidence, word, what is beside it)."""
     async with database.connection() as connection:
         await connection.execute(

@@ -10,7 +10,7 @@ from uuid import UUID
 import asyncpg
 
 from campaigns.domain.policy import MOST_ATTEMPTS
-from campaigns.domain.said import NOTHING_TOLD, Told
+from campaigns.domain.said import NO_DETAILS, Details
 from campaigns.domain.states import POLLABLE, BatchState, MessageState
 from campaigns.domain.values import value
 from campaigns.domain.witness import LEFT_BEFORE
@@ -59,7 +59,7 @@ class Evidence:
     state: MessageState | None
     provider_state: str
     provider_message_id: str | None = None
-    told: Told = NOTHING_TOLD
+    details: Details = NO_DETAILS
 
 
 _TAKE_UP = taking_up(
@@ -146,7 +146,7 @@ async def _merge_apart(database: Database, learned: _Learned) -> BatchState | No
         if not await hold(connection, learned.holder):
             return None
         refused = await store_each(connection, learned.evidence, merge)
-        plain = [replace(each, told=NOTHING_TOLD) for each, _ in refused]
+        plain = [replace(each, details=NO_DETAILS) for each, _ in refused]
         refused = await store_each(connection, plain, merge)
         how = learned.how
         if refused:
@@ -175,9 +175,9 @@ async def merge_polled(database: Database, asked: Sequence[_Learned]) -> list[Ba
 def _evidence_fields(evidence: Sequence[Evidence], *, by_id: bool) -> list[dict[str, object]]:
     """What was said of a batch's messages, as `merge_evidence` takes it."""
     # What is told alike goes together: of a hundred messages a poll mostly says one and the same.
-    alike: dict[tuple[MessageState | None, str, str | None, Told], list[int]] = {}
+    alike: dict[tuple[MessageState | None, str, str | None, Details], list[int]] = {}
     for e in evidence:
-        alike.setdefault((e.state, e.provider_state, e.provider_message_id, e.told), []).append(e.position)
+        alike.setdefault((e.state, e.provider_state, e.provider_message_id, e.details), []).append(e.position)
     return [
         {
             "positions": positions,
@@ -185,14 +185,14 @@ def _evidence_fields(evidence: Sequence[Evidence], *, by_id: bool) -> list[dict[
             "provider_state": provider_state,
             "provider_message_id": provider_message_id,
             "by_id": by_id,
-            "reason": told.reason,
-            "changed_at": told.changed_at,
-            "cost": told.cost,
-            "currency": told.currency,
-            "segment_count": told.segment_count,
-            "channel": told.channel,
+            "reason": details.reason,
+            "changed_at": details.changed_at,
+            "cost": details.cost,
+            "currency": details.currency,
+            "segment_count": details.segment_count,
+            "channel": details.channel,
         }
-        for (state, provider_state, provider_message_id, told), positions in alike.items()
+        for (state, provider_state, provider_message_id, details), positions in alike.items()
     ]
 
 

@@ -22,7 +22,7 @@ from campaigns.domain.states import MessageState
 from campaigns.providers.lightsms.adapter import LightSms
 from campaigns.providers.lightsms.answers import (
     CODES,
-    Refusal,
+    ErrorCode,
     common_code,
     read_answer,
     read_statuses,
@@ -73,8 +73,8 @@ def test_a_partial_failure_is_read_phone_by_phone() -> None:
     }
     assert read_answer(body_of(document), PHONES) == [
         Accepted(ID, Decimal(1), 1),
-        Refusal("32"),
-        Refusal("31"),
+        ErrorCode("32"),
+        ErrorCode("31"),
     ]
 
 
@@ -105,7 +105,7 @@ async def test_trouble_and_retry_in_the_middle_are_of_that_phone_alone(
 @pytest.mark.parametrize("key", ["37061234567", "+37061234567", "0037061234567", " 370 612 34567"])
 def test_a_phone_is_known_by_its_digits(key: str) -> None:
     document = {"37062345678": {"error": 16}, key: TAKEN}
-    assert read_answer(body_of(document), PHONES[:2]) == [ACCEPTED, Refusal("16")]
+    assert read_answer(body_of(document), PHONES[:2]) == [ACCEPTED, ErrorCode("16")]
 
 
 def test_one_message_and_one_entry_belong_together() -> None:
@@ -118,15 +118,15 @@ def test_one_message_and_one_entry_belong_together() -> None:
 @pytest.mark.parametrize("code", ["1", "2", "6", "7", "14", "24"])
 def test_what_speaks_of_the_request_speaks_of_all(code: str) -> None:
     for key in ("37061234567", "37061234567,37062345678,37063456789", "0"):
-        assert read_answer(body_of({key: {"error": code}}), PHONES) == [Refusal(code)] * 3
+        assert read_answer(body_of({key: {"error": code}}), PHONES) == [ErrorCode(code)] * 3
     mixed = {"37061234567": {"error": code}, "37062345678": TAKEN}
-    assert read_answer(body_of(mixed), PHONES) == [Refusal(code), ACCEPTED, SILENT]
+    assert read_answer(body_of(mixed), PHONES) == [ErrorCode(code), ACCEPTED, SILENT]
     with_id = {"37061234567": {"error": code, "id_sms": ID}}
-    assert read_answer(body_of(with_id), PHONES) == [Refusal(code, True), SILENT, SILENT]
+    assert read_answer(body_of(with_id), PHONES) == [ErrorCode(code, True), SILENT, SILENT]
 
 
 def test_what_speaks_of_a_phone_speaks_of_no_other() -> None:
-    assert read_answer(body_of({"37061234567": {"error": 16}}), PHONES) == [Refusal("16"), SILENT, SILENT]
+    assert read_answer(body_of({"37061234567": {"error": 16}}), PHONES) == [ErrorCode("16"), SILENT, SILENT]
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_what_speaks_of_a_phone_speaks_of_no_other() -> None:
         ({"error": "OK", "id_sms": ID}, UNREADABLE),
         ({"error": -1}, UNREADABLE),
         ({"error": "٣"}, UNREADABLE),
-        ({"error": "06"}, Refusal("6")),
+        ({"error": "06"}, ErrorCode("6")),
         ({"id_sms": ID}, SILENT),
         ("16", SILENT),
         ({"error": 0, "id_sms": ID, "cost": "cheap", "count_sms": "1.5"}, Accepted(ID)),
@@ -167,7 +167,7 @@ def test_one_phone_twice_in_other_clothes() -> None:
     }
     assert read_answer(body_of(taken_first), PHONES[:1]) == [ACCEPTED]
     agreed = {"+37061234567": {"error": 16}, "37061234567": {"error": "16"}}
-    assert read_answer(body_of(agreed), PHONES[:1]) == [Refusal("16")]
+    assert read_answer(body_of(agreed), PHONES[:1]) == [ErrorCode("16")]
     torn = {"+37061234567": {"error": 6}, "37061234567": {"error": 16}}
     assert read_answer(body_of(torn), PHONES[:1]) == [InDoubt("the answer contradicts itself")]
     same_key = b'{"37061234567":{"error":0,"id_sms":"1"},"37061234567":{"error":6}}'
@@ -207,7 +207,7 @@ BOM = b"\xef\xbb\xbf"
 def test_a_byte_order_mark_is_no_obstacle(before: bytes) -> None:
     """A PHP script writes one for each file it is made of."""
     assert read_answer(before + body_of({"37061234567": TAKEN}), PHONES[:1]) == [ACCEPTED]
-    assert read_answer(before + b"16\n", PHONES[:1]) == [Refusal("16")]
+    assert read_answer(before + b"16\n", PHONES[:1]) == [ErrorCode("16")]
 
 
 async def test_a_byte_order_mark_stands_before_any_answer(
@@ -226,7 +226,7 @@ async def test_a_byte_order_mark_stands_before_any_answer(
 def test_an_answer_as_php_writes_it() -> None:
     entry = b'{"error": 0, "id_sms": " 4092112510348380960001 ", "cost": 1.44e-5, "count_sms": "1 "}'
     assert read_answer(b'{"37061234567": %s}' % entry, PHONES[:1]) == [Accepted(ID, Decimal("0.0000144"), 1)]
-    assert read_answer(b'[{"error": 32}]', PHONES) == [Refusal("32")] * 3  # an object with the key 0
+    assert read_answer(b'[{"error": 32}]', PHONES) == [ErrorCode("32")] * 3  # an object with the key 0
     assert read_answer(b'[{"error": 16, "phone": "37061234567"}]', PHONES) == [SILENT] * 3
     assert read_answer(b"[]", PHONES) == [SILENT] * 3
 

@@ -16,7 +16,7 @@ from campaigns.domain.provider import (
     Throttled,
 )
 from campaigns.providers.seven.adapter import Seven
-from campaigns.providers.seven.answers import CODES, LOCKED, Means, Refusal, read_answer
+from campaigns.providers.seven.answers import CODES, LOCKED, ErrorCode, Means, read_answer
 from tests.contract.providers.members import SENDER
 from tests.contract.providers.seven.codes import ACCOUNT, CAMPAIGN, DOCUMENTED, DOUBT, TAKEN
 from tests.contract.providers.seven.documented import (
@@ -136,13 +136,13 @@ def test_a_documented_code_of_one_message_refuses_that_message(code: int) -> Non
     document = sent(entry("37061234567", "", id=None, success=False, error=str(code)), success="101")
     (reading,) = read_answer(body_of(document), PHONES[:1])
     means = {"sender": Means.SENDER, "text": Means.TEXT, None: Means.REJECTED}[CAMPAIGN.get(code)]
-    assert reading == Refusal(str(code), means, CODES[str(code)][1])
+    assert reading == ErrorCode(str(code), means, CODES[str(code)][1])
 
 
 def test_refused_with_an_id_it_is_never_sent_again() -> None:
     """Where a refused sender holds the campaign the message is sent again: not where it may be theirs."""
     document = sent(entry("37061234567", "77229135982", success=False, error="201"), success="101")
-    assert read_answer(body_of(document), PHONES[:1]) == [Refusal("201", Means.REJECTED, "invalid sender")]
+    assert read_answer(body_of(document), PHONES[:1]) == [ErrorCode("201", Means.REJECTED, "invalid sender")]
 
 
 @pytest.mark.parametrize("recipient", ["37061234567", "+37061234567", "0037061234567", " 370 612-34567"])
@@ -198,7 +198,7 @@ def test_one_phone_twice_in_other_clothes() -> None:
     taken_last = sent(entry("+37061234567", "", **refused, error="202"), entry("37061234567", ID))
     assert read_answer(body_of(taken_last), PHONES[:1]) == [ACCEPTED]
     agreed = sent(*[entry("37061234567", "", **refused, error="202")] * 2)
-    assert read_answer(body_of(agreed), PHONES[:1]) == [Refusal("202", Means.REJECTED, "invalid recipient")]
+    assert read_answer(body_of(agreed), PHONES[:1]) == [ErrorCode("202", Means.REJECTED, "invalid recipient")]
     torn = sent(*(entry("37061234567", "", **refused, error=code) for code in ("202", "403")))
     assert read_answer(body_of(torn), PHONES[:1]) == [CONTRADICTION]
 
