@@ -11,8 +11,8 @@ from campaigns.store import aggregation as rows
 from campaigns.store.rescue import sweep
 from campaigns.store.session import Database
 
-_BATCHES_A_ROUND = 200
-_SUMMED_UP_A_ROUND = 10
+_BATCHES_A_SWEEP = 200
+_SUMMED_UP_A_TICK = 10
 
 
 async def finish(database: Database, campaign_id: UUID | None = None) -> list[UUID]:
@@ -28,9 +28,9 @@ async def finish(database: Database, campaign_id: UUID | None = None) -> list[UU
 async def sum_up(database: Database) -> None:
     """Keep the totals of campaigns that are over: `status` of a million then costs what it costs of a few.
 
-    Idempotent; for every tick. What changes late all the same is summed anew.
+    Idempotent; for every tick. Where a late receipt changes one after all, it is summed again.
     """
-    await rows.sum_up(database, limit=_SUMMED_UP_A_ROUND)
+    await rows.sum_up(database, limit=_SUMMED_UP_A_TICK)
 
 
 async def change_state(database: Database, campaign_id: UUID, target: CampaignState) -> bool:
@@ -42,7 +42,7 @@ async def change_state(database: Database, campaign_id: UUID, target: CampaignSt
     _before, changed = await rows.change_state(database, campaign_id, target)
     if target is CampaignState.CANCELLED:
         # A million rows in bounded transactions; if we die in the middle, the tick goes on.
-        while await sweep.cancel_queued(database, limit=_BATCHES_A_ROUND, campaign_id=campaign_id):
+        while await sweep.cancel_queued(database, limit=_BATCHES_A_SWEEP, campaign_id=campaign_id):
             continue
         await finish(database, campaign_id)
     return changed

@@ -30,7 +30,7 @@ async def deal_sending(database: Database, desk: Desk) -> list[Dealt]:
 
 
 async def deal_polling(database: Database, desk: Desk) -> list[Dealt]:
-    """Deal out batches to be polled, likewise, with a bound of its own."""
+    """Deal out batches to be polled: like `deal_sending`, with another bound."""
     return await rows.deal_polling(
         database,
         in_flight=desk.policy.in_flight_batches,

@@ -196,7 +196,7 @@ class Cleaner:
                 f"row {row}: with it there are more than {MAX_OWN_COLUMNS} columns beside the number; "
                 "leave out those that the text does not use"
             )
-        # What stands in JSON before the value of each column: written out once, not for every row.
+        # The JSON before the value of each column: made once, not for every row.
         self._own_columns = [(f"{', ' if n else '{'}{_as_json(name)}: ", name) for n, name in enumerate(own)]
         self._bound_for = columns
 

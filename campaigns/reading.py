@@ -1,6 +1,6 @@
 """Everything that is asked and changes nothing: campaigns, messages, exports, what is on hold.
 
-Whoever shows something asks here: the commands, and later an API and a dashboard.
+Whatever shows something asks here: the commands, and later an API and a dashboard.
 """
 
 from collections.abc import AsyncGenerator
@@ -87,7 +87,7 @@ async def export(
     """Every message in order of row: the columns, and the lines, streamed.
 
     A recipient's own column that is called like one of ours gets `recipient_` before its name, as often
-    as it takes for the name to be free. Who does not read the lines to their end closes them.
+    as it takes for the name to be free. A caller that does not read the lines to their end closes them.
     """
     names = await export_rows.own_columns(database, campaign_id)
     own: dict[str, str] = {}

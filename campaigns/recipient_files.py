@@ -72,7 +72,7 @@ def open_recipients(
 
     Takes its bytes in pieces of any size, `name` for messages and `sheet`, the sheet of a workbook (None: its
     first). Rows are counted as a person sees them. Raises SubmissionError, also while reading, as
-    `read_recipients` does. A workbook is copied to a temporary file: its list of contents stands at its end.
+    `read_recipients` does. A workbook is copied to a temporary file: its list of contents is at its end.
     """
     head, pieces = _peeked(iter(pieces))
     if head.startswith(_GZIP):

@@ -23,10 +23,11 @@ from campaigns.store.session import Database
 class Refusals:
     """The refusals of one batch under one lease.
 
-    A refused sender or text may be the campaign's fault, or that of one number (of a country where the sender
-    is not approved) or of one text of many. It is set aside until that is known: where something is taken, it
-    is the message's own; where it comes so often in a row, or is all there is of the campaign so far, the
-    campaign is held. Takes `write`, which runs a statement for as long as the lease allows.
+    A refused sender or text may be the campaign's fault, or the fault of one number (of a country where the
+    sender is not approved) or of one text of many. The refusal is set aside until that is known. If a message
+    is taken, it was the refused message's own fault. If refusals come often enough in a row, or the campaign
+    had nothing but refusals so far, the campaign is held. Takes `write`, which runs a statement for as long
+    as the lease allows.
     """
 
     def __init__(
@@ -41,7 +42,7 @@ class Refusals:
         self._write = write
         self._began_at = asyncio.get_running_loop().time()
         self._aside: list[tuple[int, Refusal]] = []
-        self._is_held = False  # the campaign, by whomever
+        self._is_held = False  # the campaign, by this batch or another
 
     async def judge(self, positions: Sequence[int], outcomes: Sequence[Outcome]) -> Told:
         """What is to be written down now, of the outcomes of one request and of what was set aside before."""

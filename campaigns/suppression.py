@@ -23,7 +23,7 @@ async def suppress(database: Database, raw_phones: Sequence[str], region: str | 
 
 
 async def unsuppress(database: Database, raw_phones: Sequence[str], region: str | None) -> int:
-    """Take numbers off the suppression list. Gives how many stood on it."""
+    """Take numbers off the suppression list. Gives how many were on it."""
     return await rows.unsuppress(database, _phones(raw_phones, region))
 
 

@@ -13,10 +13,10 @@ PULSE_SECONDS = 10.0
 """How often a worker says that it lives."""
 
 ALIVE_SECONDS = 60.0
-"""Who was not seen for so long does not work: six pulses were missed."""
+"""A process that was not seen for so long does not work: it missed six pulses."""
 
 TICK_ALIVE_SECONDS = 30.0
-"""At the least; ticks may be set farther apart."""
+"""At least so long; ticks may be set to come more rarely."""
 
 _RECEIPT_SECONDS = 60.0  # a receipt that waits longer is worth a remark
 
@@ -112,7 +112,9 @@ async def worker_ends(database: Database, name: str) -> None:
 
 
 async def signs(database: Database) -> pulse.Signs:
-    """The ages of the oldest receipt that is due and of the last tick, for whoever only stores receipts."""
+    """The ages of the oldest receipt that is due and of the last tick, for a process that only stores
+    receipts.
+    """
     return await pulse.signs(database)
 
 

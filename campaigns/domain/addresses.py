@@ -40,7 +40,7 @@ def web_address(url: str) -> str:
 
 
 def address_before(path: str, *, ends: str) -> Callable[[str], str]:
-    """A check for the address that stands before `path`; `ends`: the parts of `path` one types too much."""
+    """A check for the address before `path`; `ends`: the parts of `path` one types too much."""
 
     def check(url: str) -> str:
         sentence = f"must be only what stands before {path}, without a user and without ?"

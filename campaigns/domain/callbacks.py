@@ -3,7 +3,7 @@
     {public}/callbacks/{account}/{token}
 
 A token is made, never stored. Of a message it is our reference in clear, a dot, and a MAC over account
-and reference; of an account it is the MAC alone. Whoever does not hold the secret can make neither, nor
+and reference; of an account it is the MAC alone. Without the secret nobody can make either, nor
 turn one into another.
 """
 
@@ -22,7 +22,7 @@ _MESSAGE_REF = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """What a genuine token stands for: one message, or the whole account where `message_ref` is None."""
+    """What a genuine token names: one message, or the whole account where `message_ref` is None."""
 
     message_ref: str | None
 
@@ -31,7 +31,7 @@ class Resolved:
 class CallbackUrls:
     """The addresses one account's provider may call, and the reading of their tokens.
 
-    Takes the account's name (small letters, digits, - and _), what stands before `/callbacks/`, and the
+    Takes the account's name (small letters, digits, - and _), the URL before `/callbacks/`, and the
     secret, the same in every process; and the secret of before, whose tokens are believed for as long as it
     is given. Another secret: every token given out before is refused.
     Raises ValueError for a name or a secret that will not do, which shows neither.
@@ -67,7 +67,7 @@ class CallbackUrls:
         return f"{message_ref}.{self._mac(message_ref)}"
 
     def resolve(self, token: str) -> Resolved | None:
-        """What a token stands for; None when it is not one of ours for this account.
+        """What a token names; None when it is not one of ours for this account.
 
         Takes any text. Promises: how long it takes tells nothing about the MAC that was expected.
         """

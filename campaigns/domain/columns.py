@@ -39,7 +39,7 @@ class Columns:
         """A row's cells by column, None for a blank row. Takes any number of cells: spreadsheets leave empty
         ones at the end out, or write more of them.
 
-        Raises ColumnTrouble where a value stands under no name.
+        Raises ColumnTrouble where a value has no column.
         """
         if not any(cell.strip() for cell in cells):
             return None

@@ -1,6 +1,6 @@
 """What the providers' own documents rule out, so that it is said at submission and not message by message.
 
-Data and pure checks: whoever takes a submission in knows them without any adapter.
+Data and pure checks: taking a submission in needs them, and has no adapter.
 """
 
 import re

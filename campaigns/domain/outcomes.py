@@ -37,7 +37,7 @@ campaign's fault. Fewer are nobody's yet, and what a killed worker leaves in dou
 
 def of_one_request(outcomes: Sequence[Outcome]) -> list[Outcome]:
     """The outcomes of one request, of one text and one sender: where something was taken, a refusal of either
-    speaks of its own number (of another country, another operator).
+    is about its own number (of another country, another operator).
     """
     if any(isinstance(outcome, Accepted) for outcome in outcomes):
         return [own_refusal(o) if isinstance(o, CampaignTrouble) else o for o in outcomes]

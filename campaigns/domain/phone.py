@@ -134,7 +134,7 @@ def _international(digits: str, raw: str) -> tuple[str, str]:
             trouble = error
     elif kind != "fixed_line":
         return found
-    # "+39 (0) 333 …": whoever writes the zero in brackets means that it is not dialled from abroad.
+    # "+39 (0) 333 …": a zero in brackets means that it is not dialled from abroad.
     if (without_zero := without_bracketed_zero(raw)) is not None:
         other = _or_none(spelled(without_zero))
         if found is None:
@@ -167,7 +167,7 @@ def _national(digits: str, region: str) -> tuple[str, str]:
 
 
 def _believed(found: tuple[str, str] | None, trouble: InvalidPhone | None) -> tuple[str, str]:
-    """What was found, unless its country's code stands there twice; else what was wrong with it."""
+    """What was found, unless its country code is there twice; else what was wrong with it."""
     if found is None:
         raise trouble if trouble is not None else InvalidPhone("invalid_number")
     if found[1] == "fixed_line" and _is_code_doubled(found[0]):

@@ -87,7 +87,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """What a stage works with besides the database: one a process."""
+    """What a stage works with besides the database; one for each process."""
 
     accounts: Mapping[str, Account]
     policy: Policy

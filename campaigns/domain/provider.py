@@ -25,7 +25,7 @@ class OutboundMessage:
     text: str = field(repr=False)  # never shown: a text may hold a name, a code, a debt
     # Where the provider may tell us what became of it; holds a token nobody can guess. None: poll alone.
     callback_url: str | None = field(default=None, repr=False)
-    # When it is of no use any more, aware; passed on where the provider knows a validity. None: as it likes.
+    # After it the text is of no use, aware; passed on where the provider has a validity. None: as it likes.
     valid_until: datetime | None = field(default=None, repr=False)
 
 

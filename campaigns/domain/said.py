@@ -1,7 +1,7 @@
 """What a provider says beside its status word, made fit to be kept and shown. Pure.
 
-A sentence of theirs may quote the number, the text, or a link with a name in it. So digits are masked, what
-stands in quotes is left out, and so is whatever looks like an address. A code is kept as it is.
+A sentence of theirs may quote the number, the text, or a link with a name in it. So digits are masked, and
+quotations and addresses are left out. A code is kept as it is.
 """
 
 import re

@@ -87,7 +87,7 @@ def plain_saving(text: str) -> tuple[tuple[str, ...], int]:
     """What a few characters outside GSM-7 cost `text`: they, and how many segments fewer it had without them.
 
     ((), 0) where they cost nothing, and where they are no few: a text in another script is written in it.
-    Letters are counted as if one of GSM-7 stood for each.
+    Each letter counts as one letter of GSM-7.
     """
     costly = costly_characters(text)
     if not costly or len(_NOT_GSM.findall(text)) * 4 > len(text):

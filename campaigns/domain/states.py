@@ -11,7 +11,7 @@ A message changes in two ways that are never mixed:
 * evidence merges: what a provider says becomes the higher of (state, evidence) by `RANK`, so that
   repeated, late and reordered receipts end the same in every order.
 
-A new message state: one line in `MessageState` (where it stands is its rank), the sets below that it belongs
+A new message state: one line in `MessageState` (its position is its rank), the sets below that it belongs
 to, a column in `tables.py`, and a migration with `ALTER TYPE` and that column.
 """
 
@@ -144,7 +144,7 @@ MOVES: dict[MessageState, frozenset[MessageState]] = {
     ),
 }
 """The commands: from a state, where our own act may take a message. Anything else is evidence. No move that
-evidence allows anyway stands here, so that each line decides something.
+evidence allows anyway is listed here, so that each line decides something.
 """
 
 BATCH_MOVES: dict[BatchState, frozenset[BatchState]] = {

@@ -7,7 +7,7 @@ from campaigns.domain.outcomes import pause_after, trouble_of
 from campaigns.domain.provider import Outcome
 from campaigns.domain.values import value
 
-_MOST_COUNTED = 1000  # tries in vain of a batch that are counted; beyond it the backoff is at its longest
+_MOST_COUNTED = 1000  # failed tries of a batch that are counted; beyond it the backoff is at its longest
 
 
 @value
@@ -23,7 +23,7 @@ class Stop:
 
 @value
 class GoOn:
-    """When a batch is handed over again, after how many tries in vain, and what hinders it.
+    """When a batch is handed over again, after how many failed tries, and what hinders it.
 
     None leaves a value as it was; `trouble` None: nothing hinders it.
     """
@@ -44,7 +44,7 @@ def go_on(
 ) -> GoOn:
     """When a batch goes on that stopped, or that came to its end (`stop` None).
 
-    Takes the outcomes that hinder it (`TROUBLED`), how often it was tried in vain before, whether anything
+    Takes the outcomes that hinder it (`TROUBLED`), how often it failed before, whether anything
     was handed over this time, and the pause that its backoff asks for.
     """
     ended = stop or Stop(0.0)

@@ -10,7 +10,8 @@ _T = TypeVar("_T")
 def value(cls: type[_T]) -> type[_T]:
     """Make a dataclass with slots whose fields nobody assigns again, cheap enough for each message.
 
-    mypy holds that, not the interpreter: a dataclass that is frozen when it runs takes three times as
-    long to make, and of these hundreds are made a batch. Equal by content within a class, hashable.
+    mypy checks that, not the interpreter: a dataclass that is frozen at run time takes three times as long
+    to make, and hundreds of these are made for a batch. Equal by content within a class; hashable where all
+    its fields are.
     """
     return dataclass(slots=True, unsafe_hash=True)(cls)

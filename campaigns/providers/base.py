@@ -162,7 +162,7 @@ def outcome_of_status(
 
 
 class NoAnswer(ProviderRefused):
-    """A question was not answered. `of_one`: it was, and this one answer is of no use; others may well be."""
+    """A question was not answered. `of_one`: this one answer cannot be used; others may."""
 
     def __init__(self, sentence: str, retry_after: float | None = None, *, of_one: bool = False) -> None:
         super().__init__(sentence)
@@ -229,7 +229,7 @@ async def ask_in_halves(
 
 @dataclass(slots=True)
 class Series(Generic[_T]):
-    """What one series of questions brought. It is over as soon as asking on is of no use."""
+    """What one series of questions brought. It ends as soon as further questions would fail as well."""
 
     learned: dict[str, _T] = field(default_factory=dict)
     asked: set[str] = field(default_factory=set)  # whatever the answer was, if it was about them
@@ -240,7 +240,7 @@ class Series(Generic[_T]):
     _unreadable_count: int = 0
 
     def fail(self, key: str, failure: NoAnswer) -> None:
-        """A question was asked in vain."""
+        """A question was not answered."""
         if failure.of_one:
             self.asked.add(key)
             self._unreadable_count += 1
@@ -270,12 +270,11 @@ async def ask_each(
     """Ask one question for each of `keys`, up to `concurrency` at once, each when the pace allows it.
 
     Takes `ask_one`, which may raise NoAnswer and PaceUsedUp, and `may_ask`, looked at after the wait for the
-    pace: a key that may not be asked then is left out.
-    Ends early where asking on is of no use: no connection, a refusal, our own pace used up. A few answers
-    that cannot be read do not end it, else one message could keep all others from being asked for.
-    Begins no question later than `begin_within_seconds`: what was learned by then is worth more than what a
-    caller whose patience ends would throw away; the others are asked another time.
-    Raises what `wait_for_pace` and `ask_one` raise beside these two.
+    pace: a key that may not be asked then is left out. Ends early where further questions would fail as well:
+    no connection, a refusal, our own pace used up. A few answers that cannot be read do not end it, else one
+    message could keep all others from being asked for. Begins no question later than `begin_within_seconds`:
+    what was learned by then is worth more than what a caller whose patience ends would throw away; the others
+    are asked another time. Raises what `wait_for_pace` and `ask_one` raise beside these two.
     """
     series = Series[_T]()
     loop = asyncio.get_running_loop()

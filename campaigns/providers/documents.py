@@ -42,7 +42,7 @@ class Json:
         )
 
     def read(self, text: str) -> object:
-        """The document. Raises ValueError where it is no JSON or a key stands twice, and RecursionError."""
+        """The document. Raises ValueError where it is no JSON or a key comes twice, and RecursionError."""
         document = self._quick.decode(text)
         return document if _holds_keys(document, text.count(":")) else self._careful.decode(text)
 
@@ -55,7 +55,7 @@ def text_of(body: bytes) -> str:
 
 
 def field_of(holder: object, name: str) -> object:
-    """What stands under `name`, None where `holder` is no object or has none."""
+    """The value of `name`, None where `holder` is no object or has none."""
     return holder.get(name) if isinstance(holder, dict) else None
 
 

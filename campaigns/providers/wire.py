@@ -6,7 +6,7 @@
 Each rides a connection on which its like was answered a moment ago and nothing came since, else a fresh one.
 
 Both give a value and never an error. Which value a hand-over gives is decided by how far the request
-came, never by the kind of exception: `NeverLeft` only where no connection stood, or where we ourselves
+came, never by the kind of exception: `NeverLeft` only where there was no connection, or where we ourselves
 held the request back before its first byte.
 
 aiohttp (read in 3.14.5) does three things a paid request must not meet. `client.py`, `_request`: a GET,
@@ -143,7 +143,7 @@ def _tracing() -> aiohttp.TraceConfig:
 
 
 class _Connector(aiohttp.TCPConnector):
-    """Gives no connection out again on which something came since its answer: be it the end, which would cut
+    """Gives no connection out again on which something came since its answer: the end, which would cut
     the next request, or bytes, which would be taken for its answer.
     """
 

@@ -104,7 +104,7 @@ class LoyaltyLt(OneMessageAdapter):
         self._monotonic = monotonic
         self._recently = RecentlyAsked(_AGAIN_SECONDS, monotonic)
         self._probing = asyncio.Lock()
-        self._probed: tuple[float, str | None] | None = None  # when, and why it was in vain
+        self._probed: tuple[float, str | None] | None = None  # when, and why it failed
 
     async def _hand_over(self, message: OutboundMessage, sender_id: str, leave_by: float) -> Outcome:
         """POST sms/send."""

@@ -72,7 +72,7 @@ from campaigns.providers.namirial.settings import LIMITS, basic
 from campaigns.providers.namirial.statuses import StatusHost
 from campaigns.providers.wire import Answered, Wire, retry_after_seconds
 
-_FLOODED_SECONDS = 60.0  # the window is an hour and slides (FLOODING): sooner is of no use
+_FLOODED_SECONDS = 60.0  # the window is an hour and slides (FLOODING): sooner would fail as well
 _REFUSED_FIRST_SECONDS = 300.0  # the first pause after questions were refused
 _REFUSED_LONGEST_SECONDS = 3600.0  # the longest of these pauses
 
@@ -235,7 +235,8 @@ class Namirial(OneMessageAdapter):
     async def ask(self, provider_message_ids: Sequence[str], wait_for_pace: WaitForPace) -> Answers:
         """Ask for each id, up to `concurrency` at once, each when the pace allows it.
 
-        HTTP 404: an id not known. Ends early where asking on is of no use, and gives what was learned.
+        HTTP 404: an id not known. Ends early where further questions would fail as well, and gives what was
+        learned.
         """
         ids = [each for each in dict.fromkeys(provider_message_ids) if MESSAGE_ID.fullmatch(each)]
         asked = await self._statuses.ask_each(ids, wait_for_pace, self._statuses.by_id)

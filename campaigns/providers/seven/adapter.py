@@ -236,7 +236,7 @@ class Seven(BaseAdapter):
         """The receipts in a callback, verified where there is a signing key. Raises CallbackRefused.
 
         What is genuine and in no form we know is logged by the names of its fields: refused, it would be
-        lost all the same, for 4xx is final there.
+        lost, for 4xx is final there.
         """
         signing_key = self._access.signing_key
         stale = signing_key is not None and is_stale(callback, signing_key)

@@ -193,7 +193,7 @@ def _read_entry(entry: object) -> Reading:
 
 
 def _read_refusal(code: str | None, *, has_id: bool) -> Reading:  # noqa: PLR0911  one line for each meaning
-    """Why one message was not sent. A code nobody documents is a refusal all the same: `success` is false."""
+    """Why one message was not sent. An undocumented code is a refusal too: `success` is false."""
     if code is None:
         return ErrorCode("success_false", Means.REJECTED, "refused without a code")
     means, reason, _ = CODES.get(code, (Means.REJECTED, "a code their documents do not hold", ""))
@@ -255,7 +255,9 @@ def read_statuses(body: bytes, ids: Sequence[str]) -> list[Receipt] | str | None
 
 
 def _read_lines(body: bytes) -> tuple[str, str | None] | None:
-    """Word and moment of a status in text form: the word is known, or a moment stands below it."""
+    """Status word and moment of a status in text form: the word is known, or a moment follows on the next
+    line.
+    """
     try:
         lines = text_of(body).split("\n")
     except UnicodeDecodeError:

@@ -139,7 +139,7 @@ def _events_of(pairs: Iterable[tuple[str, str]]) -> list[object]:
 
 
 def _form_of(event: object, depth: int = 3) -> str:
-    """The form of what could not be read: names of fields, and of no field what stands in it."""
+    """The form of what could not be read: names of fields, no values."""
     if isinstance(event, Mapping) and depth:
         names = [name if _FIELD.fullmatch(name) else "?" for name in event]
         forms = [_form_of(value, depth - 1) for value in event.values()]

@@ -79,7 +79,7 @@ def _read_row(row: object) -> Row | None:
     status_word = said if isinstance(said, str) else ""
     sighting = Sighting(
         named,
-        # It stands in the journal, so it was taken, whatever the word and also without one.
+        # It is in the journal, so it was taken, whatever its status word, or without one.
         state_of(status_word) or MessageState.ACCEPTED,
         shown(status_word),
         message_ref=whole_reference(foreign_id),
@@ -92,7 +92,7 @@ def _read_row(row: object) -> Row | None:
 
 
 def shared_part(message_ref: str) -> str:
-    """The part of our reference that all messages of a batch share: what stands before the last '-'."""
+    """The part of our reference that all messages of a batch share: all before the last '-'."""
     return message_ref.rpartition("-")[0] or message_ref
 
 

@@ -96,7 +96,7 @@ class Questions:
         """Look for messages in the journal, by number and `foreign_id`. As `Provider.look_up`.
 
         Many in doubt are often its newest rows: the top is read first, for as long as it shows some of
-        them. Who is left is asked for by number. Absent is who does not stand in an answer that came whole
+        them. The rest are asked for by number. Absent are those that are not in an answer that came whole
         on one page, each row of it readable and, where a number was asked for, about that number: pages
         read one after the other may have moved while we read. No question begins later than
         `timeout_seconds` after the first: what was learned must reach the caller within its lease, and who
