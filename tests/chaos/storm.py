@@ -49,7 +49,7 @@ class Judgement:
 
 
 class Storm(Stack):
-    """A stack with servers of its own, workers by number, and ways to hurt them."""
+    """A stack with servers of its own, workers by number, and ways to break them."""
 
     def __init__(self, directory: Path, urls: ServerUrls, settings: Mapping[str, str]) -> None:
         super().__init__(directory, settings)
@@ -58,7 +58,7 @@ class Storm(Stack):
         self.url = ""
         self.rows: list[dict[str, str]] = []
         self.of_account: dict[str, str] = {}  # said of an account, once there is one
-        self.hurt: dict[str, dict[str, str]] = {}  # by worker: what its `hurt_worker` is told
+        self.failing: dict[str, dict[str, str]] = {}  # by worker: what its `failing_worker` is told
         self._postmaster = directory / "servers" / "postgres" / "postmaster.pid"
         self.former_ledger: Counter[str] = Counter()  # of simulators that are no more
 
@@ -81,15 +81,15 @@ class Storm(Stack):
             self.beat(f"beat-{number}")
 
     def worker(self, name: str = "worker", *options: str) -> subprocess.Popen[bytes]:
-        """The production command; for a name in `hurt` the same command through `hurt_worker`."""
-        if name not in self.hurt:
+        """The production command; for a name in `failing` the same command through `failing_worker`."""
+        if name not in self.failing:
             return super().worker(name, *options)
-        told = {"PYTHONPATH": str(Path(__file__).resolve().parents[2]), **self.hurt[name]}
+        told = {"PYTHONPATH": str(Path(__file__).resolve().parents[2]), **self.failing[name]}
         return self.start(
             name,
             "/usr/bin/env",
             *(f"{variable}={value}" for variable, value in told.items()),
-            *(sys.executable, "-m", "tests.chaos.hurt_worker"),
+            *(sys.executable, "-m", "tests.chaos.failing_worker"),
             *("worker", "--hostname", f"{name}@%h", *options),
         )
 
@@ -109,13 +109,13 @@ class Storm(Stack):
             lambda: log.read_text().count("listening on") > before, "the simulator listens again", seconds=30
         )
 
-    def hurt_at(self, name: str, at: str, record: Path) -> None:
-        """Have the worker `name`, from its next start on, hurt at `point:fault:hits/passes`."""
-        self.hurt[name] = {
-            "HURT_AT": at,
-            "HURT_RECORD": str(record),
-            "HURT_SEED": str(SEED),
-            "HURT_POSTMASTER": str(self._postmaster),
+    def fail_at(self, name: str, at: str, record: Path) -> None:
+        """Have the worker `name`, from its next start on, fail at `point:fault:hits/passes`."""
+        self.failing[name] = {
+            "FAIL_AT": at,
+            "FAIL_RECORD": str(record),
+            "FAIL_SEED": str(SEED),
+            "FAIL_POSTMASTER": str(self._postmaster),
         }
 
     def submit(
@@ -160,7 +160,7 @@ class Storm(Stack):
         with urllib.request.urlopen(request, timeout=30) as answer:
             return json.load(answer)
 
-    # --- hurting -----------------------------------------------------------------------------------
+    # --- breaking things -----------------------------------------------------------------------------------
 
     def signal_process(self, name: str, number: signal.Signals) -> None:
         """Send a signal to a process that stays ours."""
@@ -389,10 +389,10 @@ def storm(folder: Path, **settings: str) -> Iterator[Storm]:
             raging.end()
 
 
-def meanwhile(storm_: Storm, campaign_id: str, hurt: Callable[[], None], *, times: int) -> int:
+def meanwhile(storm_: Storm, campaign_id: str, break_it: Callable[[], None], *, times: int) -> int:
     """Hurt again and again while the campaign still has something queued. Gives how often it did."""
     done = 0
     while done < times and storm_.totals(campaign_id)["queued"] > 0:
-        hurt()
+        break_it()
         done += 1
     return done

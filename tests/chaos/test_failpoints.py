@@ -1,4 +1,4 @@
-"""Every point of a hand-over at which a crash matters, against every way to be hurt there."""
+"""Every point of a hand-over at which a crash matters, against every way to fail there."""
 
 import asyncio
 import json
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.acceptance.processes import ledger_counts
-from tests.chaos.hurt_worker import FAULTS, POINTS
+from tests.chaos.failing_worker import FAULTS, POINTS
 from tests.chaos.storm import RECIPIENTS, Storm, storm
 from tests.folders import passable_folder
 from tests.waiting import wait_until
@@ -60,7 +60,7 @@ async def test_22_every_failpoint_and_every_fault(sea: Storm, point: str, fault:
     try:
         for name in nurse.names:
             sea.log(name).unlink(missing_ok=True)
-            sea.hurt_at(name, f"{point}:{fault}:1/4", record)
+            sea.fail_at(name, f"{point}:{fault}:1/4", record)
             sea.worker(name)
         campaign_id = sea.submit(COUNT)
         await sea.until_quiet(meanwhile=nurse.look)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.processes import ledger_counts
-from tests.chaos.copyist import Copyist
+from tests.chaos.redelivery import Redelivery
 from tests.chaos.storm import RECIPIENTS, SEED, Storm, storm
 from tests.waiting import wait_until
 from worker.queues import POLL_BATCHES, QUEUE_OF, SEND_BATCHES
@@ -77,7 +77,7 @@ async def test_02_workers_frozen_past_their_lease(folder: Path) -> None:
         ACCOUNTS__MAIN__MAX_RECIPIENTS_PER_REQUEST="20",
     ) as raging:
         for point in points:
-            raging.hurt_at(f"worker-{point}", f"{point}:stop:1/2", folder / point)
+            raging.fail_at(f"worker-{point}", f"{point}:stop:1/2", folder / point)
         raging.begin(workers=1, simulator=("--latency-seconds", "0.2"))
         for name in frozen[1:]:
             raging.worker(name)
@@ -167,27 +167,27 @@ async def test_15_every_task_again_and_late(folder: Path) -> None:
     """
     with storm(folder, ACCOUNTS__MAIN__REQUESTS_PER_SECOND="20") as raging:
         raging.begin(workers=2, simulator=("--latency-seconds", "0.1"))
-        copyist = Copyist(raging.redis(), SEED)
-        with copyist:
+        redelivery = Redelivery(raging.redis(), SEED)
+        with redelivery:
             campaign_id = raging.submit(texts=7)
             await raging.until_quiet()
         asked = raging.of_simulator("/_ledger")["requests"]
         assert asked["send"] == _taking_requests(raging), "a copy sent something"
-        copy_count = copyist.copy_count
-        copyist.replay()
-        wait_until(copyist.is_drained, "the workers took every old task")
+        copy_count = redelivery.copy_count
+        redelivery.replay()
+        wait_until(redelivery.is_drained, "the workers took every old task")
         raging.stop_workers()  # having ended what they took
         assert raging.of_simulator("/_ledger")["requests"] == asked, "an old task asked or sent"
         found = await raging.judge(campaign_id)
         assert found.totals["delivered"] == RECIPIENTS
         assert [tuple(row) for row in await raging.sql("SELECT DISTINCT attempt FROM message")] == [(1,)]
         in_tasks = Counter[str]()  # batches, of which a task carries a few
-        for queue, message in copyist.seen:
+        for queue, message in redelivery.seen:
             in_tasks[queue] += _batch_count(message)
         assert in_tasks[QUEUE_OF[SEND_BATCHES]] >= RECIPIENTS / 100
         assert in_tasks[QUEUE_OF[POLL_BATCHES]] >= RECIPIENTS / 100
-        assert copy_count >= len(copyist.seen) > 0
-        _tell("15", tasks=len(copyist.seen), copies=copyist.copy_count)
+        assert copy_count >= len(redelivery.seen) > 0
+        _tell("15", tasks=len(redelivery.seen), copies=redelivery.copy_count)
 
 
 def _batch_count(message: bytes) -> int:
@@ -243,8 +243,8 @@ async def test_21_a_batch_that_kills_its_worker(folder: Path) -> None:
     ):
         number = raging.random.randrange(RECIPIENTS)
         poison = f"+3706{number // 80:05d}{number % 80:02d}"
-        raging.hurt["worker-0"] = {
-            "HURT_POISON": poison
+        raging.failing["worker-0"] = {
+            "FAIL_POISON": poison
         }  # the only one: whoever is dealt with it dies with it
         raging.begin(workers=1, simulator=("--latency-seconds", "0.2"))
         campaign_id = raging.submit()
@@ -303,7 +303,7 @@ def _has_accepted(raging: Storm, count: int) -> bool:
 
 
 def _hits(record: Path) -> Iterable[list[str]]:
-    """The phones of each pass that was hit, from what hurt workers wrote down."""
+    """The phones of each pass that was hit, from what failing workers wrote down."""
     passes = [json.loads(line) for line in record.read_text().splitlines()]
     return [each["phones"] for each in passes if each["hit"]]
 

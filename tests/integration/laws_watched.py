@@ -45,7 +45,7 @@ from campaigns.store.law import TALLY_COLUMNS
 from campaigns.store.leases import Dealt
 from campaigns.store.session import Database
 from tests.conftest import POLICY, no_wait
-from tests.integration.puppets import LOST_UNSEEN, TAKEN, TAKEN_UNSEEN, Fate, Puppet, Worker
+from tests.integration.gated_workers import LOST_UNSEEN, TAKEN, TAKEN_UNSEEN, Fate, GatedProvider, GatedWorker
 from tests.integration.rows import pass_deadlines, query, run_out
 from tests.stub import Stub
 
@@ -172,7 +172,7 @@ class Watched(RuleBasedStateMachine):
         self.waiting: list[tuple[str, Receipt]] = []  # receipts that matched no message so far
         self.dealt: list[tuple[str, Dealt]] = []
         self.old: list[tuple[str, Dealt]] = []
-        self.workers: list[Worker] = []
+        self.workers: list[GatedWorker] = []
         self.messages: dict[str, Message] = {}
         self.opted_out: set[str] = set()
         self.refused: set[str] = (
@@ -206,10 +206,10 @@ class Watched(RuleBasedStateMachine):
         yield dict(self.messages)
         self.look()
 
-    def desk(self, puppet: Puppet | None = None) -> Desk:
+    def desk(self, gated: GatedProvider | None = None) -> Desk:
         found = {}
         for name in ACCOUNTS:
-            provider, wait_for_pace = (puppet, puppet.wait_for_pace) if puppet else (Stub(name), no_wait)
+            provider, wait_for_pace = (gated, gated.wait_for_pace) if gated else (Stub(name), no_wait)
             found[name] = Account(provider, wait_for_pace, 1000, self.circuits[name])
         policy = replace(POLICY, lease_seconds=1800)
         return Desk(found, policy, "worker", lambda: 0.5, witness=self.world.witness)

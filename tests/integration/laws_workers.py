@@ -20,6 +20,7 @@ from campaigns.domain.states import (
     merge,
 )
 from campaigns.store.leases import Dealt
+from tests.integration.gated_workers import GatedProvider, GatedWorker
 from tests.integration.laws_watched import (
     ACCOUNTS,
     CAN_BE_ASKED,
@@ -42,19 +43,18 @@ from tests.integration.laws_watched import (
     expected,
     rank,
 )
-from tests.integration.puppets import Puppet, Worker
 from tests.integration.rows import query
 
 
 class Workers(Watched):
     """Workers that stop at gates, and the provider that answers them."""
 
-    def start(self, kind: str, dealt: Dealt) -> Worker:
-        async def begin() -> Worker:
+    def start(self, kind: str, dealt: Dealt) -> GatedWorker:
+        async def begin() -> GatedWorker:
             account = self.account_of[self.batches[dealt.batch_id]["campaign_id"]]
-            puppet = Puppet(self.taken, can_be_asked=account == CAN_BE_ASKED)
+            gated = GatedProvider(self.taken, can_be_asked=account == CAN_BE_ASKED)
             stage = sending.send_batch if kind == "send" else receipts.poll_batch
-            worker = Worker(puppet, dealt, stage(self.database, self.desk(puppet), dealt))
+            worker = GatedWorker(gated, dealt, stage(self.database, self.desk(gated), dealt))
             await worker.go()
             return worker
 
@@ -98,19 +98,19 @@ class Workers(Watched):
     def crash(self, chance: Random) -> None:
         worker = self.one_in_the_thick_of_it(chance)
         self.workers.remove(worker)
-        if worker.puppet.outcomes and worker.gate == "pace":
+        if worker.gated.outcomes and worker.gate == "pace":
             self.took("crashed after a write")
         self.took(f"crashed at {worker.gate}")
         with self.changing(NO_MOVES):
             self.run(worker.cut())
 
-    def one_in_the_thick_of_it(self, chance: Random) -> Worker:
+    def one_in_the_thick_of_it(self, chance: Random) -> GatedWorker:
         weights = [1 if worker.gate == "prepare" else 6 for worker in self.workers]
         return chance.choices(self.workers, weights)[0]
 
-    def step(self, worker: Worker, chance: Random) -> None:
+    def step(self, worker: GatedWorker, chance: Random) -> None:
         """One gate further; then what it wrote is held against what it was told."""
-        puppet = worker.puppet
+        gated = worker.gated
         gate = worker.gate
         if gate == "prepare":
             self.pass_gate(worker, chance.random() < 0.9, NO_MOVES)
@@ -120,7 +120,7 @@ class Workers(Watched):
             changed = {ref for ref, was in before.items() if self.messages[ref].state is not was.state}
             changed = {ref for ref in changed if before[ref].state is Q}  # else it was refused before
             begun = {ref for ref in changed if self.messages[ref].state is S}
-            assert begun == (set(puppet.request) if worker.gate == "leave" else set())
+            assert begun == (set(gated.request) if worker.gate == "leave" else set())
             assert may_begin or not changed
             for ref in begun:
                 assert self.messages[ref].attempt == before[ref].attempt + 1
@@ -129,7 +129,7 @@ class Workers(Watched):
             self.took("intent written" if begun else "intent refused")
             self.took("suppressed at the intent", len(changed - begun))
         elif gate == "leave":
-            request = [chance.choice(FATES) for _ in puppet.request]
+            request = [chance.choice(FATES) for _ in gated.request]
             if chance.random() < 0.3:
                 request = request[:1] * len(request)
             if self.batches[worker.dealt.batch_id]["state"] != "leased":
@@ -147,7 +147,7 @@ class Workers(Watched):
             self.workers.remove(worker)
             self.took("ended" if worker.task.result().state else "ended without a lease")
 
-    def may_begin(self, worker: Worker) -> bool:
+    def may_begin(self, worker: GatedWorker) -> bool:
         """Whether something may leave under this worker's lease."""
         row = self.batches[worker.dealt.batch_id]
         campaign = self.states_of_campaigns[row["campaign_id"]]
@@ -159,19 +159,19 @@ class Workers(Watched):
             and not campaign["is_held"]
         )
 
-    def pass_gate(self, worker: Worker, decision: Any, moves: Moves) -> Mapping[str, Message]:
+    def pass_gate(self, worker: GatedWorker, decision: Any, moves: Moves) -> Mapping[str, Message]:
         with self.changing(moves) as before:
             self.run(worker.go(decision))
         return before
 
-    def check_written(self, worker: Worker, before: Mapping[str, Message]) -> None:
+    def check_written(self, worker: GatedWorker, before: Mapping[str, Message]) -> None:
         is_lost = worker.gate is None and worker.task.result().state is None
         if is_lost:
             assert self.messages == before
             assert worker.task.result().trouble == "lease lost"
             self.took("answer fenced off")
             return
-        for ref, outcome in zip(worker.puppet.request, of_one_request(worker.puppet.outcomes), strict=True):
+        for ref, outcome in zip(worker.gated.request, of_one_request(worker.gated.outcomes), strict=True):
             after = self.messages[ref]
             was = before[ref].state
             if isinstance(outcome, CampaignTrouble):  # decided at once, or when more is known
@@ -188,31 +188,31 @@ class Workers(Watched):
             if isinstance(outcome, Accepted):
                 assert after.provider_message_id == outcome.provider_message_id
             self.took(f"written {type(outcome).__name__}")
-        others = before.keys() - set(worker.puppet.request) - self.refused
+        others = before.keys() - set(worker.gated.request) - self.refused
         assert all(self.messages[ref] == before[ref] for ref in others)
 
-    def step_poll(self, worker: Worker, chance: Random) -> None:
-        asked = worker.puppet.asked
+    def step_poll(self, worker: GatedWorker, chance: Random) -> None:
+        asked = worker.gated.asked
         drawn = [
             (chance.choice([*asked, "id-nobody"]), chance.choice(WORDS))
             for _ in range(chance.randrange(2 * len(asked) + 1))
         ]
         trouble = chance.choice([None, None, "HTTP 500"])
         said = [Receipt(i, w if isinstance(w, State) else None, str(w)) for i, w in drawn]
-        worker.puppet.said = drawn
+        worker.gated.said = drawn
         before = self.pass_gate(worker, Answers(said, trouble), OF_POLL)
         if worker.gate is None:
             self.check_polled(worker, before, {}, ())
         else:
             assert self.messages == before
 
-    def step_look_up(self, worker: Worker, chance: Random) -> None:
+    def step_look_up(self, worker: GatedWorker, chance: Random) -> None:
         """The provider says honestly of each, or of most, whether it has it."""
-        told = [ref for ref in worker.puppet.doubted if chance.random() < 0.9]
+        told = [ref for ref in worker.gated.doubted if chance.random() < 0.9]
         seen = {ref: chance.choice([A, State.SENT, State.DELIVERED]) for ref in told if self.taken[ref]}
         absent = [ref for ref in told if not self.taken[ref]]
         # One that was frozen between its last look at the clock and the first byte may still send it.
-        frozen = [ref for each in self.workers if each.gate == "leave" for ref in each.puppet.request]
+        frozen = [ref for each in self.workers if each.gate == "leave" for ref in each.gated.request]
         for ref in absent:
             self.allowed[ref] += frozen.count(ref)
         sightings = [Sighting(f"id-{ref}", word, word.value, message_ref=ref) for ref, word in seen.items()]
@@ -221,7 +221,7 @@ class Workers(Watched):
 
     def check_polled(
         self,
-        worker: Worker,
+        worker: GatedWorker,
         before: Mapping[str, Message],
         seen: Mapping[str, State],
         absent: Sequence[str],
@@ -232,8 +232,8 @@ class Workers(Watched):
             return
         for ref, was in before.items():
             ends = was.state
-            for i, word in worker.puppet.said:
-                if i == was.provider_message_id and i in worker.puppet.asked and isinstance(word, State):
+            for i, word in worker.gated.said:
+                if i == was.provider_message_id and i in worker.gated.asked and isinstance(word, State):
                     ends = merge(ends, word)
                     self.took("evidence merged")
             if ref in seen:

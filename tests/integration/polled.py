@@ -7,7 +7,7 @@ from campaigns.domain.policy import Desk
 from campaigns.domain.provider import Answers, Receipt, WaitForPace
 from campaigns.domain.states import MessageState
 from campaigns.store.session import Database
-from tests.integration.hands import send_one
+from tests.integration.one_batch import send_one
 from tests.integration.rows import (
     make_due,
     message_rows,

@@ -27,7 +27,7 @@ from campaigns.domain.states import BatchState, MessageState
 from campaigns.store.holding import accounts
 from campaigns.store.session import Database
 from tests.conftest import MakeDesk, open_database
-from tests.integration.hands import SLOW, OneText, send_one, sent, submit_texts
+from tests.integration.one_batch import SLOW, OneText, send_one, sent, submit_texts
 from tests.integration.proxy import link
 from tests.integration.rows import query, states
 from tests.stub import Stub

@@ -12,7 +12,7 @@ from campaigns.domain.provider import Answers, InDoubt, Receipt, Sightings, Wait
 from campaigns.domain.states import BatchState, MessageState
 from campaigns.store.session import Database
 from tests.conftest import MakeDesk
-from tests.integration.hands import SLOW, about, deal_one, send_one
+from tests.integration.one_batch import SLOW, about, deal_one, send_one
 from tests.integration.rows import batch_rows, make_due, message_rows, query, states, wrong_tallies
 from tests.river import flow, phones, submit
 from tests.stub import Stub

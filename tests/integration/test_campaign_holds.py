@@ -17,7 +17,7 @@ from campaigns.domain.states import BatchState, CampaignState, MessageState
 from campaigns.store.session import Database
 from campaigns.store.totals import Reason
 from tests.conftest import MakeDesk
-from tests.integration.hands import OneText, send_one, sent, submit_texts
+from tests.integration.one_batch import OneText, send_one, sent, submit_texts
 from tests.integration.rows import message_rows, pass_deadlines, query, states, wrong_tallies
 from tests.river import flow, phones, submit
 from tests.stub import Stub

@@ -11,7 +11,7 @@ from campaigns.domain.provider import Accepted, Answers, PaceUsedUp, Receipt, Wa
 from campaigns.domain.states import BatchState, MessageState
 from campaigns.store.session import Database
 from tests.conftest import MakeDesk
-from tests.integration.hands import SLOW, about, send_one
+from tests.integration.one_batch import SLOW, about, send_one
 from tests.integration.rows import batch_rows, make_due, query, wrong_tallies
 from tests.river import lines, phones, submit
 from tests.stub import Stub

@@ -17,7 +17,7 @@ from campaigns.store.receipts.polling import Evidence
 from campaigns.store.session import Database
 from campaigns.store.tally import Release
 from tests.conftest import MakeDesk
-from tests.integration.hands import send_one
+from tests.integration.one_batch import send_one
 from tests.integration.rows import make_due, message_rows, query, wrong_tallies
 from tests.integration.test_callbacks import merge_all, refs
 from tests.integration.test_receipts import hold_by_force

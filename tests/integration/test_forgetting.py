@@ -17,7 +17,7 @@ from campaigns.store.holding import campaigns as campaign_hold
 from campaigns.store.session import Database
 from campaigns.store.totals import Reason
 from tests.conftest import POLICY, MakeDesk
-from tests.integration.hands import send_one
+from tests.integration.one_batch import send_one
 from tests.integration.rows import make_due, message_rows, states, wrong_tallies
 from tests.integration.witnessing import LossyRedis, go_back, keep_backup
 from tests.river import flow, phones, submit

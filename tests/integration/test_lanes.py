@@ -22,7 +22,7 @@ from campaigns.domain.states import BatchState, MessageState
 from campaigns.store.sending import hand_over as batches
 from campaigns.store.session import Database
 from tests.conftest import MakeDesk
-from tests.integration.hands import SLOW, about, deal_one, send_one
+from tests.integration.one_batch import SLOW, about, deal_one, send_one
 from tests.integration.rows import batch_rows, message_rows, run_out, states, wrong_tallies
 from tests.river import phones, submit
 from tests.stub import Stub

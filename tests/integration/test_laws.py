@@ -1,7 +1,7 @@
 """The laws of state, held against the real store by a machine that tries everything in any order.
 
-Its workers are real tasks of the stages, stopped at any gate (see puppets.py) while leases run out, rescue
-comes by, campaigns are paused, accounts held, and other workers take the same batches over. Beside the
+Its workers are real tasks of the stages, stopped at any gate (see gated_workers.py) while leases run out,
+rescue comes by, campaigns are paused, accounts held, and other workers take the same batches over. Beside the
 database it keeps the provider's ledger, and after each step it asks: may each message have changed as it
 did, does every sum hold, was anything taken twice?
 """

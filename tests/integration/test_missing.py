@@ -8,7 +8,7 @@ from campaigns.domain.errors import DatabaseUnavailable
 from campaigns.store import connection_errors as away
 from campaigns.store.session import Database
 from tests.conftest import MakeDesk
-from tests.integration.hands import send_one
+from tests.integration.one_batch import send_one
 from tests.integration.rows import query, states
 from tests.river import phones, submit
 from tests.stub import Stub

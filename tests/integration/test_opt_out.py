@@ -8,7 +8,7 @@ from campaigns.domain.provider import InDoubt
 from campaigns.domain.states import BatchState, CampaignState, MessageState
 from campaigns.store.session import Database
 from tests.conftest import POLICY, MakeDesk
-from tests.integration.hands import send_one
+from tests.integration.one_batch import send_one
 from tests.integration.rows import message_rows, query, states, wrong_tallies
 from tests.river import phones, submit
 from tests.stub import Stub

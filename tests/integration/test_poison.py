@@ -13,7 +13,7 @@ from campaigns.domain.provider import Accepted, Answers, Receipt, WaitForPace
 from campaigns.domain.states import BatchState, MessageState
 from campaigns.store.session import Database
 from tests.conftest import MakeDesk
-from tests.integration.hands import send_one
+from tests.integration.one_batch import send_one
 from tests.integration.rows import make_due, message_rows, query, states, wrong_tallies
 from tests.integration.test_callbacks import by_id, by_ref, merge_all, refs, waiting
 from tests.river import phones, submit

@@ -15,7 +15,7 @@ from campaigns.store.receipts import polling
 from campaigns.store.sending import hand_over as batches
 from campaigns.store.session import Database
 from tests.conftest import MakeDesk
-from tests.integration.hands import SLOW, Full, about, hurried, send_one
+from tests.integration.one_batch import SLOW, Full, about, hurried, send_one
 from tests.integration.polled import Answering, handed_over, poll_one, said
 from tests.integration.rows import (
     batch_rows,

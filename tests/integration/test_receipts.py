@@ -20,7 +20,7 @@ from campaigns.store.receipts.polling import Evidence, PollingWork
 from campaigns.store.session import Database
 from campaigns.store.tally import Release
 from tests.conftest import POLICY, MakeDesk
-from tests.integration.hands import SLOW, OneText, about, send_one, submit_texts
+from tests.integration.one_batch import SLOW, OneText, about, send_one, submit_texts
 from tests.integration.polled import Answering, handed_over, poll_one, said
 from tests.integration.rows import (
     batch_rows,

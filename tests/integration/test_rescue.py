@@ -22,7 +22,7 @@ from campaigns.store.sending.outcome_rows import OutcomeRow
 from campaigns.store.session import Database
 from campaigns.store.tally import Release
 from tests.conftest import MakeDesk
-from tests.integration.hands import OneText, deal_one, send_one, sent, submit_texts
+from tests.integration.one_batch import OneText, deal_one, send_one, sent, submit_texts
 from tests.integration.rows import (
     batch_rows,
     checked_out,

@@ -21,7 +21,7 @@ from campaigns.domain.provider import (
 from campaigns.domain.states import BatchState, MessageState
 from campaigns.store.session import Database
 from tests.conftest import MakeDesk
-from tests.integration.hands import (
+from tests.integration.one_batch import (
     SLOW,
     OneText,
     about,

@@ -25,7 +25,7 @@ from campaigns.store.sending import hand_over as batches
 from campaigns.store.sending.outcome_rows import OutcomeRow
 from campaigns.store.session import Database
 from tests.conftest import POLICY, MakeDesk, open_database
-from tests.integration.hands import OneText, deal_one, submit_texts
+from tests.integration.one_batch import OneText, deal_one, submit_texts
 from tests.integration.proxy import Link, link
 from tests.integration.rows import (
     batch_rows,

@@ -19,7 +19,7 @@ from campaigns.domain.provider import (
 from campaigns.domain.states import BatchState, MessageState
 from campaigns.store.session import Database
 from tests.conftest import POLICY, MakeDesk
-from tests.integration.hands import SLOW, OneText, about, deal_one, send_one, sent, submit_texts
+from tests.integration.one_batch import SLOW, OneText, about, deal_one, send_one, sent, submit_texts
 from tests.integration.rows import (
     batch_rows,
     checked_out,

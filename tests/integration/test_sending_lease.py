@@ -22,7 +22,7 @@ from campaigns.store.sending.outcome_rows import OutcomeRow
 from campaigns.store.session import Database
 from campaigns.store.tally import Release
 from tests.conftest import MakeDesk
-from tests.integration.hands import (
+from tests.integration.one_batch import (
     Full,
     OneText,
     about,

@@ -1,13 +1,13 @@
-"""Celery's own worker command, with functions of ours wrapped so that the process is hurt at a stated
-point: `python -m tests.chaos.hurt_worker worker …`. Nothing in production code knows of it.
+"""Celery's own worker command, with functions of ours wrapped so that the process fails at a stated
+point: `python -m tests.chaos.failing_worker worker …`. Nothing in production code knows of it.
 
-    HURT_AT          point:fault:hits/passes, as before_request:kill:1/4. So many of the first passes
-                     through the point are hit; which ones is drawn from HURT_SEED.
-    HURT_RECORD      a file in which every worker writes down its passes, one JSON line each, before it is
-                     hurt; passes are counted over all workers that share it.
-    HURT_SEED        a number.
-    HURT_POSTMASTER  PostgreSQL's pid file, for the fault `postgres`.
-    HURT_POISON      a phone: whoever takes up a batch with it for handing over is killed, each time.
+    FAIL_AT          point:fault:hits/passes, as before_request:kill:1/4. So many of the first passes
+                     through the point are hit; which ones is drawn from FAIL_SEED.
+    FAIL_RECORD      a file in which every worker writes down its passes, one JSON line each, before it
+                     fails; passes are counted over all workers that share it.
+    FAIL_SEED        a number.
+    FAIL_POSTMASTER  PostgreSQL's pid file, for the fault `postgres`.
+    FAIL_POISON      a phone: whoever takes up a batch with it for handing over is killed, each time.
 """
 
 import asyncio
@@ -61,7 +61,7 @@ def _stand_still() -> None:
 
 @dataclass(slots=True)
 class _Failpoint:
-    """Where and how this process is hurt."""
+    """Where and how this process fails."""
 
     point: str
     fault: str
@@ -74,15 +74,15 @@ class _Failpoint:
     def read(cls, told: str) -> "_Failpoint":
         point, fault, share = told.split(":")
         if point not in (*POINTS, ON_THE_WIRE) or fault not in FAULTS:
-            raise SystemExit(f"HURT_AT is not understood: {told}")
+            raise SystemExit(f"FAIL_AT is not understood: {told}")
         hits, passes = (int(number) for number in share.split("/"))
-        chosen = random.Random(os.environ["HURT_SEED"]).sample(range(passes), hits)
-        pid_file = os.environ.get("HURT_POSTMASTER")
+        chosen = random.Random(os.environ["FAIL_SEED"]).sample(range(passes), hits)
+        pid_file = os.environ.get("FAIL_POSTMASTER")
         return cls(
             point,
             fault,
             frozenset(chosen),
-            Path(os.environ["HURT_RECORD"]),
+            Path(os.environ["FAIL_RECORD"]),
             Path(pid_file) if pid_file else None,
         )
 
@@ -116,7 +116,7 @@ class _Failpoint:
         return is_hit
 
     async def _end_postgres(self) -> None:
-        assert self.postmaster is not None, "HURT_POSTMASTER is missing"
+        assert self.postmaster is not None, "FAIL_POSTMASTER is missing"
         os.kill(int(self.postmaster.read_text().split()[0]), signal.SIGQUIT)
         deadline = time.monotonic() + _GONE_SECONDS
         while self.postmaster.exists():
@@ -210,9 +210,9 @@ def _wrap_poison(phone: str) -> None:
 
 
 if __name__ == "__main__":
-    if told := os.environ.get("HURT_AT"):
+    if told := os.environ.get("FAIL_AT"):
         _Failpoint.read(told).wrap()
-    if poison := os.environ.get("HURT_POISON"):
+    if poison := os.environ.get("FAIL_POISON"):
         _wrap_poison(poison)
     sys.argv = ["celery", "-A", "worker.app", *sys.argv[1:]]
     sys.exit(main())

@@ -1,8 +1,8 @@
-"""Workers on strings: real tasks of the stages that stop at every gate until they are told to go on.
+"""Workers at gates: real tasks of the stages that stop at every gate until they are told to go on.
 
 A gate lies before everything that can be the last a worker does: before the intent, between intent and
 request, between the provider's taking it and its answer, between two requests, between question and
-answer. Whoever holds the strings may let other things happen meanwhile, or cut the worker off there.
+answer. The test may let other things happen meanwhile, or cut the worker off there.
 """
 
 import asyncio
@@ -46,13 +46,13 @@ TAKEN_UNSEEN = Fate(True, InDoubt("cut after it left"))
 LOST_UNSEEN = Fate(False, InDoubt("cut before it came"))
 
 
-class Puppet:
+class GatedProvider:
     """A provider's adapter and a pace, for one task. Keeps `campaigns.domain.provider.Provider`.
 
-    `taken` is the provider's own ledger, shared by all puppets: how often it took each message_ref.
+    `taken` is the provider's own ledger, shared by all gated providers: how often it took each message_ref.
     """
 
-    name = "puppet"
+    name = "gated"
 
     def __init__(self, taken: Counter[str], *, most_recipients: int = 2, can_be_asked: bool = False) -> None:
         self.traits = Traits(
@@ -140,45 +140,45 @@ class Puppet:
         return sightings
 
     async def find(self, question: Question, wait_for_pace: WaitForPace) -> list[Sighting]:
-        """Never asked of a puppet."""
-        raise ProviderRefused("a puppet cannot be asked")
+        """Never asked of it."""
+        raise ProviderRefused("a gated provider cannot be asked")
 
     def read_callback(self, callback: Callback) -> list[Receipt]:
-        """Never said by a puppet."""
-        raise ProviderRefused("a puppet calls nobody")
+        """Never said by it."""
+        raise ProviderRefused("a gated provider calls nobody")
 
     async def probe(self) -> Money | None:
-        """Never asked of a puppet."""
-        raise ProviderRefused("a puppet has no money")
+        """Never asked of it."""
+        raise ProviderRefused("a gated provider has no money")
 
     async def balance(self) -> Money:
-        """Never asked of a puppet."""
-        raise ProviderRefused("a puppet has no money")
+        """Never asked of it."""
+        raise ProviderRefused("a gated provider has no money")
 
     async def statistics(self, month: str) -> list[DayStatistics]:
-        """Never asked of a puppet."""
-        raise ProviderRefused("a puppet keeps no days")
+        """Never asked of it."""
+        raise ProviderRefused("a gated provider keeps no days")
 
 
-class Worker:
-    """A task of a stage, with its strings."""
+class GatedWorker:
+    """A task of a stage, that stops at gates."""
 
-    def __init__(self, puppet: Puppet, dealt: Dealt, work: Coroutine[Any, Any, Any]) -> None:
-        self.puppet = puppet
+    def __init__(self, gated: GatedProvider, dealt: Dealt, work: Coroutine[Any, Any, Any]) -> None:
+        self.gated = gated
         self.dealt = dealt
         self.task: asyncio.Task[Any] = asyncio.ensure_future(work)
 
     @property
     def gate(self) -> str | None:
         """Where it stands; None when it has ended."""
-        return self.puppet.gate
+        return self.gated.gate
 
     async def go(self, decision: Any = None) -> Any:
         """On to the next gate (opening the one it stands at). Gives what it ended with, None before that."""
         if self.gate is not None:
-            self.puppet.decide(decision)
+            self.gated.decide(decision)
             await asyncio.sleep(0)  # so that it leaves the gate before we look for it at the next
-        await self.puppet.run_to_a_gate(self.task)
+        await self.gated.run_to_a_gate(self.task)
         return self.task.result() if self.task.done() else None
 
     async def cut(self) -> None:

@@ -24,13 +24,13 @@ _LATEST_SECONDS = 3.0
 _LOOK_SECONDS = 0.02
 
 
-class Copyist:
+class Redelivery:
     """A thread that publishes a copy or two of every task of batches. Use it as a context."""
 
     def __init__(self, redis: Redis, seed: int) -> None:
         self._redis = redis
         self._random = random.Random(seed)
-        self._thread = threading.Thread(target=self._work, name="copyist")
+        self._thread = threading.Thread(target=self._work, name="redelivery")
         self._over = threading.Event()
         self._listening = threading.Event()
         self._waiting: list[tuple[float, str, str, bytes]] = []  # when, tag, queue, message
@@ -38,7 +38,7 @@ class Copyist:
         self.seen: list[tuple[str, bytes]] = []  # queue, message as it was published
         self.copy_count = 0
 
-    def __enter__(self) -> "Copyist":
+    def __enter__(self) -> "Redelivery":
         self._thread.start()
         assert self._listening.wait(10), "Redis does not show what is published"
         return self
