@@ -22,8 +22,8 @@ COPY --from=build /opt/campaigns /opt/campaigns
 ENV PATH=/opt/campaigns/bin:$PATH PYTHONUNBUFFERED=1
 USER 10001
 WORKDIR /var/lib/campaigns
-# Celery stops warmly on SIGTERM: what is in flight is seen to its end.
+# Celery stops warmly on SIGTERM: what is in flight is finished.
 STOPSIGNAL SIGTERM
-# Of the command below; whoever runs another has its own probe (docs/operating.md).
+# For the command below; another command needs another probe (docs/operating.md).
 HEALTHCHECK --interval=30s --timeout=20s --start-period=60s CMD ["campaigns", "alive", "--worker"]
 CMD ["celery", "-A", "worker.app", "worker"]

@@ -1,4 +1,4 @@
-# Every target sets itself up; all that must be there is Python >= 3.11, git and make.
+# Every target sets itself up; all you need is Python >= 3.11, git and make.
 PYTHON ?= python3
 PROVIDER ?= lightsms
 VENV := .venv
@@ -7,7 +7,7 @@ LOCK := requirements/development.lock
 
 .PHONY: help setup demo clients test chaos storm bench lint check audit format docs picture lock clean
 
-help:  ## what can be done
+help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
 
 # The stamp holds the lock file's own text: a changed lock installs again, nothing else does.
@@ -26,7 +26,7 @@ demo: setup  ## run the main job once, on embedded servers and a simulated PROVI
 clients: setup  ## install real clients of a provider for the tests that run them (npm for one of them)
 	@sh .ci/clients $(BIN)/python
 
-# Three at a time, also on two cores: those with real processes mostly wait. Each has servers of its own.
+# Three at a time, also on two cores: tests with real processes mostly wait. Each has its own servers.
 test: setup  ## run the tests on real PostgreSQL and Redis, with a short storm
 	CHAOS_RECIPIENTS=1000 CHAOS_GARBAGE=1000 $(BIN)/python -m pytest -n 3 --maxschedchunk 1 -m "not chaos or short"
 
@@ -36,7 +36,7 @@ chaos: setup  ## break everything on purpose: every scenario with 5,000 recipien
 storm: setup  ## ours and the usual Celery code under the same storm, as a table
 	$(BIN)/python -m benchmarks.storm
 
-# The peers go beside what is there; arq, which needs another redis-py, into an environment of its own.
+# The peers are installed into .venv; arq, which needs another redis-py, into its own environment.
 $(VENV)/.stamp-bench: requirements/bench.lock requirements/bench-arq.lock $(VENV)/.stamp
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.lock
 	@test -x $(VENV)/arq/bin/python || $(BIN)/python -m venv $(VENV)/arq

@@ -47,7 +47,7 @@ class Job:
     broker_url: str  # Celery's form
     base_url: str  # the simulator's
     in_flight: int
-    done_file: str  # grows by a byte for each task that is done: seen to the end without asking the database
+    done_file: str  # grows by a byte for each task that is done, so that nobody need ask the database
 
     @classmethod
     def read(cls) -> "Job":
@@ -132,12 +132,12 @@ def done_count(job: Job) -> int:
 
 
 def report(**found: Any) -> None:
-    """What a driver says to the harness: one line of JSON, its last."""
+    """A driver's result for the harness: one line of JSON, its last."""
     print(json.dumps(found | {"peak_bytes": _peak_bytes()}), flush=True)
 
 
 def _peak_bytes() -> int:
-    # Not ru_maxrss: on Linux that is inherited from whoever started us.
+    # Not ru_maxrss: on Linux a process inherits that from its parent.
     try:
         status = Path("/proc/self/status").read_text()
     except OSError:

@@ -1,4 +1,4 @@
-"""Who waits for whom: a small campaign beside a large one on the same account, and twenty at once."""
+"""How long a small campaign waits: one beside a large one on the same account, and twenty at once."""
 
 import asyncio
 import sys

@@ -20,7 +20,7 @@ from benchmarks.calls import (
     send_and_settle,
 )
 
-_CONNECTIONS = 4  # 1 to 16 differ by less than the noise where a commit is cheap; where it is not, some help
+_CONNECTIONS = 4  # 1 to 16 make no difference where a commit is cheap; where it is not, a few help
 
 
 async def _whole(job: Job) -> None:

@@ -1,4 +1,4 @@
-"""The ground every run stands on: one PostgreSQL, one Redis, one provider simulator, and one judge.
+"""What every run shares: one PostgreSQL, one Redis, one provider simulator, and one judge.
 
 The servers are the embedded ones with their own settings, which keep every promise of durability; a server
 that does not is refused. Each run gets a database of its own and an empty Redis and ledger.
@@ -47,7 +47,7 @@ _T = TypeVar("_T")
 
 
 class Refused(Exception):
-    """The benchmark will not run, or its result is not one. One sentence."""
+    """The benchmark cannot run, or its result does not count. One sentence."""
 
 
 def say(text: str, *, end: str = "\n") -> None:
@@ -66,7 +66,7 @@ class Where:
 
 
 class Ground:
-    """See the module. Made by `ground`."""
+    """The servers, the provider and the judge. Made by `ground`."""
 
     def __init__(self, directory: Path, urls: ServerUrls, runner: asyncio.Runner) -> None:
         self.directory = directory
@@ -127,7 +127,7 @@ class Ground:
         return self._database(f"run_{next(self._numbers)}", _TEMPLATE if migrated else "template1")
 
     def drop(self, database_url: str) -> None:
-        """Done with a database."""
+        """Drop a database."""
         self.sql(self.urls.database_url, f"DROP DATABASE {_name(database_url)} WITH (FORCE)")
 
     def _database(self, name: str, template: str = "template1") -> str:

@@ -23,7 +23,7 @@ _FLAT = at_most(1.15)
 _TICK = at_most(1.2)
 _STATUS = at_most(2.0)
 
-_SMALL = 10_000  # whose `status` and whose memory a large campaign is held against
+_SMALL = 10_000  # the campaign that a large one's `status` and memory are compared with
 _WARM = 20
 _TIMES = 200
 _SUMMED_UP_SECONDS = 60
@@ -97,7 +97,7 @@ def _look(ground: Ground, racing: Session, large: int) -> list[Row]:
     racing.check(large + small)
     _wait_for_sums(ground, racing)
     for name in list(racing.pids()):
-        racing.stack.stop(name)  # nobody else ticks from here on
+        racing.stack.stop(name)  # from here on only we tick
     rows = []
     with session(ground, OURS, processes=()) as idle:
         for state in ("as the campaign left it", "after VACUUM"):
@@ -139,7 +139,7 @@ def _look(ground: Ground, racing: Session, large: int) -> list[Row]:
 
 
 def _wait_for_sums(ground: Ground, racing: Session) -> None:
-    """Until the tick has summed up what is over, as it does within seconds."""
+    """Wait until the tick has summed up what is over."""
     ends_at = time.monotonic() + _SUMMED_UP_SECONDS
     while ground.value(racing.database_url, "SELECT count(*) FROM campaign WHERE totals IS NULL"):
         if time.monotonic() > ends_at:

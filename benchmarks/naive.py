@@ -1,4 +1,4 @@
-"""The usual Celery code for the same job, to be held against ours under the same storm. Never send by it.
+"""The usual Celery code for the same job, compared with ours under the same storm. Never send with it.
 
 A task a batch; `acks_late` and `reject_on_worker_lost` so that "nothing is lost"; a retry on any exception
 so that "everything arrives"; the state of a message in the database once its answer is there. Each line of
@@ -30,7 +30,7 @@ app.conf.update(
 
 @app.task(bind=True, max_retries=20)
 def send_batch(self: "Task[Any, Any]", batch: int, phones: list[str]) -> None:
-    """Send one batch, whatever it takes."""
+    """Send one batch; try again on any error."""
     try:
         asyncio.run(_send(phones))  # noqa: TID251  a loop a task, as the tutorials have it
     except Exception as error:

@@ -95,7 +95,7 @@ def with_parts(work: Callable[[Parts], Awaitable[_T]]) -> _T:
 
 
 async def _nothing(_parts: Parts, _campaign_id: UUID) -> None:
-    """What happens while the campaign runs, unless somebody has more in mind."""
+    """What happens while the campaign runs, by default: nothing but waiting for its end."""
 
 
 def main(meanwhile: Callable[[Parts, UUID], Awaitable[None]] = _nothing) -> None:

@@ -15,10 +15,10 @@ _OF_THE_NAIVE = at_least(20)
 def race(
     ground: Ground, rivals: Sequence[Rival], *, recipients: int, repeat: int, limit_seconds: float
 ) -> list[Row]:
-    """All rounds at the provider's present latency. Raises Refused where one does not do its job."""
+    """All rounds at the provider's present latency. Raises Refused where a rival's result is wrong."""
     runs: dict[str, list[Run]] = defaultdict(list)
     for turn in range(repeat):
-        first = turn % len(rivals)  # nobody always comes after the same one
+        first = turn % len(rivals)  # so that none always runs after the same one
         for rival in (*rivals[first:], *rivals[:first]):
             count = min(recipients, rival.most_recipients or recipients)
             done = run(ground, rival, count, limit_seconds=limit_seconds)

@@ -1,4 +1,4 @@
-"""Who runs against whom: how each is started, driven, and held to the one result."""
+"""Every rival: how it is started and driven, and how its result is checked."""
 
 import subprocess
 import sys
@@ -42,14 +42,14 @@ class Rival:
     prepare: tuple[tuple[str, ...], ...] = ()  # commands that end, before the processes start
     is_ours: bool = False
     makes_its_table: bool = False
-    most_recipients: int | None = None  # slow ones run with fewer, and are quoted by recipients/s
+    most_recipients: int | None = None  # slow ones run with fewer; their speed is in recipients/s
     settings: Mapping[str, str] = field(default_factory=dict)
     missing: Callable[[], str | None] = lambda: None
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run of one rival, held to its result."""
+    """One run of one rival, its result checked."""
 
     rival: str
     recipients: int
@@ -215,7 +215,7 @@ class Session:
         )
 
     def check(self, recipients: int) -> None:
-        """Hold it to its result. Raises Refused."""
+        """Check its result. Raises Refused."""
         self.ground.judge(grounds.phones(recipients))
         count_all, count_unsettled = (
             (ours.COUNT_ALL, ours.COUNT_UNSETTLED)

@@ -93,8 +93,8 @@ class _Counted:
 
 
 def measure(ground: Ground, *, limit_seconds: float) -> list[Row]:
-    """Statements a batch asks for when it shares them with no other, small or full: as many. Then all of
-    them, tasks and Redis commands a batch, as workers are.
+    """Statements of a batch that shares them with no other: as many for a small as for a full one. Then all
+    of them, tasks and Redis commands a batch, as workers are.
     """
     rows: list[Row] = []
     of_small: Spread | None = None

@@ -1,4 +1,4 @@
-"""Ours and the usual Celery code under the same storm: who was forgotten, who was texted twice?
+"""Ours and the usual Celery code under the same storm: who got no text, who got two?
 
     python -m benchmarks.storm --recipients 20000 --seed 1
 
@@ -36,11 +36,11 @@ _FAULTS: tuple[dict[str, object], ...] = (
 _BLOWS = 16
 _WEIGHTS = [6, 2, 1]  # of kill -9, FLUSHALL and a broker restart
 _BLOW_SECONDS = (0.5, 1.5)
-_LULL_SECONDS = 25.0  # nothing new accepted for so long: it will not come any more
+_LULL_SECONDS = 25.0  # nothing new was accepted for so long: nothing more will come
 
 
 def _blows(raging: Storm, seed: int, start_worker: Callable[[str], None]) -> Counter[str]:
-    """Strike at seeded moments; whoever dies is started again, as a supervisor does."""
+    """Strike at seeded moments; what dies is started again, as a supervisor does."""
     wait_until(raging.accepted_count, "the provider accepted something", seconds=60)
     chance = random.Random(seed)
     struck: Counter[str] = Counter()
@@ -57,7 +57,7 @@ def _blows(raging: Storm, seed: int, start_worker: Callable[[str], None]) -> Cou
             with suppress(RedisError):
                 raging.redis().shutdown(nosave=True)
             with servers(raging.directory / "servers"):
-                pass  # a stay starts what is missing
+                pass  # `stay` starts what is missing
         for name in ("worker-0", "worker-1"):
             process = raging._processes.get(name)
             if process is None or process.poll() is not None:
@@ -102,7 +102,7 @@ async def _ours(raging: Storm, recipients: int, seed: int) -> dict[str, object]:
 
 
 def _known_doubt(raging: Storm, campaign_id: str, ledger: set[str]) -> int:
-    """Not accepted, and shown as in doubt: not forgotten."""
+    """Not accepted, and shown as in doubt: not lost."""
     return sum(
         line["state"] == "in_doubt" and line["phone"][1:] not in ledger for line in raging.export(campaign_id)
     )

@@ -104,7 +104,7 @@ def _submit(ground: Ground, kind: str, size: int, limit_seconds: float) -> Submi
 
 
 def _watched(racing: Session, command: list[str], recipients_file: Path) -> Submitted:
-    """Run a command, looking at its memory: a process that has ended tells nothing of it any more."""
+    """Run a command, looking at its memory meanwhile: it cannot be read once the process has ended."""
     job = replace(racing.job, recipients_file=str(recipients_file))
     peak = 0
     started = time.monotonic()

@@ -1,4 +1,4 @@
-"""Rows of the one table: medians with their spread, ratios within one run, what was to be reached."""
+"""Rows of the one table: medians with their spread, ratios within one run, goals."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ class Spread:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> "Spread":
-        """Raises ValueError when there is nothing."""
+        """Raises ValueError where there is no figure."""
         if not values:
             raise ValueError("no figure was taken")
         return cls(tuple(values))
@@ -76,7 +76,7 @@ class Row:
 
     @property
     def is_reached(self) -> bool | None:
-        """None where nothing was to be reached."""
+        """None where there is no goal."""
         if self.goal is None:
             return None
         return self.goal.is_met((self.ratio or self.figure).median)

@@ -9,7 +9,7 @@
 --   campaigns_worker    celery worker, and the commands of operators
 --   campaigns_web       campaigns web, which faces the Internet: may store a receipt and look whether it is well
 --
--- The tables stand in a schema of their own, which each role finds by its search_path. Where they are in
+-- The tables are in a schema of their own, which each role finds by its search_path. Where they are in
 -- `public` already, write public for campaigns in this file, and have campaigns_migrate own the tables.
 
 DO $$

@@ -1,4 +1,4 @@
-"""Callbacks: what a provider tells a customer by itself, with its retries and, on request, its lapses.
+"""Callbacks: what a provider tells a customer unasked, with its retries and, on request, its mistakes.
 
 Success is 2xx or 3xx within five seconds; anything else is tried again after the given pauses, then dropped.
 An address goes out as it was made, byte for byte: it may be signed.
@@ -52,7 +52,7 @@ class Callbacks:
         self._tasks: set[asyncio.Task[None]] = set()
         self._retried_statuses = retried_statuses
         self.counts: Counter[str] = Counter()
-        """made, sent (attempts), taken, dropped (every attempt in vain), lost and doubled (by a fault)."""
+        """made, sent (attempts), taken, dropped (every attempt failed), lost and doubled (by a fault)."""
 
     @property
     def waiting_count(self) -> int:
@@ -60,7 +60,7 @@ class Callbacks:
         return len(self._timers) + len(self._tasks)
 
     def after(self, seconds: float, make: Callable[[], Call | None]) -> None:
-        """Tell the customer what `make` gives by then (None: nothing)."""
+        """Tell the customer what `make` gives when it is due (None: nothing)."""
         loop = asyncio.get_running_loop()
 
         def begin() -> None:

@@ -13,7 +13,7 @@ S = TypeVar("S", bound="Spoken")
 class Fates(Generic[F]):
     """One provider's table.
 
-    Takes the endings that are named, the fate of any other, and what `GET /_fates` shows of one.
+    Takes the fate of each listed ending, the fate of all others, and what `GET /_fates` shows of a fate.
     """
 
     def __init__(self, named: Mapping[str, F], other: F, show: Callable[[F], dict[str, object]]) -> None:
@@ -44,9 +44,9 @@ class Spoken(Protocol):
 
 
 class SpokenFates(Fates[S]):
-    """A table of fates that are status words, and when each of them comes.
+    """A table of fates that are lists of status words, with the moment of each.
 
-    Takes `comes_at`: the moment of a word as a share of `delivery_seconds`; 1 for those it does not name.
+    Takes `comes_at`: the moment of a status word as a share of `delivery_seconds`; 1 where it has none.
     """
 
     def __init__(
@@ -60,13 +60,13 @@ class SpokenFates(Fates[S]):
         self._comes_at = comes_at
 
     def changes(self, fate: S, delivery_seconds: float) -> tuple[tuple[float, str], ...]:
-        """When each word comes, in seconds after a life begins, in order. With 0 the last alone, at once."""
+        """When each status word comes, in seconds after acceptance, in order. With 0 only the last."""
         if not delivery_seconds:
             return tuple((0.0, word) for word in fate.words[-1:])
         return tuple((self._comes_at.get(word, 1.0) * delivery_seconds, word) for word in fate.words)
 
     def word_at(self, fate: S, age_seconds: float, delivery_seconds: float) -> tuple[float, str | None]:
-        """How long after the beginning the word of that age came, and the word (None: none came yet)."""
+        """The status word of a message of that age, and when it came (None: none came yet)."""
         said: tuple[float, str | None] = (0.0, None)
         for change in self.changes(fate, delivery_seconds):
             if age_seconds >= change[0]:

@@ -6,7 +6,7 @@ posting, as a request arrives and whether or not that request is valid:
 
 * of the kinds that decide the whole answer (`ENDINGS`) a request draws at most one, the first that matches;
 * of every other kind it draws the first that matches, and these add up. With an ending that comes
-  before acceptance only `latency` is drawn, for nothing else would show.
+  before acceptance only `latency` is drawn: nothing else could be seen.
 """
 
 import random
@@ -87,7 +87,7 @@ class Fault(BaseModel):
         return self
 
     def open(self, fault_id: int, seed: int) -> None:
-        """Give it its id, and dice of its own."""
+        """Give it its id, and its own random generator."""
         self._id = fault_id
         self._dice = random.Random(f"{seed}:{fault_id}")  # noqa: S311  seeded so that a run can be replayed
 
@@ -118,13 +118,13 @@ class StatusFault(Fault):
 
 
 class CutFault(Fault):
-    """The connection ends. `refuse` resets it; the others close it in good manners."""
+    """The connection ends. `refuse` resets it; the others close it properly."""
 
     kind: Literal["refuse", "cut_before", "cut_after", "cut_half"]
 
 
 class NonsenseFault(Fault):
-    """HTTP 200 with something that is no answer."""
+    """HTTP 200 with a body that is not an answer."""
 
     kind: Literal["nonsense", "nonsense_before"]
     body: str | None = None
@@ -154,7 +154,7 @@ class CodeFault(Fault):
 
 
 class Code18Fault(Fault):
-    """Code 18 for a whole status request: of more than one id, or with a poisonous one among its ids."""
+    """Code 18 for a whole status request that has more than one id, or that contains a chosen id."""
 
     concerns = _STATUS
     kind: Literal["code18"]
@@ -179,7 +179,7 @@ class OmitFault(Fault):
 
 
 class ClockFault(Fault):
-    """The provider's clock is off: timestamp.php and the check of every request live on the same one."""
+    """The provider's clock is off: for timestamp.php and for the check of every request."""
 
     concerns = frozenset()
     kind: Literal["clock"]
@@ -224,7 +224,7 @@ class ExtraKeysFault(Fault):
 
 
 class LatencyFault(Fault):
-    """The answer comes so much later; what it tells happened at once."""
+    """The answer comes later; what it says happened at once."""
 
     kind: Literal["latency"]
     seconds: _Seconds
@@ -258,7 +258,7 @@ class DoubledFault(Fault):
 
 
 class DelayedFault(Fault):
-    """A callback that comes up to `seconds` later, each by another time, so that their order changes."""
+    """A callback that comes up to `seconds` later, each by a different time, so that their order changes."""
 
     concerns = _CALLBACK
     kind: Literal["delayed"]
@@ -285,7 +285,7 @@ Colour = (
 AnyFault = Ending | Colour
 
 ENDINGS: Final = (StatusFault, CutFault, NonsenseFault, HangFault, RedirectFault, CodeFault, Code18Fault)
-"""These decide the whole answer; a request draws one at most."""
+"""Kinds that decide the whole answer; a request draws at most one."""
 
 BEFORE: Final = frozenset(
     {"status", "refuse", "cut_before", "nonsense_before", "hang", "redirect", "code", "code18"}
@@ -301,7 +301,7 @@ class FaultRefused(ValueError):
 
 
 class Drawn:
-    """What one request got."""
+    """The faults that one request drew."""
 
     __slots__ = ("_colours", "ending")
 
@@ -310,7 +310,7 @@ class Drawn:
         self._colours = colours or {}
 
     def get(self, kind: type[_F]) -> _F | None:
-        """The drawn fault of that kind, of those that add up."""
+        """The drawn fault of that kind (a kind that adds up)."""
         fault = self._colours.get(kind)
         return fault if isinstance(fault, kind) else None
 

@@ -1,7 +1,7 @@
 """The truth: everything that was ever accepted, at a flat cost.
 
 An acceptance costs eight bytes (its number) and a request some eighty more, so a million acceptances
-fit in a few tens of megabytes. Who asks for counts by number pays for them, not who sends.
+fit in a few tens of megabytes. Counting by number costs when it is asked for, not when something is sent.
 """
 
 import hashlib
@@ -29,9 +29,9 @@ class Taken(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What one request brought in."""
+    """What one request had accepted."""
 
-    number: int  # the how-manieth request of its endpoint it was
+    number: int  # the number of the request among those of its endpoint
     at: float
     due: float
     segments: int
@@ -41,7 +41,7 @@ class Row:
 
 @dataclass(slots=True)
 class _Book:
-    """Columns. Clearing the ledger opens a new book; who still reads the old one keeps it."""
+    """Columns. Clearing the ledger starts a new book; a reader of the old one keeps it."""
 
     phones: "array[int]" = field(default_factory=lambda: array("Q"))
     # by request:
@@ -51,7 +51,7 @@ class _Book:
     dues: "array[float]" = field(default_factory=lambda: array("d"))
     segments: "array[int]" = field(default_factory=lambda: array("I"))
     digests: bytearray = field(default_factory=bytearray)
-    # by number, as far as somebody asked:
+    # by number, counted up to the last question:
     counted: int = 0
     counts: dict[int, int] = field(default_factory=dict)
     most: int = 0
@@ -119,7 +119,7 @@ class Ledger:
         return Taken(book.phones[index], book.dues[bisect_right(book.firsts, index) - 1])
 
     def rows(self) -> Iterator[Row]:
-        """Every request that brought something in, in order, as the ledger stands now."""
+        """Every request of which something was accepted, in order, as of now."""
         book, base, ends = self._book, self._base, len(self._book.phones)
         for row in range(len(book.firsts)):
             first = book.firsts[row]
@@ -146,7 +146,7 @@ class Ledger:
         }
 
     def full_blocks(self) -> Iterator[bytes]:
-        """Every acceptance as one line of JSON, in blocks of lines, as the ledger stands at the first one."""
+        """Every acceptance as one line of JSON, in blocks of lines, as of the first block."""
         book = self._book
         lines: list[str] = []
         for index, row in enumerate(self.rows()):

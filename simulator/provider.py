@@ -1,4 +1,4 @@
-"""What every simulated provider has: an account, a ledger, a series of ids, and one road for its requests."""
+"""What every simulated provider has: an account, a ledger, a series of ids, and the serving of requests."""
 
 import re
 from abc import ABC, abstractmethod
@@ -37,7 +37,7 @@ class Series:
         return f"{self._prefix}{sequence:{self._form}}"
 
     def sequence_of(self, message_id: str) -> int | None:
-        """The sequence number of an id; None: it is none of this run."""
+        """The sequence number of an id; None: it is not of this run."""
         found = self._known.fullmatch(message_id)
         return int(found[1], self._base) if found else None
 
@@ -77,7 +77,7 @@ class Provider(ABC):
         endpoint: Endpoint,
         handle: Callable[[web.Request], Awaitable[web.StreamResponse]],
     ) -> None:
-        """Serve a path. Whatever comes of a request, the ledger counts it under `endpoint` first."""
+        """Serve a path. The ledger counts every request under `endpoint` first."""
 
         async def counted(request: web.Request) -> web.StreamResponse:
             self.ledger.requests[endpoint] += 1

@@ -1,4 +1,4 @@
-"""What every provider does with a request before it looks at what it says."""
+"""What every provider does with a request first: decode it, compare secrets."""
 
 import secrets
 from urllib.parse import parse_qsl
@@ -17,7 +17,7 @@ class Refused(Exception):
 
 
 class Unreadable(Exception):
-    """The request is not one that any document allows, and no code says so.
+    """No document allows the request, and there is no code for that.
 
     Takes a sentence that quotes nothing of the request, and the HTTP status it is refused with.
     """
@@ -44,7 +44,7 @@ def read_query(request: web.Request) -> dict[str, str]:
         return {}
     try:
         pairs = parse_qsl(raw, keep_blank_values=True, strict_parsing=True, errors="strict")
-    except ValueError:  # UnicodeDecodeError is one; its text would hold what was sent
+    except ValueError:  # UnicodeDecodeError is one; its message would quote what was sent
         raise Unreadable("the query cannot be decoded") from None
     query = dict(pairs)
     if len(query) != len(pairs):

@@ -6,7 +6,7 @@ Beside the providers' own paths it serves, for tests and for people:
     DELETE /_ledger         forget all of it (money stays spent)
     GET, POST, DELETE /_faults, DELETE /_faults/{id}
     GET /_fates             what becomes of a number
-    GET /_callbacks         how many callbacks were made, taken, lost, and still wait
+    GET /_callbacks         how many callbacks were made, taken, lost, and are waiting
 """
 
 import asyncio
@@ -95,7 +95,7 @@ async def serve(host: str, port: int, options: Options, ready: Callable[[str], N
 
 def run(host: str, port: int, options: Options) -> None:
     """Serve until SIGINT or SIGTERM, then return. Prints where it listens. Raises OSError, as `serve`."""
-    # Its own process with its own loop, not the worker's: it must not share a line with what it tests.
+    # Its own process and loop, not the worker's: it must share no code with what it tests.
     with asyncio.Runner() as runner:
         runner.run(_serve_until_signal(host, port, options))
 

@@ -69,7 +69,7 @@ class Wire:
         self._ending = False
 
     def end(self) -> None:
-        """The server ends: whatever waits or hangs stops doing so."""
+        """The server ends: whatever waits or hangs ends now."""
         self._ending = True
 
     def is_doomed(self, request: web.Request) -> bool:
@@ -115,7 +115,7 @@ class Wire:
                 return _close(request)
 
     async def _answer(self, request: web.Request, drawn: Drawn, answer: Answer) -> web.StreamResponse:
-        """A whole answer; late by drops, or the last good one of its connection."""
+        """A whole answer: byte by byte, or as the last good one of its connection, where a fault says so."""
         if drawn.get(KeepaliveCutFault) and request.transport is not None:
             self._doomed.add(request.transport)
         if drip := drawn.get(DripFault):
@@ -184,16 +184,16 @@ def _http_error(fault: StatusFault) -> web.Response:
 
 
 def _close(request: web.Request) -> web.Response:
-    """End the connection in good manners: the client sees its end without a byte."""
+    """Close the connection: the client sees its end, and no byte."""
     if request.transport is not None:
         request.transport.close()
-    return web.Response()  # to nobody: not a byte of it leaves
+    return web.Response()  # nothing may be left to send: not a byte of it leaves
 
 
 def _reset(request: web.Request) -> web.Response:
-    """End the connection in bad manners: the client sees it reset."""
+    """Reset the connection."""
     if request.transport is not None:
         connection = request.transport.get_extra_info("socket")
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         request.transport.abort()
-    return web.Response()  # to nobody: not a byte of it leaves
+    return web.Response()  # nothing may be left to send: not a byte of it leaves

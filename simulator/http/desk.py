@@ -33,7 +33,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Stand:
-    """How a message stands: its word (of `fates`), and since when."""
+    """The status of a message: its word (of `fates`), and since when."""
 
     word: str
     at: float
@@ -67,7 +67,7 @@ class Desk:
         return FATES.of(phone).refusal
 
     def cost(self, segments: int) -> Decimal:
-        """What so many segments cost."""
+        """The price of that many segments."""
         return self.options.price * segments
 
     def take(self, phone: int, text: str, sender: str, ref: str = "", tell: Tell | None = None) -> Message:
@@ -102,7 +102,7 @@ class Desk:
         return None if key is None else self.find(key)
 
     def stand(self, message: Message, drawn: Drawn) -> Stand | None:
-        """How a message stands now; None where nothing is known of it."""
+        """The status of a message now; None where nothing is known of it."""
         if not message.fate.is_known or drawn.get(MissingIdsFault):
             return None
         if unknown := drawn.get(UnknownWordFault):
@@ -116,4 +116,4 @@ Work = Callable[[Desk, web.Request, bytes, Drawn], Answer]
 """What a path does with a request and its body."""
 
 Path = tuple[str, str, Endpoint, Work]
-"""Method, path, what it is to a fault, and what it does."""
+"""Method, path, its endpoint in faults, and what it does."""

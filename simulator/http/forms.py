@@ -15,7 +15,7 @@ def read_form(request: web.Request, body: bytes) -> dict[str, str]:
         pairs = parse_qsl(
             body.decode("ascii"), keep_blank_values=True, strict_parsing=bool(body), errors="strict"
         )
-    except ValueError:  # those of Unicode are; their text would hold what was sent
+    except ValueError:  # those of Unicode are; their message would quote what was sent
         raise Unreadable("the form cannot be decoded") from None
     fields = dict(pairs)
     if len(fields) != len(pairs):

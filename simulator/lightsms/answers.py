@@ -77,7 +77,7 @@ def statuses(found: Mapping[str, tuple[str, bool]], now: str, form: str) -> Answ
 
 
 def statistics(parts: Mapping[str, Mapping[str, int]], price: Decimal, form: str, drawn: Drawn) -> Answer:
-    """The monthly statistics: by day and word the parts; every day has all three words, as on the page."""
+    """The monthly statistics: the parts by day and status word; each day has all three, as on the page."""
     as_number = drawn.get(IntCodesFault) is not None
 
     def cost(count: int) -> str:

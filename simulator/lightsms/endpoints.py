@@ -8,7 +8,7 @@ beside them. Where they are silent this file decides, strictly:
 * a number of another form than 7 to 15 digits, after `+` or `00` or nothing, is code 16, a shorter one
   code 33, an empty item in the list is code 4 for the whole request;
 * a number named twice in one request is accepted, paid and recorded in the ledger twice, and the answer,
-  an object by number, holds the last id alone: the pessimist's reading, which the ledger then shows;
+  an object by number, holds only the last id: the worst case, which the ledger then shows;
 * code 32 is decided by the price of every number of the request, refused ones included;
 * ids nobody knows are left out of a status answer; when nothing is left, it is code 18;
 * a status answer has no largest number of ids; a URL may have 8190 bytes;
@@ -87,7 +87,7 @@ class LightSms(Provider):
         return Series(str(10**11 + secrets.randbelow(9 * 10**11)), 10)
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
-        """Hang the scripts into `router`. GET alone: another method is 405."""
+        """Add the scripts to `router`. GET only: another method is 405."""
         scripts: dict[Endpoint, Work] = {
             "send": self._send,
             "status": self._status,

@@ -1,4 +1,4 @@
-"""What becomes of a number at LightSMS. Decided by its last two digits alone, so that a run is predictable.
+"""What becomes of a number at LightSMS. Only its last two digits decide, so that a run is predictable.
 
 89  delivered; its status is always served in the object form, {"status": "deliver", "time": ...}
 90  not_deliver
@@ -53,7 +53,7 @@ FATES = Fates(
 
 
 def word_at(fate: Fate, age_seconds: float, delivery_seconds: float) -> str | None:
-    """The status word `age_seconds` after acceptance; None where it is never known. Pure.
+    """The status word of a message of that age; None where it is never known. Pure.
 
     Half of `delivery_seconds` pending, the other half sent, then the final word; with 0, final at once.
     Before its life begins (a scheduled message) the age is negative: pending.

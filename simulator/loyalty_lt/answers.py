@@ -18,7 +18,7 @@ the number of the newer pages), or not at all.
 
 CODE_FORMS: Final[tuple[CodeForm, ...]] = ("documented", "other", "absent")
 
-_DAY_SECONDS: Final = 86_400.0  # what their example's validity comes to where none was given
+_DAY_SECONDS: Final = 86_400.0  # what the validity in their example, used where none was given
 
 _REFUSALS: Final[Mapping[str, tuple[int, str]]] = {
     "1001": (401, "Invalid API credentials"),
@@ -61,7 +61,7 @@ class Message:
 
 
 def sent(message: Message, form: CodeForm, *, registered: bool, extra_keys: bool, omit: bool) -> Answer:
-    """The answer to a good send. `omit`: accepted, and not said so."""
+    """The answer to an accepted send. `omit`: accepted, but the answer does not say so."""
     data: dict[str, object] = {
         "message_id": message.message_id,
         "source": message.source,
@@ -130,7 +130,7 @@ def callback(message: Message, step: Step, *, names_message_id: bool) -> bytes:
     """The body of a callback. Its `id` is a UUID, the same for each callback of a message."""
     said: dict[str, object] = {
         "id": str(uuid5(NAMESPACE_URL, message.message_id)),
-        "externalId": None,  # no parameter of a send is documented that would set it
+        "externalId": None,  # no documented parameter of a send sets it
         "status": step.callback,
         "recipient": f"+{message.phone}",
         "timestamp": _moment(message.due + step.age_seconds, milliseconds=True),

@@ -71,7 +71,7 @@ _LOCALE = "{locale:[a-z]{2}}"
 
 @dataclass(frozen=True, slots=True)
 class _Note:
-    """What the ledger does not know of a message. One for all messages alike."""
+    """What the ledger does not keep of a message. Equal messages share one."""
 
     source: str
     segments: int
@@ -137,7 +137,7 @@ class LoyaltyLt(Provider):
     def _refusal_of(  # noqa: PLR0911  one return for each refusal
         self, order: Order, segments: int
     ) -> Refusal | None:
-        """What a message of good form is refused with; None: it is taken."""
+        """What a well-formed message is refused with; None: it is taken."""
         options = self._options
         if order.phone is None:
             return Refusal("2002")

@@ -1,4 +1,4 @@
-"""What becomes of a number at Loyalty.lt. Decided by its last two digits alone, so that a run is predictable.
+"""What becomes of a number at Loyalty.lt. Only its last two digits decide, so that a run is predictable.
 
 87  delivered; its callbacks hold `message_id` too, which their page names and their example lacks
 88  failed; its last callback says UNDELIVERABLE (invalid), so the status page knows it more exactly
@@ -31,7 +31,7 @@ class Fate:
     refusal: str | None = None  # what it is refused with at send; None: it is accepted
     status: str | None = "delivered"  # the word its life stops at; None: its status is never known
     callback: str | None = "DELIVERED"  # the word of its last callback, where its life comes to an end
-    error: str | None = None  # what goes with a bad end
+    error: str | None = None  # sent with a failure
     is_short: bool = False  # its status is served in the short form
     names_message_id: bool = False  # its callbacks hold `message_id` beside their own `id`
 
@@ -83,7 +83,7 @@ FATES: Final = Fates(
 
 
 def steps_of(fate: Fate, delivery_seconds: float, expires_in: float | None) -> list[Step]:
-    """How a life goes on after `queued`, in order. Pure.
+    """The status words after `queued`, in order. Pure.
 
     Half of `delivery_seconds` queued, the other half sent, then the final word; with 0, all at once. What
     has not come to its end `expires_in` seconds after its life began (None: no validity was given) expires.

@@ -55,13 +55,13 @@ class Order:
     callback_url: str | None = field(repr=False)
 
     def code(self, services: frozenset[str]) -> str | None:
-        """The code it is refused with for its own sake; None: nothing is wrong with it."""
+        """The code that the message itself is refused with; None: nothing is wrong with it."""
         if not self.text:
             return "66"
         if not is_phone(self.destination):
             return "56"
         if self.reference and self.reference.get("service") not in services:
-            return "59"  # also where action or key stand alone
+            return "59"  # also where only one of action and key is given
         return None
 
 
@@ -110,7 +110,7 @@ def _check(name: str, value: object, known: Mapping[str, type], needed: set[str]
     if not needed <= value.keys():
         raise Unreadable(f"{name} misses a field")
     for key, kind in known.items():
-        # True is an int, to Python alone.
+        # In Python True is an int; in JSON it is not.
         if key in value and type(value[key]) is not kind:
             raise Unreadable(f"{key} is of another type")
         if kind is str and _HALF_A_PAIR.search(value.get(key, "")):
@@ -118,7 +118,7 @@ def _check(name: str, value: object, known: Mapping[str, type], needed: set[str]
 
 
 def _may_be_called(url: str) -> bool:
-    """https anywhere, or http on this very machine, where demos and tests listen."""
+    """https anywhere, or http on this machine, where demos and tests listen."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -141,7 +141,7 @@ def taken(message_id: str | None, *, detailed: bool, more: Mapping[str, object])
 
 
 def refusal(code: str, status: int = 500) -> Answer:
-    """A refusal: HTTP 500, whatever it is."""
+    """A refusal: always HTTP 500."""
     return _json({"code": int(code), "message": SAYINGS.get(code, "Error"), "details": None}, status)
 
 

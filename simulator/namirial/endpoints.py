@@ -10,17 +10,18 @@ Source: the provider's page on the status of messages and what is public beside 
 wb-configuration, openapi). Where they are silent this file decides, strictly:
 
 * wrong or missing credentials of the sending host are HTTP 401 with code 63;
-* what is not as documented and has no code (a field nobody knows, one that misses, another type, a key
+* what is not as documented and has no code (an unknown field, a missing one, another type, a key
   twice, a text of more than 1600 characters, a count below 1) is HTTP 400 with a sentence; another content
   type than JSON is HTTP 415;
 * the services a message may be of are `SERVICES` and Options.senders; any other is code 59;
-* a callback's address begins with https://, or is http on this very machine (they want a public https);
+* a callback's address begins with https://, or is http on this machine (they want a public https);
 * what is said without `detailed` is the message alone, without the id;
 * a third message of one text to one number within an hour is dropped, as documented, and answered as if it
-  had been taken, under an id nobody knows; it is not in the ledger. The 151st to one number is code 60;
+  had been taken, under an id that no question finds; it is not in the ledger. The 151st to one number is
+  code 60;
 * a status host's list is the latest of all, the oldest of them first: no order is documented, and nobody
   may rely on one. `sendDate` leaves out the moment itself;
-* nothing costs anything: no document speaks of money. Options.balance, .price, .timezone, .error_form and
+* nothing costs anything: no document names prices. Options.balance, .price, .timezone, .error_form and
   .forbidden_words are not used; URLs in texts are allowed (code 74 comes by a fault).
 
 Faults in Namirial's words: `code` is HTTP 500 with that code (at `health`: HTTP 200, not well);
@@ -168,7 +169,9 @@ class Namirial(Provider):
         if len(recent) >= _MOST_TO_ONE_NUMBER:
             return answers.refusal("60")
         if sum(self._notes.of[sequence].digest == digest for sequence in recent) >= _MOST_OF_ONE_TEXT:
-            return answers.taken(str(uuid4()), detailed=order.detailed, more=more)  # dropped without a word
+            return answers.taken(
+                str(uuid4()), detailed=order.detailed, more=more
+            )  # dropped, and answered as taken
         segments = count_segments(order.text)
         sequence = self.ledger.accept([phone], None, digest, segments)
         self._notes.add(sequence, phone, _Note(order.reference, digest, segments, order.callback_url))
@@ -190,7 +193,7 @@ class Namirial(Provider):
         return 0.0 if taken is None else taken.due
 
     def _forget(self) -> None:
-        """The ledger may have been cleared: then all that was noted is of messages nobody knows."""
+        """After the ledger was cleared: forget what was noted of its messages."""
         first = next(iter(self._notes.of), None)
         if first is not None and self.ledger.find(first) is None:
             self._notes = _Notes()

@@ -35,7 +35,7 @@ class Fate:
     channel: str = "SMS"
     has_sms: bool = True  # its status says how many segments it has
     has_fraction: bool = False  # its dates do
-    provider_status: str = ""  # what the company behind Namirial calls a bad end, and why it came
+    provider_status: str = ""  # the name of the failure at the company behind Namirial, and its reason
     provider_message: str | None = None
 
 

@@ -57,7 +57,7 @@ class Line:
 def sent(
     order: Order, lines: Sequence[Line], price: Decimal, segments: int, balance: Decimal, drawn: Drawn
 ) -> Answer:
-    """The answer to a send of which anything was taken. Takes the lines in the order asked."""
+    """The answer to a send of which something was taken. Takes the lines in the order asked."""
     taken = [line for line in lines if line.code is None]
     code = "100" if len(taken) == len(lines) else "101"
     if not order.wants_json:
@@ -230,7 +230,7 @@ def balance(money: Decimal, currency: str, *, wants_json: bool) -> Answer:
 def callback(
     url: str, how: CallbackMethod, signing_key: str, message_id: str, word: str, at: float, now: float
 ) -> Call:
-    """What `url` is told of a message's new word, in that form, signed where there is a key."""
+    """What `url` is told of a message's new status word, in that form, signed where there is a key."""
     data = {"msg_id": message_id, "status": word}
     headers, body = dict[str, str](), b""
     match how:
@@ -269,7 +269,7 @@ def sign(timestamp: str, nonce: str, method: str, url: str, body: bytes, signing
 
 
 def berlin(at: float) -> datetime:
-    """A moment on the clock of Berlin, which every naive time of seven.io is of."""
+    """A moment in Berlin's time: all of seven.io's times without a zone are in it."""
     return datetime.fromtimestamp(at, UTC).astimezone(zone())
 
 
@@ -278,7 +278,7 @@ def zone() -> tzinfo:
     """Berlin's."""
     try:
         return ZoneInfo("Europe/Berlin")
-    except (KeyError, OSError):  # no database of zones on this machine: winter all the year
+    except (KeyError, OSError):  # no database of zones on this machine: winter time all year
         return timezone(timedelta(hours=1))
 
 

@@ -7,7 +7,7 @@ signing) and what is public beside them. Where they are silent this file decides
 * a key is `X-Api-Key`, `Authorization: Basic` or `Bearer` with the key itself, or the field `p`; none is 300,
   another 900;
 * a body or query that cannot be decoded, a field given twice, and more than Options.max_recipients numbers
-  (413) are HTTP errors with a sentence: no code says it;
+  (413) are HTTP errors with a sentence: there is no code for it;
 * a field nobody knows is 308, and so is a value of `foreign_id`, `delay`, `ttl`, `limit`, `offset` or a date
   that is not as documented; a `label` is 802;
 * a number has 7 to 15 digits, after `+` or `00` or nothing. Contacts and groups are not simulated: another
@@ -219,7 +219,7 @@ class Seven(Provider):
             self._orders[first] = order
         until = self.ledger.clock() + self._options.reload_lock_seconds
         for phone in accepted:
-            self._locks.pop((digest, phone), None)  # else it would stay where it was in the order
+            self._locks.pop((digest, phone), None)  # else it would keep its old position
             self._locks[digest, phone] = until
         if any(self._hooks.targets()):
             wait = 0.0 if due is None else due - self.ledger.clock()
@@ -232,7 +232,7 @@ class Seven(Provider):
         ]
 
     def _forget(self) -> None:
-        """Locks that ran out; and everything, where the ledger was cleared."""
+        """Remove locks that ran out, and all of them after the ledger was cleared."""
         first = next(iter(self._orders), None)
         if first is not None and self.ledger.find(first) is None:
             self._orders.clear()
@@ -252,7 +252,7 @@ class Seven(Provider):
             before = words[index - 1][0] if index else 0.0
             for at, target in enumerate(self._hooks.targets()):
                 call = partial(self._call, sequence, target, word, after)
-                if at == 0:  # the first sees to the next word
+                if at == 0:  # the first schedules the next one
                     call = partial(self._call, sequence, target, word, after, (phone, index + 1))
                 self._callbacks.after(max(wait, 0.0) + after - before, call)
 
@@ -264,7 +264,7 @@ class Seven(Provider):
         after: float,
         then: tuple[int, int] | None = None,
     ) -> Call | None:
-        """Tell that a word came; nothing where the ledger was cleared, or the message taken back."""
+        """Tell of a new status word; nothing where the ledger was cleared or the message was deleted."""
         taken = self.ledger.find(sequence)
         if taken is None or sequence in self._deleted:
             return None

@@ -1,4 +1,4 @@
-"""Where seven.io calls an account back: the address set by hand, and hooks (OpenAPI, `/hooks`)."""
+"""Where seven.io calls an account back: the address in the settings, and hooks (OpenAPI, `/hooks`)."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -16,7 +16,7 @@ _MOST = 100
 
 
 class Hooks:
-    """The hooks of one account. The address of its options stands there from the start."""
+    """The hooks of one account. The address in its options is the first."""
 
     def __init__(self, options: Options) -> None:
         self._numbers = count(1)

@@ -71,7 +71,7 @@ def read_fields(request: web.Request, body: bytes) -> dict[str, str]:
             raise Unreadable("a body is a form or JSON", 415)
         for _, value in pairs:
             value.encode()  # JSON may spell half of a pair, which is no text
-    except ValueError:  # those of Unicode are; their text would hold what was sent
+    except ValueError:  # those of Unicode are; their message would quote what was sent
         raise Unreadable("the request cannot be decoded") from None
     fields: dict[str, str] = {}
     for name, value in pairs:
@@ -182,7 +182,7 @@ def _moment(delay: str) -> float | None:
 
 
 def read_day(said: str | None, otherwise: date) -> date:
-    """A day of the journal's range; `otherwise` where none is said. Raises Refused.
+    """A day of the journal's range; `otherwise` where none is given. Raises Refused.
 
     The JavaScript client writes `undefined` where it was given none, and a moment as its language shows it.
     """

@@ -1,7 +1,7 @@
 """`campaigns`: the operator's commands, one file a noun.
 
-start       the console script: light, so that Ctrl-C is provided for before anything is loaded
-commands    the list of commands, and what an error becomes: one sentence and an exit code
+start       the console script: light, so that Ctrl-C works before anything is loaded
+app         the list of commands, and what an error becomes: one sentence and an exit code
 terminal    what they share: where they print, and how they reach the servers there are
 display     tables of campaigns and messages, and the live view
 printable   text of others, fit for a terminal

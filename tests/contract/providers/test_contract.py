@@ -1,7 +1,7 @@
 """The contract of `campaigns.domain.provider`, and every adapter held to it.
 
 `member` is each of the family, the stub too; `wired` those with a network under them. A new adapter adds
-`member_<name>.py` and passes all of this.
+`<name>/member.py` and passes all of this.
 """
 
 import asyncio
