@@ -6,9 +6,9 @@ from uuid import UUID
 
 from campaigns.domain.errors import DatabaseUnavailable, NotAllowed, NotFound
 from campaigns.domain.schedule import Schedule, check_schedule
-from campaigns.domain.states import CAMPAIGN_MOVES, OPEN, UNLEASED, CampaignState
-from campaigns.store.conditions import IS_LEASED_BY_ID, may_be_sent
-from campaigns.store.law import in_list, sum_of
+from campaigns.domain.states import CAMPAIGN_MOVES, OPEN, UNLEASED, BatchState, CampaignState
+from campaigns.store.conditions import IS_LEASED, IS_LEASED_BY_ID, IS_READY, may_be_sent
+from campaigns.store.law import in_list, quoted, sum_of
 from campaigns.store.leases import Dealt
 from campaigns.store.session import CHANNEL, Database, numbers
 from campaigns.store.tally import Release, let_go
@@ -28,9 +28,9 @@ _ALONE = (
 _DEAL = """
     WITH account AS (SELECT name, most FROM unnest($3::text[], $4::text::int[]) AS a(name, most)),
     flight AS (
-        SELECT campaign_id, account, count(*) AS n FROM batch
-        WHERE state = 'leased' AND leased_for = '{kind}' AND leased_until > now()
-        GROUP BY campaign_id, account
+        SELECT b.campaign_id, b.account, count(*) AS n FROM batch b
+        WHERE {is_leased} AND b.leased_for = '{kind}' AND b.leased_until > now()
+        GROUP BY b.campaign_id, b.account
     ),
     taken AS (SELECT account, sum(n) AS n FROM flight GROUP BY account),
     free AS (SELECT greatest($1 - coalesce(sum(n), 0), 0)::int AS n FROM flight),
@@ -86,7 +86,8 @@ _DEAL = """
 _DEAL_SENDING = _DEAL.format(
     kind="sending",
     clock="send_at",
-    states="= 'ready'",
+    states=f"= {quoted(BatchState.READY)}",
+    is_leased=IS_LEASED,
     open=may_be_sent("a.name"),
 )
 # What was handed over is polled to its end, also when the campaign is paused, cancelled or on hold.
@@ -94,6 +95,7 @@ _DEAL_POLLING = _DEAL.format(
     kind="polling",
     clock="poll_at",
     states=f"IN {in_list(UNLEASED)}",
+    is_leased=IS_LEASED,
     open="true",
 )
 
@@ -137,8 +139,8 @@ _RESCHEDULE = f"""
         THEN n.at + make_interval(secs => $3)
         ELSE greatest(b.give_up_at, n.at + make_interval(secs => $3)) END
     FROM (SELECT greatest($2::timestamptz, now()) AS at) n
-    WHERE b.id IN (SELECT id FROM batch WHERE campaign_id = $1 AND state = 'ready'
-                   ORDER BY id FOR NO KEY UPDATE)
+    WHERE b.id IN (SELECT b.id FROM batch b WHERE b.campaign_id = $1 AND {IS_READY}
+                   ORDER BY b.id FOR NO KEY UPDATE OF b)
     RETURNING b.queued_count
 """
 

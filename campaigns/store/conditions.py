@@ -1,7 +1,17 @@
-"""Conditions of the law that several statements share, each said once."""
+"""Conditions of the law that statements share, each said once: of batch `b`, campaign `c`, message `m`."""
 
-from campaigns.domain.states import SENDABLE, UNLEASED, BatchState, CampaignState
+from campaigns.domain.states import SENDABLE, UNLEASED, BatchState, CampaignState, MessageState
 from campaigns.store.law import in_list, quoted
+
+IS_READY = f"b.state = {quoted(BatchState.READY)}"
+"""Whether something of batch `b` waits to be handed over, and nobody works on it."""
+
+IS_LEASED = f"b.state = {quoted(BatchState.LEASED)}"
+"""Whether batch `b` is under a lease. As the index of what is leased has it."""
+
+IS_QUEUED = f"m.state = {quoted(MessageState.QUEUED)}"
+IS_SENDING = f"m.state = {quoted(MessageState.SENDING)}"
+IS_IN_DOUBT = f"m.state = {quoted(MessageState.IN_DOUBT)}"
 
 IS_NOT_DONE = f"b.state <> {quoted(BatchState.DONE)}"
 """Whether something in batch `b` is not settled. As the index of open batches has it."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from campaigns.store.conditions import IS_NOT_DONE, IS_UNLEASED, may_be_sent
+from campaigns.store.conditions import IS_IN_DOUBT, IS_LEASED, IS_NOT_DONE, IS_READY, IS_UNLEASED, may_be_sent
 from campaigns.store.session import Database
 
 Kind = Literal["worker", "beat", "tick"]
@@ -21,11 +21,12 @@ _SEEN = (
 # which accounts they use: cheap also with a million due.
 _WORK = f"""
     WITH RECURSIVE used AS (
-        SELECT c.id, (SELECT min(account) FROM batch WHERE campaign_id = c.id AND state <> 'done') AS account
+        SELECT c.id, (SELECT min(b.account) FROM batch b
+                      WHERE b.campaign_id = c.id AND {IS_NOT_DONE}) AS account
         FROM campaign c WHERE c.finished_at IS NULL
         UNION ALL
-        SELECT u.id, (SELECT min(account) FROM batch
-                      WHERE campaign_id = u.id AND state <> 'done' AND account > u.account)
+        SELECT u.id, (SELECT min(b.account) FROM batch b
+                      WHERE b.campaign_id = u.id AND {IS_NOT_DONE} AND b.account > u.account)
         FROM used u WHERE u.account IS NOT NULL
     ),
     running AS MATERIALIZED (
@@ -39,7 +40,7 @@ _WORK = f"""
             WHERE kind = 'worker' AND seen_at > now() - make_interval(secs => $1)) AS worker_count,
            (SELECT min(d.at) FROM running r CROSS JOIN LATERAL (
                 SELECT b.send_at AS at FROM batch b
-                WHERE b.campaign_id = r.id AND b.account = r.account AND b.state = 'ready'
+                WHERE b.campaign_id = r.id AND b.account = r.account AND {IS_READY}
                   AND b.send_at <= now()
                 ORDER BY b.send_at LIMIT 1) d
             WHERE r.is_sent) AS to_send_since,
@@ -48,8 +49,8 @@ _WORK = f"""
                 WHERE b.campaign_id = r.id AND b.account = r.account AND {IS_UNLEASED}
                   AND b.poll_at <= now()
                 ORDER BY b.poll_at LIMIT 1) d) AS to_poll_since,
-           (SELECT leased_until FROM batch WHERE state = 'leased' AND leased_until <= now()
-            ORDER BY leased_until LIMIT 1) AS lease_over_since,
+           (SELECT b.leased_until FROM batch b WHERE {IS_LEASED} AND b.leased_until <= now()
+            ORDER BY b.leased_until LIMIT 1) AS lease_over_since,
            (SELECT look_at FROM waiting_receipt WHERE set_aside_at IS NULL AND look_at <= now()
             ORDER BY look_at LIMIT 1) AS receipt_since
 """
@@ -66,7 +67,7 @@ _DOUBT = f"""
     SELECT COALESCE(sum(b.in_doubt_count), 0)::int AS count, count(DISTINCT b.campaign_id)::int AS campaigns,
            (SELECT min(m.updated_at) FROM (
                 SELECT b.id FROM batch b WHERE {IS_NOT_DONE} AND b.in_doubt_count > 0 ORDER BY b.id LIMIT 100
-            ) o JOIN message m ON m.batch_id = o.id AND m.state = 'in_doubt') AS since
+            ) o JOIN message m ON m.batch_id = o.id AND {IS_IN_DOUBT}) AS since
     FROM batch b WHERE {IS_NOT_DONE} AND b.in_doubt_count > 0
 """
 

@@ -10,8 +10,6 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from campaigns import aggregation, batching, reading, receipts, rescue, sending, suppression
 from campaigns.domain.circuit import NewHold
@@ -217,40 +215,6 @@ async def test_the_newest_come_first(database: Database) -> None:
     assert listed == [campaigns[1], campaigns[3], campaigns[2]]
     with pytest.raises(NotFound, match="there is no campaign"):
         await reading.status(database, uuid4())
-
-
-amounts = st.decimals(allow_nan=False, allow_infinity=False, places=None) | st.builds(
-    lambda digits, exponent: Decimal(digits).scaleb(exponent),
-    st.integers(-(10**12), 10**12),
-    st.integers(-20, 20),
-)
-
-
-@given(amounts.filter(lambda amount: -60 < int(amount.as_tuple().exponent) < 60))
-def test_amounts_are_written_whole_without_exponent_and_with_two_decimals(amount: Decimal) -> None:
-    text = shapes.amount_text(amount)
-
-    whole, _, decimals = text.partition(".")
-    assert Decimal(text) == amount
-    assert whole.removeprefix("-").isdecimal()
-    assert decimals.isdecimal()
-    assert len(decimals) >= 2
-    assert len(decimals) == 2 or not decimals.endswith("0")
-
-
-@pytest.mark.parametrize(
-    ("amount", "text"),
-    [
-        ("0", "0.00"),
-        ("0E-9", "0.00"),
-        ("1E+3", "1000.00"),
-        ("0.0144", "0.0144"),
-        ("12.50000", "12.50"),
-        ("7.1", "7.10"),
-    ],
-)
-def test_amounts_people_know(amount: str, text: str) -> None:
-    assert shapes.amount_text(Decimal(amount)) == text
 
 
 # --- the end ----------------------------------------------------------------------------------------

@@ -13,22 +13,25 @@ def _utc(moment: str) -> str:
     return f"to_char({moment} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
 
 
-EXPORT_COLUMNS = (
-    "row",
-    "phone",
-    "state",
-    "provider_state",
-    "provider_message_id",
-    "batch",
-    "attempt",
-    "segments",
-    "cost",
-    "reason",
-    "updated_at",
-    "provider_changed_at",
-    "currency",
-    "channel",
-)
+_COLUMNS = {
+    "row": "m.row",
+    "phone": "m.phone",
+    "state": "m.state::text",
+    "provider_state": "m.provider_state",
+    "provider_message_id": "m.provider_message_id",
+    "batch": "b.number",
+    "attempt": "m.attempt",
+    "segments": "m.segment_count",
+    "cost": "m.cost::text",
+    "reason": SHOWN_REASON,
+    "updated_at": _utc("m.updated_at"),
+    "provider_changed_at": _utc("m.provider_changed_at"),
+    "currency": "CASE WHEN m.cost IS NOT NULL THEN coalesce(m.currency, c.currency) END",
+    "channel": "m.channel",
+}
+
+EXPORT_COLUMNS = tuple(_COLUMNS)
+"""The columns of a message's line, in their order. `worker.shapes.ExportLine` says what each means."""
 
 
 async def own_columns(database: Database, campaign_id: UUID) -> list[str]:
@@ -53,11 +56,7 @@ async def export(database: Database, campaign_id: UUID) -> AsyncGenerator[dict[s
     async with database.own_connection() as connection:
         await connection.execute(
             "DECLARE lines NO SCROLL CURSOR WITH HOLD FOR"
-            " SELECT m.row, m.phone, m.state::text AS state, m.provider_state, m.provider_message_id,"
-            " b.number AS batch, m.attempt, m.segment_count AS segments, m.cost::text AS cost,"
-            f" {SHOWN_REASON} AS reason,"
-            f" {_utc('m.updated_at')} AS updated_at, {_utc('m.provider_changed_at')} AS provider_changed_at,"
-            " CASE WHEN m.cost IS NOT NULL THEN coalesce(m.currency, c.currency) END AS currency, m.channel,"
+            f" SELECT {', '.join(f'{sql} AS {name}' for name, sql in _COLUMNS.items())},"
             " m.fields::text AS fields"
             " FROM batch b JOIN campaign c ON c.id = b.campaign_id JOIN message m ON m.batch_id = b.id"
             f" WHERE b.campaign_id = '{campaign_id}'::uuid ORDER BY m.row"

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from campaigns.domain.late import LateAnswer
 from campaigns.domain.message_ref import MessageKey, key_of
+from campaigns.store.conditions import IS_IN_DOUBT, IS_QUEUED, IS_SENDING
 from campaigns.store.session import Connection, Database, numbers
 from campaigns.store.tally import Release, let_go, recount
 
@@ -16,23 +17,23 @@ _BATCHES = """
 
 # Of the same attempt, and still in doubt: nobody tried again since, and nobody knows better. The attempt that
 # was answered with "nothing taken" may be made anew.
-_SETTLE = """
+_SETTLE = f"""
     UPDATE message m SET state = l.state::message_state, reason = l.reason, updated_at = now(),
         provider_state = coalesce(l.provider_state, m.provider_state)
     FROM unnest($1::text::bigint[], $2::text::smallint[], $3::text::smallint[], $4::text[], $5::text[],
                 $6::text[])
         AS l(batch_id, position, attempt, state, provider_state, reason)
-    WHERE m.batch_id = l.batch_id AND m.position = l.position AND m.state = 'in_doubt'
+    WHERE m.batch_id = l.batch_id AND m.position = l.position AND {IS_IN_DOUBT}
       AND m.attempt = l.attempt
-    RETURNING m.batch_id, m.state = 'queued' AS is_queued
+    RETURNING m.batch_id, {IS_QUEUED} AS is_queued
 """
 
-_STILL_SENDING = """
+_STILL_SENDING = f"""
     SELECT m.batch_id, m.position::int AS position FROM message m
     JOIN unnest($1::text::bigint[], $2::text::smallint[], $3::text::smallint[])
         AS l(batch_id, position, attempt)
         ON m.batch_id = l.batch_id AND m.position = l.position AND m.attempt = l.attempt
-    WHERE m.state = 'sending'
+    WHERE {IS_SENDING}
 """
 
 

@@ -14,6 +14,7 @@ from campaigns.domain.said import NO_DETAILS, Details
 from campaigns.domain.states import POLLABLE, BatchState, MessageState
 from campaigns.domain.values import value
 from campaigns.domain.witness import LEFT_BEFORE
+from campaigns.store.conditions import IS_IN_DOUBT
 from campaigns.store.database_functions import as_group
 from campaigns.store.grouping import grouped
 from campaigns.store.halving import store_each, why
@@ -68,12 +69,12 @@ _TAKE_UP = taking_up(
     " array_agg(q.provider_message_id) FILTER (WHERE NOT q.is_in_doubt) AS ids,"
     " (json_agg(json_build_array(q.position, q.phone, q.updated_at, q.left_after))"
     " FILTER (WHERE q.is_in_doubt))::text AS in_doubt"
-    " FROM (SELECT position, phone, provider_message_id, updated_at, state = 'in_doubt' AS is_in_doubt,"
-    f" CASE WHEN reason LIKE '{LEFT_BEFORE}'"
+    f" FROM (SELECT m.position, m.phone, m.provider_message_id, m.updated_at, {IS_IN_DOUBT} AS is_in_doubt,"
+    f" CASE WHEN m.reason LIKE '{LEFT_BEFORE}'"
     " THEN (SELECT created_at FROM campaign WHERE id = t.campaign_id) END AS left_after"
-    " FROM message WHERE batch_id = t.id AND (state = 'in_doubt'"
-    f" OR (provider_message_id IS NOT NULL AND state IN {in_list(POLLABLE)}))"
-    " ORDER BY position) q",
+    f" FROM message m WHERE m.batch_id = t.id AND ({IS_IN_DOUBT}"
+    f" OR (m.provider_message_id IS NOT NULL AND m.state IN {in_list(POLLABLE)}))"
+    " ORDER BY m.position) q",
 )
 
 

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from campaigns.domain.errors import NotAllowed, NotFound
 from campaigns.domain.states import CampaignState
-from campaigns.store.conditions import MAY_STILL_BE_SENT
+from campaigns.store.conditions import IS_IN_DOUBT, MAY_STILL_BE_SENT
 from campaigns.store.session import Database
 from campaigns.store.tally import Release, let_go, recount
 
@@ -13,11 +13,11 @@ Decision = Literal["resend", "assume_sent"]
 
 _BATCHES_A_ROUND = 200
 
-_MOVE = """
-    UPDATE message SET updated_at = now(),
+_MOVE = f"""
+    UPDATE message m SET updated_at = now(),
         state = CASE WHEN $4 = 'resend' THEN 'queued'::message_state ELSE 'unknown' END,
         reason = CASE WHEN $4 = 'resend' THEN 'to be sent again, says ' ELSE 'assumed sent, says ' END || $3
-    WHERE batch_id = ANY($1::bigint[]) AND state = 'in_doubt' AND ($2::text IS NULL OR phone = $2)
+    WHERE m.batch_id = ANY($1::bigint[]) AND {IS_IN_DOUBT} AND ($2::text IS NULL OR m.phone = $2)
     RETURNING 1
 """
 # `queued`: the one way back from doubt to the queue, and only by a person's decision. `unknown`: settled

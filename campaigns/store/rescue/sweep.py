@@ -9,7 +9,15 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from campaigns.domain.states import OPEN, UNSETTLED, MessageState
-from campaigns.store.conditions import IS_CANCELLED, IS_UNLEASED, may_be_sent
+from campaigns.store.conditions import (
+    IS_CANCELLED,
+    IS_IN_DOUBT,
+    IS_LEASED,
+    IS_READY,
+    IS_SENDING,
+    IS_UNLEASED,
+    may_be_sent,
+)
 from campaigns.store.law import in_list, quoted
 from campaigns.store.session import Connection, Database
 from campaigns.store.tally import Release, let_go
@@ -47,7 +55,7 @@ async def rescue_expired(
     """
     async with database.transaction() as connection:
         ids = await _lock_some(
-            connection, "b.state = 'leased' AND b.leased_until <= now()", "b.leased_until", limit
+            connection, f"{IS_LEASED} AND b.leased_until <= now()", "b.leased_until", limit
         )
         if not ids:
             return Rescued()
@@ -56,7 +64,7 @@ async def rescue_expired(
             "UPDATE message m SET state = 'in_doubt', updated_at = b.leased_until,"
             " reason = 'the worker stopped between handing over and writing the answer down'"
             " FROM batch b WHERE b.id = m.batch_id"
-            " AND m.batch_id = ANY($1::bigint[]) AND m.state = 'sending' RETURNING 1",
+            f" AND m.batch_id = ANY($1::bigint[]) AND {IS_SENDING} RETURNING 1",
             ids,
         )
         poisonous = await connection.fetch(
@@ -105,7 +113,7 @@ async def resend_doubtful(
             f"{IS_UNLEASED} AND b.in_doubt_count > 0 AND EXISTS (SELECT 1 FROM campaign c"
             " WHERE c.id = b.campaign_id AND c.on_doubt = 'resend' AND c.finished_at IS NULL"
             f" AND {may_be_sent('b.account')})"
-            " AND EXISTS (SELECT 1 FROM message WHERE batch_id = b.id AND state = 'in_doubt'"
+            f" AND EXISTS (SELECT 1 FROM message m WHERE m.batch_id = b.id AND {IS_IN_DOUBT}"
             f" AND {is_due})",
             "b.id",
             limit,
@@ -161,7 +169,7 @@ async def expire_queued(database: Database, *, limit: int) -> int:
     async with database.transaction() as connection:
         ids = await _lock_some(
             connection,
-            "b.state = 'ready' AND b.campaign_id IN"
+            f"{IS_READY} AND b.campaign_id IN"
             " (SELECT id FROM campaign WHERE not_after <= now() AND finished_at IS NULL)",
             "b.id",
             limit,
@@ -186,7 +194,7 @@ async def cancel_queued(database: Database, *, limit: int, campaign_id: UUID | N
     async with database.transaction() as connection:
         ids = await _lock_some(
             connection,
-            f"b.state = 'ready' AND b.campaign_id IN (SELECT c.id FROM campaign c WHERE {IS_CANCELLED}"
+            f"{IS_READY} AND b.campaign_id IN (SELECT c.id FROM campaign c WHERE {IS_CANCELLED}"
             " AND c.finished_at IS NULL AND ($2::uuid IS NULL OR c.id = $2))",
             "b.id",
             limit,

@@ -13,7 +13,7 @@ import asyncpg
 
 from campaigns.domain.states import BatchState
 from campaigns.domain.values import value
-from campaigns.store.conditions import IS_LEASED_BY_ID, may_be_sent
+from campaigns.store.conditions import IS_LEASED_BY_ID, IS_QUEUED, may_be_sent
 from campaigns.store.grouping import grouped
 from campaigns.store.leases import (
     Holder,
@@ -64,8 +64,8 @@ _TAKE_UP_SENDING = taking_up(
     "sending",
     "SELECT array_agg(q.position::text) AS positions, array_agg(q.phone) AS phones,"
     " array_agg(q.text) AS texts, array_agg((q.attempt + 1)::text) AS attempts"
-    " FROM (SELECT position, phone, text, attempt FROM message"
-    " WHERE batch_id = t.id AND state = 'queued' ORDER BY position) q",
+    " FROM (SELECT m.position, m.phone, m.text, m.attempt FROM message m"
+    f" WHERE m.batch_id = t.id AND {IS_QUEUED} ORDER BY m.position) q",
 )
 
 
@@ -122,7 +122,7 @@ _BEGIN = f"""
             FROM (VALUES (true)) AS always LEFT JOIN suppression s ON {IS_LISTED.format(phone="m.phone")}
         )
         FROM held
-        WHERE m.batch_id = held.id AND m.position = ANY (held.positions) AND m.state = 'queued'
+        WHERE m.batch_id = held.id AND m.position = ANY (held.positions) AND {IS_QUEUED}
         RETURNING m.batch_id, m.position, m.state
     ),
     counted AS (
