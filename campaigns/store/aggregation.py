@@ -35,8 +35,8 @@ async def change_state(
     return before, True
 
 
-# Failed: not one message ever reached the provider (and some were meant to: where all are suppressed
-# nothing went wrong). What expired with an attempt was the provider's word. Cancelled stays cancelled, and
+# Failed: not one message ever reached the provider (and some were meant to: where all are suppressed nothing
+# went wrong). A message that expired after an attempt did reach the provider. Cancelled stays cancelled, and
 # gets its end.
 _FINISH = f"""
     UPDATE campaign c SET finished_at = now(), state =

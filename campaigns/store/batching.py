@@ -34,10 +34,10 @@ _DEAL = """
     ),
     taken AS (SELECT account, sum(n) AS n FROM flight GROUP BY account),
     free AS (SELECT greatest($1 - coalesce(sum(n), 0), 0)::int AS n FROM flight),
-    turn AS (
+    waiting AS (
         SELECT d.id, a.name AS account, random() AS lot,
                row_number() OVER (PARTITION BY c.id, a.name ORDER BY d.due_at, d.id) + coalesce(f.n, 0)
-                   AS turn
+                   AS nth
         FROM campaign c
         CROSS JOIN account a
         LEFT JOIN flight f ON f.campaign_id = c.id AND f.account = a.name
@@ -48,16 +48,16 @@ _DEAL = """
         ) d
         WHERE c.finished_at IS NULL AND {open}
     ),
-    place AS (
-        SELECT id, turn, lot, account, row_number() OVER (PARTITION BY account ORDER BY turn, lot) AS place
-        FROM turn
+    ranked AS (
+        SELECT id, nth, lot, account, row_number() OVER (PARTITION BY account ORDER BY nth, lot) AS rank
+        FROM waiting
     ),
     chosen AS (
-        SELECT p.id FROM place p
-        JOIN account a ON a.name = p.account
-        LEFT JOIN taken t ON t.account = p.account
-        WHERE p.place + coalesce(t.n, 0) <= a.most
-        ORDER BY p.turn, p.lot LIMIT (SELECT n FROM free)
+        SELECT r.id FROM ranked r
+        JOIN account a ON a.name = r.account
+        LEFT JOIN taken t ON t.account = r.account
+        WHERE r.rank + coalesce(t.n, 0) <= a.most
+        ORDER BY r.nth, r.lot LIMIT (SELECT n FROM free)
     ),
     locked AS (
         SELECT b.id FROM batch b WHERE b.id = ANY (ARRAY(SELECT id FROM chosen))
@@ -76,13 +76,13 @@ _DEAL = """
     )
     SELECT id, lease FROM dealt
 """
-# Round-robin by in-flight count: a campaign's next batch of an account has its turn after as many turns as it
-# already has in flight there, so a campaign of one batch never waits for one of ten thousand to end. Bounded
-# by account too, so that a slow or slowly paced account never holds all that may be in flight. What ran out
-# is nobody's and counts no more, though rescue has not come yet. Between equals a lot decides: the oldest
-# campaign would otherwise win whenever fewer may be in flight than there are campaigns.
-# What was chosen is found by its id when it is locked. Whether it is due still is asked of the state as text,
-# which no index of what is due answers: else all that is due would be read for each that was chosen.
+# Round-robin by in-flight count: the more batches a campaign has in flight on an account, the later its next
+# one comes, so a campaign of one batch never waits for one of ten thousand. Bounded by account too, so that a
+# slow account never takes all that may be in flight. A lease that ran out counts no more, even before rescue.
+# Ties are broken at random: otherwise the oldest campaign would win whenever fewer batches may be in flight
+# than there are campaigns.
+# The chosen batches are locked by id. That they are still due is checked on the state as text, which no index
+# covers: else PostgreSQL would read all due batches for each chosen one.
 _DEAL_SENDING = _DEAL.format(
     kind="sending",
     clock="send_at",
@@ -103,7 +103,7 @@ _DEAL_POLLING = _DEAL.format(
 async def deal_sending(
     database: Database, *, in_flight: int, of_account: Mapping[str, int], lease_seconds: float
 ) -> list[Dealt]:
-    """Lease the batches whose turn it is to be handed over, fairly over campaigns: at most `in_flight`
+    """Lease the batches to be handed over next, fairly over campaigns: at most `in_flight`
     under lease at once, and of each account at most what `of_account` says (an account that is not in
     it: none). Any number may deal at once: no batch is dealt twice.
     """
@@ -113,7 +113,7 @@ async def deal_sending(
 async def deal_polling(
     database: Database, *, in_flight: int, of_account: Mapping[str, int], lease_seconds: float
 ) -> list[Dealt]:
-    """Lease the batches whose turn it is to be polled; otherwise like `deal_sending`."""
+    """Lease the batches to be polled next; otherwise like `deal_sending`."""
     return await _deal(database, _DEAL_POLLING, in_flight, of_account, lease_seconds)
 
 
@@ -121,8 +121,8 @@ async def _deal(
     database: Database, query: str, in_flight: int, of_account: Mapping[str, int], lease_seconds: float
 ) -> list[Dealt]:
     async with database.transaction() as connection:
-        # One dealer at a time: two that count the same places as free would fill them twice. The other
-        # need not wait: whatever is due is being dealt.
+        # One dealer at a time: two would count the same slots as free and fill them twice. The other need
+        # not wait: what is due is being dealt.
         if not await connection.fetchval(_ALONE, _DEALERS):
             return []
         records = await connection.fetch(
@@ -131,8 +131,8 @@ async def _deal(
     return [Dealt(record["id"], record["lease"]) for record in records]
 
 
-# What is being handed over at this moment, under a lease, is not held back. A batch of which the provider has
-# something keeps its deadline where that is later.
+# Batches under a lease are not held back. A batch with messages at the provider keeps its deadline if that is
+# later.
 _RESCHEDULE = f"""
     UPDATE batch b SET send_at = n.at, give_up_at = CASE
         WHEN {sum_of(OPEN, "b")} = 0
@@ -179,7 +179,7 @@ async def reschedule(
 async def take_back(database: Database, dealt: Sequence[Dealt]) -> int:
     """Take back leases that nobody took up, before their time. Gives how many.
 
-    A task of such a lease that turns up later finds it gone and does nothing.
+    A task that comes later with such a lease finds it gone and does nothing.
     """
     async with database.transaction() as connection:
         records = await connection.fetch(
@@ -195,10 +195,10 @@ async def take_back(database: Database, dealt: Sequence[Dealt]) -> int:
 
 
 async def taken_in(database: Database) -> AsyncIterator[None]:
-    """Says each time that campaigns were taken in, by whomever; and once at first, for those of before.
+    """Yields whenever a process took campaigns in, and once at the start for those of before.
 
-    Takes a connection of its own. What it misses is not lost, only seen later: by the tick. Raises
-    DatabaseUnavailable when the connection ends.
+    Uses a connection of its own. What it misses is found by the next tick. Raises DatabaseUnavailable when
+    the connection ends.
     """
     async with database.own_connection() as connection:
         heard = asyncio.Event()

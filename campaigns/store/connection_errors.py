@@ -5,8 +5,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 
-# So it is before `campaigns migrate`, and while a function is replaced. A fault in our own SQL reads
-# the same: it is waited for too, and said in the log each time.
+# Raised before `campaigns migrate`, and while a function is replaced. A mistake in our own SQL looks the
+# same: it is retried too, and logged each time.
 MISSING: tuple[type[BaseException], ...] = (
     asyncpg.UndefinedFunctionError,
     asyncpg.UndefinedColumnError,
@@ -15,7 +15,7 @@ MISSING: tuple[type[BaseException], ...] = (
 )
 """Errors that say of a function, column, table or type that the database does not have it (yet)."""
 
-# The most special first: the first that fits is said.
+# The most specific first: the first match is shown.
 _MENDS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...] = (
     (
         MISSING,
@@ -42,7 +42,7 @@ _MENDS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str],
     ),
     (
         asyncpg.ProtocolViolationError,
-        "where this is a pooler's word: it must be in session mode, see docs/operating.md",
+        "if a pooler says this: it must be in session mode, see docs/operating.md",
     ),
     (asyncpg.ClientConfigurationError, "mend CAMPAIGNS_DATABASE_URL, or the PG… variables beside it"),
     (
@@ -54,10 +54,10 @@ _MENDS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str],
     (FileNotFoundError, "mend the path (PGSSLROOTCERT, or a socket's directory), or start the server"),
     (PermissionError, "let this user read it"),
     (ConnectionResetError, "the connection was cut"),
-    (ConnectionError, "give it TLS, or say sslmode=disable where the way to it is trusted"),
+    (ConnectionError, "give it TLS, or say sslmode=disable where the network is trusted"),
 )
 
-# Errors of the driver's own whose words are ours or its: others of the family repeat values.
+# Errors of the driver whose text is safe to show; others of the family repeat values.
 _DRIVERS = frozenset(
     {
         "InterfaceError",
@@ -70,8 +70,8 @@ _DRIVERS = frozenset(
 )
 
 
-def place(url: str) -> str:
-    """Where a PostgreSQL URL leads to, without user and password: host:port/database."""
+def address(url: str) -> str:
+    """The server of a PostgreSQL URL, without user and password: host:port/database."""
     parts = urlsplit(url)
     given = parse_qs(parts.query)
     host = parts.hostname or given.get("host", ["localhost"])[0]
@@ -86,7 +86,7 @@ def why(error: BaseException, url: str) -> str:
     detail there may be a whole row.
     """
     mend = next((f"; {mend}" for kind, mend in _MENDS if isinstance(error, kind)), "")
-    return f"{_said(error)} ({place(url)}){mend}"
+    return f"{_said(error)} ({address(url)}){mend}"
 
 
 def _said(error: BaseException) -> str:  # noqa: PLR0911  one line each

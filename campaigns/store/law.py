@@ -5,7 +5,7 @@ through these, so that the law is said once.
     f"SET state = {quoted(MessageState.QUEUED)}"          state = 'queued'
     f"WHERE {sum_of(OPEN, 'b')} = 0"                    (b.sending_count + b.in_doubt_count + ...) = 0
 
-A guard that names the one state it expects (`WHERE state = 'queued'`) may stand as it is: it reads best so.
+A guard that names the one state it expects (`WHERE state = 'queued'`) may name it: that reads best.
 """
 
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ def in_order(states: Iterable[_State]) -> list[_State]:
 
 
 def quoted(state: State) -> str:
-    """A state as a quoted SQL word. PostgreSQL takes it for the column's own type."""
+    """A state as a quoted SQL literal. PostgreSQL takes it for the column's own type."""
     return f"'{state.value}'"
 
 

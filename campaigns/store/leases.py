@@ -38,7 +38,7 @@ class Lease(Protocol):
 
 
 class Holder(NamedTuple):
-    """Who holds which lease of which batch, or wants to."""
+    """Who holds a lease of a batch, or asks for it."""
 
     batch_id: int
     lease: int
@@ -61,8 +61,8 @@ def _check_alone(holders: Sequence[Holder]) -> None:
 
 
 def held_group(holders: Sequence[Holder], fields: Iterable[Mapping[str, object]]) -> str:
-    """A group for a function of the database that looks whose the leases are: each holder's batch, with the
-    fields that the function takes besides. Raises TwoHolders.
+    """The parameter of a database function that checks leases: each holder's batch, and the other fields that
+    the function takes. Raises TwoHolders.
     """
     _check_alone(holders)
     return as_group(
@@ -71,9 +71,8 @@ def held_group(holders: Sequence[Holder], fields: Iterable[Mapping[str, object]]
     )
 
 
-# Locked in order of id, like everywhere, so that two groups never wait for each other in a ring. A lease is
-# found by its batch's id: the state as text keeps the index of what is leased out of it, which holds all that
-# was leased since the last VACUUM.
+# Locked in order of id, like everywhere, so that two groups never deadlock. The batch is found by its id: the
+# state as text keeps PostgreSQL from using the index of leased batches, which is large before a VACUUM.
 _TAKE_UP = """
     WITH free AS (
         SELECT b.id, a.worker, a.lease_seconds FROM batch b
@@ -111,8 +110,8 @@ class TakeUp:
 
 
 async def take_up(database: Database, asked: Sequence[TakeUp], sql: str) -> list[asyncpg.Record | None]:
-    """Make dealt leases the asking worker's own. None where one is not (any more) to be had: a repeated or
-    late task.
+    """Take dealt leases up for the asking workers, with `sql` of `taking_up`. Gives its columns: `t.*` and
+    what `messages` selects. None where the lease is gone: a repeated or late task.
     """
     async with database.connection() as connection:
         records = await connection.fetch(

@@ -1,7 +1,6 @@
-"""Whether a session is a session: ours must not be taken from us between two transactions.
+"""Refuses a pooler in transaction mode: it gives each transaction another server session.
 
-A pooler in transaction mode gives each transaction another server session. Settings, listening and advisory
-locks then belong to whoever comes next. We refuse it by name.
+Our settings, LISTEN and advisory locks would then apply to other clients' transactions.
 """
 
 from collections.abc import Awaitable, Callable
@@ -24,7 +23,8 @@ MIXES = (
 
 
 async def is_between(connection: Any) -> bool:
-    """Whether a pooler stands between: the process it named at the start is not the one that answers.
+    """Whether there is a pooler between us and the server: the process it named at the start is not the one
+    that answers.
 
     Takes a fresh connection of the driver. Raises DatabaseUnfit when it takes sessions from us.
     """

@@ -1,4 +1,4 @@
-"""Brings the database to the schema this code was written for, and says when it is not there."""
+"""Brings the database to the schema of this code, and checks that it is there."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

@@ -1,7 +1,7 @@
 """Takes a submission in, in one transaction: rows stream into a temporary table and become a campaign.
 
 Until it commits nothing is visible to anybody; if the submitter dies, the temporary table dies with the
-transaction. One transaction is one session of the server, whatever stands between it and us.
+transaction. One transaction is one session of the server, also behind a pooler.
 """
 
 import json
@@ -95,31 +95,31 @@ _REFUSE_DUPLICATES = f"""
     SELECT count(*)::int FROM duplicate
 """
 
-# Equal texts stand together, so that a provider that takes one text a request gets full requests.
-# Batches and messages in one statement: what is placed is written nowhere but where it belongs.
+# Equal texts are neighbours, so that a provider that takes one text a request gets full requests. Batches and
+# messages are made in one statement: no intermediate table is written.
 _MAKE_BATCHES = f"""
-    WITH placed AS MATERIALIZED (
+    WITH numbered AS MATERIALIZED (
         SELECT r.row, r.phone, r.text, r.fields, r.segment_count, s.reason,
                s.phone IS NOT NULL AS is_suppressed,
-               (row_number() OVER (ORDER BY r.text NULLS FIRST, r.row) - 1)::int AS place
+               (row_number() OVER (ORDER BY r.text NULLS FIRST, r.row) - 1)::int AS nth
         FROM staged r
         LEFT JOIN suppression s ON {IS_LISTED.format(phone="r.phone")}
     ), made AS (
         INSERT INTO batch (campaign_id, account, number, state, send_at, give_up_at, message_count,
                            suppressed_count, queued_count)
-        SELECT $1, $5, place / $2 + 1,
+        SELECT $1, $5, nth / $2 + 1,
                (CASE WHEN bool_and(is_suppressed) THEN 'done' ELSE 'ready' END)::batch_state,
                greatest($4::timestamptz, statement_timestamp()),
                greatest($4::timestamptz, statement_timestamp()) + make_interval(secs => $3), count(*),
                count(*) FILTER (WHERE is_suppressed), count(*) FILTER (WHERE NOT is_suppressed)
-        FROM placed GROUP BY place / $2 ORDER BY place / $2
+        FROM numbered GROUP BY nth / $2 ORDER BY nth / $2
         RETURNING id, number
     )
     INSERT INTO message (batch_id, position, row, state, segment_count, phone, text, fields, reason)
-    SELECT b.id, p.place % $2, p.row,
+    SELECT b.id, p.nth % $2, p.row,
            (CASE WHEN p.is_suppressed THEN 'suppressed' ELSE 'queued' END)::message_state, p.segment_count,
            p.phone, p.text, p.fields, p.reason
-    FROM placed p JOIN made b ON b.number = p.place / $2 + 1
+    FROM numbered p JOIN made b ON b.number = p.nth / $2 + 1
 """
 
 _KNOWN = (
@@ -129,7 +129,7 @@ _KNOWN = (
 
 
 class Intake:
-    """One submission on its way in. Made by `intake`; not to be used by two tasks at once."""
+    """One submission being taken in. Made by `intake`; not to be used by two tasks at once."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -282,5 +282,5 @@ async def intake(database: Database) -> AsyncIterator[Intake]:
             await connection.execute(_OPEN)
             yield Intake(connection)
     except asyncpg.InternalClientError as error:
-        # The server has said goodbye and not hung up yet; the driver has no better word for it.
+        # The server has ended the session but not closed the socket yet; the driver has no better error.
         raise DatabaseUnavailable("PostgreSQL is closing the connection") from error

@@ -1,7 +1,7 @@
 """The suppression list: numbers that nothing is sent to.
 
-Looked at twice: when a campaign is taken in, and again when the intent of a hand-over is written. What is on
-its way to the provider at the moment a number is added can't be called back.
+Looked at twice: when a campaign is taken in, and again when the intent of a hand-over is written. What is
+being handed over when a number is added cannot be called back.
 """
 
 from collections.abc import Sequence

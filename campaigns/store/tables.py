@@ -36,7 +36,7 @@ from campaigns.store.person import person_key
 
 
 def _enumeration(states: type[CampaignState | BatchState | MessageState], name: str) -> Enum:
-    # A PostgreSQL enum compares in the order of its words: GREATEST(state, evidence) is the law of rank.
+    # A PostgreSQL enum compares in the order of its labels: GREATEST(state, evidence) is the law of rank.
     return Enum(states, name=name, values_callable=lambda members: [member.value for member in members])
 
 
@@ -289,7 +289,7 @@ class WaitingReceipt(SQLModel, table=True):
     provider_state: str = Field(sa_column=Column(Text, nullable=False))
     is_coarse: bool = Field(sa_column=Column(Boolean, nullable=False, server_default="false"))
     look_count: int = Field(sa_column=Column(SmallInteger, nullable=False, server_default="0"))
-    # What the provider says beside its word.
+    # What the provider says beside its status word.
     reason: str | None = Field(default=None, sa_column=Column(Text))
     changed_at: datetime | None = Field(default=None, sa_column=_moment(nullable=True))
     cost: Decimal | None = Field(default=None, sa_column=Column(Numeric))
@@ -380,7 +380,7 @@ class CampaignHold(SQLModel, table=True):
 
 
 class Resolution(SQLModel, table=True):
-    """An operator's word on messages in doubt: who said what, when, of how many. Never changed."""
+    """An operator's decision on messages in doubt: who, when, of how many. Never changed."""
 
     __tablename__ = "resolution"
     __table_args__ = (

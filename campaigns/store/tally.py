@@ -1,4 +1,4 @@
-"""A batch's tally and what follows from it: counted anew whenever its messages change.
+"""A batch's tally and what follows from it: counted again whenever its messages change.
 
 In the same transaction and under the row's lock, from at most a hundred index entries: exact by
 construction, and constant in the number of statements. The counting itself is done by functions in the
@@ -44,7 +44,7 @@ def release_fields(how: Release) -> dict[str, object]:
 
 
 async def recount(connection: Connection, give_up_in: Mapping[int, float | None]) -> None:
-    """Count the tallies of locked batches anew, by batch id, with their new deadlines in seconds from now
+    """Count the tallies of locked batches again, by batch id, with their new deadlines in seconds from now
     (None: as it was). The caller's transaction holds their rows.
     """
     if give_up_in:
@@ -53,9 +53,7 @@ async def recount(connection: Connection, give_up_in: Mapping[int, float | None]
 
 
 async def let_go(connection: Connection, hows: Mapping[int, Release]) -> None:
-    """Count locked batches anew, give each lease back as said, and put each where its messages say it
-    belongs.
-    """
+    """Count locked batches again, release each lease as said, and set each batch's state by its messages."""
     if hows:
         group = as_group({"id": each, **release_fields(how)} for each, how in hows.items())
         await connection.execute("SELECT let_go_batches($1)", group)

@@ -17,7 +17,7 @@ _MOST = 5  # reasons that a status shows
 
 @value
 class Reason:
-    """What so many messages of a campaign have in common: the provider's code, and why in words."""
+    """Why so many messages of a campaign reached nobody: the provider's code, and a sentence."""
 
     code: str | None
     reason: str | None
@@ -69,14 +69,15 @@ def sums(campaign_id: str, batches: str) -> str:
     )
 
 
-# The totals are the sum over the batches' tallies: a hundred times fewer rows than messages. Of what is over
-# they are kept.
 TOTALS = f"""
     coalesce(c.totals, (SELECT to_jsonb(t) FROM (
         SELECT {sums("c.id", "batch")} FROM batch b WHERE b.campaign_id = c.id) t))
 """
+"""SQL: the totals of campaign `c`, as JSON: summed over its batches, a hundred times fewer rows than
+messages. Of a campaign that is over they are kept.
+"""
 
 
 def by_state(totals: Mapping[str, Any]) -> dict[MessageState, int]:
-    # Totals kept by an older version do not name a state that came later: it had none of these.
+    """The counts in totals, for every state. Totals of an older release lack later states: they had none."""
     return {state: totals.get(tally_column(state)) or 0 for state in MessageState}

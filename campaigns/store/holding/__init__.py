@@ -1,1 +1,1 @@
-"""SQL of holding: accounts and campaigns on hold, and where the database stands."""
+"""SQL of holding: accounts and campaigns on hold, and whether the database went back in time."""

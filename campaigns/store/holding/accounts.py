@@ -1,4 +1,4 @@
-"""Accounts on hold: kept in the database, so that every worker knows at once and after a restart."""
+"""Accounts on hold, kept in the database so that every worker knows at once and after a restart."""
 
 from collections.abc import Sequence
 
@@ -69,8 +69,8 @@ async def deal_probes(
 
 
 async def deal_currencies(database: Database, *, again_in_seconds: float) -> list[str]:
-    """The accounts whose campaigns are under way and have no currency: each to one caller, and not again for
-    so long.
+    """The accounts that have open campaigns without a currency. Each is given to one caller, and to the next
+    after `again_in_seconds` at the earliest.
     """
     async with database.connection() as connection:
         records = await connection.fetch(
@@ -86,7 +86,7 @@ async def deal_currencies(database: Database, *, again_in_seconds: float) -> lis
 async def learn_currency(database: Database, account: str, currency: str) -> None:
     """Note in what an account is charged, for the campaigns that have no currency, and those to come.
 
-    Idempotent. What the settings say stands above it.
+    Idempotent. The settings take precedence.
     """
     async with database.transaction() as connection:
         await connection.execute(

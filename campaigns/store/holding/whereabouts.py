@@ -1,4 +1,4 @@
-"""Which PostgreSQL this is, and where it stands: what a database that went back in time cannot hide."""
+"""Which PostgreSQL this is, and its position in the WAL: both show when a database went back in time."""
 
 from collections.abc import Sequence
 
@@ -8,8 +8,8 @@ from campaigns.domain.holds import WENT_BACK
 from campaigns.domain.witness import Whereabouts
 from campaigns.store.session import Database
 
-# What any role may ask, on every release we take. The timeline by the name of the file that is written: right
-# at once after a promotion, where the control file knows it after the next checkpoint only.
+# Readable by any role, on every release we support. The timeline comes from the name of the current WAL file:
+# it is right at once after a promotion, the control file only after the next checkpoint.
 _LOOK = """
     SELECT (SELECT system_identifier FROM pg_control_system())::text AS system,
            (SELECT oid FROM pg_database WHERE datname = current_database())::bigint AS database,
@@ -21,7 +21,7 @@ _LOOK = """
     FROM (SELECT CASE WHEN NOT pg_is_in_recovery() THEN pg_current_wal_flush_lsn() END AS lsn) w
 """
 
-# Some who host PostgreSQL let nobody ask, or have no WAL as others know it.
+# Some hosts of PostgreSQL forbid this, or have another kind of WAL.
 _UNTOLD = (
     asyncpg.FeatureNotSupportedError,
     asyncpg.InsufficientPrivilegeError,
@@ -42,7 +42,9 @@ _REMEMBER = (
 
 
 async def look(database: Database) -> Whereabouts | None:
-    """Where PostgreSQL stands now; None where it does not say. Raises DatabaseUnavailable."""
+    """The server, its timeline and its WAL position now; None where it does not say. Raises
+    DatabaseUnavailable.
+    """
     async with database.connection() as connection:
         try:
             record = await connection.fetchrow(_LOOK)
@@ -78,7 +80,7 @@ async def hold_all(database: Database, accounts: Sequence[str], reason: str, ide
     """Hold these accounts, and those of every campaign that is not finished, until a person says go on; have
     the database know itself as this one from now on. In one transaction. Gives the accounts.
 
-    It stands above any other hold: no probe lifts it.
+    It replaces any other hold: no probe lifts it.
     """
     async with database.transaction() as connection:
         records = await connection.fetch(

@@ -1,4 +1,4 @@
-"""Single messages, by what a person has in hand: the provider's id, a number, our reference."""
+"""Single messages, by the provider's id, the phone number or our reference."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -35,12 +35,12 @@ class MessageRow:
     reference: str  # ours, which the provider may know it by
 
 
-# Why a message is as it is: the provider's word where the state is the provider's, else our own.
+# Why a message is in its state: the provider's reason where the provider reported the state, else ours.
 SHOWN_REASON = f"""CASE WHEN m.state IN {in_list(EVIDENCE - {MessageState.UNKNOWN})}
     THEN coalesce(m.provider_reason, m.reason) ELSE coalesce(m.reason, m.provider_reason) END"""
 
-# Our reference is found by key. The provider's id and the number are looked for in all messages: a person
-# asks seldom, and an index on either would be paid for with every message.
+# Our reference is a key. The provider's id and the number are searched in all messages: people ask seldom,
+# and an index on either would slow every message down.
 _SELECT = """
     SELECT b.campaign_id, b.number, m.position, m.row, m.phone, b.account, m.state::text AS state,
            m.provider_message_id, m.provider_state, m.attempt, m.cost,
@@ -74,7 +74,7 @@ async def by_phone(database: Database, phone: str, *, account: str | None, limit
 
 
 async def by_key(database: Database, key: MessageKey, *, account: str | None) -> list[MessageRow]:
-    """The one message that stands there, or none."""
+    """The one message at that position, or none."""
     return await _fetch(database, _BY_KEY, account, 1, key.campaign_id, key.number, key.position)
 
 

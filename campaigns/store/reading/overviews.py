@@ -114,7 +114,7 @@ def _overview(record: asyncpg.Record, totals: Mapping[str, Any]) -> Overview:
 
 
 def _costs(totals: Mapping[str, Any], currency: str | None) -> list[Cost]:
-    # Totals kept by an older version hold no counts; they are summed anew with the next tick.
+    # Totals kept by an older version hold no counts; the next tick sums them again.
     found: dict[str | None, Cost] = {}
     if count := totals.get("priced_count"):
         found[currency] = Cost(Decimal(totals["cost"]), currency, count)

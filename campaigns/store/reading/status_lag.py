@@ -1,4 +1,4 @@
-"""Whether questions about a campaign's messages come when they should."""
+"""Whether polls for a campaign's messages are late."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,14 +12,14 @@ from campaigns.store.law import sum_of
 
 @dataclass(frozen=True, slots=True)
 class StatusLag:
-    """That questions about a campaign's messages come later than they should, by more than a minute."""
+    """Polls for a campaign's messages are more than a minute late."""
 
     waiting_count: int  # messages whose question is due and was not asked
-    open_count: int  # messages that have no final word yet
+    open_count: int  # messages without a final state
     oldest_due_at: datetime
 
 
-# Who was asked in the cycle that is under way is not waiting, though its batch is late.
+# Messages that were asked about in this cycle do not wait, even though their batch is late.
 LAG = f"""
     SELECT sum(greatest(o.open - coalesce(cardinality(o.asked_positions), 0), 0))
                FILTER (WHERE o.is_late)::int AS waiting_count,

@@ -1,7 +1,7 @@
-"""Receipts of callbacks: kept as they come, merged into their messages in bundles.
+"""Receipts of callbacks: stored as they come, merged into their messages in bundles.
 
-Set-based: a constant number of statements for a bundle, whatever its size. Whoever merges holds the rows of
-the bundle; any number may merge at once.
+Set-based: a constant number of statements for a bundle, whatever its size. Any number of processes may merge
+at once; each locks the rows of its bundle.
 """
 
 from collections.abc import Sequence
@@ -115,8 +115,8 @@ async def are_due(database: Database) -> bool:
         )
 
 
-# A receipt finds its message by our reference, else by the provider's id, and only where a hand-over was
-# tried: what never left cannot have been received. An id that names very many is looked at no further.
+# A receipt finds its message by our reference, else by the provider's id, and only after an attempt: what was
+# never handed over has no receipt. An id that names very many messages is no id.
 _MATCH = """
     WITH named AS (
         SELECT r.id, r.account, r.provider_message_id, i.batch_id, i.position,
@@ -140,9 +140,9 @@ _MATCH = """
     JOIN batch b ON b.id = m.batch_id AND b.account = n.account
 """
 
-# Several words for one message are made one first: the highest, and of what is said beside it what the law
-# of evidence would leave of them one by one. A message that learns its id here may be named by it alone the
-# next time.
+# Several receipts for one message are reduced to one first: the highest state, and of the other fields what
+# merging them one by one would leave. A message that learns its provider's id here may be named by it alone
+# the next time.
 _MERGE = """
     WITH said AS (
         SELECT k.batch_id, k.position, r.id, r.evidence, r.provider_state, r.provider_message_id, r.reason,
@@ -232,8 +232,8 @@ async def _merge(connection: Connection, ids: Sequence[int], give_up_seconds: fl
         dropped_count = await aside.put(connection, vague, reason)
     known = [record for record in matched if record["namesakes"] <= _MOST_NAMESAKES]
     if known:
-        # Locked in order of id, like everywhere. A batch under lease keeps it: whoever works on it puts
-        # it where it belongs at the end.
+        # Locked in order of id, like everywhere. A batch under a lease keeps it: its worker sets the state at
+        # the end.
         batches = await connection.fetch(
             "SELECT id, state::text AS state FROM batch WHERE id = ANY($1::bigint[])"
             " ORDER BY id FOR NO KEY UPDATE",
@@ -301,11 +301,12 @@ _COARSE = """
 async def take_coarse(
     database: Database, *, limit: int, most_of_account: int, again_in_seconds: float, give_up_seconds: float
 ) -> tuple[list[Coarse], int]:
-    """The coarse receipts that are due and worth a question, at most so many of an account; whoever takes
-    them has so long to say more of them. And how many are not worth one, and count as they are from now on.
+    """The coarse receipts that are due and worth a question, at most `most_of_account` of an account; the
+    caller has `again_in_seconds` to refine them. And how many are not worth one: these are merged as they
+    are.
 
-    A message is asked for by the id we have of it, never by one that a callback names: who knows the address
-    of one message can have us ask for no other. A message that is settled so already is not asked for.
+    A message is asked for by the id we know of it, never by one that a callback names: somebody who knows one
+    callback URL cannot make us ask for another message. A message with that final state is not asked for.
     """
     async with database.transaction() as connection:
         due = await connection.fetch(_COARSE, limit, _MOST_NAMESAKES + 1)
@@ -343,7 +344,7 @@ async def take_coarse(
 
 
 async def refine(database: Database, finer: Sequence[tuple[int, MessageState | None, str, Details]]) -> None:
-    """What the provider says more exactly, instead of what came: (id, evidence, word, what is beside it)."""
+    """Replace what came by what the provider says more exactly: (id, evidence, status word, details)."""
     async with database.connection() as connection:
         await connection.execute(
             "UPDATE waiting_receipt r SET evidence = f.evidence, provider_state = f.provider_state,"
@@ -368,7 +369,7 @@ async def refine(database: Database, finer: Sequence[tuple[int, MessageState | N
 
 
 async def look_again(database: Database, ids: Sequence[int], *, in_seconds: float) -> None:
-    """Ask about these once more, so much later."""
+    """Ask about these once more, after `in_seconds`."""
     async with database.connection() as connection:
         await connection.execute(
             "UPDATE waiting_receipt SET look_at = now() + make_interval(secs => $2)"
@@ -379,7 +380,7 @@ async def look_again(database: Database, ids: Sequence[int], *, in_seconds: floa
 
 
 async def settle_coarse(database: Database, ids: Sequence[int]) -> None:
-    """These count as they are now."""
+    """Merge these as they are."""
     async with database.connection() as connection:
         await _settle_coarse(connection, ids)
 

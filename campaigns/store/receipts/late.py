@@ -1,4 +1,4 @@
-"""Answers that came too late for the lease of their batch, written down where they still hold."""
+"""Answers that came after the lease of their batch ended: stored where they still apply."""
 
 from collections.abc import Sequence
 
@@ -15,8 +15,8 @@ _BATCHES = """
     ORDER BY b.id FOR NO KEY UPDATE OF b
 """
 
-# Of the same attempt, and still in doubt: nobody tried again since, and nobody knows better. The attempt that
-# was answered with "nothing taken" may be made anew.
+# Only for the same attempt, and still in doubt: it was not tried again, and no receipt came. After the answer
+# "nothing taken" the message may be handed over again.
 _SETTLE = f"""
     UPDATE message m SET state = l.state::message_state, reason = l.reason, updated_at = now(),
         provider_state = coalesce(l.provider_state, m.provider_state)
@@ -85,7 +85,7 @@ async def settle_refused(database: Database, answers: Sequence[LateAnswer]) -> l
 async def _lock(
     connection: Connection, keys: Sequence[MessageKey]
 ) -> dict[tuple[object, int], tuple[int, str]]:
-    """The batches of messages by campaign and number: id and state. Their rows are the caller's."""
+    """Lock the batches of these messages. Gives id and state by campaign and batch number."""
     wanted = {(key.campaign_id, key.number) for key in keys}
     records = await connection.fetch(
         _BATCHES,

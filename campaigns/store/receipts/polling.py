@@ -1,4 +1,4 @@
-"""Batches taken up for asking: which of their messages, and what was learned of them."""
+"""Batches taken up for polling: which of their messages to ask about, and what was learned."""
 
 import json
 from collections import Counter
@@ -54,7 +54,7 @@ class PollingWork:
 
 @value
 class Evidence:
-    """A provider's word on one message of a batch. Its id: only where it was in doubt."""
+    """What a provider says of one message of a batch. Its id: only where it was in doubt."""
 
     position: int
     state: MessageState | None
@@ -136,7 +136,7 @@ class _Learned:
 
 
 async def _merge_apart(database: Database, learned: _Learned) -> BatchState | None:
-    """One poll's words, each by itself: PostgreSQL refused one of them."""
+    """Merge each answer of one poll by itself: PostgreSQL refused one of them."""
     async with database.transaction() as connection:
 
         async def merge(evidence: Sequence[Evidence]) -> None:
@@ -161,13 +161,13 @@ async def _merge_apart(database: Database, learned: _Learned) -> BatchState | No
 async def merge_polled(database: Database, asked: Sequence[_Learned]) -> list[BatchState | None]:
     """Merge what a poll brought by rank and give the lease back. Only rows that change are written.
 
-    The provider's word beside a state is the word for it: a lower one comes late and is not kept, one
-    that says nothing to us is. `absent` are positions in doubt that the provider certainly does not have:
+    The status word that is kept belongs to the state: one of a lower state came late and is dropped, one
+    that we do not know is kept. `absent` are positions in doubt that the provider certainly does not have:
     they are queued again. `by_id`: callbacks name messages by the provider's ids alone, also those that were
     found just now. `asked` are positions that are not to be asked again in this cycle; none: it is over.
-    None: the lease is not ours any more, and nothing was written. What PostgreSQL refuses of one message
-    stops none beside it: its word is kept without what came beside it, or left to the next poll, and the
-    batch's trouble says so.
+    None: the lease is not ours any more, and nothing was written. One answer that PostgreSQL
+    refuses stops no other: it is stored without its other fields, or left to the next poll, and the batch's
+    trouble says so.
     """
     async with database.connection() as connection:
         return await _merge_on(connection, asked)

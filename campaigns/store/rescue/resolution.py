@@ -11,7 +11,7 @@ from campaigns.store.tally import Release, let_go, recount
 
 Decision = Literal["resend", "assume_sent"]
 
-_BATCHES_A_ROUND = 200
+_BATCHES_AT_ONCE = 200
 
 _MOVE = f"""
     UPDATE message m SET updated_at = now(),
@@ -55,11 +55,11 @@ async def resolve(
                 " AND id > $2 ORDER BY id LIMIT $3 FOR NO KEY UPDATE",
                 campaign_id,
                 after,
-                _BATCHES_A_ROUND,
+                _BATCHES_AT_ONCE,
             )
             ids = [batch["id"] for batch in batches]
             moved = await connection.fetch(_MOVE, ids, phone, operator, decision)
-            # A batch under lease keeps it: whoever works on it puts it where it belongs at the end.
+            # A batch under a lease keeps it: its worker sets the state at the end.
             leased = [batch["id"] for batch in batches if batch["state"] == "leased"]
             free = [batch["id"] for batch in batches if batch["state"] != "leased"]
             give_up_in = give_up_seconds if decision == "resend" else None
@@ -79,6 +79,6 @@ async def resolve(
                     len(moved),
                 )
         moved_count += len(moved)
-        if len(ids) < _BATCHES_A_ROUND:
+        if len(ids) < _BATCHES_AT_ONCE:
             return moved_count
         after = ids[-1]

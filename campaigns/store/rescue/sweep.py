@@ -1,7 +1,7 @@
 """Sweeps over many batches: leases that ran out, deadlines that passed, campaigns that were cancelled.
 
-Each takes a bounded number, locks them in order of id and skips what others hold, so that any number
-of ticks may sweep at once and none waits in a ring.
+Each takes a bounded number, locks them in order of id and skips locked ones, so that any number of ticks may
+sweep at once without a deadlock.
 """
 
 from collections.abc import Collection, Sequence
@@ -27,7 +27,7 @@ _ASIDE_POLL_SECONDS = 3600.0  # before a batch that was set aside is asked about
 
 @dataclass(frozen=True, slots=True)
 class Rescued:
-    """What a round of rescue or of deadlines did."""
+    """What one sweep did."""
 
     batch_count: int = 0
     in_doubt_count: int = 0
@@ -36,9 +36,8 @@ class Rescued:
     set_aside_count: int = 0
 
 
-# A batch that ended a worker took those along that were in the same worker. Given back together they would
-# meet again, worker after worker, and all be set aside: from the second crash on each comes back at a
-# moment of its own, in a span that grows.
+# Batches that crashed together are released at random times from the second crash on, in a span that grows.
+# Else one poison batch would crash the same others again and again, and all would be set aside.
 _APART = """CASE WHEN crash_count = 0 THEN {moment}
     ELSE greatest({moment}, now() + make_interval(secs => $3 * crash_count * random())) END"""
 
@@ -233,7 +232,7 @@ async def _lock_some(
     connection: Connection, condition: str, order: str, limit: int, *arguments: object
 ) -> list[int]:
     """Lock batches `b` that meet a condition. Gives their ids."""
-    # Locked in order of id, like everywhere, so that two sweeps never wait for each other in a ring.
+    # Locked in order of id, like everywhere, so that two sweeps never deadlock.
     records = await connection.fetch(
         "SELECT b.id FROM batch b WHERE b.id IN"
         f" (SELECT b.id FROM batch b WHERE {condition} ORDER BY {order} LIMIT $1)"

@@ -58,8 +58,7 @@ class SendingWork:
     has_own_texts: bool = False  # a text for each message, not one for all
 
 
-# A column is an array: a hundred values of each come at once, not a hundred rows one by one. Of text, for
-# which the driver has no question to ask.
+# Arrays, not rows: a hundred values come at once. Of text: the driver need not look the type up.
 _TAKE_UP_SENDING = taking_up(
     "sending",
     "SELECT array_agg(q.position::text) AS positions, array_agg(q.phone) AS phones,"
@@ -71,7 +70,7 @@ _TAKE_UP_SENDING = taking_up(
 
 @grouped(TakeUp)
 async def take_up_sending(database: Database, asked: Sequence[TakeUp]) -> list[SendingWork | None]:
-    """Make a dealt lease one's own. None when it is not (any more) to be had: a repeated or late task."""
+    """Take a dealt lease up. None where it is gone: a repeated or late task."""
     records = await take_up(database, asked, _TAKE_UP_SENDING)
     return [None if record is None else _sending_work(record) for record in records]
 
@@ -101,9 +100,9 @@ def _sending_work(record: asyncpg.Record) -> SendingWork:
     )
 
 
-# One statement, committed when it returns. The row's lock is taken first; what was changed meanwhile is
-# looked at again by PostgreSQL, row by row. Moved messages are counted over, exactly: they were queued and
-# are sending, or suppressed since they were taken in. Every other change counts anew.
+# One statement, committed when it returns. It locks the batch first; PostgreSQL checks rows that changed
+# meanwhile again. The tally is adjusted by what moved: from queued to sending, or to suppressed where a
+# number was added to the list. Every other change counts the batch again.
 _BEGIN = f"""
     WITH held AS (
         SELECT b.id, a.lease_seconds, a.positions::smallint[] AS positions FROM batch b
@@ -174,9 +173,8 @@ async def begin_hand_over(database: Database, asked: Sequence[_Intent]) -> list[
     return [begun.get(each.work.batch_id) for each in asked]
 
 
-# The database's functions (functions/*.sql) lock the rows, look whose the leases still are, and write for
-# those alone. A whole group is one call, so that no transaction stands open while our event loop is busy with
-# others.
+# The database functions (functions/*.sql) lock the rows, check the leases, and write for valid ones alone. A
+# whole group is one call, so that no transaction stays open while our event loop is busy.
 @value
 class _Answers:
     work: SendingWork
@@ -201,10 +199,10 @@ async def _write_apart(database: Database, asked: _Answers) -> bool:
 
 @grouped(_Answers, alone=_write_apart)
 async def write_outcomes(database: Database, asked: Sequence[_Answers]) -> list[bool]:
-    """Write the answers of one request down, keeping the lease. False: it is not ours any more, and
-    nothing was written; the messages stay `sending` until rescue puts them in doubt.
+    """Write the answers of one request, keeping the lease. False: the lease is not ours any more and nothing
+    was written; the messages stay `sending` until rescue puts them in doubt.
 
-    One answer that PostgreSQL refuses stops none beside it: see `write_apart`.
+    One answer that PostgreSQL refuses stops no other: see `write_apart`.
     """
     async with database.connection() as connection:
         held = await _write_on(connection, asked)

@@ -1,4 +1,4 @@
-"""What is written down of the outcomes of requests: a row for messages of a batch that were told alike."""
+"""Outcomes of requests as they are stored: one row for neighbouring messages with the same outcome."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -27,7 +27,7 @@ from campaigns.store.session import Connection
 
 @value
 class OutcomeRow:
-    """What is written down alike for some messages of a batch.
+    """What is stored alike for some messages of a batch.
 
     `provider_message_ids`: one for each of `positions`, in that order; None where they got none. `by_id`:
     callbacks will name them by those ids alone.
@@ -52,7 +52,7 @@ def rows_of(
     by_id: bool = False,
     spends_all: bool = False,
 ) -> list[OutcomeRow]:
-    """How the outcomes of the messages at `positions` are written down; neighbours told alike go together.
+    """The outcomes of the messages at `positions` as rows; neighbours with the same outcome share one.
 
     `spends_all`: an attempt is spent also where the fault is the account's or the campaign's.
     """
@@ -125,11 +125,11 @@ def answer_fields(row: OutcomeRow) -> dict[str, object]:
 
 
 async def write_apart(connection: Connection, batch_id: int, written: Sequence[OutcomeRow]) -> None:
-    """Write down each answer by itself where PostgreSQL refuses them together. The caller's transaction holds
-    the batch, and counts it anew.
+    """Write each answer by itself where PostgreSQL refuses them together. The caller's transaction holds the
+    batch and counts it again.
 
-    One that it refuses is written without what is said beside it; where even that is refused, the message is
-    in doubt, with that reason. Whatever cannot be written at all stays as it is, for rescue.
+    An answer that is refused is written without its other fields; where even that is refused, the message is
+    in doubt, with that reason. What cannot be written at all stays as it is, for rescue.
     """
 
     async def write(parts: Sequence[OutcomeRow]) -> None:
