@@ -33,7 +33,7 @@ from campaigns.domain.states import EVIDENCE, MessageState
 from campaigns.domain.traits import Traits
 from campaigns.providers.base import BaseAdapter
 
-STATUSES: dict[str, MessageState] = {state.value: state for state in EVIDENCE}
+STATUSES: dict[str, MessageState] = {state.value: state for state in MessageState if state in EVIDENCE}
 """The stub speaks our own words. Any other word is kept and changes nothing."""
 
 _ID = "stub-"
