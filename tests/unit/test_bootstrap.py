@@ -7,7 +7,7 @@ import pytest
 from campaigns.domain.callbacks import CallbackUrls
 from campaigns.domain.errors import NotFound, SubmissionError
 from campaigns.submission import Submission, completed, sender_of
-from worker.bootstrap import callback_urls, open_parts
+from worker.bootstrap import open_parts
 from worker.settings.model import Settings
 
 ACCOUNTS = {
@@ -46,13 +46,13 @@ async def test_each_kind_of_account_gets_its_adapter(provider: str, concurrency:
 
 def test_a_provider_may_call_where_it_calls_and_somebody_hears_it() -> None:
     called = settings(*ACCOUNTS, **CALLED)
-    assert callback_urls(called, "lightsms") is None  # LightSMS calls nobody back
+    assert called.callback_urls("lightsms") is None  # LightSMS calls nobody back
     for name in ("loyalty_lt", "seven", "namirial"):
         expected = CallbackUrls(name, "https://sms.shop.test", "0123456789abcdef")
-        assert callback_urls(called, name) == expected
-        assert callback_urls(settings(*ACCOUNTS), name) is None
+        assert called.callback_urls(name) == expected
+        assert settings(*ACCOUNTS).callback_urls(name) is None
     with pytest.raises(NotFound):
-        callback_urls(called, "nobody")
+        called.callback_urls("nobody")
 
 
 def test_a_campaign_must_say_who_it_is_from_except_where_nobody_asks() -> None:

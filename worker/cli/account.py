@@ -1,6 +1,6 @@
 """`campaigns account A …`: ask about one account, or let it go on."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -10,11 +10,13 @@ from campaigns.domain.errors import CampaignError
 from campaigns.domain.phone import InvalidPhone, normalise
 from campaigns.domain.provider import Money
 from worker import shapes
-from worker.bootstrap import Parts, callback_urls
 from worker.cli.printable import printable
 from worker.cli.terminal import AsJson, Region, ask, do, out, print_json, say
 from worker.settings.environment import PREFIX
 from worker.settings.reading import load_settings
+
+if TYPE_CHECKING:
+    from worker.bootstrap import Parts
 
 app = typer.Typer(no_args_is_help=True, help="Ask about one account, or let it go on.")
 
@@ -31,7 +33,7 @@ def balance(context: typer.Context, as_json: AsJson = False) -> None:
     settings = load_settings()
     settings.account(context.obj)
 
-    async def work(parts: Parts) -> Money:
+    async def work(parts: "Parts") -> Money:
         found = await parts.desk.accounts[context.obj].provider.balance()
         await holding.learn_currency(parts.database, context.obj, found)
         return found
@@ -73,7 +75,7 @@ def callback_url(
     """Where its provider may call us back: for one that is told once, in its own settings."""
     settings = load_settings()
     name = context.obj
-    urls = callback_urls(settings, name)
+    urls = settings.callback_urls(name)
     if urls is None:
         if not settings.account(name).calls_back:
             raise CampaignError(f"the provider of account {name} calls nobody back")

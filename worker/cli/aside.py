@@ -6,7 +6,7 @@ first lists the oldest items, up to a limit; the others take numbers and give th
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -15,10 +15,12 @@ from rich.text import Text
 from campaigns import aside
 from campaigns.domain.errors import CampaignError
 from worker import shapes
-from worker.bootstrap import Parts
 from worker.broker import aside_tasks
 from worker.cli.terminal import AsJson, ask, out, print_json, say
 from worker.settings.reading import load_settings
+
+if TYPE_CHECKING:
+    from worker.bootstrap import Parts
 
 app = typer.Typer(no_args_is_help=True, help="What could not be done and was set aside.")
 
@@ -39,19 +41,19 @@ class Item:
 class Kind:
     """One kind of things that are set aside."""
 
-    listed: Callable[[Parts, int], Awaitable[Sequence[Item]]]
-    retry: Callable[[Parts, Sequence[int]], Awaitable[Sequence[int]]]
-    drop: Callable[[Parts, Sequence[int]], Awaitable[Sequence[int]]]
+    listed: Callable[["Parts", int], Awaitable[Sequence[Item]]]
+    retry: Callable[["Parts", Sequence[int]], Awaitable[Sequence[int]]]
+    drop: Callable[["Parts", Sequence[int]], Awaitable[Sequence[int]]]
 
 
-async def _receipts(parts: Parts, limit: int) -> list[Item]:
+async def _receipts(parts: "Parts", limit: int) -> list[Item]:
     return [
         Item(shapes.AsideReceipt.of(each), f"receipt of account {each.account}: {each.provider_state}")
         for each in await aside.receipts(parts.database, limit=limit)
     ]
 
 
-async def _tasks(parts: Parts, limit: int) -> list[Item]:
+async def _tasks(parts: "Parts", limit: int) -> list[Item]:
     return [
         Item(
             shapes.AsideTask(
@@ -91,7 +93,7 @@ def listed(
 ) -> None:
     """What is set aside, and why. Exit code 0, also when there is nothing."""
 
-    async def work(parts: Parts) -> list[Item]:
+    async def work(parts: "Parts") -> list[Item]:
         return [item for kind in KINDS.values() for item in await kind.listed(parts, limit)]
 
     items = ask(work, load_settings())
@@ -122,7 +124,7 @@ def drop(ids: Ids, as_json: AsJson = False) -> None:
     _act(ids, lambda kind: kind.drop, "dropped", as_json)
 
 
-_Act = Callable[[Parts, Sequence[int]], Awaitable[Sequence[int]]]
+_Act = Callable[["Parts", Sequence[int]], Awaitable[Sequence[int]]]
 
 
 def _act(ids: Sequence[str], act_of: Callable[[Kind], _Act], done: str, as_json: bool) -> None:
@@ -131,7 +133,7 @@ def _act(ids: Sequence[str], act_of: Callable[[Kind], _Act], done: str, as_json:
         name, number = _parsed(named)
         wanted.setdefault(name, []).append(number)
 
-    async def work(parts: Parts) -> list[str]:
+    async def work(parts: "Parts") -> list[str]:
         found = []
         for name, numbers in wanted.items():
             found += [f"{name}:{number}" for number in await act_of(KINDS[name])(parts, numbers)]

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,10 +16,12 @@ from campaigns.domain.said import LONGEST_PROVIDER_ID, believed_id
 from campaigns.store.reading.messages import MessageRow
 from campaigns.store.session import Database
 from worker import shapes
-from worker.bootstrap import Parts
 from worker.cli import display
 from worker.cli.terminal import AsJson, Region, ask, do, out, print_json
 from worker.settings.reading import load_settings
+
+if TYPE_CHECKING:
+    from worker.bootstrap import Parts
 
 _LIMIT = 100  # messages that are shown where no limit is given
 _PATIENCE_SECONDS = 10.0  # for the pace: campaigns of the account may be using it up
@@ -71,7 +73,7 @@ def message(  # noqa: PLR0913, PLR0917  one option each
     if live and name is not None:
         settings.account(name)  # raises NotFound before anything is looked for
 
-    async def work(database: Database, parts: Parts | None) -> bool:
+    async def work(database: Database, parts: "Parts | None") -> bool:
         rows = await reading.messages(database, by=by, value=value, account=name, limit=limit or _LIMIT)
         asked: str | None = None
         seen: list[Sighting] | None = None
@@ -154,7 +156,7 @@ def _account_of(rows: Sequence[MessageRow]) -> str:
     return names[0]
 
 
-async def _ask(parts: Parts, name: str, question: Question) -> list[Sighting]:
+async def _ask(parts: "Parts", name: str, question: Question) -> list[Sighting]:
     account = parts.desk.accounts[name]
     try:
         async with asyncio.timeout(_PATIENCE_SECONDS + account.provider.traits.timeout_seconds):

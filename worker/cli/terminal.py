@@ -5,7 +5,7 @@ import sys
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 from uuid import UUID
 
 import typer
@@ -16,12 +16,14 @@ from campaigns import reading
 from campaigns.domain.errors import CampaignError, NotFound
 from campaigns.store import schema
 from campaigns.store.session import Database
-from worker.bootstrap import Parts
 from worker.cli import display, streams
 from worker.cli.printable import json_of, printable
 from worker.settings.model import Settings
 from worker.settings.reading import load_settings
 from worker.stack import location
+
+if TYPE_CHECKING:
+    from worker.bootstrap import Parts
 
 _T = TypeVar("_T")
 _LOOK_SECONDS = 0.5  # between two looks at a campaign that is watched
@@ -75,11 +77,11 @@ def do(work: Callable[[Database], Awaitable[_T]], settings: Settings | None = No
         return location.use_database(located, checked)
 
 
-def ask(work: Callable[[Parts], Awaitable[_T]], settings: Settings) -> _T:
+def ask(work: Callable[["Parts"], Awaitable[_T]], settings: Settings) -> _T:
     """The same, for work that also asks a provider."""
     from worker.runtime import run_once  # noqa: PLC0415  comes with what only this needs
 
-    async def checked(parts: Parts) -> _T:
+    async def checked(parts: "Parts") -> _T:
         await schema.check(parts.database)
         return await work(parts)
 

@@ -24,8 +24,7 @@ from campaigns.domain.provider import (
     Rejected,
     Throttled,
 )
-from worker.accounts import rehearsed
-from worker.bootstrap import Parts, callback_urls
+from worker.bootstrap import Parts, rehearsed
 from worker.cli.terminal import ask, out
 from worker.logs.masking import HIDDEN, kind_of
 from worker.settings.model import Settings
@@ -40,7 +39,7 @@ def try_one(
     Takes the name of an account there is, and a number in E.164. Gives whether it was taken, or would leave.
     Raises SubmissionError, ProviderRefused, CampaignError.
     """
-    urls = callback_urls(settings, name)
+    urls = settings.callback_urls(name)
     ref = message_ref(uuid4(), 1, 0)
     message = OutboundMessage(ref, phone, text, None if urls is None else urls.url_of_message(ref))
     hide = _hider(settings.account(name).secrets(), phone)

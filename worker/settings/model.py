@@ -21,7 +21,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from campaigns.domain.addresses import web_address
 from campaigns.domain.backoff import Backoff
-from campaigns.domain.callbacks import MIN_SECRET_CHARACTERS
+from campaigns.domain.callbacks import MIN_SECRET_CHARACTERS, CallbackUrls
 from campaigns.domain.errors import NotFound
 from campaigns.domain.limits import AccountTerms
 from campaigns.domain.policy import Policy
@@ -292,6 +292,21 @@ class Settings(BaseSettings):
         account = self.account(name.lower())
         return AccountTerms(
             name.lower(), account.sender_id, account.needs_sender_id, account.currency, account.limits
+        )
+
+    def callback_urls(self, name: str) -> CallbackUrls | None:
+        """Where the provider of account `name` may call us; None if it does not call, or if PUBLIC_URL is not
+        set. Raises NotFound.
+        """
+        account = self.account(name)
+        if self.public_url is None or self.callback_secret is None or not account.calls_back:
+            return None
+        before = self.callback_secret_before
+        return CallbackUrls(
+            name,
+            self.public_url,
+            self.callback_secret.get_secret_value(),
+            None if before is None else before.get_secret_value(),
         )
 
     def policy(self) -> Policy:
