@@ -118,6 +118,7 @@ def test_commands_work_as_printed(alone: Stack) -> None:
     alone.start("up", "campaigns", "up")
     wait_until(lambda: "running:" in alone.log("up").read_text(), "the stack is up", seconds=60)
     assert "FAIL" not in newcomer.type("campaigns doctor")
+    assert "nothing was sent" in newcomer.type("campaigns account main try --phone +37060000001")
     said = newcomer.type(submit)
     found = re.search(r"campaign ([0-9a-f-]{36}): 2 recipients", said)
     assert found is not None, said
