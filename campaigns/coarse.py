@@ -55,19 +55,22 @@ async def _refine(database: Database, account: Account | None, coarse: Sequence[
     if again:
         wait = max(answers.retry_after_seconds or 0.0, _LOOK_AGAIN_SECONDS)
         await rows.look_again(database, again, in_seconds=wait)
+    if counting:
+        await _settle(database, counting, finer)
+    return bool(counting)
+
+
+async def _settle(database: Database, counting: Sequence[Coarse], finer: Mapping[str, Receipt]) -> None:
+    """Have these receipts count: as the provider said more exactly, or as they came."""
     now = datetime.now(UTC)
     found = [(each.id, finer[ref]) for each in counting if (ref := each.provider_message_id) in finer]
-    if found:
-        await rows.refine(
-            database,
-            [
-                (at, said.evidence, kept_status_word(said.provider_state), details_of(said, now))
-                for at, said in found
-            ],
-        )
-    if counting:
-        await rows.settle_coarse(database, [each.id for each in counting])
-    return bool(counting)
+    refined = [
+        (at, receipt.evidence, kept_status_word(receipt.provider_state), details_of(receipt, now))
+        for at, receipt in found
+    ]
+    if refined:
+        await rows.refine(database, refined)
+    await rows.settle_coarse(database, [each.id for each in counting])
 
 
 async def _ask(account: Account, ids: Sequence[str]) -> Answers:
