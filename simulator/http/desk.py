@@ -32,7 +32,7 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class Stand:
+class Progress:
     """The status of a message: its word (of `fates`), and since when."""
 
     word: str
@@ -43,7 +43,7 @@ class Stand:
         return datetime.fromtimestamp(self.at, UTC)
 
 
-Tell = Callable[[Message, Stand], Call | None]
+Tell = Callable[[Message, Progress], Call | None]
 
 
 class Desk:
@@ -82,12 +82,12 @@ class Desk:
         self.money -= self.cost(segments)
         if tell is not None and message.fate.is_known:
             for after, word in FATES.changes(message.fate, self.options.delivery_seconds):
-                stand = Stand(word, message.due + after)
-                self.callbacks.after(after, partial(self._told, message, stand, tell))
+                progress = Progress(word, message.due + after)
+                self.callbacks.after(after, partial(self._told, message, progress, tell))
         return message
 
-    def _told(self, message: Message, stand: Stand, tell: Tell) -> Call | None:
-        return None if self.find(message.key) is None else tell(message, stand)
+    def _told(self, message: Message, progress: Progress, tell: Tell) -> Call | None:
+        return None if self.find(message.key) is None else tell(message, progress)
 
     def find(self, key: str) -> Message | None:
         """The message of a key; None where there is none (any more)."""
@@ -101,15 +101,15 @@ class Desk:
         key = self._keys.get(ref)
         return None if key is None else self.find(key)
 
-    def stand(self, message: Message, drawn: Drawn) -> Stand | None:
+    def progress(self, message: Message, drawn: Drawn) -> Progress | None:
         """The status of a message now; None where nothing is known of it."""
         if not message.fate.is_known or drawn.get(MissingIdsFault):
             return None
         if unknown := drawn.get(UnknownWordFault):
-            return Stand(unknown.word, message.due)
+            return Progress(unknown.word, message.due)
         age = self._ledger.clock() - message.due
         after, word = FATES.word_at(message.fate, age, self.options.delivery_seconds)
-        return Stand(word or "accepted", message.due + after)
+        return Progress(word or "accepted", message.due + after)
 
 
 Work = Callable[[Desk, web.Request, bytes, Drawn], Answer]

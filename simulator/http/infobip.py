@@ -16,7 +16,7 @@ from aiohttp import web
 
 from simulator.callbacks import Call
 from simulator.faults import CodeFault, Drawn, OmitFault, PhoneCodeFault
-from simulator.http.desk import Desk, Message, Path, Stand
+from simulator.http.desk import Desk, Message, Path, Progress
 from simulator.http.fates import Refusal
 from simulator.reading import read_query, same
 from simulator.wire import Answer
@@ -39,7 +39,7 @@ _CODES: Final[dict[Refusal, str]] = {
     "no_sender": "13",
     "no_money": "12",
 }
-_STANDS: Final[dict[str, Status]] = {
+_STATUSES: Final[dict[str, Status]] = {
     "accepted": _PENDING,
     "sent": (1, "PENDING", 7, "PENDING_ENROUTE"),
     "delivered": (3, "DELIVERED", 5, "DELIVERED_TO_HANDSET"),
@@ -135,9 +135,9 @@ def logs(desk: Desk, request: web.Request, _body: bytes, drawn: Drawn) -> Answer
     found = []
     for each in ids.split(","):
         message = desk.find_ref(each) or desk.find(each)
-        stand = None if message is None else desk.stand(message, drawn)
-        if message is not None and stand is not None:
-            found.append(_report(desk, message, stand))
+        progress = None if message is None else desk.progress(message, drawn)
+        if message is not None and progress is not None:
+            found.append(_report(desk, message, progress))
     return Answer.of_json({"results": found[: int(query.get("limit", "50"))]})
 
 
@@ -177,10 +177,10 @@ def _id(message: Message) -> str:
     return message.ref or message.key
 
 
-def _report(desk: Desk, message: Message, stand: Stand) -> dict[str, object]:
-    said = _STANDS.get(stand.word, (0, stand.word, 0, stand.word))
+def _report(desk: Desk, message: Message, progress: Progress) -> dict[str, object]:
+    said = _STATUSES.get(progress.word, (0, progress.word, 0, progress.word))
     is_bad = said[0] in (2, 4, 5)
-    moment = stand.moment().strftime("%Y-%m-%dT%H:%M:%S.000+0000")
+    moment = progress.moment().strftime("%Y-%m-%dT%H:%M:%S.000+0000")
     return {
         "bulkId": "2034072219640523072",
         "messageId": _id(message),
@@ -201,11 +201,11 @@ def _report(desk: Desk, message: Message, stand: Stand) -> dict[str, object]:
     }
 
 
-def _call(desk: Desk, url: str, message: Message, stand: Stand) -> Call | None:
+def _call(desk: Desk, url: str, message: Message, progress: Progress) -> Call | None:
     """A delivery report: JSON, once, at the end."""
-    if stand.word == "sent":
+    if progress.word == "sent":
         return None
-    body = json.dumps({"results": [_report(desk, message, stand)]}).encode()
+    body = json.dumps({"results": [_report(desk, message, progress)]}).encode()
     return Call("POST", url, {"Content-Type": "application/json"}, body)
 
 

@@ -16,7 +16,7 @@ from aiohttp import web
 
 from simulator.callbacks import Call
 from simulator.faults import CodeFault, Drawn, OmitFault, PhoneCodeFault
-from simulator.http.desk import Desk, Message, Path, Stand
+from simulator.http.desk import Desk, Message, Path, Progress
 from simulator.http.fates import Refusal
 from simulator.http.forms import read_form
 from simulator.reading import Unreadable, read_query, same
@@ -63,7 +63,7 @@ def send(  # noqa: PLR0911  one return for each refusal
         return _refusal(str(code), why)
     url = fields.get("StatusCallback")
     message = desk.take(number, text, sender, "", partial(_call, desk, url) if url else None)
-    made = _message(desk, message, Stand("accepted", message.due))
+    made = _message(desk, message, Progress("accepted", message.due))
     if drawn.get(OmitFault):
         del made["sid"]
     return Answer.of_json(made, 201)
@@ -74,10 +74,10 @@ def status(desk: Desk, request: web.Request, _body: bytes, drawn: Drawn) -> Answ
     if refused := _no_access(desk, request, drawn):
         return refused
     message = desk.find(request.match_info["sid"].removeprefix("SM"))
-    stand = None if message is None else desk.stand(message, drawn)
-    if message is None or stand is None:
+    progress = None if message is None else desk.progress(message, drawn)
+    if message is None or progress is None:
         return _refusal("20404", "The requested resource was not found", 404)
-    return Answer.of_json(_message(desk, message, stand))
+    return Answer.of_json(_message(desk, message, progress))
 
 
 def balance(desk: Desk, request: web.Request, _body: bytes, drawn: Drawn) -> Answer:
@@ -104,30 +104,30 @@ def _refusal(code: str, why: str, status: int | None = None) -> Answer:
     return Answer.of_json({"code": int(code), "message": why, "more_info": more, "status": status}, status)
 
 
-def _message(desk: Desk, message: Message, stand: Stand) -> dict[str, object]:
-    is_priced = stand.word not in {"accepted", "rejected"}
+def _message(desk: Desk, message: Message, progress: Progress) -> dict[str, object]:
+    is_priced = progress.word not in {"accepted", "rejected"}
     return {
         "sid": f"SM{message.key}",
         "account_sid": desk.options.login,
         "to": f"+{message.phone}",
         "from": message.sender,
         "body": "",
-        "status": _WORDS.get(stand.word, stand.word),
+        "status": _WORDS.get(progress.word, progress.word),
         "num_segments": str(message.segments),
         "num_media": "0",
         "direction": "outbound-api",
         "price": f"-{desk.cost(message.segments)}" if is_priced else None,
         "price_unit": desk.options.currency,
-        "error_code": _ERRORS.get(stand.word),
+        "error_code": _ERRORS.get(progress.word),
         "error_message": None,
-        "date_updated": format_datetime(stand.moment()),
+        "date_updated": format_datetime(progress.moment()),
         "api_version": "2010-04-01",
     }
 
 
-def _call(desk: Desk, url: str, message: Message, stand: Stand) -> Call:
+def _call(desk: Desk, url: str, message: Message, progress: Progress) -> Call:
     """A status callback: a form."""
-    word = _WORDS.get(stand.word, stand.word)
+    word = _WORDS.get(progress.word, progress.word)
     fields = {
         "MessageSid": f"SM{message.key}",
         "SmsSid": f"SM{message.key}",
@@ -138,7 +138,7 @@ def _call(desk: Desk, url: str, message: Message, stand: Stand) -> Call:
         "AccountSid": desk.options.login,
         "ApiVersion": "2010-04-01",
     }
-    if (code := _ERRORS.get(stand.word)) is not None:
+    if (code := _ERRORS.get(progress.word)) is not None:
         fields["ErrorCode"] = str(code)
     headers = {"Content-Type": "application/x-www-form-urlencoded", "User-Agent": "TwilioProxy/1.1"}
     return Call("POST", url, headers, urlencode(fields).encode())

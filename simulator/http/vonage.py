@@ -18,7 +18,7 @@ from aiohttp import web
 
 from simulator.callbacks import Call
 from simulator.faults import CodeFault, Drawn, OmitFault, PhoneCodeFault
-from simulator.http.desk import Desk, Message, Path, Stand
+from simulator.http.desk import Desk, Message, Path, Progress
 from simulator.http.fates import Refusal
 from simulator.http.forms import read_form
 from simulator.reading import Unreadable, read_query, same
@@ -102,16 +102,16 @@ def records(desk: Desk, request: web.Request, _body: bytes, drawn: Drawn) -> Ans
     found, missing = [], []
     for each in query["id"].split(","):
         message = desk.find(each.replace("-", ""))
-        stand = None if message is None else desk.stand(message, drawn)
-        if message is None or stand is None:
+        progress = None if message is None else desk.progress(message, drawn)
+        if message is None or progress is None:
             missing.append(each)
         else:
-            found.append(_record(desk, message, stand))
+            found.append(_record(desk, message, progress))
     said: dict[str, object] = {"request_status": "SUCCESS", "items_count": len(found), "records": found}
     return Answer.of_json(said | ({"ids_not_found": ",".join(missing)} if missing else {}))
 
 
-def _record(desk: Desk, message: Message, stand: Stand) -> dict[str, object]:
+def _record(desk: Desk, message: Message, progress: Progress) -> dict[str, object]:
     return {
         "account_id": desk.options.api_key,
         "message_id": _id(message),
@@ -119,11 +119,11 @@ def _record(desk: Desk, message: Message, stand: Stand) -> dict[str, object]:
         "direction": "outbound",
         "from": message.sender,
         "to": str(message.phone),
-        "status": _WORDS.get(stand.word, stand.word),
-        "error_code": _ERRORS.get(stand.word, "0"),
+        "status": _WORDS.get(progress.word, progress.word),
+        "error_code": _ERRORS.get(progress.word, "0"),
         "currency": desk.options.currency,
         "total_price": str(desk.cost(message.segments)),
-        "date_finalized": stand.moment().isoformat(timespec="seconds"),
+        "date_finalized": progress.moment().isoformat(timespec="seconds"),
     }
 
 
@@ -149,7 +149,7 @@ def _id(message: Message) -> str:
     return str(UUID(message.key))
 
 
-def _call(desk: Desk, url: str, message: Message, stand: Stand) -> Call:
+def _call(desk: Desk, url: str, message: Message, progress: Progress) -> Call:
     """A delivery receipt: a query, a form or JSON."""
     fields = {
         "msisdn": str(message.phone),
@@ -157,11 +157,11 @@ def _call(desk: Desk, url: str, message: Message, stand: Stand) -> Call:
         "network-code": "24602",
         "messageId": _id(message),
         "price": str(desk.cost(message.segments)),
-        "status": _WORDS.get(stand.word, stand.word),
-        "scts": stand.moment().strftime("%y%m%d%H%M"),
-        "err-code": _ERRORS.get(stand.word, "0"),
+        "status": _WORDS.get(progress.word, progress.word),
+        "scts": progress.moment().strftime("%y%m%d%H%M"),
+        "err-code": _ERRORS.get(progress.word, "0"),
         "api-key": desk.options.api_key,
-        "message-timestamp": stand.moment().strftime("%Y-%m-%d %H:%M:%S"),
+        "message-timestamp": progress.moment().strftime("%Y-%m-%d %H:%M:%S"),
     }
     if message.ref:
         fields["client-ref"] = message.ref

@@ -1,4 +1,4 @@
-"""Answers, read as a mapping says: where things stand, and what the words mean. Pure; takes any bytes.
+"""Answers, read as a mapping says: where things are, and what the words mean. Pure; takes any bytes.
 
 What the mapping does not tell for certain is in doubt: a word it does not know, taken without an id, an id
 beside a word that says "not taken".

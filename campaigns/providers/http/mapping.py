@@ -31,7 +31,7 @@ from campaigns.providers.http.tables import (
 
 _MOST_BYTES = 1_000_000  # of a mapping file
 _HEADER = re.compile(r"[ -~]*")
-# In these a value of its own would be a secret that stands in the file.
+# In these a value of its own would be a secret in the file.
 _SECRET_HEADERS = frozenset({"authorization", "x-api-key", "api-key", "apikey", "x-auth-token"})
 
 
@@ -95,7 +95,7 @@ class WireMapping(Table):
     @model_validator(mode="before")
     @classmethod
     def _as_status_says(cls, given: object) -> object:
-        """Words of callbacks, words and places of a look-up: those of status, where they are not set."""
+        """The words of callbacks, and words and answer of a look-up, are those of status where not set."""
         if not isinstance(given, dict) or not isinstance(status := given.get("status"), dict):
             return given
         filled = dict(given)

@@ -20,7 +20,7 @@ def _pointer(given: object) -> Pointer:
 
 
 class SendAnswer(Table):
-    """Where things stand in the answer to a send."""
+    """Where things are in the answer to a send."""
 
     id: Where
     """Where the provider's id of the message is: without one nothing counts as taken."""
@@ -142,7 +142,7 @@ class Send(Request):
     each: Annotated[Pointer, BeforeValidator(_pointer)] | None = None
     """The list in json whose one element is repeated for each message."""
     separator: str = ","
-    """What stands between numbers in {phones} and {msisdns}."""
+    """What separates numbers in {phones} and {msisdns}."""
     encoding: Encoding | None = None
     """What {encoding} is."""
     validity: Validity = Validity()

@@ -69,12 +69,12 @@ class HttpAccount(AccountSettings):
     """What the account is billed in, where answers do not say; not set: as its mapping has it. Wrong: so are
     all reports."""
     base_url: Annotated[str, AfterValidator(web_address)]
-    """The address of the provider; not set: as its mapping has it. It stands in for every address of the
+    """The address of the provider; not set: as its mapping has it. It replaces every address of the
     mapping. Wrong: texts and credentials go to a stranger."""
     concurrency: int = Field(default=10, ge=1)
     """Requests of one batch in flight at once, where each holds one message. Too few: a slow answer holds up
     the whole batch; too many: a killed worker leaves as many messages in doubt."""
-    if TYPE_CHECKING:  # a path in the settings, read once, and what stands in it from then on
+    if TYPE_CHECKING:  # a path in the settings, which is read once
         mapping: WireMapping
     else:  # a model here would be looked for in the environment as JSON
         mapping: Annotated[Any, BeforeValidator(_loaded)]
@@ -115,5 +115,5 @@ class HttpAccount(AccountSettings):
         return None if filled is None else b64encode(filled.encode()).decode()
 
     def secrets(self) -> set[str]:
-        """User and password as HTTP Basic writes them, too: the header's name may not stand beside it."""
+        """User and password as HTTP Basic writes them, too: a log may hold them without the header's name."""
         return super().secrets() | {basic for each in self.mapping.basics() if (basic := self.basic(each))}

@@ -43,7 +43,7 @@ def _words(given: object) -> object:
 
 
 def _of_states(given: object) -> Mapping[str, MessageState]:
-    """Status words by our state, turned round."""
+    """Our state by status word, from status words by our state."""
     if not isinstance(given, dict):
         raise ValueError('must be a table such as delivered = ["DELIVRD"]')
     states: dict[str, MessageState] = {}
@@ -142,7 +142,7 @@ class Request(Table):
 
 
 class Answer(Table):
-    """Where things stand in an answer about messages."""
+    """Where things are in an answer about messages."""
 
     messages: Where = ()
     """The list of entries, where one answer is about several messages; other pointers then begin there."""
@@ -178,7 +178,7 @@ class StatusRequest(Request):
     ids_per_request: int = Field(default=1, ge=1, le=1000)
     """How many ids one request takes."""
     separator: str = ","
-    """What stands between them in {ids}."""
+    """What separates them in {ids}."""
     absent_http: tuple[Status, ...] = Field(default=())
     """The HTTP statuses that say the id is not known, such as 404."""
     least_pause_seconds: float = Field(default=0.0, ge=0)

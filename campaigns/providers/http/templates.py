@@ -1,4 +1,4 @@
-"""The templates of a mapping: text with names in braces, filled by the kind of the place it stands in. Pure.
+"""The templates of a mapping: text with names in braces, filled by where it is. Pure.
 
     url and query    each value percent-encoded
     form             each value form-encoded
@@ -21,7 +21,7 @@ SECRETS = ("username", "password", "api_key", "api_secret")
 """What the account's own settings give: a mapping holds no secret, it names one."""
 
 NUMBERS = ("validity_seconds", "validity_minutes", "validity_milliseconds")
-"""Numbers in JSON, where one stands alone."""
+"""Numbers in JSON, where a value is one of these alone."""
 
 OF_SEVERAL = ("phones", "msisdns")
 OF_ONE = ("phone", "msisdn", "ref", "callback_url")
@@ -34,7 +34,7 @@ Json = Any  # a parsed document: what it holds is looked at piece by piece
 
 
 def names_in(node: object, path: str) -> Iterator[tuple[str, str]]:
-    """Every name in a template of any shape, with the key it stands at."""
+    """Every name in a template of any shape, with its key."""
     match node:
         case str():
             yield from ((path, name) for name in _NAME.findall(node))
@@ -105,7 +105,7 @@ def _unless_emptied(before: Json, filled: Json) -> Json:
 
 
 def parts_of(template: Json, each: Sequence[str]) -> tuple[Json, Json]:
-    """A JSON template in two: what stands around the list at the pointer's parts, and its one element.
+    """A JSON template in two: what is around the list at the pointer's parts, and its one element.
 
     Raises ValueError where there is no list of one element.
     """
