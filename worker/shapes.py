@@ -52,7 +52,8 @@ Text = Annotated[str, SkipValidation]
 class Shape(BaseModel):
     """A public object."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # Built when it is first used: a command needs few of them, and waits for none of the others.
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     @classmethod
     def like(cls, source: object, **more: Any) -> Self:
