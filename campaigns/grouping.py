@@ -42,7 +42,7 @@ class Grouping(Generic[_A, _R]):
         self._split_on = split_on
         self._wait_seconds = 0.0
         self._waiting: deque[tuple[_A, asyncio.Future[_R]]] = deque()
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._running: set[asyncio.Task[None]] = set()
 
     async def __call__(self, asked: _A, wait_seconds: float = 0.0) -> _R:
         """The result for `asked`. A caller that is cancelled before its group began asked for nothing.
@@ -60,14 +60,14 @@ class Grouping(Generic[_A, _R]):
         if self._free:
             self._free -= 1
             task = loop.create_task(self._do_all())
-            self._under_way.add(task)
-            task.add_done_callback(self._under_way.discard)
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
         return result
 
     async def finish(self) -> None:
         """Return when everything asked for so far has its result."""
-        while self._under_way:
-            await asyncio.wait(self._under_way)
+        while self._running:
+            await asyncio.wait(self._running)
 
     async def _do_all(self) -> None:
         try:

@@ -13,7 +13,7 @@ from campaigns.store.rescue import resolution, sweep
 from campaigns.store.rescue.resolution import Decision
 from campaigns.store.session import Database
 
-_BATCHES_A_ROUND = 200
+_BATCHES_A_SWEEP = 200
 _MOST_CRASHES = 5  # workers in a row that ended on one batch before it is set aside
 
 
@@ -55,11 +55,11 @@ async def rescue(database: Database, *, apart_seconds: float = 0.0) -> Rescue:
     doubt, because the request may have left. Never back to queued: that would send them twice.
     """
     expired = await sweep.rescue_expired(
-        database, limit=_BATCHES_A_ROUND, most_crashes=_MOST_CRASHES, apart_seconds=apart_seconds
+        database, limit=_BATCHES_A_SWEEP, most_crashes=_MOST_CRASHES, apart_seconds=apart_seconds
     )
-    given_up = await sweep.give_up(database, limit=_BATCHES_A_ROUND)
-    cancelled = await sweep.cancel_queued(database, limit=_BATCHES_A_ROUND)
-    expired_count = await sweep.expire_queued(database, limit=_BATCHES_A_ROUND)
+    given_up = await sweep.give_up(database, limit=_BATCHES_A_SWEEP)
+    cancelled = await sweep.cancel_queued(database, limit=_BATCHES_A_SWEEP)
+    expired_count = await sweep.expire_queued(database, limit=_BATCHES_A_SWEEP)
     return Rescue(
         lease_count=expired.batch_count,
         in_doubt_count=expired.in_doubt_count,
@@ -77,7 +77,7 @@ async def resend(database: Database, policy: Policy) -> int:
     """
     return await sweep.resend_doubtful(
         database,
-        limit=_BATCHES_A_ROUND,
+        limit=_BATCHES_A_SWEEP,
         after_seconds=policy.lease_seconds,
         most_attempts=MOST_ATTEMPTS,
         give_up_seconds=policy.give_up_seconds,

@@ -295,7 +295,7 @@ class _HandOver:
             unsent = list(self._stop.unsent)
             rows.append(OutcomeRow(unsent, MessageState.QUEUED, reason=on.trouble, spends_attempt=False))
         state = await self._write(
-            partial(batches.release, self._database, self._work, how, worker=self._desk.worker, written=rows)
+            partial(batches.release, self._database, self._work, how, worker=self._desk.worker, rows=rows)
         )
         return self._verdict(state, how)
 

@@ -108,30 +108,32 @@ async def migrate(database: Database, say: Callable[[str], None] = _unsaid) -> s
     """
     # Locked on a connection of its own: the second waits as long as the first's migration takes, while
     # the migration itself keeps its bounds on statements and locks.
-    async with database.own_connection() as turn:
-        if await _is_done(turn, await _current(turn)):
+    async with database.own_connection() as connection:
+        if await _is_done(connection, await _current(connection)):
             return head()
-        await turn.execute("SET lock_timeout = 0")
-        await turn.execute(f"SELECT pg_advisory_lock({_LOCK})")
-        current = await _current(turn)
+        await connection.execute("SET lock_timeout = 0")
+        await connection.execute(f"SELECT pg_advisory_lock({_LOCK})")
+        current = await _current(connection)
         if current is not None and current.is_newer:
             say(f"the schema is newer than this code ({head()}), which may work on it: nothing is changed")
             return current.revision
         if current is not None and current.revision not in _known():
             raise SchemaMismatch(_newer(current))
-        if await _is_done(turn, current):  # by the one we waited for
+        if await _is_done(connection, current):  # by the one we waited for
             return head()
-        await server.refuse_to_migrate(database, turn)
-        await _upgrade_between_others(database, turn, say)
-        await database_functions.install(turn)
+        await server.refuse_to_migrate(database, connection)
+        await _upgrade_between_others(database, connection, say)
+        await database_functions.install(connection)
     return head()
 
 
-async def _upgrade_between_others(database: Database, turn: Connection, say: Callable[[str], None]) -> None:
+async def _upgrade_between_others(
+    database: Database, connection: Connection, say: Callable[[str], None]
+) -> None:
     loop = asyncio.get_running_loop()
     until = loop.time() + _PATIENCE_SECONDS
     while (refused := await _try_to_upgrade(database)) is not None:
-        oldest = await turn.fetchrow(_OLDEST_TRANSACTION)
+        oldest = await connection.fetchrow(_OLDEST_TRANSACTION)
         who = (
             f"; the oldest transaction is open for {oldest['seconds']} s ({oldest['who']})" if oldest else ""
         )

@@ -161,8 +161,8 @@ def _validity(message: Message) -> dict[str, object]:
 
 def _moment(seconds: float, *, milliseconds: bool = False) -> str:
     moment = datetime.fromtimestamp(seconds, UTC)
-    written = moment.isoformat(timespec="milliseconds" if milliseconds else "seconds")
-    return written.replace("+00:00", "Z")
+    text = moment.isoformat(timespec="milliseconds" if milliseconds else "seconds")
+    return text.replace("+00:00", "Z")
 
 
 def _json(value: object) -> Answer:

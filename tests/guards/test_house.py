@@ -1,4 +1,4 @@
-"""The house keeps its own laws: floors, sizes, words, reasons for ignores, and what may be committed."""
+"""The house keeps its own laws: floors, sizes, reasons for ignores, and what may be committed."""
 
 import ast
 import io
@@ -24,27 +24,6 @@ MOST_LINES = 400
 
 LONG: dict[str, str] = {}
 """Files above 400 lines, and why. A file that has become shorter leaves the list."""
-
-NEVER: dict[str, str] = {
-    "blacklist": "suppression",
-    "blast": "campaign",
-    "blocklist": "suppression",
-    "broadcast": "campaign",
-    "chunk": "batch",
-    "gateway": "provider",
-    "msgout": "message",
-    "subscriber": "recipient",
-    "ttl": "validity",
-    "vendor": "provider",
-    "webhook": "callback, receipt",
-}
-"""Words for which the house has another. Identifiers of libraries and of wires are not ours to choose."""
-
-NOT_OURS: dict[tuple[str, str], str] = {
-    ("campaigns/domain/recipients.py", "chunk"): "a piece of a file's bytes: nothing of a campaign",
-    ("campaigns/domain/recipients.py", "chunks"): "the same",
-    ("campaigns/providers/wire.py", "on_request_chunk_sent"): "aiohttp calls it so",
-}
 
 
 @cache
@@ -200,23 +179,7 @@ def test_the_guard_against_stubs_sees_them(text: str, count: int) -> None:
     assert len(list(_stubs(text))) == count
 
 
-# --- words and ignores -----------------------------------------------------------------------------------
-
-
-def _words(identifier: str) -> set[str]:
-    words = {word.lower() for word in re.split(r"_+|(?<=[a-z0-9])(?=[A-Z])", identifier)}
-    return words | {word.removesuffix("s") for word in words}
-
-
-def test_things_are_called_by_their_one_word() -> None:
-    found = {
-        (path, name)
-        for path, text in sources(*PRODUCT)
-        for _, name in tokens(text, tokenize.NAME)
-        if _words(name) & NEVER.keys()
-    }
-    assert found - NOT_OURS.keys() == set(), f"say instead: {NEVER}"
-    assert NOT_OURS.keys() - found == set(), "no longer there: take them off NOT_OURS"
+# --- ignores ---------------------------------------------------------------------------------------------
 
 
 _IGNORE = re.compile(r"#\s*(noqa|type: ignore)")

@@ -69,7 +69,7 @@ async def test_each_batch_gets_its_own_messages(database: Database) -> None:
     assert [m.phone for each in sorted(works, key=lambda w: w.number) for m in each.messages] == expected
     assert await begin(database, *works) == [frozenset({0, 1, 2})] * 20
     ends = await asyncio.gather(
-        *(batches.release(database, each, Release(), worker=WORKER, written=accepted(each)) for each in works)
+        *(batches.release(database, each, Release(), worker=WORKER, rows=accepted(each)) for each in works)
     )
     assert ends == [BatchState.TRACKING] * 20
     rows = await query(
@@ -106,7 +106,7 @@ async def test_an_old_lease_gains_nothing_by_sharing_a_group_with_the_new_one(da
     assert await states(database) == [S, Q, Q]
 
     ends = await asyncio.gather(
-        batches.release(database, old, Release(), worker=WORKER, written=accepted(old)),
+        batches.release(database, old, Release(), worker=WORKER, rows=accepted(old)),
         batches.write_outcomes(database, old, accepted(old), worker=WORKER, give_up_in_seconds=1),
         batches.write_outcomes(database, one, accepted(one), worker=WORKER, give_up_in_seconds=60),
         batches.write_outcomes(database, one, [], worker="worker-2", give_up_in_seconds=60),
@@ -122,7 +122,7 @@ async def test_what_cannot_be_written_is_left_out_alone(database: Database) -> N
     ends = await asyncio.gather(
         *(
             batches.release(
-                database, each, Release(), worker=WORKER, written=bad if each is works[2] else accepted(each)
+                database, each, Release(), worker=WORKER, rows=bad if each is works[2] else accepted(each)
             )
             for each in works
         )
@@ -168,7 +168,7 @@ async def test_an_id_is_written_down_beside_only_where_callbacks_name_it(databas
     by_id = [replace(each, by_id=True) for each in accepted(named)]
     await asyncio.gather(
         *(
-            batches.release(database, work, Release(), worker=WORKER, written=written)
+            batches.release(database, work, Release(), worker=WORKER, rows=written)
             for work, written in ((plain, accepted(plain)), (named, by_id))
         )
     )
@@ -183,7 +183,7 @@ async def test_each_poll_brings_its_own_word(database: Database) -> None:
     await begin(database, *works)
     for each in works:
         how = Release(poll_in_seconds=0)
-        await batches.release(database, each, how, worker=WORKER, written=accepted(each))
+        await batches.release(database, each, how, worker=WORKER, rows=accepted(each))
     dealt = await dealing.deal_polling(database, in_flight=9, of_account={"main": 9}, lease_seconds=60)
     taken = await asyncio.gather(
         *(polling.take_up_polling(database, each, worker=WORKER, lease_seconds=60) for each in dealt)
@@ -255,7 +255,7 @@ async def keep(database: Database, work: SendingWork) -> None:
 
 async def give_back(database: Database, work: SendingWork) -> None:
     how = Release(poll_in_seconds=0)
-    await batches.release(database, work, how, worker=WORKER, written=accepted(work))
+    await batches.release(database, work, how, worker=WORKER, rows=accepted(work))
 
 
 async def learn(database: Database, dealt: Dealt) -> None:

@@ -197,9 +197,7 @@ async def test_rescue_and_a_living_worker_never_both_have_their_way(
                 await asyncio.sleep(0)
             if is_last:
                 how = Release(trouble=None)
-                return bool(
-                    await batches.release(database, work, how, worker="worker-1", written=[accepted(0)])
-                )
+                return bool(await batches.release(database, work, how, worker="worker-1", rows=[accepted(0)]))
             return await batches.write_outcomes(
                 database, work, [accepted(0)], worker="worker-1", give_up_in_seconds=None
             )

@@ -82,7 +82,7 @@ async def test_a_deadline_waits_for_the_lease_to_end(database: Database) -> None
 
     assert await rescue.rescue(database) == QUIET
     state = await batches.release(
-        database, work, Release(give_up_in_seconds=60), worker="worker-1", written=[accepted(0)]
+        database, work, Release(give_up_in_seconds=60), worker="worker-1", rows=[accepted(0)]
     )
     assert state is BatchState.READY
     assert await rescue.rescue(database) == QUIET  # it moved on with the hand-over
@@ -113,7 +113,7 @@ async def test_a_cancelled_campaign_is_cleared_also_where_it_was_in_flight(
     await aggregation.change_state(database, taken.id, CampaignState.CANCELLED)
     assert await states(database) == [S, Q, C, C, C, C]
     assert await rescue.rescue(database) == QUIET
-    await batches.release(database, work, Release(), worker="worker-1", written=[accepted(0)])
+    await batches.release(database, work, Release(), worker="worker-1", rows=[accepted(0)])
 
     assert await rescue.rescue(database) == Rescue(0, 0, 0, 0, 1)
     assert await states(database) == [A, C, C, C, C, C]

@@ -235,7 +235,7 @@ async def test_only_the_one_who_took_it_up_may_write(database: Database) -> None
         assert not await batches.write_outcomes(
             database, other, written, worker=worker, give_up_in_seconds=60
         )
-        assert await batches.release(database, other, Release(), worker=worker, written=written) is None
+        assert await batches.release(database, other, Release(), worker=worker, rows=written) is None
     assert (await message_rows(database), await query(database, "SELECT * FROM batch")) == before
 
 

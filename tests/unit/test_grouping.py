@@ -65,7 +65,7 @@ async def test_a_call_that_waits_for_others_when_the_loop_is_closed_is_cancelled
     grouping = Grouping(Doubling())
     asked = asyncio.ensure_future(grouping(1, 3600))
     await turns()
-    for task in grouping._under_way:
+    for task in grouping._running:
         task.cancel()
     with pytest.raises(asyncio.CancelledError):
         async with asyncio.timeout(5):

@@ -15,7 +15,7 @@ from worker.cli.printable import json_of, printable
 from worker.cli.streams import write_bytes
 from worker.cli.terminal import CampaignId, do, read_id
 
-_WRITTEN_CHARACTERS = 65_536  # gathered before they are written
+_CHARACTERS_A_WRITE = 65_536  # gathered before they are written
 
 # RFC 4180, and other characters that some readers take for the end of a line or of a cell.
 _TO_BE_QUOTED = re.compile('[",;\t\r\n\v\f\x1c-\x1f\x85\u2028\u2029]|^\\s|\\s$')
@@ -87,7 +87,7 @@ async def _write(
         async for line in lines:
             held.append(shown(line))
             held_characters += len(held[-1])
-            if held_characters >= _WRITTEN_CHARACTERS:
+            if held_characters >= _CHARACTERS_A_WRITE:
                 write_bytes(_encoded(held))
                 held, held_characters = [], 0
     write_bytes(_encoded(held))

@@ -30,7 +30,7 @@ def up(
     run_stack(
         load_settings(),
         workers=workers,
-        web_place=(web_host, web_port),
+        web_address=(web_host, web_port),
         say=lambda line: err.print(line, markup=False),
     )
 

@@ -11,7 +11,7 @@ from worker.stack.location import data_of, is_made, located_servers, use_databas
 
 
 def run_stack(
-    settings: Settings, *, workers: int, web_place: tuple[str, int], say: Callable[[str], None]
+    settings: Settings, *, workers: int, web_address: tuple[str, int], say: Callable[[str], None]
 ) -> None:
     """Run everything until Ctrl-C or SIGTERM. Brings the schema to head first.
 
@@ -33,7 +33,7 @@ def run_stack(
         family.start("beat", celery_command("beat"), environment)
         parts = [f"{workers} worker(s)", "beat"]
         if settings.public_url is not None:
-            host, port = web_place
+            host, port = web_address
             family.start("web", web_command("--host", host, "--port", str(port)), environment)
             parts.append(f"web on {host}:{port} for callbacks to {settings.public_url}")
         say(f"running: {', '.join(parts)}, {_servers_of(settings)}. Ctrl-C stops everything in order.")

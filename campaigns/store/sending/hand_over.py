@@ -178,7 +178,7 @@ async def begin_hand_over(database: Database, asked: Sequence[_Intent]) -> list[
 @value
 class _Answers:
     work: SendingWork
-    written: Sequence[OutcomeRow]
+    rows: Sequence[OutcomeRow]
     _: KW_ONLY
     worker: str
     give_up_in_seconds: float | None
@@ -193,8 +193,8 @@ async def _write_apart(database: Database, asked: _Answers) -> bool:
     async with database.transaction() as connection:
         if not await hold(connection, asked.holder):
             return False
-        await write_apart(connection, asked.work.batch_id, asked.written)
-        return bool(await _write_on(connection, [replace(asked, written=())]))
+        await write_apart(connection, asked.work.batch_id, asked.rows)
+        return bool(await _write_on(connection, [replace(asked, rows=())]))
 
 
 @grouped(_Answers, alone=_write_apart)
@@ -213,7 +213,7 @@ async def _write_on(connection: Connection, asked: Sequence[_Answers]) -> Sequen
     group = held_group(
         [each.holder for each in asked],
         [
-            {"give_up_in": each.give_up_in_seconds, "answers": [answer_fields(row) for row in each.written]}
+            {"give_up_in": each.give_up_in_seconds, "answers": [answer_fields(row) for row in each.rows]}
             for each in asked
         ],
     )
@@ -227,11 +227,11 @@ class _Return:
     how: Release
     _: KW_ONLY
     worker: str
-    written: Sequence[OutcomeRow] = ()
+    rows: Sequence[OutcomeRow] = ()
 
-    def on(self, written: Sequence[OutcomeRow]) -> tuple[Holder, Sequence[OutcomeRow], Release]:
+    def on(self, rows: Sequence[OutcomeRow]) -> tuple[Holder, Sequence[OutcomeRow], Release]:
         holder = Holder(self.work.batch_id, self.work.lease, self.worker)
-        return holder, written, replace(self.how, crash_count=0)
+        return holder, rows, replace(self.how, crash_count=0)
 
 
 async def _release_apart(database: Database, asked: _Return) -> BatchState | None:
@@ -240,7 +240,7 @@ async def _release_apart(database: Database, asked: _Return) -> BatchState | Non
     async with database.transaction() as connection:
         if not await hold(connection, returned[0]):
             return None
-        await write_apart(connection, asked.work.batch_id, asked.written)
+        await write_apart(connection, asked.work.batch_id, asked.rows)
         (state,) = await write_and_let_go(connection, [returned])
         return state
 
@@ -252,7 +252,7 @@ async def release(database: Database, asked: Sequence[_Return]) -> list[BatchSta
     Gives the batch's new state, None when the lease is not ours any more (nothing was written).
     """
     async with database.connection() as connection:
-        return await write_and_let_go(connection, [each.on(each.written) for each in asked])
+        return await write_and_let_go(connection, [each.on(each.rows) for each in asked])
 
 
 async def write_and_let_go(
@@ -262,10 +262,7 @@ async def write_and_let_go(
     holders = [who for who, _, _ in asked]
     group = held_group(
         holders,
-        [
-            {"answers": [answer_fields(row) for row in written], **release_fields(how)}
-            for _, written, how in asked
-        ],
+        [{"answers": [answer_fields(row) for row in rows], **release_fields(how)} for _, rows, how in asked],
     )
     records = await connection.fetch("SELECT * FROM release_batches($1)", group)
     return states_of(holders, records)

@@ -83,7 +83,7 @@ class Postgres(Server):
 
         Raises EmbeddedUnavailable, KeyboardInterrupt; the directory is then as it was before.
         """
-        self.check_way()
+        self.check_path()
         self._sweep()
         if not (self.data / "PG_VERSION").exists():
             self._create(interrupts)

@@ -54,7 +54,7 @@ class Redis(Server):
 
     def prepare(self, interrupts: Interrupts) -> None:
         """Make its data directory. A socket file left by a crash is replaced by Redis itself."""
-        self.check_way()
+        self.check_path()
         make_private(self.data, self.directories.unix_user)
 
     def command(self) -> list[str]:

@@ -15,7 +15,7 @@ from typing import ClassVar
 from worker.stack.embedded import processes
 from worker.stack.embedded.errors import EmbeddedUnavailable
 from worker.stack.embedded.processes import Mark
-from worker.stack.embedded.users import UnixUser, check_way
+from worker.stack.embedded.users import UnixUser, check_path
 from worker.stack.interrupts import Interrupts
 
 SILENT_SECONDS = 60.0  # no answer at all for so long: it will not come
@@ -95,10 +95,10 @@ class Server(ABC):
         """Whether its process lives and answers."""
         return self.is_running() and self.answer() is Answer.READY
 
-    def check_way(self) -> None:
+    def check_path(self) -> None:
         """See that its account can get to its data. Raises EmbeddedUnavailable."""
         mend = "move the data to where it can, and name that by CAMPAIGNS_DATA_DIR"
-        check_way(self.data, self.directories.unix_user, mend)
+        check_path(self.data, self.directories.unix_user, mend)
 
     def launch(self, interrupts: Interrupts) -> None:
         """Start it; does not wait until it is ready. Raises EmbeddedUnavailable, KeyboardInterrupt."""

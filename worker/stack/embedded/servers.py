@@ -22,7 +22,7 @@ from worker.stack.embedded.errors import EmbeddedUnavailable
 from worker.stack.embedded.postgres import DATABASE, PORT, USER, Postgres
 from worker.stack.embedded.redis import Redis
 from worker.stack.embedded.server import Directories, Server
-from worker.stack.embedded.users import UnixUser, belongs, blocked, check_way, make_private, unix_user_for
+from worker.stack.embedded.users import UnixUser, belongs, blocked, check_path, make_private, unix_user_for
 from worker.stack.interrupts import Interrupts
 
 _LONGEST_SOCKET_BYTES = 103  # macOS; Linux allows 107
@@ -162,7 +162,7 @@ def _claim_directories(data_dir: Path) -> Directories:
     if not any(server.is_running() for server in _wanted(directories, True, True)):
         _forget_sockets(directories)
         directories = _directories(data_dir)
-    check_way(directories.socket_dir, directories.unix_user, "set TMPDIR to a directory that it can pass")
+    check_path(directories.socket_dir, directories.unix_user, "set TMPDIR to a directory that it can pass")
     make_private(directories.socket_dir, directories.unix_user)
     link = _link(data_dir)
     if not link.is_symlink():

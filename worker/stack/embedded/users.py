@@ -105,7 +105,7 @@ def blocked(path: Path, unix_user: UnixUser | None) -> Path | None:
     return None
 
 
-def check_way(path: Path, unix_user: UnixUser | None, mend: str) -> None:
+def check_path(path: Path, unix_user: UnixUser | None, mend: str) -> None:
     """See that `account` can pass every directory above `path`; changes none of them.
 
     Raises EmbeddedUnavailable, which ends with `mend`: to open a private directory is not for us to do.
