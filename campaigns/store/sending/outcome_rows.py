@@ -124,7 +124,7 @@ def answer_fields(row: OutcomeRow) -> dict[str, object]:
     }
 
 
-async def write_apart(connection: Connection, batch_id: int, written: Sequence[OutcomeRow]) -> None:
+async def write_apart(connection: Connection, batch_id: int, rows: Sequence[OutcomeRow]) -> None:
     """Write each answer by itself where PostgreSQL refuses them together. The caller's transaction holds the
     batch and counts it again.
 
@@ -138,7 +138,7 @@ async def write_apart(connection: Connection, batch_id: int, written: Sequence[O
             "SELECT write_messages($1)", as_group([{"id": batch_id, "answers": answers}])
         )
 
-    refused = await store_each(connection, [one for each in written for one in _one_by_one(each)], write)
+    refused = await store_each(connection, [one for each in rows for one in _one_by_one(each)], write)
     plain = [
         replace(each, provider_state=None, cost=None, currency=None, segment_count=None, reason=None)
         for each, _ in refused
@@ -151,9 +151,9 @@ async def write_apart(connection: Connection, batch_id: int, written: Sequence[O
     await store_each(connection, doubtful, write)
 
 
-def _one_by_one(written: OutcomeRow) -> list[OutcomeRow]:
-    ids = written.provider_message_ids
+def _one_by_one(row: OutcomeRow) -> list[OutcomeRow]:
+    ids = row.provider_message_ids
     return [
-        replace(written, positions=[position], provider_message_ids=None if ids is None else [ids[at]])
-        for at, position in enumerate(written.positions)
+        replace(row, positions=[position], provider_message_ids=None if ids is None else [ids[at]])
+        for at, position in enumerate(row.positions)
     ]
