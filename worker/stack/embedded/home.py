@@ -1,8 +1,8 @@
-"""Where the servers' data and programs lie when root's own folder is closed to the account that runs them.
+"""Where the servers' data and programs are if the Unix user that runs them cannot reach root's own folder.
 
-Below a private home the account cannot reach the data, and to let it pass would let everybody pass. The data
-then lies in a folder of its own, found again by the same rule from the same DATA_DIR; so do copies of the
-programs that lie in a virtual environment out of its reach.
+In a private home that user cannot reach the data, and opening the home would let everybody in. The data is
+then in a folder of its own, found again by the same rule from the same DATA_DIR. So are copies of programs
+from a virtual environment that the user cannot reach.
 """
 
 import fcntl

@@ -31,7 +31,8 @@ _children: set[subprocess.Popen[bytes]] = set()
 class Mark:
     """What tells a server of ours from every other process: its program and its first arguments.
 
-    A process id alone does not: after a crash the number in a pid file may be another program's.
+    A process id alone does not: after a crash the number in a pid file may be another program's. That is why
+    `pg_ctl` is not used: it believes the file, says that the server runs, and stops the other program.
     """
 
     program: str
@@ -148,7 +149,7 @@ def run(
 
 
 def _end_group(child: subprocess.Popen[bytes]) -> None:
-    """End `child`, and what it started in turn.
+    """End `child` and its own children.
 
     An initdb asked to end first lets its current step finish, a second or so, and then clears up. What
     it runs is not asked: a PostgreSQL bootstrap would die at once and leave its shared memory behind.
@@ -181,7 +182,7 @@ def end(mark: Mark, name: str, steps: Sequence[tuple[Signals, float]]) -> None:
 
 
 def reap() -> None:
-    """Take leave of children that ended, so that none stays a zombie while we live."""
+    """Collect the exit codes of children that ended, so that none stays a zombie while we live."""
     for child in list(_children):
         if child.poll() is not None:
             _children.discard(child)

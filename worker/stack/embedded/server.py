@@ -28,7 +28,7 @@ _TOLD_CHARACTERS = 1000  # of it that an error repeats
 
 @dataclass(frozen=True, slots=True)
 class Directories:
-    """Where a stack lives and whom it runs as."""
+    """The directories of one pair of servers, and the Unix user that runs them."""
 
     data_dir: Path  # resolved
     socket_dir: Path
@@ -44,7 +44,7 @@ class Answer(Enum):
 
 
 class Server(ABC):
-    """One server of a stack. Whoever starts or stops it holds the stack's start lock."""
+    """One of the two servers. Start or stop it only while holding the lock `start.lock`."""
 
     name: ClassVar[str]
     steps: ClassVar[Sequence[tuple[Signals, float]]]  # how it is ended: signals and patience in seconds

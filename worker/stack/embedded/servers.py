@@ -1,9 +1,9 @@
 """Use the embedded servers of a data directory, or start them; the last user stops them.
 
 Several commands may use one data directory at once. Each holds a shared lock on `users.lock` for as long
-as it lives; starting and stopping happen under an exclusive lock on `start.lock`. Who leaves and can turn
-its shared lock into an exclusive one is the last. The kernel gives the locks of a killed command back, so
-none is ever stale: the next user finds the servers running, uses them, and stops them as the last.
+as it lives; starting and stopping happen under an exclusive lock on `start.lock`. A command that leaves and
+can turn its shared lock into an exclusive one is the last. The kernel releases the locks of a killed command,
+so none is ever stale: the next user finds the servers running, uses them, and stops them.
 """
 
 import atexit
@@ -41,7 +41,7 @@ class ServerUrls:
 def running(data_dir: Path, *, want_postgres: bool = True, want_redis: bool = True) -> ServerUrls | None:
     """Where the wanted servers of `data_dir` listen, or None unless each lives and answers.
 
-    A look, no promise: without a stay of one's own (`servers`) they may stop at any moment. Raises
+    Outside a `servers` block they may stop at any moment. Raises
     EmbeddedUnavailable when they run but this installation lacks the programs to ask them.
     """
     directories = _directories(home.home_of(data_dir.resolve()))
@@ -62,7 +62,7 @@ def is_made(data_dir: Path) -> bool:
 
 @contextmanager
 def servers(data_dir: Path, *, want_postgres: bool = True, want_redis: bool = True) -> Iterator[ServerUrls]:
-    """A stay with the servers of `data_dir`: those running are used, the others started.
+    """Use the servers of `data_dir` for the length of the block: starts those that do not run.
 
     Takes a directory, made when absent; what is stored there stays for the next time. Gives where they
     listen, ready; of a server not wanted the address is given all the same and may be dead. The first
@@ -209,11 +209,10 @@ def _urls(directories: Directories) -> ServerUrls:
 
 
 def _directories(data_dir: Path) -> Directories:
-    """Where the stack lives whose data is in `data_dir`.
+    """The directories of the servers whose data is in `data_dir`.
 
-    Sockets lie elsewhere: their path may have about 100 bytes. Their directory follows from the data
-    directory; the link `sockets` in it keeps the answer of whoever started the servers, since TMPDIR may
-    differ between two commands.
+    Sockets are elsewhere, because their path may have about 100 bytes only. Their directory is derived from
+    the data directory. The link `sockets` in it records the one in use: TMPDIR may differ between commands.
     """
     unix_user = unix_user_for(data_dir)
     name = f"campaigns-{hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:12]}"

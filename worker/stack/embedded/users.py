@@ -1,7 +1,7 @@
-"""Whom the servers run as when we are root, and what that account must be able to reach.
+"""The Unix user that runs the servers when we are root, and what it must be able to reach.
 
-PostgreSQL refuses to run as root. Started by root it therefore runs, and Redis with it, as an
-unprivileged account. Started by anybody else, everything runs as oneself and nothing here is needed.
+PostgreSQL refuses to run as root. If root starts it, it runs as an unprivileged user, and so does Redis. For
+everybody else the servers run as the user who starts them, and nothing here is needed.
 """
 
 import os
@@ -19,7 +19,7 @@ _READ = 0o4
 
 @dataclass(frozen=True, slots=True)
 class UnixUser:
-    """An unprivileged account of this machine."""
+    """An unprivileged user of this machine."""
 
     uid: int
     gid: int
