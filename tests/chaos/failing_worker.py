@@ -179,7 +179,7 @@ class _Failpoint:
 
         async def released(database: Any, work: Any, how: Any, **named: Any) -> Any:
             state = await release(database, work, how, **named)
-            written = named.get("written", ())
+            written = named.get("rows", ())
             if state is not None and written:
                 await self.passed("after_commit", self._of_written(work.batch_id, written))
             return state

@@ -232,7 +232,7 @@ async def test_what_left_is_never_taken_back_for_unsent(
     release = batches.release
 
     async def watched(*arguments: Any, **named: Any) -> Any:
-        written.extend(named["written"])
+        written.extend(named["rows"])
         return await release(*arguments, **named)
 
     monkeypatch.setattr(batches, "release", watched)
