@@ -125,8 +125,10 @@ def stop_list(
 def try_one(
     context: typer.Context,
     phone: Annotated[str, typer.Option(metavar="N", help="The number, with + and country code.")],
-    text: Annotated[str, typer.Option(help="What it says.")] = "A test of campaigns.",
-    sender: Annotated[str | None, typer.Option(help="Who it is from; else the account's own.")] = None,
+    text: Annotated[str, typer.Option(help="The text.")] = "A test of campaigns.",
+    sender: Annotated[
+        str | None, typer.Option(help="The sender that phones show; else the account's own.")
+    ] = None,
     region: Region = None,
     send: Annotated[bool, typer.Option("--send", help="Send it: exactly one, which costs.")] = False,
 ) -> None:

@@ -85,9 +85,9 @@ def resume(
         bool, typer.Option("--all-accounts", help="Lift the hold on every account, and on no campaign.")
     ] = False,
     sender_id: Annotated[
-        str | None, typer.Option(help="Who it is from, from now on: where its sender was refused.")
+        str | None, typer.Option(help="The sender from now on, where the first was refused.")
     ] = None,
-    operator: Annotated[str | None, typer.Option(help="Who says so; else your login.")] = None,
+    operator: Annotated[str | None, typer.Option(help="Who decides this; else your login.")] = None,
 ) -> None:
     """Go on with a campaign that is paused, or on hold since its sender or text was refused; or with every
     account, since the database went back in time.
@@ -146,7 +146,7 @@ def resolve(
     assume_sent: Annotated[bool, typer.Option("--assume-sent", help="Settle them as unknown.")] = False,
     phone: Annotated[str | None, typer.Option(help="Only this number's message.")] = None,
     region: Region = None,
-    operator: Annotated[str | None, typer.Option(help="Who says so; else your login.")] = None,
+    operator: Annotated[str | None, typer.Option(help="Who decides this; else your login.")] = None,
 ) -> None:
     """Your word on messages in doubt, recorded with who and when."""
     if resend == assume_sent:

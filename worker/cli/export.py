@@ -28,8 +28,10 @@ _LONG_NUMBER = re.compile(r"\+?\d{12,}|\+\d+|0\d+")  # a spreadsheet would round
 def export(
     campaign_id: CampaignId,
     file_format: Annotated[Literal["csv", "jsonl"], typer.Option("--format")] = "csv",
-    refused: Annotated[bool, typer.Option(help="The recipients not taken in, by row, instead.")] = False,
-    raw: Annotated[bool, typer.Option("--raw", help="CSV: no apostrophe before what is no formula.")] = False,
+    refused: Annotated[bool, typer.Option(help="Export the refused recipients instead, by row.")] = False,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="CSV: no apostrophe before values that look like formulas.")
+    ] = False,
     excel: Annotated[
         bool,
         typer.Option(

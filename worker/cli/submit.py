@@ -47,8 +47,10 @@ def submit(  # noqa: PLR0913, PLR0917  the public contract names them
             metavar="FILE", help="The text out of a file, - for standard input: not in the list of processes."
         ),
     ] = None,
-    sender_id: Annotated[str | None, typer.Option(help="Who it is from; else the account's own.")] = None,
-    name: Annotated[str | None, typer.Option(help="What people call it; else the file's name.")] = None,
+    sender_id: Annotated[
+        str | None, typer.Option(help="The sender that phones show; else the account's own.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="A name for people; else the file's name.")] = None,
     submission_key: Annotated[
         str | None, typer.Option(help="The same key with the same content is the same campaign.")
     ] = None,

@@ -56,11 +56,11 @@ err = _console(stderr=True)
 
 CampaignId = Annotated[str, typer.Argument(metavar="ID", help="The campaign's id.")]
 Zone = Annotated[
-    str | None, typer.Option(help="Where times without an offset are meant, e.g. Europe/Vilnius.")
+    str | None, typer.Option(help="The time zone of times without an offset, e.g. Europe/Vilnius.")
 ]
 Watch = Annotated[bool, typer.Option("--watch", help="Follow it until it is over.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for other programs.")]
-Region = Annotated[str | None, typer.Option(help="Where national numbers are at home, e.g. LT.")]
+Region = Annotated[str | None, typer.Option(help="The country of numbers without a country code, e.g. LT.")]
 
 
 def do(work: Callable[[Database], Awaitable[_T]], settings: Settings | None = None) -> _T:
