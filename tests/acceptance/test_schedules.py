@@ -39,7 +39,7 @@ def test_a_campaign_waits_for_its_time_and_is_moved(stack: Stack) -> None:
 
 def test_what_is_not_handed_over_in_time_expires(stack: Stack) -> None:
     url = stack.simulator("--delivery-seconds", "0")
-    last = datetime.now(UTC) + timedelta(seconds=8)
+    last = datetime.now(UTC) + timedelta(seconds=25)
     submitted = stack.json(
         *("submit", "-", "--account", "main", "--text", "Hello", "--not-after", last.isoformat()),
         stdin=csv_of(ROWS),
