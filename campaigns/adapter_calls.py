@@ -19,5 +19,5 @@ async def call_adapter(call: Awaitable[_T], until: float, in_vain: Callable[[str
             return await call
     except TimeoutError:
         return in_vain("the adapter gave no answer in time")
-    except Exception as error:  # an adapter's bug must not lose what is known beside it
+    except Exception as error:  # a bug in an adapter must not lose the other results
         return in_vain(f"the adapter broke down: {origin_of(error)}")

@@ -59,15 +59,14 @@ async def take_back(database: Database, dealt: Sequence[Dealt]) -> int:
 
 
 async def make_ready(database: Database) -> None:
-    """Have the database ready for batches before the first comes. Changes nothing.
-
+    """Prepare the database's connections and plans for batches before the first comes. Changes no data.
     Raises DatabaseUnavailable.
     """
     await grouping.prepare(database)
 
 
 def taken_in(database: Database) -> AsyncIterator[None]:
-    """Says each time that there may be batches of a new campaign to be dealt. Raises DatabaseUnavailable when
-    it cannot hear any more; what it misses is dealt by the tick.
+    """Yields whenever a new campaign may have batches to deal. Raises DatabaseUnavailable when it can no
+    longer listen; the tick deals what it misses.
     """
     return rows.taken_in(database)

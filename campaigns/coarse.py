@@ -74,7 +74,7 @@ async def _settle(database: Database, counting: Sequence[Coarse], finer: Mapping
 
 
 async def _ask(account: Account, ids: Sequence[str]) -> Answers:
-    """Ask the provider, for a moment: what its pace leaves no time for now is asked another time."""
+    """Ask the provider for a short time; what the pace leaves no time for is asked in a later run."""
     ends_at = asyncio.get_running_loop().time() + _LOOK_SECONDS
     asking = account.provider.ask(ids, account.asking_until(ends_at))
     until = ends_at + account.provider.traits.timeout_seconds
@@ -86,7 +86,7 @@ def _is_final(receipt: Receipt) -> bool:
 
 
 def _counts(coarse: Coarse, finer: Mapping[str, Receipt], answers: Answers) -> bool:
-    """Whether nothing more exact is waited for: it came, or was asked for often enough."""
+    """Whether the receipt counts now: something more exact came, or it was asked for often enough."""
     if coarse.provider_message_id in finer:
         return True
     return coarse.look_count >= _MOST_LOOKS and coarse.provider_message_id not in answers.unasked

@@ -1,4 +1,4 @@
-"""Group commit without the commit: calls that come at the same time are done as one group."""
+"""Grouping of calls: those that come at the same time are done together, as in a group commit."""
 
 import asyncio
 from collections import deque

@@ -87,8 +87,8 @@ class WentBack:
 
 
 class Guard:
-    """Looks, for one process, whether the database went back in time: in each tick, and before it deals for
-    the first time.
+    """Checks for one process whether the database went back in time: on each tick, and before its first
+    dealing.
     """
 
     def __init__(self) -> None:

@@ -20,7 +20,7 @@ _BUNDLE = 1_000
 
 
 async def _nowhere(_: Sequence[LateAnswer]) -> None:
-    """Without a disk they live as long as the process does."""
+    """Write nothing: the answers are lost when the process ends."""
 
 
 class LateAnswers:
@@ -47,7 +47,8 @@ class LateAnswers:
             self._kept += kept
 
     async def merge(self, database: Database) -> int:
-        """Write down what can be now; gives how many answers. What cannot yet is kept.
+        """Write down every answer that the database takes now, and keep the rest. Gives how many were
+        written.
 
         Safe to repeat. Raises DatabaseUnavailable; then the rest is kept.
         """

@@ -1,6 +1,6 @@
 """Everything that is asked and changes nothing: campaigns, messages, exports, what is on hold.
 
-Whatever shows something asks here: the commands, and later an API and a dashboard.
+Everything that shows something reads it here: the commands, later an API and a dashboard.
 """
 
 from collections.abc import AsyncGenerator

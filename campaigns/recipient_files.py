@@ -1,6 +1,6 @@
 """Opens a file of recipients, whatever it is: CSV, JSON lines, either of them gzipped, .xlsx, .ods.
 
-What is none of these is named for what it is, in one sentence that says how to mend it.
+Any other file is refused with one sentence that says what it is and how to mend it.
 """
 
 import gzip

@@ -1,4 +1,4 @@
-"""Whether anybody works on what is due: signs of life, and what they mean."""
+"""Whether workers and beat are working on what is due: their signs of life, and what they mean."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Holds: nothing is handed over through an account, or of a campaign, until they are lifted."""
+"""Holds: nothing is handed over through a held account, or of a held campaign, until the hold is lifted."""
 
 from dataclasses import dataclass
 from datetime import datetime

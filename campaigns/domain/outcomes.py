@@ -30,8 +30,8 @@ IN_VAIN = (Throttled, NotSent, InDoubt)
 """No sign of a provider that works."""
 
 ENOUGH_REFUSALS = 10
-"""So many messages in a row refused for their sender or text, and none taken in between: that is their
-campaign's fault. Fewer are nobody's yet, and what a killed worker leaves in doubt is as many more.
+"""When so many messages in a row are refused for their sender or text, and none is taken in between, the
+campaign is at fault. Fewer prove nothing; a killed worker can leave as many more in doubt.
 """
 
 

@@ -43,7 +43,7 @@ _MAX_E164_CHARACTERS = 16  # + and 15 digits; some plans (Germany) know longer n
 _FEWEST_FOREIGN_DIGITS = 10  # of a number abroad with its country code: fewer are a national number mistyped
 
 READ_WITH_PLUS = "read_with_plus"
-"""The kind of a mobile number that was read as if it had a +: no number of the region can be meant."""
+"""The kind of a mobile number that was read as if it had a +, because it cannot be a number of the region."""
 
 
 def recognise(raw: str, region: str | None) -> tuple[str, str]:

@@ -53,7 +53,7 @@ class Rejected:
 
 @value
 class Failed:
-    """The provider took it up and could not send it, or says so in words we know no better. Final."""
+    """The provider took it and could not send it, or says no more exactly what became of it. Final."""
 
     code: str
     reason: str

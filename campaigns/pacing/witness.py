@@ -1,4 +1,4 @@
-"""The second witness: what was let go, and by which database, kept in Redis beside one that may forget."""
+"""The second witness: Redis keeps which attempts left, of which database, because PostgreSQL may forget."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
