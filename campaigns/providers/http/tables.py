@@ -81,6 +81,8 @@ class Table(BaseModel):
         use_attribute_docstrings=True,
         arbitrary_types_allowed=True,
         populate_by_name=True,
+        # Built for the first mapping that is read: else every command would take a third longer to start.
+        defer_build=True,
     )
 
 
