@@ -308,12 +308,22 @@ class Storm(Stack):
 
     # --- judging ------------------------------------------------------------------------------------
 
+    async def _seen(self, campaign_ids: Collection[str]) -> tuple[Counter[str], dict[str, dict[str, str]]]:
+        """The ledger and our export, of one moment: a worker that woke late may have something sent again."""
+        deadline = time.monotonic() + 60
+        while True:
+            ledger = ledger_counts(self.url) + self.former_ledger
+            lines = {line["phone"][1:]: line for each in campaign_ids for line in self.export(each)}
+            if ledger_counts(self.url) + self.former_ledger == ledger:
+                return ledger, lines
+            assert time.monotonic() < deadline, "the provider still gets messages"
+            await self.until_quiet()
+
     async def judge(self, *campaign_ids: str, again: Collection[str] = ()) -> Judgement:
         """The one question. Call it when the campaigns are quiet. `again`: numbers (digits without +) that
         somebody wanted sent again, and that may be in the ledger more than once.
         """
-        ledger = ledger_counts(self.url) + self.former_ledger
-        lines = {line["phone"][1:]: line for each in campaign_ids for line in self.export(each)}
+        ledger, lines = await self._seen(campaign_ids)
         totals: Counter[str] = Counter()
         for each in campaign_ids:
             totals.update(self.totals(each))
@@ -387,12 +397,3 @@ def storm(folder: Path, **settings: str) -> Iterator[Storm]:
             for process in raging._processes.values():
                 process.send_signal(signal.SIGCONT)  # a stopped process cannot end
             raging.end()
-
-
-def meanwhile(storm_: Storm, campaign_id: str, break_it: Callable[[], None], *, times: int) -> int:
-    """Hurt again and again while the campaign still has something queued. Gives how often it did."""
-    done = 0
-    while done < times and storm_.totals(campaign_id)["queued"] > 0:
-        break_it()
-        done += 1
-    return done

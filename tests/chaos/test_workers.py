@@ -126,7 +126,7 @@ async def test_02_workers_frozen_past_their_lease(folder: Path) -> None:
             # What was held back on waking was certainly not taken: that late answer queued it again, and it
             # was sent once. On the wire: in doubt, or refused for an old signature and sent once.
             assert {ledger[phone[1:]] for phone in hit} <= ({0, 1} if point == "on_the_wire" else {1}), point
-        assert found.in_doubt_count >= 4 * 20
+        assert found.in_doubt_count >= 20, "the request of worker-0 was in flight"
         _tell("02", fenced=raging.logs_hold("lease lost"), held=len(held), in_doubt=found.in_doubt_count)
 
 
