@@ -1,5 +1,6 @@
 """What a mapping of `provider=http` may not say, and in which words it is refused."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -210,6 +211,14 @@ def test_an_account_lacks_what_its_mapping_names() -> None:
         f"{name}MAPPING leads to /nowhere/x.toml, which cannot be read: No such file or directory"
     ]
     assert problems(BASE_URL="http://sms.example") != []
+
+
+@pytest.mark.parametrize("given", [{"name": "Mine"}, 5, None])
+def test_a_mapping_is_named_by_its_path(given: object) -> None:
+    accounts = json.dumps({"main": {"provider": "http", "mapping": given}})
+    with pytest.raises(SettingsError) as refused:
+        load_settings({"CAMPAIGNS_ACCOUNTS": accounts}, env_file=None)
+    assert str(refused.value) == "CAMPAIGNS_ACCOUNTS__MAIN__MAPPING must be the path of a TOML file"
 
 
 def test_the_mapping_speaks_where_the_account_is_silent(tmp_path: Path) -> None:

@@ -43,8 +43,12 @@ def _asks_one_by_one(mapping: WireMapping) -> bool:
     return mapping.status is not None and mapping.status.ids_per_request == 1
 
 
-def _loaded(given: object) -> object:
-    return load(Path(given)) if isinstance(given, str | Path) else given
+def _loaded(given: object) -> WireMapping:
+    if isinstance(given, WireMapping):
+        return given
+    if not isinstance(given, str | Path):
+        raise ValueError("must be the path of a TOML file")
+    return load(Path(given))
 
 
 class HttpAccount(AccountSettings):
@@ -76,7 +80,7 @@ class HttpAccount(AccountSettings):
     the whole batch; too many: a killed worker leaves as many messages in doubt."""
     if TYPE_CHECKING:  # a path in the settings, which is read once
         mapping: WireMapping
-    else:  # a model here would be looked for in the environment as JSON
+    else:  # a model here would be built whenever a command starts
         mapping: Annotated[Any, BeforeValidator(_loaded)]
         """The path of the TOML file that says how the provider is spoken to. Wrong: an answer may be read as
         what it is not, so try it first: campaigns account A try."""
@@ -85,10 +89,10 @@ class HttpAccount(AccountSettings):
     @classmethod
     def _as_its_mapping_says(cls, given: object) -> object:
         """Fill in what the mapping says and the account does not."""
-        if not isinstance(given, dict) or not isinstance(given.get("mapping"), str | Path):
+        if not isinstance(given, dict) or "mapping" not in given:
             return given
         try:
-            mapping = load(Path(given["mapping"]))
+            mapping = _loaded(given["mapping"])
         except ValueError:
             return {"base_url": "https://not.known", **given}  # the field itself says what is wrong with it
         return {**mapping.defaults(), **given, "mapping": mapping}
