@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any, Literal
 from uuid import UUID
 
-from campaigns.domain.errors import NotFound
+from campaigns.domain.errors import no_such_campaign
 from campaigns.domain.message_ref import key_of
 from campaigns.domain.states import SETTLED, MessageState
 from campaigns.store.reading import export as export_rows
@@ -27,7 +27,7 @@ async def status(database: Database, campaign_id: UUID) -> Overview:
     """One campaign with its totals. Raises NotFound."""
     found = await overview_rows.overviews(database, campaign_id=campaign_id, limit=1)
     if not found:
-        raise NotFound(f"there is no campaign {campaign_id}; see: campaigns list")
+        raise no_such_campaign(campaign_id)
     return found[0]
 
 

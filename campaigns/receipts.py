@@ -20,6 +20,7 @@ from campaigns.domain.policy import Account, Desk
 from campaigns.domain.provider import Answers, Doubtful, PaceUsedUp, Provider, Receipt, Sightings
 from campaigns.domain.said import believed_id, details_of, kept_status_word
 from campaigns.domain.states import BatchState, MessageState, is_settled
+from campaigns.domain.stops import NO_SUCH_ACCOUNT_SECONDS, no_such_account
 from campaigns.pacing.lanes import UNBOUNDED, Slot, wait_for_provider
 from campaigns.store.leases import Dealt
 from campaigns.store.receipts import callbacks as rows
@@ -30,7 +31,6 @@ from campaigns.store.sending import hand_over as batches
 from campaigns.store.session import Database, retry_while_away
 from campaigns.store.tally import Release
 
-_NO_SUCH_ACCOUNT_SECONDS = 60.0  # before a batch is dealt again whose account is not in the settings
 _SHARE_OF_LEASE = 0.9  # for asking; the rest is for writing down
 _BUNDLE = 2_000  # receipts merged in one transaction
 
@@ -90,9 +90,9 @@ async def poll_batch(database: Database, desk: Desk, dealt: Dealt, slot: Slot = 
 async def _put_off(database: Database, desk: Desk, work: PollingWork, lease_ends_at: float) -> Polled:
     """Give the lease of a batch back whose account this worker does not know; another may."""
     how = Release(
-        poll_in_seconds=_NO_SUCH_ACCOUNT_SECONDS,
+        poll_in_seconds=NO_SUCH_ACCOUNT_SECONDS,
         poll_count=min(work.poll_count + 1, MOST_COUNTED),
-        trouble=f"this worker's settings know no account {work.account!r}",
+        trouble=no_such_account(work.account),
     )
     return await _write_down(database, desk, work, _Learned(), how, lease_ends_at)
 

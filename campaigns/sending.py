@@ -19,7 +19,7 @@ from campaigns.domain.outcomes import Told
 from campaigns.domain.policy import Account, Desk
 from campaigns.domain.provider import CampaignTrouble, OutboundMessage, PaceUsedUp
 from campaigns.domain.states import BatchState, MessageState
-from campaigns.domain.stops import Stop, go_on
+from campaigns.domain.stops import NO_SUCH_ACCOUNT_SECONDS, Stop, go_on, no_such_account
 from campaigns.in_flight import InFlight
 from campaigns.marks import Marks
 from campaigns.pacing.lanes import UNBOUNDED, Slot, wait_for_provider
@@ -34,7 +34,6 @@ from campaigns.store.session import Database, retry_while_away
 from campaigns.store.tally import Release
 
 _WRITE_DOWN_SECONDS = 5.0  # what a lease must hold beyond the provider's timeout when a request leaves
-_NO_SUCH_ACCOUNT_SECONDS = 60.0  # before a batch is dealt again whose account is not in the settings
 _DATABASE_AWAY_SECONDS = 2.0  # before a batch is dealt again that could not be written to
 
 _T = TypeVar("_T")
@@ -80,13 +79,13 @@ async def send_batch(database: Database, desk: Desk, dealt: Dealt, slot: Slot = 
 async def _put_off(database: Database, desk: Desk, work: SendingWork) -> Verdict:
     """Give the lease of a batch back whose account this worker does not know; another may."""
     until = asyncio.get_running_loop().time() + desk.policy.lease_seconds
-    why = f"this worker's settings know no account {work.account!r}"
-    how = Release(send_in_seconds=_NO_SUCH_ACCOUNT_SECONDS, trouble=why)
+    why = no_such_account(work.account)
+    how = Release(send_in_seconds=NO_SUCH_ACCOUNT_SECONDS, trouble=why)
     release = partial(batches.release, database, work, how, worker=desk.worker)
     state = await retry_while_away(release, until=until)
     trouble = why if state is not None else "lease lost"
     return Verdict(
-        work.batch_id, work.campaign_id, state, trouble=trouble, due_in_seconds=_NO_SUCH_ACCOUNT_SECONDS
+        work.batch_id, work.campaign_id, state, trouble=trouble, due_in_seconds=NO_SUCH_ACCOUNT_SECONDS
     )
 
 

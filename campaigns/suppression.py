@@ -27,6 +27,11 @@ async def unsuppress(database: Database, raw_phones: Sequence[str], region: str 
     return await rows.unsuppress(database, _phones(raw_phones, region))
 
 
+async def is_suppressed(database: Database, phone: str) -> bool:
+    """Whether the person who has this number (E.164) is on the suppression list."""
+    return await rows.is_suppressed(database, phone)
+
+
 async def suppressed(database: Database) -> list[tuple[str, str, datetime]]:
     """The suppression list as (phone, reason, since), oldest first."""
     return await rows.suppressed(database)

@@ -17,6 +17,7 @@ Outcomes of handing over are values (`provider.Outcome`), not errors.
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from uuid import UUID
 
 _LONGEST_SHOWN = 40  # characters of typed text that an error repeats
 _LONGEST_LIST_OF_COLUMNS = 10  # names of columns in one sentence
@@ -37,6 +38,11 @@ class SubmissionKeyConflict(SubmissionError):
 
 class NotFound(CampaignError):
     """What was named does not exist."""
+
+
+def no_such_campaign(campaign_id: UUID) -> NotFound:
+    """What is raised where there is no campaign of that id."""
+    return NotFound(f"there is no campaign {campaign_id}; see: campaigns list")
 
 
 class NotAllowed(CampaignError):

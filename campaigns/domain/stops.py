@@ -7,7 +7,15 @@ from campaigns.domain.outcomes import pause_after, trouble_of
 from campaigns.domain.provider import Outcome
 from campaigns.domain.values import value
 
+NO_SUCH_ACCOUNT_SECONDS = 60.0
+"""Before a batch is dealt again whose account is not in the settings of the worker that took it."""
+
 _MOST_COUNTED = 1000  # failed tries of a batch that are counted; beyond it the backoff is at its longest
+
+
+def no_such_account(account: str) -> str:
+    """Why a worker gives a batch back whose account it does not know; another may."""
+    return f"this worker's settings know no account {account!r}"
 
 
 @value

@@ -231,13 +231,25 @@ async def ask_in_halves(
 class Series(Generic[_T]):
     """What one series of questions brought. It ends as soon as further questions would fail as well."""
 
-    learned: dict[str, _T] = field(default_factory=dict)
+    learned: dict[str, _T | None] = field(default_factory=dict)  # None: the provider has nothing by that key
     asked: set[str] = field(default_factory=set)  # whatever the answer was, if it was about them
     question_count: int = 0
     trouble: str | None = None  # the first
     retry_after_seconds: float | None = None  # the longest
     is_over: bool = False
     _unreadable_count: int = 0
+
+    def found(self, keys: Sequence[str]) -> list[_T]:
+        """What the provider has by these keys, in their order."""
+        return [each for key in keys if (each := self.learned.get(key)) is not None]
+
+    def absent(self, keys: Sequence[str]) -> list[str]:
+        """Those of these keys by which the provider said it has nothing."""
+        return [key for key in keys if key in self.learned and self.learned[key] is None]
+
+    def unasked(self, keys: Sequence[str]) -> list[str]:
+        """Those of these keys that are to be asked yet."""
+        return [key for key in keys if key not in self.asked]
 
     def fail(self, key: str, failure: NoAnswer) -> None:
         """A question was not answered."""
@@ -261,7 +273,7 @@ class Series(Generic[_T]):
 async def ask_each(
     keys: Sequence[str],
     wait_for_pace: WaitForPace,
-    ask_one: Callable[[str], Awaitable[_T]],
+    ask_one: Callable[[str], Awaitable[_T | None]],
     *,
     concurrency: int,
     begin_within_seconds: float | None = None,

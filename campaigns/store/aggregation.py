@@ -4,12 +4,13 @@ import json
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
-from campaigns.domain.errors import NotAllowed, NotFound
-from campaigns.domain.states import CAMPAIGN_MOVES, CampaignState, MessageState
+from campaigns.domain.errors import no_such_campaign
+from campaigns.domain.states import CampaignState, MessageState
 from campaigns.domain.values import value
 from campaigns.store.conditions import IS_CANCELLED, IS_NOT_DONE, IS_OVER
 from campaigns.store.grouping import grouped
 from campaigns.store.law import quoted
+from campaigns.store.moves import lock_to_move
 from campaigns.store.session import Database
 from campaigns.store.totals import REASONS, TOTALS, by_state, sums
 
@@ -21,16 +22,9 @@ async def change_state(
     no error. Raises NotFound, NotAllowed.
     """
     async with database.transaction() as connection:
-        found = await connection.fetchval(
-            "SELECT state::text FROM campaign WHERE id = $1 FOR NO KEY UPDATE", campaign_id
-        )
-        if found is None:
-            raise NotFound(f"there is no campaign {campaign_id}; see: campaigns list")
-        before = CampaignState(found)
+        before = await lock_to_move(connection, campaign_id, target)
         if before is target:
             return before, False
-        if target not in CAMPAIGN_MOVES.get(before, frozenset()):
-            raise NotAllowed(f"campaign {campaign_id} is {before}; it cannot become {target}")
         await connection.execute("UPDATE campaign SET state = $2 WHERE id = $1", campaign_id, target)
     return before, True
 
@@ -125,6 +119,6 @@ async def recount(database: Database, campaign_id: UUID) -> Mapping[MessageState
             campaign_id,
         )
     if said is None:
-        raise NotFound(f"there is no campaign {campaign_id}; see: campaigns list")
+        raise no_such_campaign(campaign_id)
     counted = {record["state"]: record["n"] for record in records}
     return {state: (count, counted.get(state, 0)) for state, count in by_state(json.loads(said)).items()}

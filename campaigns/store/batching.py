@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from uuid import UUID
 
-from campaigns.domain.errors import DatabaseUnavailable, NotAllowed, NotFound
+from campaigns.domain.errors import DatabaseUnavailable, NotAllowed, no_such_campaign
 from campaigns.domain.schedule import Schedule, check_schedule
 from campaigns.domain.states import CAMPAIGN_MOVES, OPEN, UNLEASED, BatchState, CampaignState
 from campaigns.store.conditions import IS_LEASED, IS_LEASED_BY_ID, IS_READY, may_be_sent
@@ -160,7 +160,7 @@ async def reschedule(
             campaign_id,
         )
         if found is None:
-            raise NotFound(f"there is no campaign {campaign_id}; see: campaigns list")
+            raise no_such_campaign(campaign_id)
         if CampaignState(found["state"]) not in CAMPAIGN_MOVES:
             raise NotAllowed(f"campaign {campaign_id} is {found['state']}; it cannot be rescheduled")
         schedule = Schedule(wanted.send_at, wanted.not_after or found["not_after"])

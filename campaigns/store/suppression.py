@@ -45,6 +45,17 @@ async def unsuppress(database: Database, phones: Sequence[str]) -> int:
     return len(records)
 
 
+async def is_suppressed(database: Database, phone: str) -> bool:
+    """Whether the person who has this number (E.164) is on the list."""
+    async with database.connection() as connection:
+        return bool(
+            await connection.fetchval(
+                f"SELECT EXISTS (SELECT 1 FROM suppression s WHERE {IS_LISTED.format(phone='$1::text')})",
+                phone,
+            )
+        )
+
+
 async def suppressed(database: Database) -> list[tuple[str, str, datetime]]:
     """(phone, reason, created_at), oldest first."""
     async with database.connection() as connection:

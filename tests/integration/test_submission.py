@@ -172,6 +172,8 @@ async def test_a_number_taken_off_the_list_is_sent_to_again_and_a_wrong_one_stor
     assert await suppression.suppressed(database) == []
 
     await suppression.suppress(database, [ONE], None, "asked to stop")
+    assert await suppression.is_suppressed(database, ONE)
+    assert not await suppression.is_suppressed(database, TWO)
     assert await suppression.unsuppress(database, ["+370 600 00001", TWO], None) == 1
     taken = await submit(database, [{"phone": ONE}])
     overview = await flow(database, make_desk(), taken.id)

@@ -106,10 +106,7 @@ def stop_list(
     """Whether a number stands on the provider's own blacklist."""
     settings = load_settings()
     settings.account(context.obj)
-    try:
-        number = normalise(phone, region)
-    except InvalidPhone as error:
-        raise CampaignError(f"this number cannot be looked up: {error}") from None
+    number = _number(phone, region, "looked up")
     entry = ask(lambda parts: parts.desk.accounts[context.obj].provider.find_on_stop_list(number), settings)
     if as_json:
         print_json(shapes.StopListing.of(context.obj, number, entry).public())
@@ -139,10 +136,7 @@ def try_one(
 
     settings = load_settings()
     settings.account(context.obj)
-    try:
-        number = normalise(phone, region)
-    except InvalidPhone as error:
-        raise CampaignError(f"this number cannot be tried: {error}") from None
+    number = _number(phone, region, "tried")
     if not try_one(settings, context.obj, number, text, sender, sends=send):
         raise typer.Exit(1)
 
@@ -152,3 +146,11 @@ def resume_account(context: typer.Context) -> None:
     """Lift the hold on it, now that its trouble is mended."""
     lifted = do(lambda database: holding.resume_account(database, context.obj))
     say("it may send again" if lifted else "it was not on hold")
+
+
+def _number(phone: str, region: str | None, done: str) -> str:
+    """A number in E.164. Raises CampaignError, which says what cannot be `done` with it."""
+    try:
+        return normalise(phone, region)
+    except InvalidPhone as error:
+        raise CampaignError(f"this number cannot be {done}: {error}") from None

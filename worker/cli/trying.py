@@ -10,7 +10,7 @@ from uuid import uuid4
 from campaigns import submission, suppression
 from campaigns.domain.errors import CampaignError
 from campaigns.domain.message_ref import message_ref
-from campaigns.domain.phone import mask, person_key
+from campaigns.domain.phone import mask
 from campaigns.domain.provider import (
     Accepted,
     AccountTrouble,
@@ -80,8 +80,7 @@ class _Try:
 
     async def send(self, parts: Parts) -> Outcome:
         """Print the request and send it, in the account's pace; not to a number on the suppression list."""
-        listed = {person_key(phone) for phone, _, _ in await suppression.suppressed(parts.database)}
-        if person_key(self._message.phone) in listed:
+        if await suppression.is_suppressed(parts.database, self._message.phone):
             raise CampaignError("this number is on the suppression list: nothing is sent to it")
         try:
             await parts.desk.accounts[self._name].wait_for_pace()

@@ -247,9 +247,7 @@ class HttpProvider(BaseAdapter):
             concurrency=self._concurrency,
             begin_within_seconds=self.traits.timeout_seconds,
         )
-        receipts = [receipt for each in ids if (receipt := asked.learned.get(each)) is not None]
-        unasked = [each for each in ids if each not in asked.asked]
-        return Answers(receipts, asked.trouble, asked.retry_after_seconds, unasked)
+        return Answers(asked.found(ids), asked.trouble, asked.retry_after_seconds, asked.unasked(ids))
 
     async def _one(self, status: StatusRequest, message_id: str) -> Receipt | None:
         """The receipt of one id; None where the provider does not know it. Raises NoAnswer."""
@@ -302,13 +300,12 @@ class HttpProvider(BaseAdapter):
             concurrency=self._concurrency,
             begin_within_seconds=self.traits.timeout_seconds,
         )
-        absent = [ref for ref in refs if ref in asked.learned and asked.learned[ref] is None]
         return Sightings(
-            [sighting for ref in refs if (sighting := asked.learned.get(ref)) is not None],
-            [] if lookup.absent_after_seconds is None else absent,
+            asked.found(refs),
+            [] if lookup.absent_after_seconds is None else asked.absent(refs),
             asked.trouble,
             asked.retry_after_seconds,
-            [ref for ref in refs if ref not in asked.asked],
+            asked.unasked(refs),
         )
 
     async def _seen(self, lookup: Lookup, ref: str) -> Sighting | None:

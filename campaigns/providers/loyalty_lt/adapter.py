@@ -184,13 +184,8 @@ class LoyaltyLt(OneMessageAdapter):
         retry_after = series.retry_after_seconds
         if not series.question_count and not series.is_over:
             retry_after = max((self._recently.wait_seconds(each) for each in ids), default=None)
-        found = [series.learned.get(each) for each in ids]
-        return Answers(
-            [receipt_from(each) for each in found if each is not None],
-            series.trouble,
-            retry_after,
-            [each for each in ids if each not in series.asked],
-        )
+        receipts = [receipt_from(each) for each in series.found(ids)]
+        return Answers(receipts, series.trouble, retry_after, series.unasked(ids))
 
     def _may_ask(self, message_id: str) -> bool:
         return not self._recently.wait_seconds(message_id)

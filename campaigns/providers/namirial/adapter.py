@@ -245,8 +245,7 @@ class Namirial(OneMessageAdapter):
             for each in ids
             if (found := asked.learned.get(each)) is not None
         ]
-        unasked = [each for each in ids if each not in asked.asked]
-        return Answers(receipts, asked.trouble, asked.retry_after_seconds, unasked)
+        return Answers(receipts, asked.trouble, asked.retry_after_seconds, asked.unasked(ids))
 
     async def look_up(self, doubtful: Sequence[Doubtful], wait_for_pace: WaitForPace) -> Sightings:
         """Ask for each reference, up to `concurrency` at once, each when the pace allows it.
@@ -255,13 +254,12 @@ class Namirial(OneMessageAdapter):
         """
         refs = list(dict.fromkeys(each.message_ref for each in doubtful))
         asked = await self._statuses.ask_each(refs, wait_for_pace, self._statuses.by_reference)
-        found = [(ref, asked.learned[ref]) for ref in refs if ref in asked.learned]
         return Sightings(
-            [sighting for _, sighting in found if sighting is not None],
-            [ref for ref, sighting in found if sighting is None],
+            asked.found(refs),
+            asked.absent(refs),
             asked.trouble,
             asked.retry_after_seconds,
-            [ref for ref in refs if ref not in asked.asked],
+            asked.unasked(refs),
         )
 
     async def find(self, question: Question, wait_for_pace: WaitForPace) -> list[Sighting]:

@@ -47,7 +47,7 @@ class StatusHost:
         self._wall = clock
 
     async def ask_each(
-        self, keys: Sequence[str], wait_for_pace: WaitForPace, ask_one: Callable[[str], Awaitable[_T]]
+        self, keys: Sequence[str], wait_for_pace: WaitForPace, ask_one: Callable[[str], Awaitable[_T | None]]
     ) -> Series[_T]:
         """Ask one question for each of `keys`, and begin none after `timeout_seconds`. As `base.ask_each`."""
         return await ask_each(

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
 
-from campaigns.domain.errors import NotAllowed, NotFound
+from campaigns.domain.errors import NotAllowed
 from campaigns.domain.holds import CampaignHold
 from campaigns.domain.provider import CampaignTrouble
-from campaigns.domain.states import CAMPAIGN_MOVES, NOT_TAKEN, CampaignState
+from campaigns.domain.states import NOT_TAKEN, CampaignState
 from campaigns.store.conditions import IS_CANCELLED
 from campaigns.store.law import sum_of
+from campaigns.store.moves import lock_to_move
 from campaigns.store.session import Database
 
 _HOLD = f"""
@@ -89,15 +90,8 @@ async def resume(
     on hold.
     """
     async with database.transaction() as connection:
-        state = await connection.fetchval(
-            "SELECT state::text FROM campaign WHERE id = $1 FOR NO KEY UPDATE", campaign_id
-        )
-        if state is None:
-            raise NotFound(f"there is no campaign {campaign_id}; see: campaigns list")
-        before = CampaignState(state)
+        before = await lock_to_move(connection, campaign_id, CampaignState.RUNNING)
         is_running = before is CampaignState.RUNNING
-        if not is_running and CampaignState.RUNNING not in CAMPAIGN_MOVES.get(before, frozenset()):
-            raise NotAllowed(f"campaign {campaign_id} is {before}; it cannot become running")
         was_held = bool(
             await connection.fetchval(
                 "UPDATE campaign_hold SET lifted_at = now(), lifted_by = $2, new_sender_id = $3"

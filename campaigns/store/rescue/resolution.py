@@ -3,7 +3,7 @@
 from typing import Literal
 from uuid import UUID
 
-from campaigns.domain.errors import NotAllowed, NotFound
+from campaigns.domain.errors import NotAllowed, no_such_campaign
 from campaigns.domain.states import CampaignState
 from campaigns.store.conditions import IS_IN_DOUBT, MAY_STILL_BE_SENT
 from campaigns.store.session import Database
@@ -45,7 +45,7 @@ async def resolve(
                 campaign_id,
             )
             if found is None:
-                raise NotFound(f"there is no campaign {campaign_id}; see: campaigns list")
+                raise no_such_campaign(campaign_id)
             if decision == "resend" and not found["may_be_sent"]:
                 is_cancelled = found["state"] == CampaignState.CANCELLED
                 why = "cancelled" if is_cancelled else "past its not_after"

@@ -44,22 +44,27 @@ def forms(code: str) -> list[object]:
     return [code, int(code)] if code.isdigit() else [code]
 
 
+def _expected(code: str, throttled: Throttled) -> Outcome:
+    """What a code means, whichever status it comes with."""
+    status, words, _ = CODES[code]
+    match status:
+        case 401 | 402 | 403:
+            return AccountTrouble(code, words)
+        case 429:
+            return throttled
+        case _ if code == "2001":
+            return CampaignTrouble(code, words, "sender")
+        case _:
+            return Rejected(code, words)
+
+
 @pytest.mark.parametrize(("code", "form"), [(code, form) for code in CODES for form in forms(code)])
 async def test_every_code_has_its_outcome(
     make: Callable[..., LoyaltyLt], server: WireServer, code: str, form: object
 ) -> None:
-    status, words, _ = CODES[code]
+    status, _, _ = CODES[code]
     server.script.append(answer(body_of({"success": False, "message": "…", "code": form}), status))
-    match status:
-        case 401 | 402 | 403:
-            expected: Outcome = AccountTrouble(code, words)
-        case 429:
-            expected = Throttled(None, "HTTP 429")
-        case _ if code == "2001":
-            expected = CampaignTrouble(code, words, "sender")
-        case _:
-            expected = Rejected(code, words)
-    assert await outcome(make()) == expected
+    assert await outcome(make()) == _expected(code, Throttled(None, "HTTP 429"))
 
 
 @pytest.mark.parametrize(
@@ -121,17 +126,8 @@ async def test_a_code_in_http_200_is_as_clear_as_its_own_status(
     """No money was a whole campaign in doubt, for good."""
     said = {"success": False, "message": "…", "code": code, **({} if data == "absent" else {"data": data})}
     server.script.append(answer(body_of(said), headers={"Retry-After": "7"}))
-    status, words, _ = CODES[code]
-    match status:
-        case 401 | 402 | 403:
-            expected: Outcome = AccountTrouble(code, words)
-        case 429:
-            expected = Throttled(7.0, words)
-        case _ if code == "2001":
-            expected = CampaignTrouble(code, words, "sender")
-        case _:
-            expected = Rejected(code, words)
-    assert await outcome(make()) == expected
+    _, words, _ = CODES[code]
+    assert await outcome(make()) == _expected(code, Throttled(7.0, words))
 
 
 @pytest.mark.parametrize(
