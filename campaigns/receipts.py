@@ -5,7 +5,7 @@ until all are settled or the deadline passes. Repeated, late and reordered recei
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -236,42 +236,42 @@ async def _write_down(
     )
 
 
-def _found(by_ref: Mapping[str, int], sightings: Sightings, now: datetime) -> list[Evidence]:
-    # One sighting a message, the newest evidence of several: an operator may have had it sent again.
-    best: dict[int, Evidence] = {}
-    for seen in sightings.seen:
-        position = by_ref.get(seen.message_ref or "")
-        if position is None:
-            continue  # somebody else's changes nothing
-        state = seen.evidence or MessageState.ACCEPTED  # it is there, whatever its status word means
-        if position in best and state.rank <= _rank(best[position].state):
-            continue
-        best[position] = Evidence(
-            position,
-            state,
+def _found(by_ref: Mapping[str, int], sightings: Sightings, now: datetime) -> Sequence[Evidence]:
+    # Of several for one reference the highest: an operator may have had the message sent again.
+    return _highest(
+        Evidence(
+            by_ref[seen.message_ref],
+            seen.evidence or MessageState.ACCEPTED,  # it is there, whatever its status word means
             kept_status_word(seen.provider_state),
             seen.provider_message_id,
             details_of(seen, now),
         )
-    return list(best.values())
+        for seen in sightings.seen
+        if seen.message_ref is not None and seen.message_ref in by_ref  # somebody else's changes nothing
+    )
 
 
 def _evidence(work: PollingWork, answers: Answers) -> Sequence[Evidence]:
-    # One receipt a message: of several for the same id the highest, as the law of evidence says.
-    best: dict[int, Evidence] = {}
-    for receipt in answers.receipts:
-        position = work.ids.get(receipt.provider_message_id or "")
-        if position is None:
-            continue  # somebody else's id changes nothing
-        known = best.get(position)
-        if known is not None and _rank(receipt.evidence) <= _rank(known.state):
-            continue
-        best[position] = Evidence(
-            position,
+    return _highest(
+        Evidence(
+            work.ids[receipt.provider_message_id],
             receipt.evidence,
             kept_status_word(receipt.provider_state),
             details=details_of(receipt, work.now),
         )
+        for receipt in answers.receipts
+        # Somebody else's id changes nothing.
+        if receipt.provider_message_id is not None and receipt.provider_message_id in work.ids
+    )
+
+
+def _highest(found: Iterable[Evidence]) -> Sequence[Evidence]:
+    """One of each message: of several the highest, as the law of evidence says; of equals the first."""
+    best: dict[int, Evidence] = {}
+    for each in found:
+        known = best.get(each.position)
+        if known is None or _rank(each.state) > _rank(known.state):
+            best[each.position] = each
     return list(best.values())
 
 
