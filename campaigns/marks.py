@@ -29,9 +29,10 @@ class Marks:
         try:
             seen = await self._witness.mark(self._work.campaign_id, self._work.number, attempts)
         except WitnessUnavailable as away:
-            # It may be noted, so the attempt is spent: made again, it would seem to have left before.
+            # Not spent: it may have left before PostgreSQL forgot it, and the next attempt would leave.
             self._is_away = True
-            return frozenset(), [(position, NotSent(str(away))) for position in attempts]
+            not_sent = NotSent(str(away), spends_attempt=False)
+            return frozenset(), [(position, not_sent) for position in attempts]
         self.left_before_count += len(seen)
         return positions - seen.keys(), [(position, left_before(last)) for position, last in seen.items()]
 

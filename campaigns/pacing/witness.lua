@@ -1,6 +1,7 @@
 -- What left, by campaign: the byte at 100 x (batch number - 1) + position is the last attempt that was let go.
 --
--- KEYS[i]  the marks of the campaign of the i-th request; a campaign may stand here several times
+-- KEYS[1]  of this very call: one that is made again, because its answer was lost, is answered alike, for a minute
+-- KEYS[i]  the marks of the campaign of the request before; a campaign may stand here several times
 -- ARGV[1]  'mark' or 'take back'
 -- ARGV[2]  for how many milliseconds from now marks are kept
 -- then for each request two: where its bytes begin; and for each message from there on the attempt that is to
@@ -12,6 +13,7 @@
 --
 -- A byte counts to 255. What is attempted more often is marked as the 255th attempt, and passes always.
 local TOP = 255
+local ANSWER_KEPT_MILLISECONDS = 60000
 local takes_back = ARGV[1] == 'take back'
 local seen = {}
 
@@ -35,7 +37,13 @@ local function merge(before, asked)
   return is_changed and string.char(unpack(after)), table.concat(seen_here)
 end
 
-for i, key in ipairs(KEYS) do
+local answered = redis.call('GET', KEYS[1])
+if answered then
+  return cmsgpack.unpack(answered)
+end
+
+for i = 1, #KEYS - 1 do
+  local key = KEYS[i + 1]
   local begins, asked = tonumber(ARGV[2 * i + 1]), ARGV[2 * i + 2]
   local before = redis.call('GETRANGE', key, begins, begins + #asked - 1)
   local after, seen_here = asked, ''
@@ -49,4 +57,5 @@ for i, key in ipairs(KEYS) do
   seen[i] = seen_here
 end
 
+redis.call('SET', KEYS[1], cmsgpack.pack(seen), 'PX', ANSWER_KEPT_MILLISECONDS)
 return seen

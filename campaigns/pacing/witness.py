@@ -1,12 +1,13 @@
 """The second witness: Redis keeps which attempts left, of which database, because PostgreSQL may forget."""
 
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.resources import files
 from typing import Any, Literal
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -20,6 +21,7 @@ _SEEN = files(__package__).joinpath("seen.lua").read_text(encoding="utf-8")
 _POSITIONS = 100  # of a batch: a message_ref has two digits for them
 _TOP = 255  # the highest attempt a byte counts
 _MARGIN_SECONDS = 86_400.0  # kept so much longer than the deadline
+_ASK_AGAIN_SECONDS = (0.1, 1.0)  # after each lost answer; then it is not known
 
 SEEN_KEY = "campaigns:witness"
 """The Redis key of where the database was seen last, and since when this remembers. It does not expire."""
@@ -53,13 +55,21 @@ class _Asked:
 class RedisWitness:
     """Keeps `campaigns.domain.witness.Witness`, for all processes of an installation.
 
-    Takes a Redis client and how long after the last hand-over a message of the same batch may still be handed
-    over; marks are kept a day longer. Batches that ask at the same time ask Redis once. Lives on one event
-    loop.
+    Takes a Redis client, how long after the last hand-over a message of the same batch may still be handed
+    over (marks are kept a day longer), and how long to wait before each further try where an answer is lost.
+    A try is done once and answered alike, however often it is made. Batches that ask at the same time ask
+    Redis once. Lives on one event loop.
     """
 
-    def __init__(self, redis: Redis, *, give_up_seconds: float) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        *,
+        give_up_seconds: float,
+        ask_again_seconds: Sequence[float] = _ASK_AGAIN_SECONDS,
+    ) -> None:
         self._redis = redis
+        self._ask_again_seconds = ask_again_seconds
         self._script = redis.register_script(_SCRIPT)
         self._see = redis.register_script(_SEEN)
         self._kept_milliseconds = round((give_up_seconds + _MARGIN_SECONDS) * 1000)
@@ -86,12 +96,20 @@ class RedisWitness:
         arguments: list[str | int | bytes] = [command, self._kept_milliseconds]
         for each in asked:
             arguments += [_POSITIONS * (each.number - 1) + each.first, each.marks()]
-        with _translated():
-            seen = await self._script(keys=[marks_key(each.campaign_id) for each in asked], args=arguments)
+        keys = [f"campaigns:answer:{uuid4().hex}", *(marks_key(each.campaign_id) for each in asked)]
+        seen = await self._answer(keys, arguments)
         return [
             {each.first + at: attempt for at, attempt in zip(pairs[::2], pairs[1::2], strict=True)}
             for each, pairs in zip(asked, seen, strict=True)
         ]
+
+    async def _answer(self, keys: Sequence[str], arguments: Sequence[str | int | bytes]) -> list[bytes]:
+        for wait_seconds in self._ask_again_seconds:
+            with suppress(WitnessUnavailable), _translated():
+                return await self._script(keys=keys, args=arguments)
+            await asyncio.sleep(wait_seconds)
+        with _translated():
+            return await self._script(keys=keys, args=arguments)
 
     async def last_seen(self) -> Whereabouts | None:
         """As `Witness.last_seen`."""

@@ -19,7 +19,7 @@ from campaigns.store.totals import Reason
 from tests.conftest import POLICY, MakeDesk
 from tests.integration.one_batch import send_one
 from tests.integration.rows import make_due, message_rows, states, wrong_tallies
-from tests.integration.witnessing import LossyRedis, go_back, keep_backup
+from tests.integration.witnessing import LossyRedis, go_back, keep_backup, lossy_redis
 from tests.river import flow, phones, submit
 from tests.stub import Stub
 from worker.stack.embedded.servers import ServerUrls
@@ -32,15 +32,14 @@ FIRST, SECOND, THIRD = (row["phone"] for row in phones(3))
 @pytest.fixture
 async def lossy(servers: ServerUrls, redis: Redis) -> AsyncIterator[LossyRedis]:
     """An empty Redis that may lose answers."""
-    client = LossyRedis.from_url(servers.redis_client_url)
-    assert isinstance(client, LossyRedis)
-    yield client
-    await client.aclose()
+    async with lossy_redis(servers.redis_client_url) as client:
+        yield client
 
 
 def witnessed(desk: Desk, redis: Redis) -> Desk:
     """The same desk with a second witness."""
-    return replace(desk, witness=RedisWitness(redis, give_up_seconds=POLICY.give_up_seconds))
+    witness = RedisWitness(redis, give_up_seconds=POLICY.give_up_seconds, ask_again_seconds=())
+    return replace(desk, witness=witness)
 
 
 async def attempts(database: Database) -> list[int]:
@@ -210,7 +209,7 @@ async def test_where_redis_may_still_know_an_attempt_it_is_spent(
 async def test_nothing_leaves_while_redis_does_not_say_whether_it_may(
     database: Database, make_desk: MakeDesk, lossy: LossyRedis
 ) -> None:
-    """The marks may have been set: so the attempt is spent, and the next one leaves."""
+    """The marks were set, though nothing left: in doubt, as nobody can know that."""
     stub = Stub("main")
     desk = witnessed(make_desk(stub), lossy)
     await submit(database, phones(3))
@@ -219,11 +218,45 @@ async def test_nothing_leaves_while_redis_does_not_say_whether_it_may(
     verdict = await send_one(database, desk)
 
     assert stub.ledger == []
-    assert (await states(database), await attempts(database)) == ([Q] * 3, [1] * 3)
+    assert (await states(database), await attempts(database)) == ([Q] * 3, [0] * 3)
     assert verdict.trouble == "Redis did not say whether it left before: ConnectionError"
     await make_due(database)
     await send_one(database, desk)
-    assert (await states(database), await attempts(database)) == ([A] * 3, [2] * 3)
+    assert (await states(database), await attempts(database)) == ([D] * 3, [1] * 3)
+    assert stub.ledger == []
+
+
+async def test_what_redis_did_not_hear_of_leaves_when_it_is_back(
+    database: Database, make_desk: MakeDesk, redis: Redis
+) -> None:
+    stub = Stub("main")
+    desk = make_desk(stub)
+    await submit(database, phones(3))
+    async with Redis(host="127.0.0.1", port=1) as away:
+        await send_one(database, witnessed(desk, away))
+    assert (await states(database), await attempts(database)) == ([Q] * 3, [0] * 3)
+
+    await make_due(database)
+    await send_one(database, witnessed(desk, redis))
+
+    assert (await states(database), await attempts(database)) == ([A] * 3, [1] * 3)
+
+
+async def test_what_left_before_does_not_leave_after_a_lost_answer(
+    database: Database, make_desk: MakeDesk, lossy: LossyRedis
+) -> None:
+    """PostgreSQL forgot it and Redis could not say so: asked again, the same attempt must be asked about."""
+    stub = Stub("main")
+    desk = witnessed(make_desk(stub), lossy)
+    await send_and_forget(database, desk)
+    lossy.lost = 1
+    await send_one(database, desk)
+    await make_due(database)
+
+    await send_one(database, desk)
+
+    assert left(stub) == {FIRST: 1, SECOND: 1, THIRD: 1}
+    assert await states(database) == [D] * 3
 
 
 async def test_a_worker_that_froze_before_it_told_the_witness_lets_nothing_leave(

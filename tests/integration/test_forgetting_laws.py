@@ -97,7 +97,9 @@ class Forgetting(RuleBasedStateMachine):
         self.taken: Counter[str] = Counter()
         self.allowed: Counter[str] = Counter()
         self.provider = Provider(self.taken)
-        witness = RedisWitness(self.world.redis, give_up_seconds=POLICY.give_up_seconds)
+        witness = RedisWitness(
+            self.world.redis, give_up_seconds=POLICY.give_up_seconds, ask_again_seconds=(0,)
+        )
         account = Account(self.provider, no_wait, 1000, Circuit(threshold=10**6))
         self.desk = Desk({"main": account}, POLICY, "worker", lambda: 0.5, witness=witness)
         self.campaign_id = UUID(int=0)
@@ -111,7 +113,7 @@ class Forgetting(RuleBasedStateMachine):
         self.campaign_id = made.id
         self.run(keep_backup(self.world.database))
 
-    @rule(fates=FATES, lost=st.sampled_from([0, 0, 0, 1, 2]))
+    @rule(fates=FATES, lost=st.sampled_from([0, 0, 0, 1, 2, 5]))
     def send(self, fates: list[Any], lost: int) -> None:
         """Hand over what is due; so many answers of Redis are lost."""
 
@@ -170,7 +172,7 @@ class Forgetting(RuleBasedStateMachine):
         self.run(forget_backup(self.world.database))
         self.run(keep_backup(self.world.database))
 
-    @rule(fates=FATES, lost=st.sampled_from([0, 0, 1]), asks=st.booleans())
+    @rule(fates=FATES, lost=st.sampled_from([0, 0, 1, 2]), asks=st.booleans())
     def forget(self, fates: list[Any], lost: int, asks: bool) -> None:
         """The database goes back to its backup, and work goes on from there."""
         self.run(go_back(self.world.database))

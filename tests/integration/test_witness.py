@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import AsyncIterator
 from uuid import UUID
 
 import pytest
@@ -11,7 +12,7 @@ from redis.asyncio import Redis
 
 from campaigns.domain.errors import WitnessUnavailable
 from campaigns.pacing.witness import RedisWitness, marks_key
-from tests.integration.witnessing import LossyRedis
+from tests.integration.witnessing import LossyRedis, lossy_redis
 from worker.stack.embedded.servers import ServerUrls
 
 A, B = UUID(int=10), UUID(int=11)
@@ -24,6 +25,13 @@ REAL_REDIS = settings(
 @pytest.fixture
 def witness(redis: Redis) -> RedisWitness:
     return RedisWitness(redis, give_up_seconds=GIVE_UP_SECONDS)
+
+
+@pytest.fixture
+async def lossy(servers: ServerUrls, redis: Redis) -> AsyncIterator[LossyRedis]:
+    """An empty Redis that may lose answers."""
+    async with lossy_redis(servers.redis_client_url) as client:
+        yield client
 
 
 async def test_an_attempt_leaves_once_and_the_next_one_may(witness: RedisWitness) -> None:
@@ -61,7 +69,7 @@ async def test_nothing_is_marked_by_taking_back(witness: RedisWitness, redis: Re
     """Redis was wiped since."""
     await witness.take_back(A, 1, {3: 1})
 
-    assert await redis.keys() == []
+    assert await redis.keys("campaigns:left:*") == []
     assert await witness.mark(A, 1, {3: 1}) == {}
 
 
@@ -98,18 +106,34 @@ async def test_batches_that_ask_together_are_answered_each_for_itself(witness: R
     assert answers == [{1: 1} if number == 3 else {} for number in range(1, 40)]
 
 
-async def test_without_an_answer_it_is_not_known_whether_it_was_noted(
-    servers: ServerUrls, redis: Redis
+async def test_a_lost_answer_is_given_when_asked_again(lossy: LossyRedis) -> None:
+    witness = RedisWitness(lossy, give_up_seconds=GIVE_UP_SECONDS)
+    await witness.mark(A, 1, {0: 1, 2: 5})  # the script is known from here on
+    lossy.lost = 2
+
+    assert await witness.mark(A, 1, {0: 1, 1: 1, 2: 4}) == {0: 1, 2: 5}
+    assert lossy.lost == 0
+    lossy.lost = 2
+    await witness.take_back(A, 1, {1: 1, 2: 5})
+    assert await witness.mark(A, 1, {1: 1, 2: 4}) == {2: 4}
+
+
+async def test_without_an_answer_it_is_not_known_whether_it_was_noted(lossy: LossyRedis) -> None:
+    witness = RedisWitness(lossy, give_up_seconds=GIVE_UP_SECONDS, ask_again_seconds=[0])
+    await witness.mark(B, 1, {0: 1})  # the script is known from here on
+    lossy.lost = 2
+    with pytest.raises(WitnessUnavailable):
+        await witness.mark(A, 1, {0: 1})
+    assert await witness.mark(A, 1, {0: 1}) == {0: 1}
+
+
+async def test_an_answer_is_kept_no_longer_than_it_may_be_asked_for(
+    witness: RedisWitness, redis: Redis
 ) -> None:
-    lossy = LossyRedis.from_url(servers.redis_client_url)
-    assert isinstance(lossy, LossyRedis)
-    async with lossy:
-        witness = RedisWitness(lossy, give_up_seconds=GIVE_UP_SECONDS)
-        await witness.mark(B, 1, {0: 1})  # the script is known from here on
-        lossy.lost = 1
-        with pytest.raises(WitnessUnavailable):
-            await witness.mark(A, 1, {0: 1})
-        assert await witness.mark(A, 1, {0: 1}) == {0: 1}
+    await witness.mark(A, 1, {0: 1})
+
+    (key,) = await redis.keys("campaigns:answer:*")
+    assert 0 < await redis.pttl(key) <= 60_000
 
 
 marks = st.tuples(

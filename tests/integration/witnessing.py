@@ -1,5 +1,7 @@
 """A database that goes back in time, and a Redis that executes a script and loses its answer."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from redis.asyncio import Redis
@@ -44,3 +46,12 @@ class LossyRedis(Redis):
             self.lost -= 1
             raise RedisAway("Connection closed by server.")
         return answer
+
+
+@asynccontextmanager
+async def lossy_redis(url: str) -> AsyncIterator[LossyRedis]:
+    """A client of the Redis at `url`, closed at the end."""
+    client = LossyRedis.from_url(url)
+    assert isinstance(client, LossyRedis)
+    async with client:
+        yield client

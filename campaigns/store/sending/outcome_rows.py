@@ -98,8 +98,10 @@ def _without_id(
             return OutcomeRow(positions, MessageState.REJECTED, provider_state=code, reason=reason)
         case Failed(code, reason):
             return OutcomeRow(positions, MessageState.FAILED, provider_state=code, reason=reason)
-        case Throttled() | NotSent():
-            return OutcomeRow(positions, MessageState.QUEUED, reason=outcome.why)
+        case Throttled(why=why):
+            return OutcomeRow(positions, MessageState.QUEUED, reason=why)
+        case NotSent(why, spends_attempt=spends):
+            return OutcomeRow(positions, MessageState.QUEUED, reason=why, spends_attempt=spends)
         case AccountTrouble(code, reason) | CampaignTrouble(code, reason):
             return OutcomeRow(
                 positions, MessageState.QUEUED, provider_state=code, reason=reason, spends_attempt=spends_all
