@@ -103,7 +103,7 @@ class RedisWitness:
             for each, pairs in zip(asked, seen, strict=True)
         ]
 
-    async def _answer(self, keys: Sequence[str], arguments: Sequence[str | int | bytes]) -> list[bytes]:
+    async def _answer(self, keys: Sequence[str], arguments: Sequence[str | int | bytes]) -> Any:
         for wait_seconds in self._ask_again_seconds:
             with suppress(WitnessUnavailable), _translated():
                 return await self._script(keys=keys, args=arguments)
