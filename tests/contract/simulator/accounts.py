@@ -3,7 +3,7 @@
 import json
 from base64 import b64encode
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlencode
 
 from simulator.options import ProviderName
@@ -25,27 +25,8 @@ def raw_post(path: str, headers: dict[str, str], body: str) -> bytes:
     return f"POST {path} HTTP/1.1\r\nHost: sms\r\n{lines}Content-Length: {len(body)}\r\n\r\n{body}".encode()
 
 
-class LightSmsAccount:
-    """One who speaks to a simulated LightSMS."""
-
-    def __init__(self, simulator: Simulator) -> None:
-        self.simulator = simulator
-
-    async def take(self, phone: str = PHONE, **query: str) -> str:
-        """Send; the id."""
-        return str((await self.simulator.send(phone, **query)).json()[phone]["id_sms"])
-
-    def raw_send(self, phone: str = PHONE) -> bytes:
-        """A send as it goes over the wire."""
-        return f"GET {self.simulator.send_target(phone)} HTTP/1.1\r\nHost: sms\r\n\r\n".encode()
-
-
-def loyalty_lt_order(phone: str = PLUS_PHONE, **more: object) -> dict[str, object]:
-    return {"source": "Demo", "destination": phone, "message": "Hello", **more}
-
-
-class LoyaltyLtAccount:
-    """What a customer of Loyalty.lt can do, by hand-written requests."""
+class Account:
+    """One who speaks to a simulator of one provider."""
 
     def __init__(self, simulator: Simulator) -> None:
         self.simulator = simulator
@@ -59,6 +40,33 @@ class LoyaltyLtAccount:
         ) as response:
             return Reply(response.status, response.content_type, await response.text())
 
+
+class LightSmsAccount(Account):
+    """One who speaks to a simulated LightSMS."""
+
+    async def take(self, phone: str = PHONE, **query: str) -> str:
+        """Send; the id."""
+        return str((await self.simulator.send(phone, **query)).json()[phone]["id_sms"])
+
+    async def refusal(self, phone: str) -> str:
+        return (await self.simulator.send(phone)).code
+
+    async def word(self, message_id: str) -> str | None:
+        said = (await self.simulator.ask("status", state=message_id)).json().get(message_id)
+        return said["status"] if isinstance(said, dict) else said
+
+    def raw_send(self, phone: str = PHONE) -> bytes:
+        """A send as it goes over the wire."""
+        return f"GET {self.simulator.send_target(phone)} HTTP/1.1\r\nHost: sms\r\n\r\n".encode()
+
+
+def loyalty_lt_order(phone: str = PLUS_PHONE, **more: object) -> dict[str, object]:
+    return {"source": "Demo", "destination": phone, "message": "Hello", **more}
+
+
+class LoyaltyLtAccount(Account):
+    """What a customer of Loyalty.lt can do, by hand-written requests."""
+
     async def post(
         self, document: object, access: dict[str, str] | None = None, path: str = "/en/sms/send"
     ) -> Reply:
@@ -71,6 +79,12 @@ class LoyaltyLtAccount:
         reply = await self.post(loyalty_lt_order(phone, **more))
         assert reply.status == 200, reply
         return str(reply.json()["data"]["message_id"])
+
+    async def refusal(self, phone: str) -> str:
+        """The code, in a form that changes from answer to answer; `none` where it has none."""
+        reply = await self.post(loyalty_lt_order(phone))
+        assert reply.status == 422, reply
+        return str(reply.json().get("code", "none"))
 
     async def ask(self, message_id: str, access: dict[str, str] | None = None) -> Reply:
         return await self.request(
@@ -97,19 +111,8 @@ def namirial_order(
     return {"destination": phone, "text": text, "reference": reference, "detailed": True, **more}
 
 
-class NamirialAccount:
+class NamirialAccount(Account):
     """What a customer of Namirial can do, by hand-written requests."""
-
-    def __init__(self, simulator: Simulator) -> None:
-        self.simulator = simulator
-
-    async def request(
-        self, method: str, path: str, headers: dict[str, str], body: bytes | None = None
-    ) -> Reply:
-        async with self.simulator.session.request(
-            method, self.simulator.url + path, headers=headers, data=body, allow_redirects=False
-        ) as response:
-            return Reply(response.status, response.content_type, await response.text())
 
     async def post(self, document: object, **headers: str) -> Reply:
         body = document if isinstance(document, bytes) else json.dumps(document).encode()
@@ -122,6 +125,15 @@ class NamirialAccount:
         reply = await self.post(namirial_order(phone, **more))
         assert reply.status == 200, reply
         return str(reply.json()["id"])
+
+    async def refusal(self, phone: str) -> str:
+        """The code; one comes with a good HTTP status."""
+        reply = await self.post(namirial_order(phone))
+        if reply.status == 200:
+            assert reply.json() == {"message": "12: Error sending", "provider": "PROVIDER1"}
+            return "12"
+        assert reply.status == 500, reply
+        return str(reply.json()["code"])
 
     async def ask(self, path: str, key: str = KEY) -> Reply:
         # yarl would write %2F and %2B anew: what is asked for goes out as it stands.
@@ -157,29 +169,17 @@ class NamirialAccount:
         return {"webhook": {"url": url, "authentication": {"type": "NONE"}}}
 
 
-class SevenAccount:
+class SevenAccount(Account):
     """One who speaks to a simulated seven.io."""
 
-    def __init__(self, simulator: Simulator) -> None:
-        self.simulator = simulator
-        self.url = simulator.url
-
-    async def request(self, method: str, path: str, body: bytes = b"", **headers: str) -> Reply:
-        # No header is given that is not given here: `None` keeps the client's own away.
+    async def ask(self, method: str, path: str, body: bytes = b"", **headers: str) -> Reply:
+        # A header that is given empty is not sent.
         whole = {"X-Api-Key": KEY, "Accept": "application/json", **headers}
         whole = {name.replace("_", "-"): value for name, value in whole.items() if value}
-        async with self.simulator.session.request(
-            method, f"{self.url}/api/{path}", data=body or None, headers=whole, allow_redirects=False
-        ) as response:
-            return Reply(response.status, response.content_type, await response.text())
+        return await self.request(method, f"/api/{path}", whole, body or None)
 
     async def form(self, **fields: str) -> Reply:
-        return await self.request(
-            "POST",
-            "sms",
-            urlencode(fields).encode(),
-            Content_Type="application/x-www-form-urlencoded",
-        )
+        return await self.ask("POST", "sms", urlencode(fields).encode(), Content_Type=FORM)
 
     async def send(self, to: str = PHONE, **fields: str) -> Reply:
         return await self.form(**{"to": to, "text": "Hello", "from": "Demo", **fields})
@@ -189,14 +189,23 @@ class SevenAccount:
         return [entry["id"] for entry in document["messages"]]
 
     async def status(self, *ids: str, **headers: str) -> Reply:
-        return await self.request("GET", f"status?msg_id={','.join(ids)}", **headers)
+        return await self.ask("GET", f"status?msg_id={','.join(ids)}", **headers)
 
     async def journal(self, **fields: str) -> Any:
-        return (await self.request("GET", f"journal/outbound?{urlencode(fields)}")).json()
+        return (await self.ask("GET", f"journal/outbound?{urlencode(fields)}")).json()
 
     async def take(self, phone: str = PHONE, **fields: str) -> str:
         """Send; the id."""
         return str((await self.accept(phone, **fields))[0])
+
+    async def refusal(self, phone: str) -> str:
+        return str((await self.send(phone)).json())
+
+    async def word(self, message_id: str) -> str | None:
+        reply = await self.status(message_id)
+        if reply.content_type == "text/plain":
+            return reply.body.split("\n")[0]
+        return None if reply.json() == "901" else reply.json()[0]["status"]
 
     def raw_send(self, phone: str = PHONE) -> bytes:
         """A send as it goes over the wire."""
@@ -208,26 +217,32 @@ class SevenAccount:
         return {}
 
 
-class HttpAccount:
+class HttpAccount(Account):
     """One who speaks to the simulated gateways, in Twilio's words."""
 
     path = "/2010-04-01/Accounts/YourLogin/Messages"
     example = "twilio"  # of examples/providers: whose mapping our adapter is given
 
-    def __init__(self, simulator: Simulator) -> None:
-        self.simulator = simulator
-        self.headers = {"Authorization": NAMIRIAL_BASIC, "Content-Type": FORM}
+    headers: ClassVar = {"Authorization": NAMIRIAL_BASIC, "Content-Type": FORM}
+
+    async def send(self, phone: str, **more: str) -> Reply:
+        fields = {"To": phone, "From": "Demo", "Body": "Hello", **more}
+        return await self.request("POST", f"{self.path}.json", self.headers, urlencode(fields).encode())
 
     async def take(self, phone: str = PLUS_PHONE, **more: str) -> str:
         """Send; the id."""
-        async with self.simulator.session.post(
-            f"{self.simulator.url}{self.path}.json",
-            data=urlencode({"To": phone, "From": "Demo", "Body": "Hello", **more}),
-            headers=self.headers,
-        ) as response:
-            answer = await response.json()
-            assert response.status == 201, answer
-            return str(answer["sid"])
+        reply = await self.send(phone, **more)
+        assert reply.status == 201, reply
+        return str(reply.json()["sid"])
+
+    async def refusal(self, phone: str) -> str:
+        """In the words of the table of fates, which serves several wires."""
+        names = {21610: "stopped", 21211: "no_number", 21408: "not_served"}
+        return names[(await self.send(phone)).json()["code"]]
+
+    async def word(self, message_id: str) -> str | None:
+        reply = await self.request("GET", f"{self.path}/{message_id}.json", self.headers)
+        return None if reply.status == 404 else str(reply.json()["status"])
 
     def raw_send(self, phone: str = PLUS_PHONE) -> bytes:
         """A send as it goes over the wire."""

@@ -34,10 +34,13 @@ async def simulator(start: Start) -> Simulator:
 
 
 @pytest.fixture
-def open_account(start: Start) -> Open:
-    """Opens an account at a provider; its messages come to their end at once, unless told otherwise."""
+def open_account(start: Start, request: pytest.FixtureRequest) -> Open:
+    """Opens an account at a provider; its messages come to their end at once, unless told otherwise.
 
-    async def opened(provider: str, **options: Any) -> Any:
+    In a provider's own folder it is that provider's.
+    """
+
+    async def opened(provider: str = request.path.parent.name, **options: Any) -> Any:
         played: ProviderName = "http" if provider in EXAMPLES else cast("ProviderName", provider)
         account = ACCOUNTS[played](await start(provider=played, **{"delivery_seconds": 0, **options}))
         if provider in EXAMPLES:
@@ -45,6 +48,12 @@ def open_account(start: Start) -> Open:
         return account
 
     return opened
+
+
+@pytest.fixture
+async def account(open_account: Open) -> Any:
+    """An account at the provider whose folder the test is in."""
+    return await open_account()
 
 
 @pytest.fixture

@@ -301,21 +301,6 @@ async def test_who_leaves_a_dripping_answer_was_accepted_still(simulator: Simula
     assert await simulator.accepted() == 1
 
 
-async def test_a_kept_connection_is_cut_at_its_next_request(simulator: Simulator) -> None:
-    await simulator.fault("timestamp", "keepalive_cut", times=1)
-    line = await simulator.connect()
-    await line.ask("/external/get/timestamp.php")
-    head, body = await line.answer()
-    assert b"connection: close" not in head.lower()
-    assert abs(int(body) - time.time()) < 5
-    await line.ask(simulator.send_target())
-    assert await line.rest() == b""
-    await line.close()
-    assert await simulator.accepted() == 1
-    assert (await simulator.send()).code == "0"  # other connections are as ever
-    assert [fault["hits"] for fault in await simulator.faults()] == [1]
-
-
 async def test_a_plain_client_sends_twice_on_a_cut_connection(simulator: Simulator) -> None:
     """Why the simulator exists: aiohttp repeats a cut GET by itself, and the ledger shows it."""
     await simulator.fault("timestamp", "keepalive_cut", times=1)

@@ -1,24 +1,8 @@
-"""Accounts at a simulated Loyalty.lt."""
+"""The day of Loyalty.lt's pages."""
 
 from datetime import UTC, datetime
-from functools import partial
 
 import pytest
-
-from tests.contract.simulator.accounts import LoyaltyLtAccount
-from tests.contract.simulator.conftest import Open
-
-
-@pytest.fixture
-def open_account(open_account: Open) -> Open:
-    """Opens one; its messages come to their end at the first question, unless told otherwise."""
-    return partial(open_account, "loyalty_lt")
-
-
-@pytest.fixture
-async def account(open_account: Open) -> LoyaltyLtAccount:
-    opened: LoyaltyLtAccount = await open_account()
-    return opened
 
 
 @pytest.fixture

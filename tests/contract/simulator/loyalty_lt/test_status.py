@@ -15,24 +15,6 @@ from tests.contract.simulator.conftest import Open
 # --- fates and the life of a message ----------------------------------------------------------------
 
 
-async def test_the_table_of_fates_is_served_and_kept(account: Account) -> None:
-    served = (await account.simulator.get("/_fates")).json()
-    assert served["fates"].keys() == FATES.named.keys()
-    for ending in (f"{number:02d}" for number in range(100)):
-        fate = served["fates"].get(ending, served["any_other"])
-        reply = await account.post(order(f"+370600000{ending}"))
-        if fate["refusal"] is not None:
-            assert reply.status == 422
-            continue
-        status = await account.ask(reply.json()["data"]["message_id"])
-        if fate["final"] is None:
-            assert status.status == 404
-            continue
-        assert status.json()["data"]["status"] == fate["final"]
-        assert ("reference" in status.json()["data"]) is fate["short_form"]
-    assert await account.simulator.accepted() == 95
-
-
 async def test_each_refusal_says_what_it_is(account: Account) -> None:
     await account.simulator.fault("*", "int_codes")
     said = {
@@ -45,30 +27,6 @@ async def test_each_refusal_says_what_it_is(account: Account) -> None:
     assert answer["code"] == "VALIDATION_ERROR"
     assert answer["errors"].keys() == {"destination"}
     assert "code" not in (await account.post(order("+37060000099"))).json()
-
-
-async def test_the_life_of_a_message(open_account: Open, moment: list[float]) -> None:
-    account = await open_account(delivery_seconds=10)
-    endings = ["00", "88", "90", "91", "92", "97", "98"]
-    ids = [await account.take(f"+370600000{ending}") for ending in endings]
-
-    async def words() -> list[str | None]:
-        return [await account.word(message_id) for message_id in ids]
-
-    queued = ["queued"] * 6 + [None]
-    halfway = ["sent"] * 4 + ["queued", "sent", None]
-    ended = ["delivered", "failed", "failed", "expired", "queued", "sent", None]
-    assert await words() == queued
-    moment[0] += 4.9
-    assert await words() == queued
-    moment[0] += 0.2
-    assert await words() == halfway
-    moment[0] += 4.8
-    assert await words() == halfway
-    moment[0] += 0.2
-    assert await words() == ended
-    moment[0] += 1e6
-    assert await words() == ended
 
 
 async def test_a_status_is_answered_as_on_the_page(open_account: Open, moment: list[float]) -> None:
@@ -164,20 +122,6 @@ def test_a_life_never_goes_back(ending: int, delivery: int, expires_in: int | No
         is_in_time = fate.callback is not None and delivery < expires_in
         assert word_at(steps, 1000) == (fate.status if is_in_time else "expired")
         assert all(step.age_seconds <= expires_in for step in steps)
-
-
-async def test_ids_nobody_knows(account: Account) -> None:
-    message_id = await account.take()
-    other = f"msg_{int(message_id[4:10], 16) ^ 1:06x}{message_id[10:]}"
-    for wrong in ("msg_0", f"{message_id}0", message_id[:-1], message_id[4:], other, f"{message_id[:-1]}9"):
-        reply = await account.ask(wrong)
-        assert (reply.status, reply.json()) == (404, {"success": False, "message": "Message not found"})
-    assert await account.word(message_id) == "delivered"
-    await account.simulator.delete("/_ledger")
-    assert await account.word(message_id) is None
-    later = await account.take("+37060000090")
-    assert await account.word(later) == "failed"  # numbered on, and still its own
-    assert await account.word(message_id) is None
 
 
 async def test_questions_that_come_too_soon_are_counted(

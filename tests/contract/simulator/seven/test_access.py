@@ -35,27 +35,27 @@ async def test_every_endpoint_wants_the_key(account: Account, method: str, path:
         ({"X-Api-Key": "", "Authorization": f"Digest {KEY}"}, "900"),
         ({"Authorization": "Basic wrong"}, "900"),
     ):
-        reply = await account.request(method, path, **headers)
+        reply = await account.ask(method, path, **headers)
         assert (reply.status, reply.json()) == (200, code), headers
     for scheme in ("Basic", "basic", "Bearer"):
-        good = await account.request(method, path, **{"X-Api-Key": "", "Authorization": f"{scheme} {KEY}"})
+        good = await account.ask(method, path, **{"X-Api-Key": "", "Authorization": f"{scheme} {KEY}"})
         assert good.json() not in ("300", "900")
-    assert (await account.request(method, f"{path}?p=wrong", **{"X-Api-Key": ""})).json() == "900"
-    good = await account.request(method, f"{path}?p={KEY}", **{"X-Api-Key": ""})
+    assert (await account.ask(method, f"{path}?p=wrong", **{"X-Api-Key": ""})).json() == "900"
+    good = await account.ask(method, f"{path}?p={KEY}", **{"X-Api-Key": ""})
     assert good.json() not in ("300", "308", "900")
 
 
 async def test_a_request_may_be_signed_and_then_must_be_right(open_account: Open) -> None:
     account = await open_account(signing_key=SIGNING_KEY)
     body = urlencode({"to": PHONE, "text": "Hello"}).encode()
-    url = f"{account.url}/api/sms"
+    url = f"{account.simulator.url}/api/sms"
     now = str(int(time.time()))
 
     async def said(timestamp: str = now, nonce: str = "n" * 32, **more: str) -> object:
         made = sign(timestamp, nonce, "POST", more.pop("url", url), body, more.pop("key", SIGNING_KEY))
         headers = {"X-Timestamp": timestamp, "X-Nonce": nonce, "X-Signature": made, **more}
         form = {"Content-Type": "application/x-www-form-urlencoded"}
-        return (await account.request("POST", "sms", body, **form, **headers)).json()
+        return (await account.ask("POST", "sms", body, **form, **headers)).json()
 
     assert isinstance(await said(), dict)
     for wrong in (
@@ -72,14 +72,14 @@ async def test_a_request_may_be_signed_and_then_must_be_right(open_account: Open
     assert await said() == "901"
     await account.simulator.delete("/_faults")
     account = await open_account()
-    url = f"{account.url}/api/sms"
+    url = f"{account.simulator.url}/api/sms"
     assert await said() == await said(key="") == "901"  # this one has no signing key
 
 
 async def test_what_is_signed_is_the_whole_address(open_account: Open) -> None:
     account = await open_account(signing_key=SIGNING_KEY)
     now = str(int(time.time()))
-    made = sign(now, "n", "GET", f"{account.url}/api/journal/outbound?to=%2B370&limit=5", b"")
+    made = sign(now, "n", "GET", f"{account.simulator.url}/api/journal/outbound?to=%2B370&limit=5", b"")
     headers = {"X-Timestamp": now, "X-Nonce": "n", "X-Signature": made}
     simulator = account.simulator
     lines = "".join(f"{name}: {value}\r\n" for name, value in {"X-Api-Key": KEY, **headers}.items())

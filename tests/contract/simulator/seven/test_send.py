@@ -56,14 +56,14 @@ async def test_parts_and_encoding(account: Account) -> None:
 
 async def test_json_is_taken_as_a_form_is(account: Account) -> None:
     body = json.dumps({"to": PHONE, "text": "ačiū", "from": "Demo", "flash": False, "ttl": 60}).encode()
-    reply = await account.request("POST", "sms", body, Content_Type="application/json")
+    reply = await account.ask("POST", "sms", body, Content_Type="application/json")
     assert reply.json()["messages"][0]["text"] == "ačiū"
 
 
 async def test_without_json_an_answer_is_text(account: Account) -> None:
     async def text(**fields: str) -> str:
         body = urlencode({"to": PHONE, "from": "Demo", **fields}).encode()
-        reply = await account.request(
+        reply = await account.ask(
             "POST", "sms", body, Accept="", Content_Type="application/x-www-form-urlencoded"
         )
         assert (reply.status, reply.content_type) == (200, "text/plain")
@@ -77,7 +77,7 @@ async def test_without_json_an_answer_is_text(account: Account) -> None:
     assert await text(text="") == "305"
     assert await text(text="4", to="37060000093,37060000001") == "101"
     assert (await text(text="5", debug="1", return_msg_id="1")) == "100\n1234567890"
-    reply = await account.request(
+    reply = await account.ask(
         "POST",
         "sms",
         urlencode({"to": PHONE, "text": "6", "json": "1"}).encode(),
@@ -173,14 +173,14 @@ async def test_what_nobody_documents_is_an_http_error(account: Account) -> None:
         ("sms", b'{"to":"37061234567","text":"half a pair \\ud83d"}', as_json, 400),
         ("sms", good, {"Content-Type": "text/plain"}, 415),
     ):
-        reply = await account.request("POST", path, body, **headers)
+        reply = await account.ask("POST", path, body, **headers)
         assert (reply.status, reply.content_type) == (status, "text/plain"), body
         assert PHONE not in reply.body
     for method, path in (("GET", "sms"), ("PUT", "hooks"), ("HEAD", "status"), ("POST", "balance")):
-        assert (await account.request(method, path)).status == 405
-    assert (await account.request("GET", "contacts")).status == 404
+        assert (await account.ask(method, path)).status == 405
+    assert (await account.ask("GET", "contacts")).status == 404
     for path in ("status?msg_id=1&to=2", "balance?x=1", "journal/outbound?foreign_id=a"):
-        assert (await account.request("GET", path)).json() == "308"
+        assert (await account.ask("GET", path)).json() == "308"
     assert await account.simulator.accepted() == 0
 
 
@@ -224,14 +224,14 @@ async def test_the_form_of_an_error_can_be_chosen(
     account = await open_account()
     await account.simulator.fault("*", "code", code=403, form=form)
     for path in ("status?msg_id=1", "balance", "journal/outbound"):
-        assert (await account.request("GET", path)).body == body
+        assert (await account.ask("GET", path)).body == body
 
 
 async def test_every_acceptance_takes_from_the_balance(open_account: Open) -> None:
     account = await open_account(balance=Decimal("0.0432"), currency="PLN")
 
     async def left() -> Any:
-        return (await account.request("GET", "balance")).json()
+        return (await account.ask("GET", "balance")).json()
 
     assert await left() == {"amount": 0.0432, "currency": "PLN"}
     assert (await account.send(f"{PHONE},{OTHER_PHONE},37063456789,37064567890")).json() == "500"
@@ -242,9 +242,9 @@ async def test_every_acceptance_takes_from_the_balance(open_account: Open) -> No
     assert (await account.send(text="2")).json()["balance"] == 0  # the last cent
     assert (await account.send(text="3")).json() == "500"
     account = await open_account(balance=Decimal("0.0144"))
-    reply = await account.request("GET", "balance", Accept="")
+    reply = await account.ask("GET", "balance", Accept="")
     assert (reply.content_type, reply.body) == ("text/plain", "0.0144")
-    assert (await account.request("GET", "balance", **{"X-Api-Key": "x", "Accept": ""})).body == "900"
+    assert (await account.ask("GET", "balance", **{"X-Api-Key": "x", "Accept": ""})).body == "900"
 
 
 # --- the reload lock --------------------------------------------------------------------------------
