@@ -10,15 +10,7 @@ import time
 
 import asyncpg
 
-from benchmarks.calls import (
-    BATCH_SIZE,
-    Job,
-    fill,
-    open_session,
-    read_phones,
-    report,
-    send_and_settle,
-)
+from benchmarks.calls import BATCH_SIZE, Job, fill, open_session, read_phones, report, send_and_settle
 
 _CONNECTIONS = 4  # 1 to 16 make no difference where a commit is cheap; where it is not, a few help
 

@@ -6,14 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import asyncpg
 
-from benchmarks.calls import (
-    BATCH_SIZE,
-    Job,
-    done_count,
-    fill,
-    read_phones,
-    report,
-)
+from benchmarks.calls import BATCH_SIZE, Job, done_count, fill, read_phones, report
 
 CONNECTIONS = 4  # of a worker to PostgreSQL, as the floor has
 

@@ -13,13 +13,7 @@ from functools import lru_cache
 
 from campaigns.domain.errors import SubmissionError, is_harmless, listed_columns
 from campaigns.domain.foreign_placeholders import find_foreign_placeholders, names_of, sentence
-from campaigns.domain.phone import (
-    PHONE_REASONS,
-    READ_WITH_PLUS,
-    REFUSED_KINDS,
-    InvalidPhone,
-    recognise,
-)
+from campaigns.domain.phone import PHONE_REASONS, READ_WITH_PLUS, REFUSED_KINDS, InvalidPhone, recognise
 from campaigns.domain.segments import count_segments, plain_saving
 from campaigns.domain.text import EmptyCell, MissingColumn, RenderedTooLong, Template, TemplateError
 from campaigns.domain.visible import column_key, visible

@@ -8,9 +8,7 @@ from uuid import UUID
 from campaigns import aggregation, holding, rescue, suppression
 from campaigns.domain.circuit import NewHold
 from campaigns.domain.errors import NotAllowed
-from campaigns.domain.states import (
-    CampaignState,
-)
+from campaigns.domain.states import CampaignState
 from campaigns.store.holding import accounts
 from campaigns.store.rescue.resolution import Decision
 from tests.conftest import POLICY

@@ -10,10 +10,7 @@ from uuid import UUID
 
 from hypothesis import note
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    invariant,
-)
+from hypothesis.stateful import RuleBasedStateMachine, invariant
 
 from campaigns import aggregation, rescue
 from campaigns.domain.circuit import Circuit
@@ -31,15 +28,7 @@ from campaigns.domain.provider import (
     Rejected,
     Throttled,
 )
-from campaigns.domain.states import (
-    EVIDENCE,
-    OPEN,
-    POLLABLE,
-    RANK,
-    SETTLED,
-    MessageState,
-    may_change,
-)
+from campaigns.domain.states import EVIDENCE, OPEN, POLLABLE, RANK, SETTLED, MessageState, may_change
 from campaigns.pacing.witness import RedisWitness
 from campaigns.store.law import TALLY_COLUMNS
 from campaigns.store.leases import Dealt

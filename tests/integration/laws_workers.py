@@ -16,9 +16,7 @@ from campaigns.domain.provider import (
     Sighting,
     Sightings,
 )
-from campaigns.domain.states import (
-    merge,
-)
+from campaigns.domain.states import merge
 from campaigns.store.leases import Dealt
 from tests.integration.gated_workers import GatedProvider, GatedWorker
 from tests.integration.laws_watched import (

@@ -8,10 +8,7 @@ from campaigns.domain.provider import Answers, Receipt, WaitForPace
 from campaigns.domain.states import MessageState
 from campaigns.store.session import Database
 from tests.integration.one_batch import send_one
-from tests.integration.rows import (
-    make_due,
-    message_rows,
-)
+from tests.integration.rows import make_due, message_rows
 from tests.river import phones, submit
 from tests.stub import Stub
 

@@ -13,16 +13,7 @@ from campaigns.domain.circuit import NewHold
 from campaigns.domain.errors import DatabaseUnavailable, ProviderRefused
 from campaigns.domain.holds import DOWN
 from campaigns.domain.policy import Desk
-from campaigns.domain.provider import (
-    Accepted,
-    Failed,
-    InDoubt,
-    Money,
-    NotSent,
-    Outcome,
-    Rejected,
-    Throttled,
-)
+from campaigns.domain.provider import Accepted, Failed, InDoubt, Money, NotSent, Outcome, Rejected, Throttled
 from campaigns.domain.states import BatchState, MessageState
 from campaigns.store.holding import accounts
 from campaigns.store.session import Database

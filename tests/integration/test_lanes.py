@@ -10,14 +10,7 @@ import pytest
 from campaigns import rescue, sending
 from campaigns.domain.callbacks import CallbackUrls
 from campaigns.domain.policy import Account, Desk
-from campaigns.domain.provider import (
-    AccountTrouble,
-    InDoubt,
-    OutboundMessage,
-    Outcome,
-    PaceUsedUp,
-    Throttled,
-)
+from campaigns.domain.provider import AccountTrouble, InDoubt, OutboundMessage, Outcome, PaceUsedUp, Throttled
 from campaigns.domain.states import BatchState, MessageState
 from campaigns.store.sending import hand_over as batches
 from campaigns.store.session import Database

@@ -8,15 +8,7 @@ import pytest
 
 from campaigns import batching, receipts, rescue, sending
 from campaigns.domain.late import LateAnswer
-from campaigns.domain.provider import (
-    Accepted,
-    Failed,
-    InDoubt,
-    NotSent,
-    OutboundMessage,
-    Outcome,
-    Rejected,
-)
+from campaigns.domain.provider import Accepted, Failed, InDoubt, NotSent, OutboundMessage, Outcome, Rejected
 from campaigns.domain.states import BatchState, MessageState
 from campaigns.late import LateAnswers
 from campaigns.store.session import Database

@@ -15,27 +15,15 @@ import asyncpg
 import pytest
 from hypothesis import HealthCheck, seed, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    initialize,
-    rule,
-    run_state_machine_as_test,
-)
+from hypothesis.stateful import initialize, rule, run_state_machine_as_test
 from redis.asyncio import Redis
 
 from campaigns import batching
-from campaigns.domain.states import (
-    CampaignState,
-)
+from campaigns.domain.states import CampaignState
 from campaigns.pacing.witness import RedisWitness
 from tests.conftest import POLICY, open_database
 from tests.integration.laws_people import People
-from tests.integration.laws_watched import (
-    ACCOUNTS,
-    NO_MOVES,
-    OF_CANCEL,
-    World,
-    seeds,
-)
+from tests.integration.laws_watched import ACCOUNTS, NO_MOVES, OF_CANCEL, World, seeds
 from tests.integration.laws_workers import Workers
 from tests.river import phones, submit
 from worker.stack.embedded.servers import ServerUrls

@@ -21,22 +21,8 @@ from campaigns.domain.provider import (
 from campaigns.domain.states import BatchState, MessageState
 from campaigns.store.session import Database
 from tests.conftest import MakeDesk
-from tests.integration.one_batch import (
-    SLOW,
-    OneText,
-    about,
-    send_one,
-    sent,
-    submit_texts,
-)
-from tests.integration.rows import (
-    batch_rows,
-    checked_out,
-    message_rows,
-    query,
-    states,
-    wrong_tallies,
-)
+from tests.integration.one_batch import SLOW, OneText, about, send_one, sent, submit_texts
+from tests.integration.rows import batch_rows, checked_out, message_rows, query, states, wrong_tallies
 from tests.river import phones, submit
 from tests.stub import Stub
 

@@ -15,10 +15,7 @@ import pytest
 from campaigns import rescue, sending
 from campaigns.domain.errors import DatabaseUnavailable
 from campaigns.domain.policy import Account
-from campaigns.domain.provider import (
-    AccountTrouble,
-    OutboundMessage,
-)
+from campaigns.domain.provider import AccountTrouble, OutboundMessage
 from campaigns.domain.states import BatchState, MessageState
 from campaigns.store import session
 from campaigns.store.sending import hand_over as batches
@@ -27,13 +24,7 @@ from campaigns.store.session import Database
 from tests.conftest import POLICY, MakeDesk, open_database
 from tests.integration.one_batch import OneText, deal_one, submit_texts
 from tests.integration.proxy import Link, link
-from tests.integration.rows import (
-    batch_rows,
-    message_rows,
-    run_out,
-    states,
-    wrong_tallies,
-)
+from tests.integration.rows import batch_rows, message_rows, run_out, states, wrong_tallies
 from tests.river import phones, submit
 from tests.stub import Stub
 from tests.waiting import until

@@ -11,11 +11,7 @@ import pytest
 from campaigns import batching, rescue, sending
 from campaigns.domain.errors import ProviderRefused
 from campaigns.domain.policy import Account
-from campaigns.domain.provider import (
-    OutboundMessage,
-    Outcome,
-    PaceUsedUp,
-)
+from campaigns.domain.provider import OutboundMessage, Outcome, PaceUsedUp
 from campaigns.domain.states import BatchState, MessageState
 from campaigns.store.session import Database
 from tests.conftest import POLICY, MakeDesk

@@ -9,10 +9,7 @@ import pytest
 from campaigns import aggregation, batching, holding, rescue, sending
 from campaigns.domain.circuit import NewHold
 from campaigns.domain.policy import Account
-from campaigns.domain.provider import (
-    AccountTrouble,
-    OutboundMessage,
-)
+from campaigns.domain.provider import AccountTrouble, OutboundMessage
 from campaigns.domain.states import BatchState, CampaignState, MessageState
 from campaigns.store import batching as dealing
 from campaigns.store.holding import accounts
@@ -22,16 +19,7 @@ from campaigns.store.sending.outcome_rows import OutcomeRow
 from campaigns.store.session import Database
 from campaigns.store.tally import Release
 from tests.conftest import MakeDesk
-from tests.integration.one_batch import (
-    Full,
-    OneText,
-    about,
-    deal_one,
-    hurried,
-    send_one,
-    sent,
-    submit_texts,
-)
+from tests.integration.one_batch import Full, OneText, about, deal_one, hurried, send_one, sent, submit_texts
 from tests.integration.rows import (
     batch_rows,
     message_rows,

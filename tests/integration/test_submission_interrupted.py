@@ -19,15 +19,7 @@ from campaigns.store.session import Database
 from campaigns.store.submission import Intake, TakenIn
 from tests.conftest import POLICY, MakeDesk
 from tests.integration.rows import cut_everywhere, query
-from tests.integration.submitted import (
-    LATE,
-    assert_nothing_is_stored,
-    kill,
-    locked,
-    stored,
-    take_in,
-    waiting,
-)
+from tests.integration.submitted import LATE, assert_nothing_is_stored, kill, locked, stored, take_in, waiting
 from tests.river import flow, phones, submit
 from tests.stub import Stub
 from tests.waiting import until

@@ -6,13 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from campaigns.domain.segments import (
-    GSM_ALPHABET,
-    GSM_EXTENSION,
-    Segments,
-    costly_characters,
-    count_segments,
-)
+from campaigns.domain.segments import GSM_ALPHABET, GSM_EXTENSION, Segments, costly_characters, count_segments
 
 # 3GPP TS 23.038, 6.2.1, by Unicode's names; the other positions from 0x20 on are those of ASCII.
 DIFFERENT_FROM_ASCII = {

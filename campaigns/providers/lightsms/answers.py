@@ -14,15 +14,7 @@ from enum import Enum
 from campaigns.domain.errors import ProviderRefused
 from campaigns.domain.provider import Accepted, DayStatistics, InDoubt, Receipt, StopListEntry
 from campaigns.domain.states import MessageState
-from campaigns.providers.documents import (
-    MESSAGE_ID,
-    Json,
-    amount_of,
-    count_of,
-    field_of,
-    shown,
-    text_of,
-)
+from campaigns.providers.documents import MESSAGE_ID, Json, amount_of, count_of, field_of, shown, text_of
 
 
 class Means(Enum):

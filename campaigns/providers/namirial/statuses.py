@@ -11,13 +11,7 @@ from urllib.parse import quote
 from campaigns.domain.provider import Question, Sighting, WaitForPace
 from campaigns.providers.base import NoAnswer, Series, ask_each, expect_answer, expect_success
 from campaigns.providers.documents import field_of
-from campaigns.providers.namirial.answers import (
-    MESSAGE_ID,
-    load,
-    newest_first,
-    read_list,
-    read_sighting,
-)
+from campaigns.providers.namirial.answers import MESSAGE_ID, load, newest_first, read_list, read_sighting
 from campaigns.providers.wire import Answered, Wire
 
 _MOST_LISTED = 100  # of one list; a larger count is capped silently (STATUS)

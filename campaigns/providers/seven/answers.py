@@ -17,15 +17,7 @@ from zoneinfo import ZoneInfo
 
 from campaigns.domain.provider import Accepted, InDoubt, Money, Receipt
 from campaigns.domain.states import MessageState
-from campaigns.providers.documents import (
-    MESSAGE_ID,
-    Json,
-    amount_of,
-    count_of,
-    field_of,
-    shown,
-    text_of,
-)
+from campaigns.providers.documents import MESSAGE_ID, Json, amount_of, count_of, field_of, shown, text_of
 
 
 class Means(Enum):

@@ -13,13 +13,7 @@ from campaigns.domain.message_ref import key_of
 from campaigns.domain.provider import Doubtful, Sighting
 from campaigns.domain.states import MessageState
 from campaigns.providers.documents import MESSAGE_ID, amount_of, field_of, shown
-from campaigns.providers.seven.answers import (
-    digits,
-    load,
-    moment_of,
-    state_of,
-    top_code,
-)
+from campaigns.providers.seven.answers import digits, load, moment_of, state_of, top_code
 
 PAGE_ROWS = 100
 """The most one question gives (DOCS logbook: `limit` 1 to 100)."""

@@ -28,15 +28,7 @@ from campaigns.domain.states import EVIDENCE
 from campaigns.providers.wire import Wire
 from tests.contract.providers.members import TEXT, Member, WiredMember, messages
 from tests.contract.providers.pace import at_once
-from tests.contract.providers.wire_server import (
-    Act,
-    WireServer,
-    answer,
-    cut,
-    garbage,
-    half,
-    reset,
-)
+from tests.contract.providers.wire_server import Act, WireServer, answer, cut, garbage, half, reset
 
 NOW = datetime(2026, 2, 12, 15, 0, tzinfo=UTC)
 KINDS: tuple[Literal["id", "phone", "reference"], ...] = get_args(Question.__dataclass_fields__["by"].type)

@@ -5,16 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from campaigns.domain.provider import (
-    Accepted,
-    InDoubt,
-    Money,
-    NotSent,
-    Outcome,
-    Receipt,
-    Rejected,
-    Throttled,
-)
+from campaigns.domain.provider import Accepted, InDoubt, Money, NotSent, Outcome, Receipt, Rejected, Throttled
 from campaigns.domain.states import MessageState
 from tests.contract.providers.members import SENDER, messages
 from tests.contract.providers.pace import at_once

@@ -10,20 +10,9 @@ from contextlib import contextmanager
 import aiohttp
 import pytest
 
-from campaigns.providers.wire import (
-    Answered,
-    NeverLeft,
-    Unseen,
-    Wire,
-)
+from campaigns.providers.wire import Answered, NeverLeft, Unseen, Wire
 from tests.contract.providers.wire_hand_over import QUERY, hand_over, now
-from tests.contract.providers.wire_server import (
-    Act,
-    WireServer,
-    answer,
-    cut,
-    reset,
-)
+from tests.contract.providers.wire_server import Act, WireServer, answer, cut, reset
 
 
 async def test_an_answer_comes_back_whole(wire: Wire, server: WireServer) -> None:

@@ -17,13 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from campaigns.providers.wire import (
-    Answered,
-    NeverLeft,
-    Unseen,
-    Wire,
-    retry_after_seconds,
-)
+from campaigns.providers.wire import Answered, NeverLeft, Unseen, Wire, retry_after_seconds
 from tests.contract.providers.wire_hand_over import QUERY, hand_over, now
 from tests.contract.providers.wire_server import (
     WireServer,

@@ -3,13 +3,8 @@
 import asyncio
 from typing import Any
 
-from campaigns.providers.wire import (
-    HandOverResult,
-    Wire,
-)
-from tests.contract.providers.wire_server import (
-    WireServer,
-)
+from campaigns.providers.wire import HandOverResult, Wire
+from tests.contract.providers.wire_server import WireServer
 
 QUERY = "/paid?phone=37061200001&text=Ko%20das,%2B+%c4%8d&api_key=secret"
 

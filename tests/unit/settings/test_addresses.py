@@ -19,12 +19,7 @@ from hypothesis import strategies as st
 from kombu import Connection
 
 from tests.unit.settings.loading import problems
-from worker.settings.addresses import (
-    broker_url,
-    database_url_for_asyncpg,
-    redis_client_url,
-    safe_url,
-)
+from worker.settings.addresses import broker_url, database_url_for_asyncpg, redis_client_url, safe_url
 
 # --- PostgreSQL's address ---------------------------------------------------------------------------
 

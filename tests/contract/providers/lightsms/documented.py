@@ -15,9 +15,7 @@ from campaigns.domain.provider import (
     Rejected,
 )
 from campaigns.providers.lightsms.adapter import LightSms, signature
-from campaigns.providers.lightsms.answers import (
-    CODES,
-)
+from campaigns.providers.lightsms.answers import CODES
 from tests.contract.providers.lightsms.member import API_KEY
 from tests.contract.providers.members import SENDER, messages
 from tests.contract.providers.wire_server import Seen

@@ -6,15 +6,9 @@ from decimal import Decimal
 import pytest
 
 from campaigns.domain.errors import ProviderRefused
-from campaigns.domain.provider import (
-    DayStatistics,
-    Money,
-    StopListEntry,
-)
+from campaigns.domain.provider import DayStatistics, Money, StopListEntry
 from campaigns.providers.lightsms.adapter import LightSms
-from campaigns.providers.lightsms.answers import (
-    read_statistics,
-)
+from campaigns.providers.lightsms.answers import read_statistics
 from campaigns.providers.wire import Wire
 from tests.contract.providers.lightsms.documented import signed_rightly
 from tests.contract.providers.lightsms.member import API_KEY, LOGIN

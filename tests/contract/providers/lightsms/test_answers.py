@@ -9,24 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaigns.domain.provider import (
-    Accepted,
-    AccountTrouble,
-    InDoubt,
-    Money,
-    NotSent,
-    Receipt,
-    Throttled,
-)
+from campaigns.domain.provider import Accepted, AccountTrouble, InDoubt, Money, NotSent, Receipt, Throttled
 from campaigns.domain.states import MessageState
 from campaigns.providers.lightsms.adapter import LightSms
-from campaigns.providers.lightsms.answers import (
-    CODES,
-    ErrorCode,
-    common_code,
-    read_answer,
-    read_statuses,
-)
+from campaigns.providers.lightsms.answers import CODES, ErrorCode, common_code, read_answer, read_statuses
 from tests.contract.providers.lightsms.documented import (
     ACCEPTED,
     ID,

@@ -4,17 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
-from campaigns.domain.provider import (
-    AccountTrouble,
-    InDoubt,
-    Rejected,
-    Throttled,
-)
+from campaigns.domain.provider import AccountTrouble, InDoubt, Rejected, Throttled
 from campaigns.providers.lightsms.adapter import LightSms
-from campaigns.providers.lightsms.answers import (
-    CODES,
-    STATUSES,
-)
+from campaigns.providers.lightsms.answers import CODES, STATUSES
 from tests.contract.providers.lightsms.documented import TAKEN, expected, handed_over
 from tests.contract.providers.wire_server import WireServer, answer, body_of
 

@@ -8,12 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaigns.domain.provider import (
-    CampaignTrouble,
-    NotSent,
-    OutboundMessage,
-    Rejected,
-)
+from campaigns.domain.provider import CampaignTrouble, NotSent, OutboundMessage, Rejected
 from campaigns.providers.lightsms.adapter import LightSms
 from campaigns.providers.wire import Wire
 from tests.contract.providers.lightsms.documented import PHONES, hand_over, handed_over

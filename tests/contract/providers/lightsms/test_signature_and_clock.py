@@ -7,14 +7,9 @@ from typing import Any
 import pytest
 
 from campaigns.domain.errors import ProviderRefused
-from campaigns.domain.provider import (
-    AccountTrouble,
-    NotSent,
-)
+from campaigns.domain.provider import AccountTrouble, NotSent
 from campaigns.providers.lightsms.adapter import LightSms, signature
-from campaigns.providers.lightsms.answers import (
-    CODES,
-)
+from campaigns.providers.lightsms.answers import CODES
 from tests.contract.providers.clock import Clock
 from tests.contract.providers.lightsms.documented import (
     ACCEPTED,

@@ -4,12 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from campaigns.domain.provider import (
-    AccountTrouble,
-    Answers,
-    PaceUsedUp,
-    Receipt,
-)
+from campaigns.domain.provider import AccountTrouble, Answers, PaceUsedUp, Receipt
 from campaigns.domain.states import MessageState
 from campaigns.providers.lightsms.adapter import LightSms
 from tests.contract.providers.clock import Clock
@@ -163,26 +158,6 @@ async def test_unknown_ids_are_found_by_halving(make: Callable[..., LightSms], s
     assert {receipt.provider_message_id for receipt in answers.receipts} == set(asked) - bad
     assert answers.trouble is None
     assert len(server.seen) < 40
-
-
-@pytest.mark.parametrize("good", [0, 99])
-async def test_halving_has_a_bound_and_reaches_others_the_next_time(
-    make: Callable[..., LightSms], server: WireServer, good: int
-) -> None:
-    asked = ids(100)
-    bad = {each for each in asked if each != asked[good]}
-    server.free[STATUS] = statuses_or_18(bad)
-    provider = make()
-    found = False
-    for _ in range(60):
-        before = len(server.seen)
-        answers = await provider.ask(asked, at_once)
-        assert answers.trouble
-        assert len(server.seen) - before <= 130
-        found = found or bool(answers.receipts)
-        if found:
-            break
-    assert found
 
 
 @pytest.mark.parametrize(

@@ -5,19 +5,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from campaigns.domain.provider import (
-    Callback,
-    OutboundMessage,
-    Outcome,
-)
+from campaigns.domain.provider import Callback, OutboundMessage, Outcome
 from campaigns.providers.loyalty_lt.adapter import LoyaltyLt
 from campaigns.providers.loyalty_lt.answers import read_sent
 from tests.contract.providers.members import SENDER
-from tests.contract.providers.wire_server import (
-    Act,
-    answer,
-    body_of,
-)
+from tests.contract.providers.wire_server import Act, answer, body_of
 
 PHONE = "+37061234567"
 CALLBACK_URL = "https://sms.example.com/callbacks/main/s3cr3t-t0ken"

@@ -12,11 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from campaigns.domain.errors import ProviderRefused
-from campaigns.domain.provider import (
-    CallbackRefused,
-    Question,
-    Receipt,
-)
+from campaigns.domain.provider import CallbackRefused, Question, Receipt
 from campaigns.domain.states import MessageState
 from campaigns.providers.loyalty_lt.adapter import LoyaltyLt
 from campaigns.providers.loyalty_lt.answers import CALLBACK_STATUSES, read_status
@@ -24,14 +20,7 @@ from tests.contract.providers.loyalty_lt.documented import CALLBACK_URL, ID, PHO
 from tests.contract.providers.loyalty_lt.member import API_KEY, API_SECRET
 from tests.contract.providers.members import TEXT, words_of
 from tests.contract.providers.pace import at_once
-from tests.contract.providers.wire_server import (
-    WireServer,
-    answer,
-    body_of,
-    cut,
-    half,
-    hang,
-)
+from tests.contract.providers.wire_server import WireServer, answer, body_of, cut, half, hang
 
 # As documented (webhooks).
 CALLED_BACK: dict[str, Any] = {

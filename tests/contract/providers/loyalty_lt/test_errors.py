@@ -4,22 +4,11 @@ from collections.abc import Callable
 
 import pytest
 
-from campaigns.domain.provider import (
-    AccountTrouble,
-    CampaignTrouble,
-    InDoubt,
-    Outcome,
-    Rejected,
-    Throttled,
-)
+from campaigns.domain.provider import AccountTrouble, CampaignTrouble, InDoubt, Outcome, Rejected, Throttled
 from campaigns.providers.loyalty_lt.adapter import LoyaltyLt
 from campaigns.providers.loyalty_lt.answers import CODES
 from tests.contract.providers.loyalty_lt.documented import CALLBACK_URL, ID, PHONE, outcome
-from tests.contract.providers.wire_server import (
-    WireServer,
-    answer,
-    body_of,
-)
+from tests.contract.providers.wire_server import WireServer, answer, body_of
 
 DOCUMENTED_CODES = {
     401: {"1001", "1004", "401"},

@@ -7,21 +7,14 @@ from typing import Any
 import pytest
 
 from campaigns.domain.errors import ProviderRefused
-from campaigns.domain.provider import (
-    PaceUsedUp,
-    Question,
-)
+from campaigns.domain.provider import PaceUsedUp, Question
 from campaigns.providers.loyalty_lt.adapter import LoyaltyLt
 from campaigns.providers.loyalty_lt.answers import read_status
 from tests.contract.providers.clock import Clock
 from tests.contract.providers.loyalty_lt.documented import ID, PHONE, STATUS, UNKNOWN
 from tests.contract.providers.loyalty_lt.member import API_KEY
 from tests.contract.providers.pace import Pace, at_once
-from tests.contract.providers.wire_server import (
-    WireServer,
-    answer,
-    body_of,
-)
+from tests.contract.providers.wire_server import WireServer, answer, body_of
 
 
 async def test_looking_up_is_not_possible(make: Callable[..., LoyaltyLt], server: WireServer) -> None:

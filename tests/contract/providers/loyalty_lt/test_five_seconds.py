@@ -7,22 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaigns.domain.provider import (
-    Answers,
-    PaceUsedUp,
-    Question,
-    Receipt,
-)
+from campaigns.domain.provider import Answers, PaceUsedUp, Question, Receipt
 from campaigns.domain.states import MessageState
 from campaigns.providers.loyalty_lt.adapter import LoyaltyLt
 from campaigns.providers.loyalty_lt.recently_asked import RecentlyAsked
 from tests.contract.providers.clock import Clock
 from tests.contract.providers.loyalty_lt.documented import ID, status_of
 from tests.contract.providers.pace import at_once
-from tests.contract.providers.wire_server import (
-    WireServer,
-    answer,
-)
+from tests.contract.providers.wire_server import WireServer, answer
 from tests.waiting import until
 
 

@@ -7,14 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from campaigns.domain.provider import (
-    Accepted,
-    AccountTrouble,
-    CampaignTrouble,
-    InDoubt,
-    NotSent,
-    Rejected,
-)
+from campaigns.domain.provider import Accepted, AccountTrouble, CampaignTrouble, InDoubt, NotSent, Rejected
 from campaigns.providers.loyalty_lt.adapter import LoyaltyLt
 from campaigns.providers.loyalty_lt.answers import read_sent, read_status
 from tests.contract.providers.loyalty_lt.documented import (
@@ -28,11 +21,7 @@ from tests.contract.providers.loyalty_lt.documented import (
 )
 from tests.contract.providers.loyalty_lt.member import API_KEY, API_SECRET
 from tests.contract.providers.members import SENDER, TEXT, messages
-from tests.contract.providers.wire_server import (
-    WireServer,
-    answer,
-    body_of,
-)
+from tests.contract.providers.wire_server import WireServer, answer, body_of
 
 # --- the request ------------------------------------------------------------------------------------
 

@@ -7,27 +7,15 @@ from decimal import Decimal
 
 import pytest
 
-from campaigns.domain.provider import (
-    Answers,
-    Receipt,
-    Sighting,
-)
+from campaigns.domain.provider import Answers, Receipt, Sighting
 from campaigns.domain.states import MessageState
 from campaigns.providers.loyalty_lt.adapter import LoyaltyLt
 from campaigns.providers.loyalty_lt.answers import CALLBACK_STATUSES, STATUSES, read_status
 from tests.contract.providers.clock import Clock
 from tests.contract.providers.loyalty_lt.documented import ID, PHONE, STATUS, UNKNOWN, status_of
 from tests.contract.providers.loyalty_lt.member import API_KEY, API_SECRET
-from tests.contract.providers.pace import Pace, at_once
-from tests.contract.providers.wire_server import (
-    Act,
-    WireServer,
-    answer,
-    body_of,
-    cut,
-    drip,
-    half,
-)
+from tests.contract.providers.pace import at_once
+from tests.contract.providers.wire_server import Act, WireServer, answer, body_of, cut, drip, half
 from tests.waiting import until
 
 # --- status -----------------------------------------------------------------------------------------
@@ -204,21 +192,6 @@ async def test_trouble_ends_the_round(
     assert len(server.seen) == 2
 
 
-async def test_one_unreadable_answer_does_not_end_the_round_and_three_do(
-    make: Callable[..., LoyaltyLt], server: WireServer
-) -> None:
-    ids = [f"msg_{at}" for at in range(6)]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("campaigns.providers.base.sample", in_order)
-        server.script.extend(
-            [answer(b"<html>"), status_of(ids[1]), answer(b"{}", 422), status_of(ids[3]), answer(b"null")]
-        )
-        answers = await make(concurrency=1).ask(ids, at_once)
-    assert [receipt.provider_message_id for receipt in answers.receipts] == [ids[1], ids[3]]
-    assert answers.trouble == "Loyalty.lt's answer cannot be read"
-    assert len(server.seen) == 5
-
-
 @pytest.mark.parametrize("act", [cut(), half(b'{"success": true}')])
 async def test_a_question_never_goes_out_a_second_time_by_itself(
     make: Callable[..., LoyaltyLt], server: WireServer, act: Act
@@ -233,115 +206,6 @@ async def test_a_question_never_goes_out_a_second_time_by_itself(
 
 
 # --- our pace, and questions at once --------------------------------------------------------------------
-
-
-async def test_as_many_questions_at_once_as_allowed(
-    make: Callable[..., LoyaltyLt], server: WireServer
-) -> None:
-    ids = [f"msg_{at}" for at in range(7)]
-    most = 0
-
-    def three_are_here() -> bool:
-        nonlocal most
-        most = max(most, server.open_connections)
-        return len(server.seen) >= 3
-
-    def act(at: int) -> Act:
-        async def when_three(writer: asyncio.StreamWriter) -> None:
-            await until(three_are_here)
-            message_id = server.seen[at].path.rpartition("/")[2]
-            await status_of(message_id)(writer)
-
-        return when_three
-
-    server.script.extend(act(at) for at in range(7))
-    answers = await make(concurrency=3).ask(ids, at_once)
-    assert [receipt.provider_message_id for receipt in answers.receipts] == ids
-    assert most == 3
-
-
-async def test_each_question_waits_for_the_pace(make: Callable[..., LoyaltyLt], server: WireServer) -> None:
-    ids = [f"msg_{at}" for at in range(5)]
-    asked: list[int] = []
-
-    async def wait_for_pace() -> None:
-        asked.append(len(server.seen))
-
-    server.script.extend([answer(UNKNOWN, 404)] * 5)
-    assert await make(concurrency=1).ask(ids, wait_for_pace) == Answers([])
-    assert asked == [0, 1, 2, 3, 4]
-
-
-async def test_our_own_pace_does_not_hide_trouble(make: Callable[..., LoyaltyLt], server: WireServer) -> None:
-    server.script.append(answer(b"<html>"))
-    answers = await make(concurrency=1).ask(["msg_1", "msg_2"], Pace(1))
-    assert answers == Answers([], "Loyalty.lt's answer cannot be read", 7.0)
-
-
-@pytest.mark.parametrize("concurrency", [1, 4])
-async def test_a_round_ends_when_the_pace_is_used_up(
-    make: Callable[..., LoyaltyLt], server: WireServer, concurrency: int
-) -> None:
-    ids = [f"msg_{at}" for at in range(9)]
-    assert await make(concurrency=concurrency).ask(ids, Pace(0)) == Answers([], None, 7.0)
-    server.script.extend([answer(UNKNOWN, 404)] * 2)
-    assert await make(concurrency=concurrency).ask(ids, Pace(2)) == Answers([], None, 7.0)
-    assert len(server.seen) == 2
-
-
-def still_asking() -> int:
-    names = [getattr(task.get_coro(), "__qualname__", "") for task in asyncio.all_tasks()]
-    return names.count("ask_each.<locals>.line")
-
-
-async def test_trouble_while_others_wait_for_the_pace(
-    make: Callable[..., LoyaltyLt], server: WireServer
-) -> None:
-    ready, first = asyncio.Event(), True
-
-    async def wait_for_pace() -> None:
-        nonlocal first
-        if first:
-            first = False
-            return
-        await ready.wait()
-
-    server.script.append(answer(b"", 429, {"Retry-After": "9"}))
-    asking = asyncio.create_task(make(concurrency=3).ask(["msg_1", "msg_2", "msg_3"], wait_for_pace))
-    await until(lambda: server.seen != [] and still_asking() == 2)  # the first one is done
-    ready.set()
-    answers = await asking
-    assert (answers.receipts, answers.trouble, answers.retry_after_seconds) == (
-        [],
-        "Loyalty.lt answered HTTP 429",
-        9.0,
-    )
-    assert len(server.seen) == 1
-
-
-async def test_every_id_is_asked_for_in_the_end(
-    make: Callable[..., LoyaltyLt], server: WireServer, clock: Clock
-) -> None:
-    """A pace of one question a round must not ask for the same first id for ever."""
-    provider, ids = make(), [f"msg_{at}" for at in range(4)]
-    seen: set[str] = set()
-    for _ in range(400):  # a chance of 4 * 0.75**400 to fail
-        server.script.append(answer(UNKNOWN, 404))
-        await provider.ask(ids, Pace(1))
-        clock.monotonic += 5
-        seen.add(server.seen[-1].path)
-        if len(seen) == 4:
-            return
-    pytest.fail("some ids were never asked for")
-
-
-async def test_a_bug_in_the_pace_shows_as_itself(make: Callable[..., LoyaltyLt], server: WireServer) -> None:
-    async def broken() -> None:
-        raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        await make().ask(["msg_1", "msg_2"], broken)
-    assert server.connections == 0
 
 
 async def test_a_cancelled_round_is_cancelled(

@@ -5,16 +5,10 @@ import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from campaigns.domain.provider import (
-    OutboundMessage,
-    Outcome,
-)
+from campaigns.domain.provider import OutboundMessage, Outcome
 from campaigns.providers.namirial.adapter import Namirial
 from tests.contract.providers.members import SENDER, messages
-from tests.contract.providers.wire_server import (
-    Act,
-    answer,
-)
+from tests.contract.providers.wire_server import Act, answer
 
 ID = "7b8ef313-f1f2-4c4f-bffa-438c287ba9d8"
 TAKEN = {"message": "0: Accepted for delivery", "provider": "PROVIDER1", "id": ID}

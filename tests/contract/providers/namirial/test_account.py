@@ -5,19 +5,12 @@ from collections.abc import Callable
 import pytest
 
 from campaigns.domain.errors import ProviderRefused
-from campaigns.domain.provider import (
-    Accepted,
-    AccountTrouble,
-    Rejected,
-)
+from campaigns.domain.provider import Accepted, AccountTrouble, Rejected
 from campaigns.providers.namirial.adapter import Namirial
 from tests.contract.providers.clock import Clock
 from tests.contract.providers.namirial import member as at_namirial
 from tests.contract.providers.namirial.documented import ID, TAKEN, hand_over, says
-from tests.contract.providers.wire_server import (
-    WireServer,
-    cut,
-)
+from tests.contract.providers.wire_server import WireServer, cut
 
 
 async def test_the_probe_asks_for_their_health(server: WireServer, make: Callable[..., Namirial]) -> None:

@@ -5,16 +5,10 @@ from collections.abc import Callable
 
 import pytest
 
-from campaigns.domain.provider import (
-    Callback,
-    CallbackRefused,
-    Receipt,
-)
+from campaigns.domain.provider import Callback, CallbackRefused, Receipt
 from campaigns.domain.states import MessageState
 from campaigns.providers.namirial.adapter import Namirial
-from campaigns.providers.namirial.answers import (
-    STATUSES,
-)
+from campaigns.providers.namirial.answers import STATUSES
 from tests.contract.providers.members import words_of
 from tests.contract.providers.namirial.documented import NOW
 from tests.contract.providers.namirial.member import id_of, status_object

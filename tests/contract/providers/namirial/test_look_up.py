@@ -11,28 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from campaigns.domain.errors import ProviderRefused
-from campaigns.domain.provider import (
-    Doubtful,
-    PaceUsedUp,
-    Question,
-    Sighting,
-    Sightings,
-)
+from campaigns.domain.provider import Doubtful, PaceUsedUp, Question, Sighting, Sightings
 from campaigns.domain.states import MessageState
 from campaigns.providers.namirial.adapter import Namirial
-from campaigns.providers.namirial.answers import (
-    moment,
-    newest_first,
-    read_list,
-)
+from campaigns.providers.namirial.answers import moment, newest_first, read_list
 from tests.contract.providers.namirial import member as at_namirial
 from tests.contract.providers.namirial.documented import ID, NOW, says
 from tests.contract.providers.namirial.member import id_of, status_object
 from tests.contract.providers.pace import at_once
-from tests.contract.providers.wire_server import (
-    Act,
-    WireServer,
-)
+from tests.contract.providers.wire_server import Act, WireServer
 
 
 def listed(*objects: dict[str, object]) -> Act:

@@ -24,19 +24,11 @@ from campaigns.domain.provider import (
 )
 from campaigns.domain.states import MessageState
 from campaigns.providers.namirial.adapter import Namirial
-from campaigns.providers.namirial.answers import (
-    CODES,
-    STATUSES,
-    Means,
-    read_refusal,
-    read_taken,
-)
+from campaigns.providers.namirial.answers import CODES, STATUSES, Means, read_refusal, read_taken
 from tests.contract.providers.members import SENDER, TEXT, messages
 from tests.contract.providers.namirial.documented import ID, TAKEN, hand_over, says
 from tests.contract.providers.pace import at_once
-from tests.contract.providers.wire_server import (
-    WireServer,
-)
+from tests.contract.providers.wire_server import WireServer
 
 # --- what goes out ----------------------------------------------------------------------------------
 

@@ -4,11 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from decimal import Decimal
 
-from campaigns.domain.provider import (
-    Accepted,
-    OutboundMessage,
-    Outcome,
-)
+from campaigns.domain.provider import Accepted, OutboundMessage, Outcome
 from campaigns.providers.seven.adapter import Seven
 from tests.contract.providers.members import SENDER, TEXT
 

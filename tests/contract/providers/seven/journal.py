@@ -6,9 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from campaigns.domain.provider import (
-    Doubtful,
-)
+from campaigns.domain.provider import Doubtful
 from tests.contract.providers.wire_server import Seen
 
 CAMPAIGN = "0123456789abcdef0123456789abcdef"

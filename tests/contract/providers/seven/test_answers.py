@@ -8,24 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaigns.domain.provider import (
-    Accepted,
-    AccountTrouble,
-    InDoubt,
-    Rejected,
-    Throttled,
-)
+from campaigns.domain.provider import Accepted, AccountTrouble, InDoubt, Rejected, Throttled
 from campaigns.providers.seven.adapter import Seven
 from campaigns.providers.seven.answers import CODES, LOCKED, ErrorCode, Means, read_answer
 from tests.contract.providers.members import SENDER
 from tests.contract.providers.seven.codes import ACCOUNT, CAMPAIGN, DOCUMENTED, DOUBT, TAKEN
-from tests.contract.providers.seven.documented import (
-    ACCEPTED,
-    ID,
-    PHONES,
-    hand_over,
-    of_batch,
-)
+from tests.contract.providers.seven.documented import ACCEPTED, ID, PHONES, hand_over, of_batch
 from tests.contract.providers.seven.member import entry, sent
 from tests.contract.providers.wire_server import WireServer, answer, body_of
 

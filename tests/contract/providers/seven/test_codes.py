@@ -28,11 +28,7 @@ from tests.contract.providers.seven.codes import (
     ONE_NUMBER,
     TAKEN,
 )
-from tests.contract.providers.seven.documented import (
-    ID,
-    hand_over,
-    of_batch,
-)
+from tests.contract.providers.seven.documented import ID, hand_over, of_batch
 from tests.contract.providers.seven.member import entry, sent
 from tests.contract.providers.wire_server import WireServer, answer, body_of
 

@@ -10,12 +10,7 @@ from decimal import Decimal
 import pytest
 
 from campaigns.domain.errors import ProviderRefused
-from campaigns.domain.provider import (
-    Money,
-    PaceUsedUp,
-    Question,
-    Sighting,
-)
+from campaigns.domain.provider import Money, PaceUsedUp, Question, Sighting
 from campaigns.domain.states import MessageState
 from campaigns.providers.seven.adapter import Seven
 from tests.contract.providers.pace import Pace

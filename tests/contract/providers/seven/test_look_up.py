@@ -8,10 +8,7 @@ from typing import Any
 
 import pytest
 
-from campaigns.domain.provider import (
-    Sighting,
-    Sightings,
-)
+from campaigns.domain.provider import Sighting, Sightings
 from campaigns.domain.states import MessageState
 from campaigns.providers.seven.adapter import Seven
 from tests.contract.providers.pace import Pace

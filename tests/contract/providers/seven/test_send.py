@@ -12,13 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from campaigns.domain.errors import ProviderRefused
-from campaigns.domain.provider import (
-    Accepted,
-    CampaignTrouble,
-    NotSent,
-    OutboundMessage,
-    Rejected,
-)
+from campaigns.domain.provider import Accepted, CampaignTrouble, NotSent, OutboundMessage, Rejected
 from campaigns.providers.seven.adapter import Seven
 from campaigns.providers.seven.journal import shared_part
 from campaigns.providers.wire import Wire

@@ -8,10 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaigns.domain.provider import (
-    Answers,
-    Receipt,
-)
+from campaigns.domain.provider import Answers, Receipt
 from campaigns.domain.states import MessageState
 from campaigns.providers.seven import answers as seven_answers
 from campaigns.providers.seven.adapter import Seven

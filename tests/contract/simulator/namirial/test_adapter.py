@@ -2,14 +2,7 @@
 
 from datetime import UTC, datetime
 
-from campaigns.domain.provider import (
-    Accepted,
-    AccountTrouble,
-    Doubtful,
-    OutboundMessage,
-    Question,
-    Throttled,
-)
+from campaigns.domain.provider import Accepted, AccountTrouble, Doubtful, OutboundMessage, Question, Throttled
 from tests.contract.simulator.accounts import PLUS_PHONE as PHONE
 from tests.contract.simulator.accounts import NamirialAccount as Account
 from tests.contract.simulator.adapters import adapter, at_once, hand_over

@@ -8,9 +8,7 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-from campaigns.domain.provider import (
-    Callback,
-)
+from campaigns.domain.provider import Callback
 from simulator.callbacks import Call, Callbacks
 from simulator.options import Options
 from simulator.seven import endpoints
