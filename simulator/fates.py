@@ -39,7 +39,7 @@ class Spoken(Protocol):
     """A fate that is a list of status words."""
 
     @property
-    def words(self) -> tuple[str, ...]:
+    def status_words(self) -> tuple[str, ...]:
         """The status words a message takes, in order."""
 
 
@@ -62,10 +62,15 @@ class SpokenFates(Fates[S]):
     def changes(self, fate: S, delivery_seconds: float) -> tuple[tuple[float, str], ...]:
         """When each status word comes, in seconds after acceptance, in order. With 0 only the last."""
         if not delivery_seconds:
-            return tuple((0.0, word) for word in fate.words[-1:])
-        return tuple((self._comes_at.get(word, 1.0) * delivery_seconds, word) for word in fate.words)
+            return tuple((0.0, status_word) for status_word in fate.status_words[-1:])
+        return tuple(
+            (self._comes_at.get(status_word, 1.0) * delivery_seconds, status_word)
+            for status_word in fate.status_words
+        )
 
-    def word_at(self, fate: S, age_seconds: float, delivery_seconds: float) -> tuple[float, str | None]:
+    def status_word_at(
+        self, fate: S, age_seconds: float, delivery_seconds: float
+    ) -> tuple[float, str | None]:
         """The status word of a message of that age, and when it came (None: none came yet)."""
         said: tuple[float, str | None] = (0.0, None)
         for change in self.changes(fate, delivery_seconds):

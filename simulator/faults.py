@@ -105,7 +105,7 @@ class Fault(BaseModel):
 
     def as_json(self) -> dict[str, object]:
         """The fault as it was posted, with its id, how many requests it considered and how many it hit."""
-        return {"id": self._id, **self.model_dump(), "seen": self._seen, "hits": self._hits}
+        return {"id": self._id, **self.model_dump(by_alias=True), "seen": self._seen, "hits": self._hits}
 
 
 class StatusFault(Fault):
@@ -191,7 +191,7 @@ class UnknownWordFault(Fault):
 
     concerns = _STATUSES
     kind: Literal["unknown_word"]
-    word: str
+    status_word: str = Field(alias="word")
 
 
 class ObjectFormFault(Fault):

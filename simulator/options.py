@@ -71,7 +71,7 @@ class Options:
             raise ValueError("max_recipients must be at least 1")
         if self.error_form not in get_args(ErrorForm):
             raise ValueError(f"error_form must be one of {', '.join(get_args(ErrorForm))}")
-        if any(not word for word in self.forbidden_words):
+        if any(not each for each in self.forbidden_words):
             raise ValueError("a forbidden word may not be empty")
         try:
             self.zone()

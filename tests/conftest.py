@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
+from hypothesis import settings
 from redis.asyncio import Redis
 
 from campaigns.domain.backoff import Backoff
@@ -28,6 +29,9 @@ from worker.stack.embedded.servers import ServerUrls
 from worker.stack.embedded.servers import servers as embedded_servers
 
 _numbers = itertools.count(1)
+# An example that took long says something of a busy machine and nothing of us.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 def pytest_configure() -> None:

@@ -38,7 +38,7 @@ def wrong_sender(limits: Limits, sender_id: str) -> str | None:
         return None
     if any(re.fullmatch(pattern, sender_id) for pattern, _ in limits.sender_forms):
         return None
-    forms = ", or ".join(words for _, words in limits.sender_forms)
+    forms = ", or ".join(described for _, described in limits.sender_forms)
     return f"the sender id has {len(sender_id)} characters; {limits.provider} takes {forms}"
 
 

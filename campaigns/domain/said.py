@@ -90,10 +90,10 @@ def reason_of(code: str | None, sentence: str | None) -> str | None:
     every run of digits in the sentence as one #; None where nothing is said.
     """
     number = believed_code(code)
-    words = masked(sentence or "")
-    if number is not None and words:
-        return f"code {number}: {words}"[:LONGEST_REASON].rstrip()
-    return f"code {number}" if number is not None else words or None
+    text = masked(sentence or "")
+    if number is not None and text:
+        return f"code {number}: {text}"[:LONGEST_REASON].rstrip()
+    return f"code {number}" if number is not None else text or None
 
 
 def masked(sentence: str) -> str:

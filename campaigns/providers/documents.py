@@ -69,9 +69,9 @@ def count_of(value: object) -> int | None:
     return _count(value.strip()) if isinstance(value, str) and len(value) <= _LONGEST_NUMBER else None
 
 
-def shown(word: str) -> str:
-    """A word of theirs as it may be kept: printable, at most 64 characters."""
-    readable = word if word.isprintable() else "".join(filter(str.isprintable, word))
+def shown(text: str) -> str:
+    """A status word or name of theirs as it may be kept: printable, at most 64 characters."""
+    readable = text if text.isprintable() else "".join(filter(str.isprintable, text))
     return readable[:LONGEST_STATUS_WORD]
 
 
@@ -82,12 +82,12 @@ def sentence_of(value: object) -> str | None:
 
 def code_of(value: object) -> str | None:
     """A code of theirs, from a text or a whole number; None where it could be something else."""
-    word = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-    return believed_code(word) if isinstance(word, str) else None
+    code = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    return believed_code(code) if isinstance(code, str) else None
 
 
-def word_of(value: object) -> str | None:
-    """A short word of theirs (a channel, a currency) as it may be kept; None where there is none."""
+def name_of(value: object) -> str | None:
+    """A short name of theirs (a channel, a currency) as it may be kept; None where there is none."""
     return shown(value).strip() or None if isinstance(value, str) else None
 
 

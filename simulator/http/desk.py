@@ -35,7 +35,7 @@ class Message:
 class Progress:
     """The status of a message: its word (of `fates`), and since when."""
 
-    word: str
+    status_word: str
     at: float
 
     def moment(self) -> datetime:
@@ -81,8 +81,8 @@ class Desk:
             self._keys[ref] = key
         self.money -= self.cost(segments)
         if tell is not None and message.fate.is_known:
-            for after, word in FATES.changes(message.fate, self.options.delivery_seconds):
-                progress = Progress(word, message.due + after)
+            for after, status_word in FATES.changes(message.fate, self.options.delivery_seconds):
+                progress = Progress(status_word, message.due + after)
                 self.callbacks.after(after, partial(self._told, message, progress, tell))
         return message
 
@@ -106,10 +106,10 @@ class Desk:
         if not message.fate.is_known or drawn.get(MissingIdsFault):
             return None
         if unknown := drawn.get(UnknownWordFault):
-            return Progress(unknown.word, message.due)
+            return Progress(unknown.status_word, message.due)
         age = self._ledger.clock() - message.due
-        after, word = FATES.word_at(message.fate, age, self.options.delivery_seconds)
-        return Progress(word or "accepted", message.due + after)
+        after, status_word = FATES.status_word_at(message.fate, age, self.options.delivery_seconds)
+        return Progress(status_word or "accepted", message.due + after)
 
 
 Work = Callable[[Desk, web.Request, bytes, Drawn], Answer]

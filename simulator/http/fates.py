@@ -28,29 +28,29 @@ class Fate:
     """What becomes of one number."""
 
     refusal: Refusal | None = None
-    words: tuple[str, ...] = ()  # its life after it was accepted
+    status_words: tuple[str, ...] = ()  # its life after it was accepted
     is_known: bool = True
 
 
 def _show(fate: Fate) -> dict[str, object]:
-    return {"refusal": fate.refusal, "final": None if fate.refusal else ["accepted", *fate.words][-1]}
+    return {"refusal": fate.refusal, "final": None if fate.refusal else ["accepted", *fate.status_words][-1]}
 
 
 FATES: Final = SpokenFates(
     {
-        "87": Fate(words=("rejected",)),
-        "90": Fate(words=("sent", "undelivered")),
-        "91": Fate(words=("sent", "expired")),
+        "87": Fate(status_words=("rejected",)),
+        "90": Fate(status_words=("sent", "undelivered")),
+        "91": Fate(status_words=("sent", "expired")),
         "92": Fate(),
         "93": Fate("stopped"),
         "94": Fate("no_number"),
         "95": Fate("stopped"),
         "96": Fate("not_served"),
-        "97": Fate(words=("sent",)),
+        "97": Fate(status_words=("sent",)),
         "98": Fate(is_known=False),
-        "99": Fate(words=("failed",)),
+        "99": Fate(status_words=("failed",)),
     },
-    Fate(words=("sent", "delivered")),
+    Fate(status_words=("sent", "delivered")),
     _show,
     comes_at={"sent": 0.5},
 )

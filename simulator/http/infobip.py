@@ -178,7 +178,7 @@ def _id(message: Message) -> str:
 
 
 def _report(desk: Desk, message: Message, progress: Progress) -> dict[str, object]:
-    said = _STATUSES.get(progress.word, (0, progress.word, 0, progress.word))
+    said = _STATUSES.get(progress.status_word, (0, progress.status_word, 0, progress.status_word))
     is_bad = said[0] in (2, 4, 5)
     moment = progress.moment().strftime("%Y-%m-%dT%H:%M:%S.000+0000")
     return {
@@ -203,7 +203,7 @@ def _report(desk: Desk, message: Message, progress: Progress) -> dict[str, objec
 
 def _call(desk: Desk, url: str, message: Message, progress: Progress) -> Call | None:
     """A delivery report: JSON, once, at the end."""
-    if progress.word == "sent":
+    if progress.status_word == "sent":
         return None
     body = json.dumps({"results": [_report(desk, message, progress)]}).encode()
     return Call("POST", url, {"Content-Type": "application/json"}, body)

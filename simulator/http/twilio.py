@@ -29,7 +29,7 @@ _CODES: Final[dict[Refusal, tuple[int, str]]] = {
     "no_sender": (21659, "'From' is not a Twilio phone number or Short Code country mismatch"),
     "no_money": (20005, "Account not active"),
 }
-_WORDS: Final = {"accepted": "queued", "expired": "undelivered", "rejected": "failed"}
+_STATUS_WORDS: Final = {"accepted": "queued", "expired": "undelivered", "rejected": "failed"}
 _ERRORS: Final = {"undelivered": 30005, "expired": 30036, "rejected": 30007, "failed": 30008}
 _STATUSES: Final = {"20003": 401, "20005": 401, "20429": 429, "20500": 500}
 _FIELDS = frozenset({"To", "From", "Body", "StatusCallback", "ValidityPeriod", "MessagingServiceSid"})
@@ -105,20 +105,20 @@ def _refusal(code: str, why: str, status: int | None = None) -> Answer:
 
 
 def _message(desk: Desk, message: Message, progress: Progress) -> dict[str, object]:
-    is_priced = progress.word not in {"accepted", "rejected"}
+    is_priced = progress.status_word not in {"accepted", "rejected"}
     return {
         "sid": f"SM{message.key}",
         "account_sid": desk.options.login,
         "to": f"+{message.phone}",
         "from": message.sender,
         "body": "",
-        "status": _WORDS.get(progress.word, progress.word),
+        "status": _STATUS_WORDS.get(progress.status_word, progress.status_word),
         "num_segments": str(message.segments),
         "num_media": "0",
         "direction": "outbound-api",
         "price": f"-{desk.cost(message.segments)}" if is_priced else None,
         "price_unit": desk.options.currency,
-        "error_code": _ERRORS.get(progress.word),
+        "error_code": _ERRORS.get(progress.status_word),
         "error_message": None,
         "date_updated": format_datetime(progress.moment()),
         "api_version": "2010-04-01",
@@ -127,18 +127,18 @@ def _message(desk: Desk, message: Message, progress: Progress) -> dict[str, obje
 
 def _call(desk: Desk, url: str, message: Message, progress: Progress) -> Call:
     """A status callback: a form."""
-    word = _WORDS.get(progress.word, progress.word)
+    status_word = _STATUS_WORDS.get(progress.status_word, progress.status_word)
     fields = {
         "MessageSid": f"SM{message.key}",
         "SmsSid": f"SM{message.key}",
-        "MessageStatus": word,
-        "SmsStatus": word,
+        "MessageStatus": status_word,
+        "SmsStatus": status_word,
         "To": f"+{message.phone}",
         "From": message.sender,
         "AccountSid": desk.options.login,
         "ApiVersion": "2010-04-01",
     }
-    if (code := _ERRORS.get(progress.word)) is not None:
+    if (code := _ERRORS.get(progress.status_word)) is not None:
         fields["ErrorCode"] = str(code)
     headers = {"Content-Type": "application/x-www-form-urlencoded", "User-Agent": "TwilioProxy/1.1"}
     return Call("POST", url, headers, urlencode(fields).encode())

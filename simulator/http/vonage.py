@@ -32,7 +32,7 @@ _CODES: Final[dict[Refusal, tuple[str, str]]] = {
     "no_sender": ("15", "Invalid sender address"),
     "no_money": ("9", "Partner quota violation"),
 }
-_WORDS: Final = {"accepted": "submitted", "sent": "accepted", "undelivered": "failed"}
+_STATUS_WORDS: Final = {"accepted": "submitted", "sent": "accepted", "undelivered": "failed"}
 _ERRORS: Final = {"undelivered": "1", "failed": "6", "rejected": "99", "expired": "99"}
 _FIELDS = frozenset({"api_key", "api_secret", "to", "from", "text", "type", "ttl", "client-ref"}) | {
     *("callback", "status-report-req")
@@ -119,8 +119,8 @@ def _record(desk: Desk, message: Message, progress: Progress) -> dict[str, objec
         "direction": "outbound",
         "from": message.sender,
         "to": str(message.phone),
-        "status": _WORDS.get(progress.word, progress.word),
-        "error_code": _ERRORS.get(progress.word, "0"),
+        "status": _STATUS_WORDS.get(progress.status_word, progress.status_word),
+        "error_code": _ERRORS.get(progress.status_word, "0"),
         "currency": desk.options.currency,
         "total_price": str(desk.cost(message.segments)),
         "date_finalized": progress.moment().isoformat(timespec="seconds"),
@@ -157,9 +157,9 @@ def _call(desk: Desk, url: str, message: Message, progress: Progress) -> Call:
         "network-code": "24602",
         "messageId": _id(message),
         "price": str(desk.cost(message.segments)),
-        "status": _WORDS.get(progress.word, progress.word),
+        "status": _STATUS_WORDS.get(progress.status_word, progress.status_word),
         "scts": progress.moment().strftime("%y%m%d%H%M"),
-        "err-code": _ERRORS.get(progress.word, "0"),
+        "err-code": _ERRORS.get(progress.status_word, "0"),
         "api-key": desk.options.api_key,
         "message-timestamp": progress.moment().strftime("%Y-%m-%d %H:%M:%S"),
     }

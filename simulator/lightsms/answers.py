@@ -63,17 +63,19 @@ def statuses(found: Mapping[str, tuple[str, bool]], now: str, form: str) -> Answ
     if form == "json":
         return Answer.of_json(
             {
-                message_id: {"status": COUNTED.get(word, word), "time": now} if as_object else word
-                for message_id, (word, as_object) in found.items()
+                message_id: {"status": COUNTED.get(status_word, status_word), "time": now}
+                if as_object
+                else status_word
+                for message_id, (status_word, as_object) in found.items()
             }
         )
     if form == "xml":
         lines = (
-            f"<status id_sms={quoteattr(message_id)} status={quoteattr(word)} />\n"
-            for message_id, (word, _) in found.items()
+            f"<status id_sms={quoteattr(message_id)} status={quoteattr(status_word)} />\n"
+            for message_id, (status_word, _) in found.items()
         )
         return _xml(f"<statuses>\n{''.join(lines)}</statuses>\n")
-    return _text(f"{message_id};{word}" for message_id, (word, _) in found.items())
+    return _text(f"{message_id};{status_word}" for message_id, (status_word, _) in found.items())
 
 
 def statistics(parts: Mapping[str, Mapping[str, int]], price: Decimal, form: str, drawn: Drawn) -> Answer:
@@ -88,28 +90,42 @@ def statistics(parts: Mapping[str, Mapping[str, int]], price: Decimal, form: str
             return {"cost": float(cost(count)), "parts": count}
         return {"cost": cost(count), "parts": str(count)}
 
-    days = {day: [(word, counts.get(word, 0)) for word in COUNTED.values()] for day, counts in parts.items()}
+    days = {
+        day: [(status_word, counts.get(status_word, 0)) for status_word in COUNTED.values()]
+        for day, counts in parts.items()
+    }
     if form == "json":
         return Answer.of_json(
-            {day: {word: entry(count) for word, count in counts} for day, counts in days.items()}
+            {
+                day: {status_word: entry(count) for status_word, count in counts}
+                for day, counts in days.items()
+            }
         )
     if form == "array":
         return Answer.of_json(
             [
-                {"date": day, "stats": [{"status": word, **entry(count)} for word, count in counts]}
+                {
+                    "date": day,
+                    "stats": [{"status": status_word, **entry(count)} for status_word, count in counts],
+                }
                 for day, counts in days.items()
             ]
         )
     if form == "xml":
         lines = (
             f'<date date="{day}" '
-            + " ".join(f'{word}_cost="{cost(count)}" {word}_parts="{count}"' for word, count in counts)
+            + " ".join(
+                f'{status_word}_cost="{cost(count)}" {status_word}_parts="{count}"'
+                for status_word, count in counts
+            )
             + " />\n"
             for day, counts in days.items()
         )
         return _xml(f"<statistics>\n{''.join(lines)}</statistics>\n")
     return _text(
-        f"{day};{word};{cost(count)};{count}" for day, counts in days.items() for word, count in counts
+        f"{day};{status_word};{cost(count)};{count}"
+        for day, counts in days.items()
+        for status_word, count in counts
     )
 
 

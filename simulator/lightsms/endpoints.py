@@ -43,7 +43,7 @@ from simulator.faults import (
 )
 from simulator.ledger import digest_of
 from simulator.lightsms import answers
-from simulator.lightsms.fates import FATES, word_at
+from simulator.lightsms.fates import FATES, status_word_at
 from simulator.options import APPROVED_SENDERS
 from simulator.provider import Provider, Series, concerns_ids
 from simulator.reading import Refused, Unreadable, read_query
@@ -177,7 +177,7 @@ class LightSms(Provider):
                 raise Refused("8")
             raise Refused("10" if sender == _UNAPPROVED_SENDER else "9")
         folded = text.casefold()
-        if any(word.casefold() in folded for word in options.forbidden_words):
+        if any(each.casefold() in folded for each in options.forbidden_words):
             raise Refused("11")
         segments = count_segments(text)
         cost = options.price * segments
@@ -222,22 +222,22 @@ class LightSms(Provider):
         found: dict[str, tuple[str, bool]] = {}
         at = self.ledger.clock()
         for message_id in query["state"].split(","):
-            word, as_object = self._word(message_id, at)
-            if word is not None:
-                found[message_id] = (word, as_object)
+            status_word, as_object = self._status_word(message_id, at)
+            if status_word is not None:
+                found[message_id] = (status_word, as_object)
         if not found:
             raise Refused("18")
         if missing := drawn.get(MissingIdsFault):
             for message_id in query["state"].split(",")[: missing.count]:
                 found.pop(message_id, None)
         if unknown := drawn.get(UnknownWordFault):
-            found = {message_id: (unknown.word, form) for message_id, (_, form) in found.items()}
+            found = {message_id: (unknown.status_word, form) for message_id, (_, form) in found.items()}
         if drawn.get(ObjectFormFault):
-            found = {message_id: (word, True) for message_id, (word, _) in found.items()}
+            found = {message_id: (status_word, True) for message_id, (status_word, _) in found.items()}
         now = datetime.now(UTC).astimezone(self._options.zone()).strftime("%Y-%m-%d %H:%M:%S")
         return answers.statuses(found, now, _form(query, "status"))
 
-    def _word(self, message_id: str, at: float) -> tuple[str | None, bool]:
+    def _status_word(self, message_id: str, at: float) -> tuple[str | None, bool]:
         """The status word of an id at a moment of the ledger's clock (None: nobody knows), and whether it
         is served as an object.
         """
@@ -246,11 +246,11 @@ class LightSms(Provider):
         if taken is None:
             return None, False
         fate = FATES.of(taken.phone)
-        word = word_at(fate, at - taken.due, self._options.delivery_seconds)
-        return word, fate.object_form
+        status_word = status_word_at(fate, at - taken.due, self._options.delivery_seconds)
+        return status_word, fate.object_form
 
     def _is_unknown(self, message_id: str) -> bool:
-        return self._word(message_id, self.ledger.clock())[0] is None
+        return self._status_word(message_id, self.ledger.clock())[0] is None
 
     # --- statistics, balance, stop list -------------------------------------------------------------
 
@@ -266,9 +266,9 @@ class LightSms(Provider):
             if not day.startswith(month):
                 continue
             for phone in row.phones:
-                word = word_at(FATES.of(phone), now - row.due, self._options.delivery_seconds)
-                if word in answers.COUNTED:
-                    parts.setdefault(day, Counter())[answers.COUNTED[word]] += row.segments
+                status_word = status_word_at(FATES.of(phone), now - row.due, self._options.delivery_seconds)
+                if status_word in answers.COUNTED:
+                    parts.setdefault(day, Counter())[answers.COUNTED[status_word]] += row.segments
         if not parts:
             raise Refused("19")
         return answers.statistics(parts, self._options.price, _form(query), drawn)

@@ -52,7 +52,7 @@ FATES = Fates(
 """The one table."""
 
 
-def word_at(fate: Fate, age_seconds: float, delivery_seconds: float) -> str | None:
+def status_word_at(fate: Fate, age_seconds: float, delivery_seconds: float) -> str | None:
     """The status word of a message of that age; None where it is never known. Pure.
 
     Half of `delivery_seconds` pending, the other half sent, then the final word; with 0, final at once.

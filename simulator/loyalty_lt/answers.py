@@ -78,14 +78,14 @@ def sent(message: Message, form: CodeForm, *, registered: bool, extra_keys: bool
     return _json({**answer, **_code("200", form)})
 
 
-def status(message: Message, word: str, steps: list[Step], now: float, *, short: bool) -> Answer:
+def status(message: Message, status_word: str, steps: list[Step], now: float, *, short: bool) -> Answer:
     """The answer to a status question: the word, and the moments of those `steps` that are over."""
     over = {step.status: step for step in steps if message.due + step.age_seconds <= now}
     moments = {name: _moment(message.due + step.age_seconds) for name, step in over.items()}
     if short:
         data: dict[str, object] = {
             "message_id": message.message_id,
-            "status": word,
+            "status": status_word,
             "reference": None,
             "sent_at": moments.get("sent"),
         }
@@ -93,7 +93,7 @@ def status(message: Message, word: str, steps: list[Step], now: float, *, short:
     failed = over.get("failed")
     data = {
         "message_id": message.message_id,
-        "status": word,
+        "status": status_word,
         "source": message.source,
         "destination": f"+{message.phone}",
         "sent_at": moments.get("sent"),
@@ -111,11 +111,11 @@ def refusal(refused: Refusal, form: CodeForm) -> Answer:
     code, errors = refused.code, refused.errors
     if code == "VALIDATION_ERROR" and form == "other":
         code, form = "422", "documented"
-    http_status, words = _REFUSALS.get(code, (422, "Refused"))
-    said: dict[str, object] = {"success": False, "message": refused.message or words}
+    http_status, sentence = _REFUSALS.get(code, (422, "Refused"))
+    said: dict[str, object] = {"success": False, "message": refused.message or sentence}
     if code == "422":
         # The newer form: a list of errors and an id of the request.
-        said["message"] = words
+        said["message"] = sentence
         said["request_id"] = str(uuid5(NAMESPACE_URL, repr(refused)))
         listed = (errors or {}).items()
         said["errors"] = [{"field": f, "message": m, "code": "INVALID_VALUE"} for f, m in listed]

@@ -55,7 +55,7 @@ from simulator.faults import (
 from simulator.ledger import digest_of
 from simulator.loyalty_lt import answers
 from simulator.loyalty_lt.answers import CODE_FORMS, CodeForm, Refusal
-from simulator.loyalty_lt.fates import FATES, Step, steps_of, word_at
+from simulator.loyalty_lt.fates import FATES, Step, status_word_at, steps_of
 from simulator.loyalty_lt.requests import Order, Wrong, read_order
 from simulator.options import APPROVED_SENDERS, Options
 from simulator.provider import Provider, Series
@@ -213,9 +213,9 @@ class LoyaltyLt(Provider):
             return self._refuse(Refusal("404"), drawn)
         now, steps = self.ledger.clock(), self._steps(message)
         unknown = drawn.get(UnknownWordFault)
-        word = unknown.word if unknown else word_at(steps, now - message.due)
+        status_word = unknown.status_word if unknown else status_word_at(steps, now - message.due)
         short = fate.is_short or drawn.get(ObjectFormFault) is not None
-        return answers.status(message, word, steps, now, short=short)
+        return answers.status(message, status_word, steps, now, short=short)
 
     # --- callbacks ----------------------------------------------------------------------------------
 

@@ -101,7 +101,7 @@ def steps_of(fate: Fate, delivery_seconds: float, expires_in: float | None) -> l
     return [*before, Step(expires_in, "expired", "UNDELIVERABLE", _EXPIRED_ERROR)]
 
 
-def word_at(steps: list[Step], age_seconds: float) -> str:
+def status_word_at(steps: list[Step], age_seconds: float) -> str:
     """The status word at that age; before its life begins (a scheduled message) the age is negative. Pure."""
     reached = [step.status for step in steps if step.age_seconds <= age_seconds]
     return reached[-1] if reached else "queued"

@@ -95,7 +95,7 @@ def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return seen
 
 
-def _refuse_constant(_word: str) -> object:
+def _refuse_constant(_constant: str) -> object:
     raise ValueError("NaN and Infinity are not JSON")
 
 

@@ -155,7 +155,7 @@ def message(
     reference: Mapping[str, str],
     fate: Fate,
     *,
-    word: str,
+    status_word: str,
     accepted_at: float,
     changed_at: float,
     segments: int,
@@ -164,10 +164,10 @@ def message(
     provider: dict[str, object] = {
         "name": "PROVIDER1",
         "id": str(uuid5(NAMESPACE_OID, message_id)),
-        "status": word.lower(),
+        "status": status_word.lower(),
         "code": "0",
     }
-    if fate.provider_message is not None and fate.words[-1] == word:
+    if fate.provider_message is not None and fate.status_words[-1] == status_word:
         provider |= {"status": fate.provider_status, "code": "1", "message": fate.provider_message}
     document: dict[str, object] = {
         "id": message_id,
@@ -175,7 +175,7 @@ def message(
         "statusChangedAt": date(changed_at, with_fraction=fate.has_fraction),
         "reference": dict(reference),
         "channel": fate.channel,
-        "status": word,
+        "status": status_word,
         "provider": provider,
     }
     if fate.has_sms:

@@ -176,8 +176,10 @@ class Namirial(Provider):
         sequence = self.ledger.accept([phone], None, digest, segments)
         self._notes.add(sequence, phone, _Note(order.reference, digest, segments, order.callback_url))
         if order.callback_url is not None:
-            for after_seconds, word in FATES.changes(fate, self._options.delivery_seconds):
-                self._callbacks.after(after_seconds, partial(self._call, sequence, word, after_seconds))
+            for after_seconds, status_word in FATES.changes(fate, self._options.delivery_seconds):
+                self._callbacks.after(
+                    after_seconds, partial(self._call, sequence, status_word, after_seconds)
+                )
         message_id = None if drawn.get(OmitFault) else self._series.id_of(sequence)
         return answers.taken(message_id, detailed=order.detailed, more=more)
 
@@ -259,23 +261,25 @@ class Namirial(Provider):
     def _message(self, sequence: int, drawn: Drawn) -> dict[str, object]:
         """The message as it is now."""
         fate, due = self._fate_and_due(sequence)
-        after, word = FATES.word_at(fate, self.ledger.clock() - due, self._options.delivery_seconds)
+        after, status_word = FATES.status_word_at(
+            fate, self.ledger.clock() - due, self._options.delivery_seconds
+        )
         unknown = drawn.get(UnknownWordFault)
-        return self._said(sequence, unknown.word if unknown else word or ACCEPTED, after)
+        return self._said(sequence, unknown.status_word if unknown else status_word or ACCEPTED, after)
 
     def _fate_and_due(self, sequence: int) -> tuple[Fate, float]:
         taken = self.ledger.find(sequence)
         assert taken is not None  # noqa: S101  only asked of what is in the notes; this tells mypy
         return FATES.of(taken.phone), taken.due
 
-    def _said(self, sequence: int, word: str, after_seconds: float) -> dict[str, object]:
+    def _said(self, sequence: int, status_word: str, after_seconds: float) -> dict[str, object]:
         fate, due = self._fate_and_due(sequence)
         note = self._notes.of[sequence]
         return answers.message(
             self._series.id_of(sequence),
             note.reference,
             fate,
-            word=word,
+            status_word=status_word,
             accepted_at=due,
             changed_at=due + after_seconds,
             segments=note.segments,
@@ -283,13 +287,13 @@ class Namirial(Provider):
 
     # --- callbacks ----------------------------------------------------------------------------------
 
-    def _call(self, sequence: int, word: str, after_seconds: float) -> Call | None:
+    def _call(self, sequence: int, status_word: str, after_seconds: float) -> Call | None:
         """Tell that a word came; nothing where the ledger was cleared."""
         self._forget()
         note = self._notes.of.get(sequence)
         if note is None or note.callback_url is None:
             return None
-        said = self._said(sequence, word, after_seconds)
+        said = self._said(sequence, status_word, after_seconds)
         configuration_id = self._configurations.id_of(sequence)
         body = answers.notification(configuration_id, said, self.ledger.clock())
         return Call("POST", note.callback_url, {"Content-Type": "application/json"}, body)

@@ -30,7 +30,7 @@ class Fate:
 
     send_code: str | None = None  # the code it is refused with at send; None: it is accepted
     said_with_200: bool = False  # the refusal is an HTTP 200 without an id
-    words: tuple[str, ...] = ()  # its life after PROVIDER_ACCEPTANCE, in order
+    status_words: tuple[str, ...] = ()  # its life after PROVIDER_ACCEPTANCE, in order
     known_by_id: bool = True
     channel: str = "SMS"
     has_sms: bool = True  # its status says how many segments it has
@@ -40,31 +40,33 @@ class Fate:
 
 
 def _show(fate: Fate) -> dict[str, object]:
-    final = None if fate.send_code else [ACCEPTED, *fate.words][-1]
+    final = None if fate.send_code else [ACCEPTED, *fate.status_words][-1]
     return {"send_code": fate.send_code, "final": final, "known_by_id": fate.known_by_id}
 
 
 FATES: Final = SpokenFates(
     {
-        "87": Fate(words=("REJECTED",), provider_status="rejected", provider_message="Rejected"),
-        "88": Fate(words=("SENT", "DELIVERED", "READ"), channel="RCS", has_sms=False),
-        "89": Fate(words=("SENT", "DELIVERED"), has_sms=False, has_fraction=True),
+        "87": Fate(status_words=("REJECTED",), provider_status="rejected", provider_message="Rejected"),
+        "88": Fate(status_words=("SENT", "DELIVERED", "READ"), channel="RCS", has_sms=False),
+        "89": Fate(status_words=("SENT", "DELIVERED"), has_sms=False, has_fraction=True),
         "90": Fate(
-            words=("SENT", "UNDELIVERED"),
+            status_words=("SENT", "UNDELIVERED"),
             provider_status="undelivered",
             provider_message="Number Blocked by Carrier",
         ),
-        "91": Fate(words=("SENT", "UNDELIVERED"), provider_status="expired", provider_message="Expired"),
+        "91": Fate(
+            status_words=("SENT", "UNDELIVERED"), provider_status="expired", provider_message="Expired"
+        ),
         "92": Fate(),
         "93": Fate(send_code="61"),
         "94": Fate(send_code="56"),
         "95": Fate(send_code="61"),
         "96": Fate(send_code="8"),
-        "97": Fate(words=("SENT",)),
+        "97": Fate(status_words=("SENT",)),
         "98": Fate(known_by_id=False),
         "99": Fate(send_code="12", said_with_200=True),
     },
-    Fate(words=("SENT", "DELIVERED")),
+    Fate(status_words=("SENT", "DELIVERED")),
     _show,
     comes_at={"SENT": 0.5, "READ": 1.5},
 )

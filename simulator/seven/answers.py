@@ -150,15 +150,15 @@ def statuses(
         return str(int(at)) if as_numbers else berlin(at).strftime("%Y-%m-%d %H:%M:%S.%f")
 
     if len(found) == 1 and (as_text or not wants_json):
-        _, word, at = found[0]
-        return Answer(b"" if word is None else f"{word}\n{moment(at)}".encode(), "text/plain")
+        _, status_word, at = found[0]
+        return Answer(b"" if status_word is None else f"{status_word}\n{moment(at)}".encode(), "text/plain")
     entries = [
         {
             "id": int(message_id) if as_numbers else message_id,
-            "status": word,
-            "status_time": None if word is None else moment(at),
+            "status": status_word,
+            "status_time": None if status_word is None else moment(at),
         }
-        for message_id, word, at in found
+        for message_id, status_word, at in found
     ]
     return Answer.of_json(entries[0] if len(entries) == 1 and drawn.get(ObjectFormFault) else entries)
 
@@ -175,8 +175,8 @@ def journal_row(
     order: Order,
     at: float,
     price: Decimal,
-    word: str | None,
-    word_at: float,
+    status_word: str | None,
+    changed_at: float,
 ) -> dict[str, object]:
     """One row of the journal, as its page shows it: prices are text, moments are Berlin's."""
     return {
@@ -186,10 +186,10 @@ def journal_row(
         "text": order.text,
         "timestamp": _milliseconds(at),
         "price": f"{price:.4f}",
-        "dlr": word,
-        "dlr_timestamp": None if word is None else _milliseconds(word_at),
+        "dlr": status_word,
+        "dlr_timestamp": None if status_word is None else _milliseconds(changed_at),
         "mccmnc": "24601",
-        "latency": None if word is None else f"{word_at - at:.4f}",
+        "latency": None if status_word is None else f"{changed_at - at:.4f}",
         "type": "direct",
         "channel": "SMS",
         "connection": "http",
@@ -228,10 +228,10 @@ def balance(money: Decimal, currency: str, *, wants_json: bool) -> Answer:
 
 
 def callback(
-    url: str, how: CallbackMethod, signing_key: str, message_id: str, word: str, at: float, now: float
+    url: str, how: CallbackMethod, signing_key: str, message_id: str, status_word: str, at: float, now: float
 ) -> Call:
     """What `url` is told of a message's new status word, in that form, signed where there is a key."""
-    data = {"msg_id": message_id, "status": word}
+    data = {"msg_id": message_id, "status": status_word}
     headers, body = dict[str, str](), b""
     match how:
         case "GET":

@@ -246,21 +246,21 @@ class Seven(Provider):
 
     def _tell_next(self, sequence: int, phone: int, wait: float, index: int) -> None:
         """Schedule the callback of one status word, by its index, of a life that begins in `wait` seconds."""
-        words = FATES.changes(FATES.of(phone), self._options.delivery_seconds)
-        if index < len(words):
-            after, word = words[index]
-            before = words[index - 1][0] if index else 0.0
+        status_words = FATES.changes(FATES.of(phone), self._options.delivery_seconds)
+        if index < len(status_words):
+            after, status_word = status_words[index]
+            before = status_words[index - 1][0] if index else 0.0
             for at, target in enumerate(self._hooks.targets()):
-                call = partial(self._call, sequence, target, word, after)
+                call = partial(self._call, sequence, target, status_word, after)
                 if at == 0:  # the first schedules the next one
-                    call = partial(self._call, sequence, target, word, after, (phone, index + 1))
+                    call = partial(self._call, sequence, target, status_word, after, (phone, index + 1))
                 self._callbacks.after(max(wait, 0.0) + after - before, call)
 
     def _call(
         self,
         sequence: int,
         target: tuple[str, CallbackMethod],
-        word: str,
+        status_word: str,
         after: float,
         then: tuple[int, int] | None = None,
     ) -> Call | None:
@@ -271,26 +271,26 @@ class Seven(Provider):
         if then is not None:
             self._tell_next(sequence, then[0], 0.0, then[1])
         key, at = self._options.signing_key, taken.due + after
-        return answers.callback(*target, key, self._series.id_of(sequence), word, at, time.time())
+        return answers.callback(*target, key, self._series.id_of(sequence), status_word, at, time.time())
 
     # --- status, journal, balance -------------------------------------------------------------------
 
     def _status(self, fields: Mapping[str, str], drawn: Drawn, wants_json: bool) -> Answer:
         ids = fields.get("msg_id", "").split(",")
-        found = [self._word(message_id) for message_id in ids]
+        found = [self._status_word(message_id) for message_id in ids]
         if any(said is None for said in found):
             raise Refused("901")
         unknown = drawn.get(UnknownWordFault)
         said = [
-            (message_id, unknown.word if unknown else word, at)
-            for message_id, (word, at, _) in zip(ids, filter(None, found), strict=True)
+            (message_id, unknown.status_word if unknown else status_word, at)
+            for message_id, (status_word, at, _) in zip(ids, filter(None, found), strict=True)
         ]
         as_text = any(fate.text_form for _, _, fate in filter(None, found))
         if missing := drawn.get(MissingIdsFault):
             said, as_text = said[missing.count :], False
         return answers.statuses(said, drawn, wants_json=wants_json, as_text=as_text)
 
-    def _word(self, message_id: str) -> tuple[str | None, float, Fate] | None:
+    def _status_word(self, message_id: str) -> tuple[str | None, float, Fate] | None:
         """The word of an id now (None: no status yet), when it came, its fate; None: nobody knows the id."""
         sequence = self._series.sequence_of(message_id)
         taken = None if sequence is None else self.ledger.find(sequence)
@@ -300,11 +300,11 @@ class Seven(Provider):
         if sequence in self._deleted:
             return None, taken.due, fate
         age = self.ledger.clock() - taken.due
-        after, word = FATES.word_at(fate, age, self._options.delivery_seconds)
-        return word, taken.due + after, fate
+        after, status_word = FATES.status_word_at(fate, age, self._options.delivery_seconds)
+        return status_word, taken.due + after, fate
 
     def _is_unknown(self, message_id: str) -> bool:
-        said = self._word(message_id)
+        said = self._status_word(message_id)
         return said is None or said[0] is None
 
     def _balance(self, _fields: Mapping[str, str], _drawn: Drawn, wants_json: bool) -> Answer:
@@ -355,16 +355,18 @@ class Seven(Provider):
 
     def _journal_row(self, row: Row, offset: int) -> dict[str, object]:
         fate = FATES.of(row.phones[offset])
-        after, word = FATES.word_at(fate, self.ledger.clock() - row.due, self._options.delivery_seconds)
-        word = None if row.first + offset in self._deleted else word
+        after, status_word = FATES.status_word_at(
+            fate, self.ledger.clock() - row.due, self._options.delivery_seconds
+        )
+        status_word = None if row.first + offset in self._deleted else status_word
         return answers.journal_row(
             message_id=self._series.id_of(row.first + offset),
             phone=row.phones[offset],
             order=self._orders[row.first],
             at=row.at,
             price=self._options.price * row.segments,
-            word=word,
-            word_at=row.due + after,
+            status_word=status_word,
+            changed_at=row.due + after,
         )
 
 

@@ -30,12 +30,12 @@ class Fate:
     """What becomes of one number at seven.io."""
 
     send_code: str | None = None  # the code it is refused with at send; None: it is accepted
-    words: tuple[str, ...] = ()  # its life, in order; before the first of them there is no status
+    status_words: tuple[str, ...] = ()  # its life, in order; before the first of them there is no status
     text_form: bool = False  # its status, asked for alone, is text
 
 
 def _show(fate: Fate) -> dict[str, object]:
-    final = fate.words[-1] if fate.words else None
+    final = fate.status_words[-1] if fate.status_words else None
     return {"send_code": fate.send_code, "final": final, "text_form": fate.text_form}
 
 
@@ -43,23 +43,23 @@ _SENT: Final = ("ACCEPTED", "TRANSMITTED")
 
 FATES: Final = SpokenFates(
     {
-        "85": Fate(words=(*_SENT, "UNKNOWN")),
-        "86": Fate(words=("ACCEPTED", "REJECTED")),
-        "87": Fate(words=(*_SENT, "BUFFERED", "DELIVERED")),
-        "88": Fate(words=(*_SENT, "UNKNOWN", "DELIVERED")),
-        "89": Fate(words=(*_SENT, "DELIVERED"), text_form=True),
-        "90": Fate(words=(*_SENT, "NOTDELIVERED")),
-        "91": Fate(words=(*_SENT, "BUFFERED", "EXPIRED")),
-        "92": Fate(words=("ACCEPTED",)),
+        "85": Fate(status_words=(*_SENT, "UNKNOWN")),
+        "86": Fate(status_words=("ACCEPTED", "REJECTED")),
+        "87": Fate(status_words=(*_SENT, "BUFFERED", "DELIVERED")),
+        "88": Fate(status_words=(*_SENT, "UNKNOWN", "DELIVERED")),
+        "89": Fate(status_words=(*_SENT, "DELIVERED"), text_form=True),
+        "90": Fate(status_words=(*_SENT, "NOTDELIVERED")),
+        "91": Fate(status_words=(*_SENT, "BUFFERED", "EXPIRED")),
+        "92": Fate(status_words=("ACCEPTED",)),
         "93": Fate(send_code="403"),
         "94": Fate(send_code="202"),
         "95": Fate(send_code="403"),
         "96": Fate(send_code="202"),
-        "97": Fate(words=_SENT),
+        "97": Fate(status_words=_SENT),
         "98": Fate(),
-        "99": Fate(words=("FAILED",)),
+        "99": Fate(status_words=("FAILED",)),
     },
-    Fate(words=(*_SENT, "DELIVERED")),
+    Fate(status_words=(*_SENT, "DELIVERED")),
     _show,
     comes_at={"ACCEPTED": 0.25, "TRANSMITTED": 0.5, "BUFFERED": 0.75, "UNKNOWN": 0.75},
 )

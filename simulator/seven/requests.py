@@ -61,7 +61,7 @@ def read_fields(request: web.Request, body: bytes) -> dict[str, str]:
             for name, value in document:
                 several = value if name == "ids" and isinstance(value, list) else None
                 pairs += (
-                    [("ids[]", _word_of(each)) for each in several] if several else [(name, _word_of(value))]
+                    [("ids[]", _text_of(each)) for each in several] if several else [(name, _text_of(value))]
                 )
         elif body and request.content_type == "application/x-www-form-urlencoded":
             pairs += parse_qsl(
@@ -84,7 +84,7 @@ def read_fields(request: web.Request, body: bytes) -> dict[str, str]:
     return fields
 
 
-def _word_of(value: object) -> str:
+def _text_of(value: object) -> str:
     if value is None:  # Symfony's sender, where there is none
         return ""
     if isinstance(value, bool):
@@ -140,7 +140,7 @@ def read_order(
     folded = text.casefold()
     for is_wrong, code in (
         (not all(recipients), "301"),
-        (not text or any(word.casefold() in folded for word in options.forbidden_words), "305"),
+        (not text or any(each.casefold() in folded for each in options.forbidden_words), "305"),
         (len(text) > _MOST_CHARACTERS, "401"),
         (sender and not _SENDER.fullmatch(sender), "201"),
         (label and not _LABEL.fullmatch(label), "802"),

@@ -32,27 +32,31 @@ NEVER: dict[str, str] = {
 }
 """Words for which the house has another. Identifiers of libraries and of wires are not ours to choose."""
 
-WORD_IS_TRUE = "what is meant is a word: of a status, of a text, of a setting"
-LEFT: dict[str, str] = {
-    "UnknownWordFault": "the fault is called unknown_word on the simulator's wire",
-    "_ROUND_TRIP_SECONDS": "a round trip is the network's own word",
-    "round": "Python's own",
-    "forbidden_words": "a public option of the simulator",
+_A_MAPPING = "campaigns/providers/http/"
+LEFT: dict[str, tuple[str, str]] = {
+    "UnknownWordFault": ("simulator/", "the fault is called unknown_word on the simulator's wire"),
+    "_ROUND_TRIP_SECONDS": ("campaigns/", "a round trip is the network's own word"),
+    "round": ("", "Python's own"),
+    "forbidden_words": ("simulator/", "a public option of the simulator"),
     **dict.fromkeys(
-        ("LONGEST_STATUS_WORD", "_status_word", "kept_status_word", "status_word"), "the house's word"
+        ("LONGEST_STATUS_WORD", "_STATUS_WORD", "_STATUS_WORDS", "_status_word", "kept_status_word"),
+        ("", "the house's word"),
     ),
-    **dict.fromkeys(("StatusWords", "SendWords", "Words", "_by_word", "_words"), WORD_IS_TRUE),
-    **dict.fromkeys(("_HIDDEN_WORDS", "_PHONE_WORDS", "_servers_words", "_without_words"), WORD_IS_TRUE),
+    **dict.fromkeys(("status_word", "status_words", "status_word_at"), ("", "the house's word")),
     **dict.fromkeys(
-        ("_WORD", "_WORDS", "_word", "_word_of", "word", "word_at", "word_of", "words"), WORD_IS_TRUE
+        ("StatusWords", "SendWords", "Words", "_by_word", "_words"), (_A_MAPPING, "values of `words`, a key")
     ),
+    **dict.fromkeys(("word", "words"), (_A_MAPPING, "keys of a mapping file, and what stands there")),
 }
-"""Of the words that are gone: what is left of them anywhere, and why."""
+"""Of the words that are gone: what is left of them, below which folder (empty: anywhere), and why."""
 
 NOT_OURS: dict[tuple[str, str], str] = {
     ("campaigns/domain/recipients.py", "chunk"): "a piece of a file's bytes: nothing of a campaign",
     ("campaigns/domain/recipients.py", "chunks"): "the same",
     ("campaigns/providers/wire.py", "on_request_chunk_sent"): "aiohttp calls it so",
+    ("campaigns/domain/schedule.py", "words"): "what a hash is made over",
+    ("campaigns/submission.py", "words"): "the same",
+    ("campaigns/store/tables.py", "word"): "a column of the table resolution",
 }
 
 PROVIDERS_CALL = ("campaigns/providers", "campaigns/domain", "campaigns/store/receipts", "simulator")
@@ -70,7 +74,7 @@ def test_things_are_called_by_their_one_word() -> None:
         for _, name in tokens(text, tokenize.NAME)
         if _words(name) & NEVER.keys()
     }
-    ours = {(path, name) for path, name in found if name not in LEFT}
+    ours = {(path, name) for path, name in found if name not in LEFT or not path.startswith(LEFT[name][0])}
     assert ours - NOT_OURS.keys() == set(), f"say instead: {NEVER}"
     assert NOT_OURS.keys() - found == set(), "no longer there: take them off NOT_OURS"
     assert LEFT.keys() - {name for _, name in found} == set(), "no longer there: take them off LEFT"

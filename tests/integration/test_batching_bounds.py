@@ -168,7 +168,7 @@ async def test_a_dealer_that_comes_while_another_deals_deals_nothing_and_waits_f
     assert await whose(database, await deal(database, in_flight=12)) == [new] * 2
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     sizes=st.lists(st.tuples(st.sampled_from(["a", "b"]), st.integers(1, 6)), min_size=1, max_size=5),
     bound=st.integers(1, 12),

@@ -68,7 +68,7 @@ async def by_poll(database: Database, evidence: list[Evidence]) -> None:
     await polling.merge_polled(database, work, evidence, Release(), worker="worker-1")
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(arrivals())
 async def test_what_is_said_beside_the_word_ends_the_same_in_every_order(
     database: Database, make_desk: MakeDesk, ways: list[list[tuple[Receipt, bool]]]

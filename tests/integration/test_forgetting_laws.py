@@ -223,7 +223,6 @@ def test_nothing_is_sent_twice_whatever_the_database_forgets(database_url: str, 
                 settings=settings(
                     max_examples=25,
                     stateful_step_count=25,
-                    deadline=None,
                     suppress_health_check=list(HealthCheck),
                 ),
             )

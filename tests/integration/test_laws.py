@@ -147,9 +147,7 @@ after a write) are printed, and have tests of their own: chance must not decide 
 """
 
 
-_SETTINGS = settings(
-    max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
-)
+_SETTINGS = settings(max_examples=40, stateful_step_count=30, suppress_health_check=list(HealthCheck))
 
 _MOST_GOES = 8
 

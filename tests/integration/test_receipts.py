@@ -52,7 +52,7 @@ def arrivals(draw: st.DrawFn) -> list[list[MessageState]]:
 
 
 @settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )  # each example clears what the one before left
 @given(arrivals())
 async def test_evidence_ends_the_same_in_every_order(

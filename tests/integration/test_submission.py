@@ -272,7 +272,7 @@ async def test_batches_hold_a_hundred_equal_texts_side_by_side(database: Databas
         await submit(database, [{"phone": "12"}])
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     recipients=st.lists(
         st.tuples(st.integers(0, 15), st.sampled_from(["a", "b", "ą", "B", " a", "😀", ""])),

@@ -54,7 +54,7 @@ async def test_an_opt_out_of_one_form_is_one_of_all(database: Database, make_des
     assert await suppression.suppressed(database) == []
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     phone=st.from_regex(r"\+[1-9][0-9]{6,14}", fullmatch=True)
     | st.from_regex(r"\+(549|521|54|52|229|22901)[0-9]{8,10}", fullmatch=True)

@@ -17,9 +17,7 @@ from worker.stack.embedded.servers import ServerUrls
 
 A, B = UUID(int=10), UUID(int=11)
 GIVE_UP_SECONDS = 3600.0
-REAL_REDIS = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+REAL_REDIS = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture

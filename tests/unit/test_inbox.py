@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import asyncpg
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from campaigns.domain.errors import DatabaseUnavailable
@@ -242,7 +242,6 @@ async def test_closing_finishes_what_waits_and_takes_nothing_more() -> None:
     await inbox.close()
 
 
-@settings(deadline=None)
 @given(
     sizes=st.lists(st.integers(0, 4), max_size=30),
     poisoned=st.sets(st.integers(0, 29), max_size=4),

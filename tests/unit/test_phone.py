@@ -5,7 +5,7 @@ import re
 
 import phonenumbers
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from campaigns.domain.phone import PHONE_REASONS, InvalidPhone, is_region, mask, normalise
@@ -137,7 +137,6 @@ def test_every_reason_is_met_above() -> None:
 
 
 @given(raw=st.text(max_size=40) | st.from_regex(r"[+0-9 ().x/-]{5,30}", fullmatch=True))
-@settings(deadline=None)
 def test_whatever_the_text_there_is_a_phone_or_a_reason_that_does_not_quote_it(raw: str) -> None:
     phone = by_us(raw, "LT")
     if phone is None:

@@ -141,7 +141,7 @@ class TestShortWay:
                     assert by_short_way(digits, region) == by_library(digits, region), region
 
     @given(code=st.sampled_from(CODES), rest=st.text("0123456789", min_size=1, max_size=15))
-    @settings(max_examples=1000, deadline=None)
+    @settings(max_examples=1000)
     @example(code=1, rest="2684601234")  # a region found by its leading digits
     @example(code=44, rest="02079460018")  # a national prefix that parsing takes away
     @example(code=54, rest="93435551212")  # a prefix pattern that matches nothing
@@ -158,7 +158,7 @@ class TestShortWay:
         ),
         elsewhere=st.sampled_from(REGIONS) | st.none(),
     )
-    @settings(max_examples=1000, deadline=None)
+    @settings(max_examples=1000)
     def test_numbers_like_the_examples_typed_at_home_and_elsewhere(
         self,
         case: tuple[str, phonenumbers.PhoneNumber],

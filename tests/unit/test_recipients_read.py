@@ -5,7 +5,7 @@ from collections.abc import Callable
 from itertools import chain
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from campaigns.domain.recipients import read_recipients
@@ -137,7 +137,6 @@ def test_json_escapes_that_are_characters_are_fine() -> None:
     cuts=st.lists(st.integers(1, 50), min_size=1),
     quoting=st.lists(st.booleans(), min_size=1),
 )
-@settings(deadline=None)
 def test_whatever_is_written_is_read(
     rows: list[list[str]],
     delimiter: str,
@@ -181,7 +180,6 @@ def test_whatever_is_written_is_read(
     ),
     st.booleans(),
 )
-@settings(deadline=None)
 def test_whatever_json_is_written_is_read(objects: list[dict[str, object]], ascii_only: bool) -> None:
     words = {None: "", True: "true", False: "false"}
     expected = [

@@ -3,7 +3,7 @@
 import unicodedata
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from campaigns.domain.segments import GSM_ALPHABET, GSM_EXTENSION, Segments, costly_characters, count_segments
@@ -146,7 +146,6 @@ def test_one_curly_quote_doubles_the_bill() -> None:
 
 
 @given(texts)
-@settings(deadline=None)
 @example("a" * 152 + "€€" + "a" * 300)
 @example("ą" * 66 + "😀😀" + "ą" * 300)
 def test_cutting_is_what_the_air_does(text: str) -> None:
@@ -157,7 +156,6 @@ def test_cutting_is_what_the_air_does(text: str) -> None:
 
 
 @given(texts, texts, st.integers(0, 1000))
-@settings(deadline=None)
 def test_the_count_never_falls_as_a_text_grows(text: str, more: str, place: int) -> None:
     at = place % (len(text) + 1)
     assert count_segments(text[:at] + more + text[at:]).count >= count_segments(text).count

@@ -178,7 +178,7 @@ def _state(overview: Overview) -> str:
 
 def message(row: MessageRow) -> RenderableType:
     """One message, as we know it."""
-    words = [Text.assemble((row.phone, "bold"), "  ", (row.state.value, _COLOURS.get(row.state, _NO_COLOUR)))]
+    heading = Text.assemble((row.phone, "bold"), "  ", (row.state.value, _COLOURS.get(row.state, _NO_COLOUR)))
     price = "no cost known" if row.cost is None else f"cost {shapes.amount_text(row.cost)}"
     money = f"{price} {row.currency or ''}".rstrip() if row.cost is not None else price
     lines = [
@@ -196,7 +196,7 @@ def message(row: MessageRow) -> RenderableType:
         ),
         f"changed {row.updated_at:%Y-%m-%d %H:%M:%S} UTC",
     ]
-    return Group(*words, *(Text(f"  {line}") for line in lines))
+    return Group(heading, *(Text(f"  {line}") for line in lines))
 
 
 def sightings(who: str, seen: Sequence[Sighting]) -> RenderableType:

@@ -41,9 +41,9 @@ _CELERYS_OWN = frozenset({"exc", "traceback", "args", "kwargs", "return_value"})
 
 def _formatted(template: object, arguments: object, *, is_celerys: bool = False) -> str:
     """`template % arguments`, as callers of the standard library and of structlog write it. Never raises."""
-    words = template if isinstance(template, str) else shown_sentence(template)
+    sentence = template if isinstance(template, str) else shown_sentence(template)
     if not arguments:
-        return words
+        return sentence
     given: object
     if isinstance(arguments, Mapping):
         given = {
@@ -57,9 +57,9 @@ def _formatted(template: object, arguments: object, *, is_celerys: bool = False)
     else:
         given = (_argument(arguments),)
     try:
-        return words % given
+        return sentence % given
     except Exception as error:  # a wrong format must not lose the record
-        return f"{words} (its arguments do not fit: {type(error).__name__})"
+        return f"{sentence} (its arguments do not fit: {type(error).__name__})"
 
 
 def _argument(value: object, name: str = "") -> object:

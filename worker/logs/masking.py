@@ -42,8 +42,8 @@ _IDS = frozenset(
 ) | {*("root_id", "parent_id", "lease", "pid", "process", "thread", "attempt", "port", "line")}
 """Names whose values are ids: long numbers there are no phones."""
 
-_PHONE_WORDS = frozenset({"phone", "phones", "msisdn", "msisdns", "recipient", "recipients"})
-_HIDDEN_WORDS = frozenset({"text", "texts", "body", "password", "passwd", "secret", "secrets", "token"}) | {
+_PHONE_NAMES = frozenset({"phone", "phones", "msisdn", "msisdns", "recipient", "recipients"})
+_HIDDEN_NAMES = frozenset({"text", "texts", "body", "password", "passwd", "secret", "secrets", "token"}) | {
     *("tokens", "signature", "authorization", "cookie", "apikey")
 }
 _MEASURES = frozenset({"count", "seconds", "second", "bytes", "at", "length"})  # text_length is no text
@@ -52,20 +52,20 @@ _Kind = Literal["hidden", "phone", "id", ""]
 
 
 @lru_cache(maxsize=1024)
-def _words(name: str) -> tuple[str, ...]:
+def _parts(name: str) -> tuple[str, ...]:
     return tuple(re.split(r"[^a-z0-9]+", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()))
 
 
 @lru_cache(maxsize=1024)
 def kind_of(name: str) -> _Kind:
     """The kind of a value, by its name."""
-    words = _words(name)
-    joined = "_".join(words)
+    parts = _parts(name)
+    joined = "_".join(parts)
     if joined in _IDS or joined.removesuffix("s") in _IDS:
         return "id"
-    if not _HIDDEN_WORDS.isdisjoint(words) or "api_key" in joined:
+    if not _HIDDEN_NAMES.isdisjoint(parts) or "api_key" in joined:
         return "hidden"
-    return "" if _PHONE_WORDS.isdisjoint(words) else "phone"
+    return "" if _PHONE_NAMES.isdisjoint(parts) else "phone"
 
 
 # --- by its look -------------------------------------------------------------------------------------
@@ -108,7 +108,7 @@ def _scrub(text: str, *, is_id: bool = False) -> str:
     text = _CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
     text = _TRACEBACK.sub(f"Traceback {HIDDEN}", text)
     if "Error" in text or "xception" in text or "Warning" in text:
-        text = _without_words(text)
+        text = _without_messages(text)
     text = _LABELLED.sub(rf"\1{HIDDEN}", text)
     text = _URL.sub(lambda found: found[1] + _without_user_and_query(found[2]), text)
     text = _CALLBACK.sub(rf"\1{HIDDEN}", text)
@@ -164,15 +164,15 @@ _COMMAND = re.compile(r"Command # \d+ \(.*\) of pipeline caused error: ", re.DOT
 _ARGUMENTS = re.compile(r",? with args beginning with: .*", re.DOTALL)
 
 
-def _servers_words(words: str) -> str:
+def _server_message(text: str) -> str:
     """What Redis answered, without the command that Redis and redis-py repeat: it may hold a task."""
-    return _ARGUMENTS.sub("", _COMMAND.sub("", words))
+    return _ARGUMENTS.sub("", _COMMAND.sub("", text))
 
 
-def _without_words(text: str) -> str:
+def _without_messages(text: str) -> str:
     """`text` up to the first exception in it whose message may hold data: "ValueError('…')"."""
     if "redis.exceptions." in text:
-        text = _servers_words(text)
+        text = _server_message(text)
     at = 0
     while (found := _EXCEPTION.search(text, at)) is not None:
         kind = getattr(builtins, found[1], None)
@@ -189,15 +189,15 @@ def _exception(error: BaseException) -> str:
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
     if not isinstance(error, CampaignError) and not _speaks(kind):
         return f"{name}: {HIDDEN}" if error.args else name
-    words = _scrub(_servers_words(_as_text(error, str)))
+    message = _scrub(_server_message(_as_text(error, str)))
     code = getattr(error, "status_code", None)  # redis-py takes it off: READONLY, OOM, NOAUTH
     if name.startswith("redis.") and code not in (None, "", "ERR"):
-        words = f"{code} {words}"
+        message = f"{code} {message}"
     if not isinstance(error, CampaignError):
-        words = words.partition("\nDETAIL:")[0]  # PostgreSQL repeats the whole row there
+        message = message.partition("\nDETAIL:")[0]  # PostgreSQL repeats the whole row there
     if not isinstance(error, CampaignError) and not name.startswith("redis."):  # whose words are plain: can't
-        words = _QUOTED.sub(lambda found: HIDDEN if re.search(r"\s", found[0]) else found[0], words)
-    return f"{name}: {words}" if words else name
+        message = _QUOTED.sub(lambda found: HIDDEN if re.search(r"\s", found[0]) else found[0], message)
+    return f"{name}: {message}" if message else name
 
 
 def _with_traceback(error: BaseException, trace: TracebackType | None) -> Iterator[str]:
@@ -316,7 +316,7 @@ def shown_mapping(values: Mapping[Any, object], kind: _Kind = "", depth: int = 0
         plain = _scrub(text)
         while plain in result:  # two phones may look alike once masked
             plain += "'"
-        is_measure = _words(text)[-1] in _MEASURES
+        is_measure = _parts(text)[-1] in _MEASURES
         if is_measure and isinstance(value, int | float | Decimal):
             result[plain] = _finite(value)
         else:

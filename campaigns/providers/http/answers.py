@@ -31,10 +31,10 @@ from campaigns.providers.documents import (
     amount_of,
     code_of,
     count_of,
+    name_of,
     sentence_of,
     shown,
     text_of,
-    word_of,
 )
 from campaigns.providers.http.meanings import FINAL, Means
 from campaigns.providers.http.pointers import Document, Spots, find
@@ -96,7 +96,7 @@ def _text(document: Document, where: Spots) -> str | None:
     return value.strip() or None if isinstance(value, str) else None
 
 
-def _word(document: Document, where: Spots, is_known: Callable[[str], bool]) -> str | None:
+def _status_word(document: Document, where: Spots, is_known: Callable[[str], bool]) -> str | None:
     """The first word that is known, of several spots; where none is, the first."""
     said = [word for spot in where if (word := _text(document, (spot,))) is not None]
     return next((word for word in said if is_known(word)), said[0] if said else None)
@@ -182,7 +182,7 @@ def _judge(send: Send, answer: Answered, entry: Document, message_ref: str, now:
     """What became of a message, by what one entry says of it."""
     where = send.answer
     said = _Said(
-        _word(entry, where.word, lambda word: send.words.get(word) is not None),
+        _status_word(entry, where.word, lambda word: send.words.get(word) is not None),
         sentence_of(_text(entry, where.reason)),
         _text(entry, where.id),
         _amount(_text(entry, where.cost)),
@@ -272,7 +272,7 @@ def read_receipts(
 
 
 def _receipt(where: Answer, words: Mapping[str, MessageState], entry: Document) -> Receipt | None:
-    told = _word(entry, where.word, lambda word: word.casefold() in words)
+    told = _status_word(entry, where.word, lambda word: word.casefold() in words)
     word = shown(told) if told is not None else ""
     if not word.strip():
         return None
@@ -293,7 +293,7 @@ def _receipt(where: Answer, words: Mapping[str, MessageState], entry: Document) 
         cost=cost,
         currency=_text(entry, where.currency),
         segment_count=segment_count,
-        channel=word_of(_text(entry, where.channel)),
+        channel=name_of(_text(entry, where.channel)),
     )
 
 

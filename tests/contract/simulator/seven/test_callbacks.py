@@ -92,7 +92,7 @@ async def test_each_word_is_told_in_its_time(
     await account.accept("37060000087")
     await hooks.came(4)
     assert waits == pytest.approx([0.05] * 4)
-    assert [fields_of(call)["status"] for call in hooks.taken] == list(FATES.named["87"].words)
+    assert [fields_of(call)["status"] for call in hooks.taken] == list(FATES.named["87"].status_words)
 
 
 async def test_an_unsigned_account_signs_nothing(open_account: Open, hooks: Hooks) -> None:
