@@ -20,7 +20,7 @@ def folder() -> Iterator[Path]:
 @pytest.fixture
 def alone(folder: Path) -> Iterator[Stack]:
     """A folder with no servers and no settings."""
-    running = Stack(folder, {})
+    running = Stack(folder, {}, runs_apart=True)
     try:
         yield running
     finally:

@@ -5,7 +5,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import urllib.request
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,9 +13,9 @@ from typing import Any
 
 from campaigns.providers.registry import PROVIDERS
 from tests import law_trigger
+from tests.acceptance import commands
+from tests.acceptance.commands import BIN
 from tests.waiting import wait_until
-
-BIN = Path(sys.executable).parent
 
 
 def environment(settings: Mapping[str, str]) -> dict[str, str]:
@@ -27,11 +26,20 @@ def environment(settings: Mapping[str, str]) -> dict[str, str]:
 
 class Stack:
     """Processes of one test, with a log each, ended by process id. They run this checkout's code, or that of
-    another `tree`.
+    another `tree`. `runs_apart`: a command that is run to its end loads itself.
     """
 
-    def __init__(self, directory: Path, settings: Mapping[str, str], tree: Path | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        settings: Mapping[str, str],
+        tree: Path | None = None,
+        *,
+        runs_apart: bool = False,
+    ) -> None:
         self.directory = directory
+        self._tree = tree or commands.HERE
+        self._runs_apart = runs_apart
         self.settings = dict(settings)
         self.of_tree = {} if tree is None else {"PYTHONPATH": str(tree)}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -101,19 +109,12 @@ class Stack:
         self, *arguments: str, stdin: bytes | None = None, check: bool = True, seconds: float = 100.0
     ) -> subprocess.CompletedProcess[bytes]:
         """Run a `campaigns` command to its end. AssertionError at the deadline."""
-        try:
-            done = subprocess.run(
-                [str(BIN / "campaigns"), *arguments],
-                env=environment(self.settings) | self.of_tree,
-                cwd=self.directory,
-                input=stdin,
-                capture_output=True,
-                timeout=seconds,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as late:
-            said = (late.stderr or b"").decode()
-            raise AssertionError(f"not within {seconds:g} s: {' '.join(arguments)}: {said}") from late
+        env = environment(self.settings) | self.of_tree
+        given = stdin or b""
+        if self._runs_apart:
+            done = commands.run_apart(self.directory, env, arguments, stdin=given, seconds=seconds)
+        else:
+            done = commands.run(self.directory, env, arguments, stdin=given, seconds=seconds, tree=self._tree)
         if check and done.returncode != 0:
             raise AssertionError(f"{arguments[0]} gave {done.returncode}: {done.stderr.decode()}")
         return done

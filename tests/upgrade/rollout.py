@@ -1,20 +1,13 @@
 """Two releases on one database: processes of both, and what each says of the campaigns."""
 
-import json
-import select
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from subprocess import PIPE, CompletedProcess, Popen
-from tempfile import TemporaryDirectory
 
 import asyncpg
 
-from tests.acceptance.processes import BIN, Stack, csv_of, environment
+from tests.acceptance.processes import Stack, csv_of
 from tests.waiting import until, wait_until
-
-PYTHON = BIN / Path(sys.executable).name
 
 _HANDS_OVER = """
     SELECT 1 FROM batch WHERE state = 'leased' AND leased_for = 'sending' AND sending_count > 0
@@ -24,49 +17,6 @@ _HANDS_OVER = """
 
 class Release(Stack):
     """The processes of one release: worker and beat by name, and its own commands."""
-
-    def __init__(self, directory: Path, settings: Mapping[str, str], tree: Path | None) -> None:
-        super().__init__(directory, settings, tree)
-        self._console = Popen(
-            [str(PYTHON), "-P", str(Path(__file__).with_name("console.py"))],
-            env=environment(self.settings) | self.of_tree,
-            cwd=directory,
-            stdin=PIPE,
-            stdout=PIPE,
-            text=True,
-        )
-        where = self._answer("its commands are loaded", 60)
-        assert Path(where).is_relative_to(tree or Path(__file__).parents[2]), "each runs its own code"
-
-    def _answer(self, what: str, seconds: float) -> str:
-        assert self._console.stdout is not None
-        ready, _, _ = select.select([self._console.stdout], [], [], seconds)
-        assert ready, f"not within {seconds:g} s: {what}"
-        return self._console.stdout.readline().strip()
-
-    def run(
-        self, *arguments: str, stdin: bytes | None = None, check: bool = True, seconds: float = 100.0
-    ) -> CompletedProcess[bytes]:
-        """Run a `campaigns` command to its end, in this release's console."""
-        assert self._console.stdin is not None
-        with TemporaryDirectory() as folder:
-            files = {name: Path(folder, name) for name in ("stdin", "stdout", "stderr")}
-            files["stdin"].write_bytes(stdin or b"")
-            asked = {name: str(path) for name, path in files.items()} | {
-                "arguments": arguments,
-                "environment": environment(self.settings),
-            }
-            self._console.stdin.write(f"{json.dumps(asked)}\n")
-            self._console.stdin.flush()
-            code = int(self._answer(" ".join(arguments), seconds))
-            said, complained = files["stdout"].read_bytes(), files["stderr"].read_bytes()
-        assert not check or code == 0, f"{arguments[0]} gave {code}: {complained.decode()}"
-        return CompletedProcess(arguments, code, said, complained)
-
-    def end(self) -> None:
-        """End all that is left."""
-        super().end()
-        self._console.communicate()
 
     def submit(self, phones: Sequence[str], text: str = "Hi") -> str:
         """Submit with this release's command. Gives the id."""
