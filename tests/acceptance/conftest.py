@@ -20,7 +20,7 @@ def folder() -> Iterator[Path]:
 @pytest.fixture
 def alone(folder: Path) -> Iterator[Stack]:
     """A folder with no servers and no settings."""
-    running = Stack(folder, {}, runs_apart=True)
+    running = Stack(folder, {})
     try:
         yield running
     finally:

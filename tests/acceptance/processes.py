@@ -34,12 +34,10 @@ class Stack:
         directory: Path,
         settings: Mapping[str, str],
         tree: Path | None = None,
-        *,
-        runs_apart: bool = False,
     ) -> None:
         self.directory = directory
         self._tree = tree or commands.HERE
-        self._runs_apart = runs_apart
+        self.runs_apart = True
         self.settings = dict(settings)
         self.of_tree = {} if tree is None else {"PYTHONPATH": str(tree)}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -111,7 +109,7 @@ class Stack:
         """Run a `campaigns` command to its end. AssertionError at the deadline."""
         env = environment(self.settings) | self.of_tree
         given = stdin or b""
-        if self._runs_apart:
+        if self.runs_apart:
             done = commands.run_apart(self.directory, env, arguments, stdin=given, seconds=seconds)
         else:
             done = commands.run(self.directory, env, arguments, stdin=given, seconds=seconds, tree=self._tree)

@@ -23,6 +23,7 @@ ROWS = [
 def ready(stack: Stack) -> Stack:
     """A stack with a simulated account."""
     stack.simulator()
+    stack.runs_apart = False
     return stack
 
 

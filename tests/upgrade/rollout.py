@@ -62,6 +62,7 @@ class Rollout:
     ) -> None:
         self.old = Release(directory, settings, old)
         self.new = Release(directory, settings, new)
+        self.old.runs_apart = self.new.runs_apart = False
 
     def begin(self, *simulator: str) -> str:
         """Start the simulator. Gives its URL."""
