@@ -73,7 +73,7 @@ class NotSent:
 
     why: str
     retry_at_once: bool = False  # the adapter mended the cause (clock, batch size): no need to wait
-    spends_attempt: bool = True  # False: the same attempt is made again, for who keeps count of them
+    spends_attempt: bool = True  # False: it does not count, the same attempt is made again
 
 
 @value

@@ -1,7 +1,7 @@
 -- What left, by campaign: the byte at 100 x (batch number - 1) + position is the last attempt that was let go.
 --
--- KEYS[1]  of this very call: one that is made again, because its answer was lost, is answered alike, for a minute
--- KEYS[i]  the marks of the campaign of the request before; a campaign may stand here several times
+-- KEYS[1]      where the answer to this call is kept for a minute: a call repeated after a lost answer gets the same
+-- KEYS[i + 1]  the marks of the campaign of the i-th request; a campaign may stand here several times
 -- ARGV[1]  'mark' or 'take back'
 -- ARGV[2]  for how many milliseconds from now marks are kept
 -- then for each request two: where its bytes begin; and for each message from there on the attempt that is to

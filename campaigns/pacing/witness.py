@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.resources import files
@@ -57,8 +57,8 @@ class RedisWitness:
 
     Takes a Redis client, how long after the last hand-over a message of the same batch may still be handed
     over (marks are kept a day longer), and how long to wait before each further try where an answer is lost.
-    A try is done once and answered alike, however often it is made. Batches that ask at the same time ask
-    Redis once. Lives on one event loop.
+    A call that is repeated is carried out once and gets the same answer. Batches that ask at the same time
+    ask Redis once. Lives on one event loop.
     """
 
     def __init__(
@@ -104,12 +104,16 @@ class RedisWitness:
         ]
 
     async def _answer(self, keys: Sequence[str], arguments: Sequence[str | int | bytes]) -> Any:
-        for wait_seconds in self._ask_again_seconds:
-            with suppress(WitnessUnavailable), _translated():
-                return await self._script(keys=keys, args=arguments)
+        waits = iter(self._ask_again_seconds)
+        while True:
+            try:
+                with _translated():
+                    return await self._script(keys=keys, args=arguments)
+            except WitnessUnavailable:
+                wait_seconds = next(waits, None)
+                if wait_seconds is None:
+                    raise
             await asyncio.sleep(wait_seconds)
-        with _translated():
-            return await self._script(keys=keys, args=arguments)
 
     async def last_seen(self) -> Whereabouts | None:
         """As `Witness.last_seen`."""

@@ -226,10 +226,12 @@ async def test_what_was_learned_before_is_kept(failure: Exception, expected: Ans
 
 # --- each provider ----------------------------------------------------------------------------------
 
-
-@pytest.mark.parametrize(
+one_by_one = pytest.mark.parametrize(
     "wired", [m for m in WIRED if m.name in {"loyalty_lt", "namirial"}], ids=lambda m: m.name
 )
+
+
+@one_by_one
 async def test_a_provider_is_asked_as_much_at_once_as_its_account_allows(
     wired: WiredMember, server: WireServer, wire: Wire
 ) -> None:
@@ -248,9 +250,7 @@ async def test_a_provider_is_asked_as_much_at_once_as_its_account_allows(
     assert most_open == 3
 
 
-@pytest.mark.parametrize(
-    "wired", [m for m in WIRED if m.name in {"loyalty_lt", "namirial"}], ids=lambda m: m.name
-)
+@one_by_one
 async def test_cancelled_questions_leave_nothing_behind(
     wired: WiredMember, server: WireServer, wire: Wire
 ) -> None:
