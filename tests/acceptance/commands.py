@@ -91,26 +91,20 @@ def run(
     *,
     stdin: bytes = b"",
     seconds: float = 100.0,
-    tree: Path = HERE,
+    loaded: Path | None = None,
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run a command of a tree to its end. AssertionError at the deadline."""
-    if tree not in _consoles or _consoles[tree].has_ended:
-        _consoles[tree] = console = Console(env, tree)
-        atexit.register(console.end)
-    return _consoles[tree].run(directory, env, arguments, stdin, seconds) or run_apart(
-        directory, env, arguments, stdin=stdin, seconds=seconds
-    )
+    """Run a command to its end. AssertionError at the deadline.
 
-
-def run_apart(
-    directory: Path,
-    env: Mapping[str, str],
-    arguments: tuple[str, ...],
-    *,
-    stdin: bytes = b"",
-    seconds: float = 100.0,
-) -> subprocess.CompletedProcess[bytes]:
-    """Run the installed command to its end, in a process that loads it. AssertionError at the deadline."""
+    `loaded`: the tree whose console runs it, unless that is busy; None: the installed command, in a process
+    that loads it.
+    """
+    if loaded is not None:
+        if loaded not in _consoles or _consoles[loaded].has_ended:
+            _consoles[loaded] = console = Console(env, loaded)
+            atexit.register(console.end)
+        done = _consoles[loaded].run(directory, env, arguments, stdin, seconds)
+        if done is not None:
+            return done
     try:
         return subprocess.run(
             [str(BIN / "campaigns"), *arguments],

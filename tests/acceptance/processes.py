@@ -26,18 +26,12 @@ def environment(settings: Mapping[str, str]) -> dict[str, str]:
 
 class Stack:
     """Processes of one test, with a log each, ended by process id. They run this checkout's code, or that of
-    another `tree`. `runs_apart`: a command that is run to its end loads itself.
+    another `tree`. `loaded`: the tree whose loaded commands are run; None: each command loads itself.
     """
 
-    def __init__(
-        self,
-        directory: Path,
-        settings: Mapping[str, str],
-        tree: Path | None = None,
-    ) -> None:
+    def __init__(self, directory: Path, settings: Mapping[str, str], tree: Path | None = None) -> None:
         self.directory = directory
-        self._tree = tree or commands.HERE
-        self.runs_apart = True
+        self.loaded: Path | None = None
         self.settings = dict(settings)
         self.of_tree = {} if tree is None else {"PYTHONPATH": str(tree)}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -108,11 +102,9 @@ class Stack:
     ) -> subprocess.CompletedProcess[bytes]:
         """Run a `campaigns` command to its end. AssertionError at the deadline."""
         env = environment(self.settings) | self.of_tree
-        given = stdin or b""
-        if self.runs_apart:
-            done = commands.run_apart(self.directory, env, arguments, stdin=given, seconds=seconds)
-        else:
-            done = commands.run(self.directory, env, arguments, stdin=given, seconds=seconds, tree=self._tree)
+        done = commands.run(
+            self.directory, env, arguments, stdin=stdin or b"", seconds=seconds, loaded=self.loaded
+        )
         if check and done.returncode != 0:
             raise AssertionError(f"{arguments[0]} gave {done.returncode}: {done.stderr.decode()}")
         return done

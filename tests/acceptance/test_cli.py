@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.acceptance.commands import HERE
 from tests.acceptance.processes import Stack, csv_of
 
 pytestmark = pytest.mark.acceptance
@@ -23,7 +24,7 @@ ROWS = [
 def ready(stack: Stack) -> Stack:
     """A stack with a simulated account."""
     stack.simulator()
-    stack.runs_apart = False
+    stack.loaded = HERE
     return stack
 
 

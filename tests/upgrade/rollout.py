@@ -6,6 +6,7 @@ from pathlib import Path
 
 import asyncpg
 
+from tests.acceptance.commands import HERE
 from tests.acceptance.processes import Stack, csv_of
 from tests.waiting import until, wait_until
 
@@ -17,6 +18,10 @@ _HANDS_OVER = """
 
 class Release(Stack):
     """The processes of one release: worker and beat by name, and its own commands."""
+
+    def __init__(self, directory: Path, settings: Mapping[str, str], tree: Path | None) -> None:
+        super().__init__(directory, settings, tree)
+        self.loaded = tree or HERE
 
     def submit(self, phones: Sequence[str], text: str = "Hi") -> str:
         """Submit with this release's command. Gives the id."""
@@ -62,7 +67,6 @@ class Rollout:
     ) -> None:
         self.old = Release(directory, settings, old)
         self.new = Release(directory, settings, new)
-        self.old.runs_apart = self.new.runs_apart = False
 
     def begin(self, *simulator: str) -> str:
         """Start the simulator. Gives its URL."""
