@@ -54,7 +54,7 @@ class Submission:
     text: str = field(repr=False)
     sender_id: str | None
     name: str
-    submission_key: str | None = None
+    submission_key: str | None = None  # unique per owner
     phone_column: str = "phone"
     region: str | None = None
     on_doubt: OnDoubt = "hold"
@@ -63,6 +63,7 @@ class Submission:
     allow_kinds: Sequence[str] = ()
     mobile_only: bool = False
     literal: bool = False
+    owner: str = ""  # of the API key; '': an operator's, or a task's
 
 
 async def submit(
@@ -115,6 +116,7 @@ async def submit(
                 schedule=submission.schedule,
                 once_within_seconds=submission.once_within_seconds,
                 noted=dict(sorted(cleaner.noted.items())),
+                owner=submission.owner,
             )
             taken = await door.accept(campaign, batch_size=batch_size)
         return replace(

@@ -44,6 +44,8 @@ DO $$
 BEGIN
     IF to_regclass('campaigns.alembic_version') IS NOT NULL THEN
         REVOKE INSERT, UPDATE, DELETE ON campaigns.alembic_version FROM campaigns_worker;
+        -- The audit is append only, by a trigger too.
+        REVOKE UPDATE, DELETE ON campaigns.audit FROM campaigns_worker;
         GRANT SELECT ON campaigns.alembic_version, campaigns.pulse TO campaigns_web;
         GRANT SELECT, INSERT ON campaigns.waiting_receipt TO campaigns_web;
     END IF;

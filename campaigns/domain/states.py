@@ -12,7 +12,7 @@ A message changes in two ways that are never mixed:
   repeated, late and reordered receipts end the same in every order.
 
 A new message state: one line in `MessageState` (its position is its rank), the sets below that it belongs
-to, a column in `tables.py`, and a migration with `ALTER TYPE` and that column.
+to, a column in `store/tables/campaigns.py`, and a migration with `ALTER TYPE` and that column.
 """
 
 from enum import StrEnum

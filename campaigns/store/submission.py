@@ -30,7 +30,7 @@ class NewCampaign:
     account: str
     sender_id: str
     text: str = field(repr=False)
-    submission_key: str | None
+    submission_key: str | None  # unique per owner
     content_hash: str
     currency: str | None
     give_up_seconds: float
@@ -38,6 +38,7 @@ class NewCampaign:
     schedule: Schedule = ALWAYS
     once_within_seconds: float | None = None  # without a key: the same content since then is the same
     noted: Mapping[str, int] = field(default_factory=dict)
+    owner: str = ""  # '': the operators' and the tasks'
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +127,11 @@ _KNOWN = (
     "SELECT id, content_hash, recipient_count, refused::text AS refused, noted::text AS noted, created_at"
     " FROM campaign"
 )
+# Each finds its row by an index of its own: an OR of both would read all campaigns.
+_HAS_KEY = (
+    "id = (SELECT id FROM campaign WHERE $2 = '' AND submission_key = $1"
+    " UNION ALL SELECT id FROM campaign WHERE $2 <> '' AND owner = $2 AND owner_key = $1)"
+)
 
 
 class Intake:
@@ -175,10 +181,12 @@ class Intake:
                 raise NobodyToSendTo(refused)
             created = await self._connection.fetchval(
                 "INSERT INTO campaign (id, state, name, account, sender_id, text, submission_key,"
-                " content_hash, currency, recipient_count, refused, on_doubt, send_at, not_after, noted)"
-                " VALUES ($1, 'accepted', $2, $3, $4, $5, $6, $7, coalesce($8,"
-                " (SELECT currency FROM account_currency WHERE account = $3)), $9, $10, $11, $12, $13, $14)"
-                " ON CONFLICT (submission_key) DO NOTHING RETURNING true",
+                " content_hash, currency, recipient_count, refused, on_doubt, send_at, not_after, noted,"
+                " owner, owner_key)"
+                " VALUES ($1, 'accepted', $2, $3, $4, $5, CASE WHEN $15 = '' THEN $6 END, $7, coalesce($8,"
+                " (SELECT currency FROM account_currency WHERE account = $3)), $9, $10, $11, $12, $13, $14,"
+                " $15, CASE WHEN $15 <> '' THEN $6 END)"
+                " ON CONFLICT DO NOTHING RETURNING true",
                 campaign.id,
                 campaign.name,
                 campaign.account,
@@ -193,6 +201,7 @@ class Intake:
                 campaign.schedule.send_at,
                 campaign.schedule.not_after,
                 json.dumps(dict(campaign.noted)),
+                campaign.owner,
             )
             if not created:
                 # Somebody else committed the same key while we were counting.
@@ -240,7 +249,7 @@ class Intake:
         if campaign.submission_key is None:
             return await self._known_by_content(campaign)
         record = await self._connection.fetchrow(
-            f"{_KNOWN} WHERE submission_key = $1", campaign.submission_key
+            f"{_KNOWN} WHERE {_HAS_KEY}", campaign.submission_key, campaign.owner
         )
         if record is not None and record["content_hash"] != campaign.content_hash:
             raise SubmissionKeyConflict(
@@ -255,14 +264,17 @@ class Intake:
             return None
         # Two at the same instant: the second waits here until the first has committed, or has failed.
         await self._connection.execute(
-            "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", campaign.content_hash
+            "SELECT pg_advisory_xact_lock(hashtextextended($2 || $1, 0))",
+            campaign.content_hash,
+            campaign.owner,
         )
         return _known_of(
             await self._connection.fetchrow(
-                f"{_KNOWN} WHERE content_hash = $1 AND created_at > now() - make_interval(secs => $2)"
-                " ORDER BY created_at DESC LIMIT 1",
+                f"{_KNOWN} WHERE content_hash = $1 AND owner = $3"
+                " AND created_at > now() - make_interval(secs => $2) ORDER BY created_at DESC LIMIT 1",
                 campaign.content_hash,
                 campaign.once_within_seconds,
+                campaign.owner,
             )
         )
 

@@ -34,9 +34,12 @@ def test_no_set_of_states_is_copied_into_sql() -> None:
         # what makes a campaign failed
         ("campaigns/store/aggregation.py", "failed_count + expired_count"),
         ("campaigns/store/aggregation.py", "failed_count + expired_count"),
-        ("campaigns/store/tables.py", "IN ('failed', 'expired')"),  # who may be settled without an attempt
-        ("campaigns/store/tables.py", "IN ('finished', 'failed')"),  # who must say when it ended
-        ("campaigns/store/tables.py", "IN ('tracking', 'done')"),  # who holds nothing queued
+        (
+            "campaigns/store/tables/campaigns.py",
+            "IN ('failed', 'expired')",
+        ),  # who may be settled without an attempt
+        ("campaigns/store/tables/campaigns.py", "IN ('finished', 'failed')"),  # who must say when it ended
+        ("campaigns/store/tables/campaigns.py", "IN ('tracking', 'done')"),  # who holds nothing queued
     ]
     assert sorted(found) == sorted(allowed)
 

@@ -1,4 +1,4 @@
-"""The database is what `tables.py` says, whichever way it came to be, and refuses what the laws forbid."""
+"""The database is what `store/tables/` says, however it came to be, and refuses what the laws forbid."""
 
 from collections.abc import AsyncIterator
 

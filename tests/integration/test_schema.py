@@ -36,14 +36,17 @@ async def test_the_migrations_make_what_the_tables_say(database: Database, empty
         assert migrated[what] == declared[what], what
 
 
-async def test_there_is_one_trigger_and_it_is_known(database: Database) -> None:
-    """Tables cannot declare one; none may come or go unseen. Beside it stand those of tests alone."""
+async def test_every_trigger_is_known(database: Database) -> None:
+    """Tables cannot declare one; none may come or go unseen. Beside them stand those of tests alone."""
     triggers = await query(
         database,
         "SELECT tgname::text AS name, tgrelid::regclass::text AS of FROM pg_trigger WHERE NOT tgisinternal",
     )
     of_tests = {(name, of) for name in law_trigger.NAMES for of in ("message", "batch", "campaign")}
-    assert {(row["name"], row["of"]) for row in triggers} - of_tests == {("batch_changed_when_done", "batch")}
+    assert {(row["name"], row["of"]) for row in triggers} - of_tests == {
+        ("batch_changed_when_done", "batch"),
+        ("audit_is_append_only", "audit"),
+    }
 
 
 async def test_alembic_finds_nothing_to_add(database: Database) -> None:
@@ -130,6 +133,14 @@ async def test_messages_and_batches_are_rewritten_in_place(database: Database) -
 # --- what the database refuses ----------------------------------------------------------------------
 
 
+_DELIVERED = (
+    "WITH endpoint AS"
+    " (INSERT INTO webhook (id, url, secret) VALUES (gen_random_uuid(), '', '') RETURNING id),"
+    " event AS (INSERT INTO webhook_event (type, data) VALUES ('webhook.test', '{}') RETURNING id)"
+    " INSERT INTO webhook_delivery (webhook_id, event_id, state, finished_at)"
+    " SELECT endpoint.id, event.id,"
+)
+
 ILLEGAL = {
     "batch_tally_sums_check": "UPDATE batch SET queued_count = queued_count - 1",
     "waiting_receipt_names_check": "INSERT INTO waiting_receipt (account, provider_state)"
@@ -155,6 +166,29 @@ ILLEGAL = {
         "INSERT INTO campaign SELECT"
         " (jsonb_populate_record(c, jsonb_build_object('id', gen_random_uuid()))).* FROM campaign c"
     ),
+    "campaign_owner_key_check": "UPDATE campaign SET owner = 'shop'",
+    "campaign_owner_key": (
+        "INSERT INTO campaign SELECT (jsonb_populate_record(c, jsonb_build_object("
+        "'id', two.id, 'owner', 'shop', 'submission_key', NULL, 'owner_key', 'key'))).*"
+        " FROM campaign c, LATERAL (SELECT gen_random_uuid() AS id FROM generate_series(1, 2)) two"
+    ),
+    "api_key_owner_check": (
+        "INSERT INTO api_key (id, owner, secret_hash, scopes) VALUES ('a', '', sha256('a'), '{}')"
+    ),
+    "api_key_secret_hash_check": (
+        "INSERT INTO api_key (id, owner, secret_hash, scopes) VALUES ('a', 'shop', 'a key in clear', '{}')"
+    ),
+    "audit_actor_kind_check": (
+        "INSERT INTO audit (actor_kind, actor, action, subject, origin) VALUES ('god', '', '', '', '')"
+    ),
+    "webhook_previous_secret_check": (
+        "INSERT INTO webhook (id, url, secret, previous_secret) VALUES (gen_random_uuid(), '', '', '')"
+    ),
+    "webhook_disabled_reason_check": (
+        "INSERT INTO webhook (id, url, secret, disabled_at) VALUES (gen_random_uuid(), '', '', now())"
+    ),
+    "webhook_delivery_state_check": f"{_DELIVERED} 'lost', now() FROM endpoint, event",
+    "webhook_delivery_finished_at_check": f"{_DELIVERED} 'succeeded', NULL FROM endpoint, event",
     "message_attempt_check": "UPDATE message SET state = 'sending'",
     "message_provider_message_id_check": "UPDATE message SET provider_message_id = 'id-1'",
     "message_pkey": "UPDATE message SET position = 0",
@@ -199,6 +233,20 @@ async def test_the_database_refuses_what_the_laws_forbid(
     assert after == before
     checks = {row["conname"] for row in (await catalogue(database))["constraints"] if row["contype"] == "c"}
     assert checks <= ILLEGAL.keys(), "try each CHECK there is"
+
+
+async def test_the_audit_is_append_only(database: Database, subtests: pytest.Subtests) -> None:
+    """For everybody: its owner, who may do everything else, too."""
+    await query(
+        database,
+        "INSERT INTO audit (actor_kind, actor, action, subject, origin)"
+        " VALUES ('operator', 'ona', 'key.create', 'key/1', 'here')",
+    )
+    for sql in ("UPDATE audit SET actor = 'jonas'", "DELETE FROM audit", "TRUNCATE audit"):
+        with subtests.test(sql), pytest.raises(asyncpg.RestrictViolationError, match="append only"):
+            await query(database, sql)
+
+    assert [row["actor"] for row in await query(database, "SELECT actor FROM audit")] == ["ona"]
 
 
 async def test_what_belongs_to_a_campaign_goes_with_it(database: Database) -> None:

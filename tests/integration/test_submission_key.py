@@ -63,6 +63,23 @@ async def test_the_same_key_and_content_is_the_same_campaign_and_other_content_a
     assert (await submit(database, rows, text="Hi {name}")).created, "no key: each is a campaign of its own"
 
 
+async def test_a_key_is_its_owners_alone(database: Database) -> None:
+    """Two services that both count `order-1` get a campaign each, and neither hears of the other's."""
+    owners = ("", "shop", "clinic")
+    rows = phones(2)
+    taken = [await submit(database, rows, submission_key="order-1", owner=owner) for owner in owners]
+    assert len({each.id for each in taken}) == len(owners)
+    assert all(each.created for each in taken)
+
+    for owner, first in zip(owners, taken, strict=True):
+        again = await submit(database, rows, submission_key="order-1", owner=owner)
+        assert (again.id, again.created) == (first.id, False)
+        with pytest.raises(SubmissionKeyConflict, match=str(first.id)):
+            await submit(database, rows, text="Other", submission_key="order-1", owner=owner)
+        once = {"text": "No key", "once_within_seconds": 60.0, "owner": owner}
+        assert [(await submit(database, rows, **once)).created for _ in range(2)] == [True, False]
+
+
 def content_hash(rows: list[dict[str, str]], text: str = "Hello") -> str:
     cleaner = submission._cleaner(submission.Submission(AccountTerms("main"), text, "Demo", "test"))
     for _ in cleaner.portions(enumerate(rows, 2)):

@@ -1,8 +1,4 @@
-"""The tables. Their types and CHECKs repeat the laws of `domain/states.py`.
-
-Rows are narrow: a message is rewritten three or four times. Nothing that changes on a message is in an index
-or its predicate, so that updates stay HOT. What is due is found by batches, a hundred times fewer.
-"""
+"""Campaigns, batches and messages: what is sent."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -15,7 +11,6 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     DateTime,
-    Enum,
     ForeignKey,
     Identity,
     Index,
@@ -24,7 +19,6 @@ from sqlalchemy import (
     SmallInteger,
     Text,
     Uuid,
-    func,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
@@ -32,16 +26,7 @@ from sqlmodel import Field, SQLModel
 
 from campaigns.domain.states import UNLEASED, BatchState, CampaignState, MessageState
 from campaigns.store.law import TALLY_COLUMNS, in_list
-from campaigns.store.person import person_key
-
-
-def _enumeration(states: type[CampaignState | BatchState | MessageState], name: str) -> Enum:
-    # A PostgreSQL enum compares in the order of its labels: GREATEST(state, evidence) is the law of rank.
-    return Enum(states, name=name, values_callable=lambda members: [member.value for member in members])
-
-
-def _moment(*, nullable: bool = False, default: bool = False) -> Column[datetime]:
-    return Column(DateTime(timezone=True), nullable=nullable, server_default=func.now() if default else None)
+from campaigns.store.tables.columns import enumeration, moment
 
 
 class Campaign(SQLModel, table=True):
@@ -55,6 +40,12 @@ class Campaign(SQLModel, table=True):
             "state NOT IN ('finished', 'failed') OR finished_at IS NOT NULL",
             name="campaign_finished_at_check",
         ),
+        CheckConstraint(
+            "CASE WHEN owner = '' THEN owner_key IS NULL ELSE submission_key IS NULL END",
+            name="campaign_owner_key_check",
+        ),
+        Index("campaign_owner_key", "owner", "owner_key", unique=True),
+        Index("campaign_newest", text("created_at DESC"), text("id DESC")),
         # What the tick looks at: campaigns in which something may still happen.
         Index("campaign_open", "id", postgresql_where=text("finished_at IS NULL")),
         Index(
@@ -65,17 +56,22 @@ class Campaign(SQLModel, table=True):
     )
 
     id: UUID = Field(sa_column=Column(Uuid, primary_key=True))
-    created_at: datetime = Field(sa_column=_moment(default=True))
-    finished_at: datetime | None = Field(default=None, sa_column=_moment(nullable=True))
+    created_at: datetime = Field(sa_column=moment(default=True))
+    finished_at: datetime | None = Field(default=None, sa_column=moment(nullable=True))
     state: CampaignState = Field(
-        sa_column=Column(_enumeration(CampaignState, "campaign_state"), nullable=False)
+        sa_column=Column(enumeration(CampaignState, "campaign_state"), nullable=False)
     )
     recipient_count: int = Field(sa_column=Column(Integer, nullable=False))
     name: str = Field(sa_column=Column(Text, nullable=False))
     account: str = Field(sa_column=Column(Text, nullable=False))
     sender_id: str = Field(sa_column=Column(Text, nullable=False))
     text: str = Field(sa_column=Column(Text, nullable=False), repr=False)
-    submission_key: str | None = Field(default=None, sa_column=Column(Text, unique=True))
+    # Whose it is: the owner of the key that made it; '' is the operators and Celery's tasks.
+    owner: str = Field(sa_column=Column(Text, nullable=False, server_default=""))
+    # The submitter's own name for it. It is unique per owner, in two columns for one release: that of the
+    # release before has ON CONFLICT (submission_key), and needs that column unique by itself.
+    submission_key: str | None = Field(default=None, sa_column=Column(Text, unique=True))  # where owner = ''
+    owner_key: str | None = Field(default=None, sa_column=Column(Text))  # where there is an owner
     content_hash: str = Field(sa_column=Column(Text, nullable=False))
     currency: str | None = Field(default=None, sa_column=Column(Text))
     refused: dict[str, int] = Field(sa_column=Column(JSONB, nullable=False))
@@ -88,8 +84,8 @@ class Campaign(SQLModel, table=True):
     # sends it again after a while, for people who prefer a second text to none.
     on_doubt: str = Field(sa_column=Column(Text, nullable=False, server_default="hold"))
     # Nothing is handed over before the one or after the other; NULL: no bound.
-    send_at: datetime | None = Field(default=None, sa_column=_moment(nullable=True))
-    not_after: datetime | None = Field(default=None, sa_column=_moment(nullable=True))
+    send_at: datetime | None = Field(default=None, sa_column=moment(nullable=True))
+    not_after: datetime | None = Field(default=None, sa_column=moment(nullable=True))
 
 
 class Refusal(SQLModel, table=True):
@@ -105,6 +101,19 @@ class Refusal(SQLModel, table=True):
     column_name: str | None = Field(
         default=None, sa_column=Column(Text)
     )  # what it is about, as the text has it
+
+
+class CampaignProgress(SQLModel, table=True):
+    """What a campaign's totals were at a moment, for its curve over time."""
+
+    __tablename__ = "campaign_progress"
+
+    campaign_id: UUID = Field(
+        sa_column=Column(Uuid, ForeignKey("campaign.id", ondelete="CASCADE"), primary_key=True)
+    )
+    at: datetime = Field(sa_column=Column(DateTime(timezone=True), primary_key=True))
+    totals: dict[str, int] = Field(sa_column=Column(JSONB, nullable=False))  # by state, read by name
+    cost: Decimal = Field(sa_column=Column(Numeric, nullable=False, server_default="0"))
 
 
 _SENDABLE = text("state = 'ready'")
@@ -139,13 +148,13 @@ class Batch(SQLModel, table=True):
     campaign_id: UUID = Field(
         sa_column=Column(Uuid, ForeignKey("campaign.id", ondelete="CASCADE"), nullable=False)
     )
-    send_at: datetime = Field(sa_column=_moment())
-    poll_at: datetime | None = Field(default=None, sa_column=_moment(nullable=True))
+    send_at: datetime = Field(sa_column=moment())
+    poll_at: datetime | None = Field(default=None, sa_column=moment(nullable=True))
     # The moment by which every message of it is settled, come what may; moved on at each hand-over.
-    give_up_at: datetime = Field(sa_column=_moment())
-    leased_until: datetime | None = Field(default=None, sa_column=_moment(nullable=True))
+    give_up_at: datetime = Field(sa_column=moment())
+    leased_until: datetime | None = Field(default=None, sa_column=moment(nullable=True))
     number: int = Field(sa_column=Column(Integer, nullable=False))
-    state: BatchState = Field(sa_column=Column(_enumeration(BatchState, "batch_state"), nullable=False))
+    state: BatchState = Field(sa_column=Column(enumeration(BatchState, "batch_state"), nullable=False))
     lease: int = Field(sa_column=Column(Integer, nullable=False, server_default="0"))
     # What it goes through: at first its campaign's.
     account: str = Field(sa_column=Column(Text, nullable=False))
@@ -201,9 +210,9 @@ class Message(SQLModel, table=True):
     )
 
     batch_id: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
-    updated_at: datetime = Field(sa_column=_moment(default=True))
+    updated_at: datetime = Field(sa_column=moment(default=True))
     row: int = Field(sa_column=Column(Integer, nullable=False))  # where it stood in the submission
-    state: MessageState = Field(sa_column=Column(_enumeration(MessageState, "message_state"), nullable=False))
+    state: MessageState = Field(sa_column=Column(enumeration(MessageState, "message_state"), nullable=False))
     position: int = Field(sa_column=Column(SmallInteger, primary_key=True, autoincrement=False))
     attempt: int = Field(sa_column=Column(SmallInteger, nullable=False, server_default="0"))
     segment_count: int = Field(sa_column=Column(SmallInteger, nullable=False))
@@ -217,7 +226,7 @@ class Message(SQLModel, table=True):
     reason: str | None = Field(default=None, sa_column=Column(Text))  # ours, or a refusal's at hand-over
     # Beside `provider_state`: why it is so, and since when, as the provider says.
     provider_reason: str | None = Field(default=None, sa_column=Column(Text))
-    provider_changed_at: datetime | None = Field(default=None, sa_column=_moment(nullable=True))
+    provider_changed_at: datetime | None = Field(default=None, sa_column=moment(nullable=True))
     currency: str | None = Field(default=None, sa_column=Column(Text))  # of `cost`; NULL: the campaign's
     channel: str | None = Field(default=None, sa_column=Column(Text))
     # Whether `segment_count` is the provider's: of its own counts the highest stands, ours gives way.
@@ -234,165 +243,3 @@ class MessageByProviderId(SQLModel, table=True):
     provider_message_id: str = Field(sa_column=Column(Text, primary_key=True))
     batch_id: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
     position: int = Field(sa_column=Column(SmallInteger, primary_key=True, autoincrement=False))
-
-
-class WaitingReceipt(SQLModel, table=True):
-    """A receipt of a callback as it came: durable before the provider hears that we have it, gone when it
-    is merged. One that matches no message yet waits: callbacks outrun answers.
-    """
-
-    __tablename__ = "waiting_receipt"
-    __table_args__ = (
-        CheckConstraint(
-            "provider_message_id IS NOT NULL OR campaign_id IS NOT NULL", name="waiting_receipt_names_check"
-        ),
-        CheckConstraint(
-            "(campaign_id IS NULL) = (number IS NULL) AND (campaign_id IS NULL) = (position IS NULL)",
-            name="waiting_receipt_reference_check",
-        ),
-        CheckConstraint(
-            "(set_aside_at IS NULL) = (set_aside_reason IS NULL)", name="waiting_receipt_set_aside_check"
-        ),
-        Index("waiting_receipt_next", "look_at", "id", postgresql_where=text("set_aside_at IS NULL")),
-        Index("waiting_receipt_aside", "id", postgresql_where=text("set_aside_at IS NOT NULL")),
-        # One question at a time about a message, however often it is called for.
-        Index(
-            "waiting_receipt_coarse_by_reference",
-            "account",
-            "campaign_id",
-            "number",
-            "position",
-            unique=True,
-            postgresql_where=text("is_coarse AND campaign_id IS NOT NULL AND set_aside_at IS NULL"),
-        ),
-        Index(
-            "waiting_receipt_coarse_by_id",
-            "account",
-            "provider_message_id",
-            unique=True,
-            postgresql_where=text("is_coarse AND campaign_id IS NULL AND set_aside_at IS NULL"),
-        ),
-    )
-
-    id: int | None = Field(default=None, sa_column=Column(BigInteger, Identity(), primary_key=True))
-    received_at: datetime = Field(sa_column=_moment(default=True))
-    look_at: datetime = Field(sa_column=_moment(default=True))
-    account: str = Field(sa_column=Column(Text, nullable=False))
-    provider_message_id: str | None = Field(default=None, sa_column=Column(Text))
-    # Our reference, where the callback named it: campaign, batch number, position.
-    campaign_id: UUID | None = Field(default=None, sa_column=Column(Uuid))
-    number: int | None = Field(default=None, sa_column=Column(Integer))
-    position: int | None = Field(default=None, sa_column=Column(SmallInteger))
-    evidence: MessageState | None = Field(
-        default=None, sa_column=Column(_enumeration(MessageState, "message_state"))
-    )
-    provider_state: str = Field(sa_column=Column(Text, nullable=False))
-    is_coarse: bool = Field(sa_column=Column(Boolean, nullable=False, server_default="false"))
-    look_count: int = Field(sa_column=Column(SmallInteger, nullable=False, server_default="0"))
-    # What the provider says beside its status word.
-    reason: str | None = Field(default=None, sa_column=Column(Text))
-    changed_at: datetime | None = Field(default=None, sa_column=_moment(nullable=True))
-    cost: Decimal | None = Field(default=None, sa_column=Column(Numeric))
-    currency: str | None = Field(default=None, sa_column=Column(Text))
-    segment_count: int | None = Field(default=None, sa_column=Column(SmallInteger))
-    channel: str | None = Field(default=None, sa_column=Column(Text))
-    # One that cannot be merged: nobody looks at it until a person has it tried again, or drops it.
-    set_aside_at: datetime | None = Field(default=None, sa_column=_moment(nullable=True))
-    set_aside_reason: str | None = Field(default=None, sa_column=Column(Text))
-
-
-class Suppression(SQLModel, table=True):
-    """A number that nothing is sent to. Read at submission, and again when an intent is written."""
-
-    __tablename__ = "suppression"
-    # One entry a person, whatever form of the number came first.
-    __table_args__ = (Index("suppression_person", text(f"(\n{person_key('phone')})"), unique=True),)
-
-    phone: str = Field(sa_column=Column(Text, primary_key=True), repr=False)
-    created_at: datetime = Field(sa_column=_moment(default=True))
-    reason: str = Field(sa_column=Column(Text, nullable=False))
-
-
-class AccountCurrency(SQLModel, table=True):
-    """In what an account is charged, as its provider named it with the balance; NULL: it named none."""
-
-    __tablename__ = "account_currency"
-
-    account: str = Field(sa_column=Column(Text, primary_key=True))
-    currency: str | None = Field(default=None, sa_column=Column(Text))
-    asked_at: datetime = Field(sa_column=_moment(default=True))
-
-
-class NewHold(SQLModel, table=True):
-    """An account nothing is handed over on: no money, bad credentials. Lifted by a probe or a person."""
-
-    __tablename__ = "account_hold"
-
-    account: str = Field(sa_column=Column(Text, primary_key=True))
-    since: datetime = Field(sa_column=_moment(default=True))
-    probe_at: datetime = Field(sa_column=_moment())
-    probe_count: int = Field(sa_column=Column(SmallInteger, nullable=False, server_default="0"))
-    code: str = Field(sa_column=Column(Text, nullable=False))
-    reason: str = Field(sa_column=Column(Text, nullable=False))
-
-
-class Pulse(SQLModel, table=True):
-    """When a worker, a beat or a tick was seen last, and as which one this database knows itself."""
-
-    __tablename__ = "pulse"
-    __table_args__ = (
-        CheckConstraint("kind IN ('worker', 'beat', 'tick', 'database')", name="pulse_kind_check"),
-    )
-
-    kind: str = Field(sa_column=Column(Text, primary_key=True))
-    name: str = Field(sa_column=Column(Text, primary_key=True))
-    seen_at: datetime = Field(sa_column=_moment(default=True))
-
-
-class CampaignHold(SQLModel, table=True):
-    """A campaign nothing is handed over of: its sender or its text is refused. Open until somebody lifts it,
-    and kept as the record of who went on, and with which new sender.
-    """
-
-    __tablename__ = "campaign_hold"
-    __table_args__ = (
-        CheckConstraint("about IN ('sender', 'text')", name="campaign_hold_about_check"),
-        CheckConstraint(
-            "(lifted_at IS NULL) = (lifted_by IS NULL) AND (lifted_at IS NOT NULL OR new_sender_id IS NULL)",
-            name="campaign_hold_lifted_check",
-        ),
-        Index("campaign_hold_of_campaign", "campaign_id", "id"),
-        Index("campaign_hold_open", "campaign_id", unique=True, postgresql_where=text("lifted_at IS NULL")),
-    )
-
-    id: int | None = Field(default=None, sa_column=Column(BigInteger, Identity(), primary_key=True))
-    campaign_id: UUID = Field(
-        sa_column=Column(Uuid, ForeignKey("campaign.id", ondelete="CASCADE"), nullable=False)
-    )
-    held_at: datetime = Field(sa_column=_moment(default=True))
-    lifted_at: datetime | None = Field(default=None, sa_column=_moment(nullable=True))
-    about: str = Field(sa_column=Column(Text, nullable=False))
-    code: str = Field(sa_column=Column(Text, nullable=False))
-    reason: str = Field(sa_column=Column(Text, nullable=False))
-    sender_id: str = Field(sa_column=Column(Text, nullable=False))  # the one in use when it was held
-    lifted_by: str | None = Field(default=None, sa_column=Column(Text))
-    new_sender_id: str | None = Field(default=None, sa_column=Column(Text))
-
-
-class Resolution(SQLModel, table=True):
-    """An operator's decision on messages in doubt: who, when, of how many. Never changed."""
-
-    __tablename__ = "resolution"
-    __table_args__ = (
-        CheckConstraint("word IN ('resend', 'assume_sent')", name="resolution_word_check"),
-        Index("resolution_of_campaign", "campaign_id", "id"),
-    )
-
-    id: int | None = Field(default=None, sa_column=Column(BigInteger, Identity(), primary_key=True))
-    campaign_id: UUID = Field(
-        sa_column=Column(Uuid, ForeignKey("campaign.id", ondelete="CASCADE"), nullable=False)
-    )
-    said_at: datetime = Field(sa_column=_moment(default=True))
-    message_count: int = Field(sa_column=Column(Integer, nullable=False))
-    word: str = Field(sa_column=Column(Text, nullable=False))
-    operator: str = Field(sa_column=Column(Text, nullable=False))

@@ -1,0 +1,40 @@
+"""The tables. Their types and CHECKs repeat the laws of `domain/states.py`.
+
+Rows are narrow: a message is rewritten three or four times. Nothing that changes on a message is in an index
+or its predicate, so that updates stay HOT. What is due is found by batches, a hundred times fewer.
+"""
+
+from campaigns.store.tables.accounts import AccountCurrency, NewHold, Pulse
+from campaigns.store.tables.campaigns import (
+    Batch,
+    Campaign,
+    CampaignProgress,
+    Message,
+    MessageByProviderId,
+    Refusal,
+)
+from campaigns.store.tables.decisions import CampaignHold, Resolution, Suppression
+from campaigns.store.tables.keys import ApiKey, Audit
+from campaigns.store.tables.receipts import WaitingReceipt
+from campaigns.store.tables.webhooks import Webhook, WebhookDelivery, WebhookEvent
+
+__all__ = [
+    "AccountCurrency",
+    "ApiKey",
+    "Audit",
+    "Batch",
+    "Campaign",
+    "CampaignHold",
+    "CampaignProgress",
+    "Message",
+    "MessageByProviderId",
+    "NewHold",
+    "Pulse",
+    "Refusal",
+    "Resolution",
+    "Suppression",
+    "WaitingReceipt",
+    "Webhook",
+    "WebhookDelivery",
+    "WebhookEvent",
+]

@@ -1,0 +1,54 @@
+"""Who may use the API, and what was changed by whom."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, Identity, Index, LargeBinary, Text
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlmodel import Field, SQLModel
+
+from campaigns.store.tables.columns import moment
+
+
+class ApiKey(SQLModel, table=True):
+    """A key of the API. Its secret part is random and is kept as SHA-256 alone."""
+
+    __tablename__ = "api_key"
+    __table_args__ = (
+        CheckConstraint("octet_length(secret_hash) = 32", name="api_key_secret_hash_check"),
+        CheckConstraint("owner <> ''", name="api_key_owner_check"),
+    )
+
+    id: str = Field(sa_column=Column(Text, primary_key=True))  # public: part of the key, and in the audit
+    created_at: datetime = Field(sa_column=moment(default=True))
+    expires_at: datetime | None = Field(default=None, sa_column=moment(nullable=True))
+    revoked_at: datetime | None = Field(default=None, sa_column=moment(nullable=True))
+    last_used_at: datetime | None = Field(default=None, sa_column=moment(nullable=True))
+    owner: str = Field(sa_column=Column(Text, nullable=False))
+    secret_hash: bytes = Field(sa_column=Column(LargeBinary, nullable=False), repr=False)
+    scopes: list[str] = Field(sa_column=Column(ARRAY(Text), nullable=False))
+    # NULL: every account.
+    accounts: list[str] | None = Field(default=None, sa_column=Column(ARRAY(Text)))
+    # Whether it sees the campaigns of every owner, and not its own alone.
+    is_for_all_owners: bool = Field(sa_column=Column(Boolean, nullable=False, server_default="false"))
+
+
+class Audit(SQLModel, table=True):
+    """A change made by a key or an operator. A trigger refuses to change or delete a row."""
+
+    __tablename__ = "audit"
+    __table_args__ = (
+        CheckConstraint("actor_kind IN ('key', 'operator')", name="audit_actor_kind_check"),
+        Index("audit_of_subject", "subject", "id"),
+    )
+
+    id: int | None = Field(default=None, sa_column=Column(BigInteger, Identity(), primary_key=True))
+    at: datetime = Field(sa_column=moment(default=True))
+    actor_kind: str = Field(sa_column=Column(Text, nullable=False))
+    actor: str = Field(sa_column=Column(Text, nullable=False))  # a key's id, or an operator's name
+    owner: str = Field(sa_column=Column(Text, nullable=False, server_default=""))  # whose the key is
+    action: str = Field(sa_column=Column(Text, nullable=False))  # such as campaign.pause
+    subject: str = Field(sa_column=Column(Text, nullable=False))  # such as campaign/<id>
+    origin: str = Field(sa_column=Column(Text, nullable=False))  # an address, or the machine of an operator
+    # What was before and what is after, never a number or a text.
+    detail: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False, server_default="{}"))
