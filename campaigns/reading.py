@@ -9,31 +9,35 @@ from decimal import Decimal
 from typing import Any, Literal
 from uuid import UUID
 
+from campaigns.domain.access import EVERYTHING, Reach
 from campaigns.domain.errors import no_such_campaign
 from campaigns.domain.message_ref import key_of
 from campaigns.domain.states import SETTLED, MessageState
 from campaigns.store.reading import export as export_rows
 from campaigns.store.reading import messages as message_rows
 from campaigns.store.reading import overviews as overview_rows
+from campaigns.store.reading import pages
 from campaigns.store.reading.messages import MessageRow
-from campaigns.store.reading.overviews import Cost, Overview
+from campaigns.store.reading.overviews import ANY, Cost, Overview, Wanted
 from campaigns.store.session import Database
 
 By = Literal["id", "phone", "reference"]
 """What a message is looked for by: the provider's id, the number, our reference."""
 
 
-async def status(database: Database, campaign_id: UUID) -> Overview:
-    """One campaign with its totals. Raises NotFound."""
-    found = await overview_rows.overviews(database, campaign_id=campaign_id, limit=1)
+async def status(database: Database, campaign_id: UUID, *, reach: Reach = EVERYTHING) -> Overview:
+    """One campaign with its totals. Raises NotFound, also where it is out of reach."""
+    found = await overview_rows.overviews(database, Wanted(campaign_id), reach=reach, limit=1)
     if not found:
         raise no_such_campaign(campaign_id)
     return found[0]
 
 
-async def newest(database: Database, *, limit: int = 100) -> list[Overview]:
-    """The newest campaigns, newest first."""
-    return await overview_rows.overviews(database, limit=limit)
+async def newest(
+    database: Database, wanted: Wanted = ANY, *, reach: Reach = EVERYTHING, limit: int = 100
+) -> list[Overview]:
+    """The newest campaigns within reach that are wanted, newest first."""
+    return await overview_rows.overviews(database, wanted, reach=reach, limit=limit)
 
 
 def settled_count(overview: Overview) -> int:
@@ -134,15 +138,30 @@ async def export_refused(
 
 
 async def messages(
-    database: Database, *, by: By, value: str, account: str | None = None, limit: int = 100
+    database: Database,
+    *,
+    by: By,
+    value: str,
+    account: str | None = None,
+    reach: Reach = EVERYTHING,
+    limit: int = 100,
 ) -> list[MessageRow]:
     """What we know of single messages, newest first; empty where there is none.
 
     Takes a value as `wanted` gives it, and the account they went through (None: any).
     """
     if by == "id":
-        return await message_rows.by_provider_message_id(database, value, account=account, limit=limit)
+        return await message_rows.by_provider_message_id(
+            database, value, account=account, reach=reach, limit=limit
+        )
     if by == "phone":
-        return await message_rows.by_phone(database, value, account=account, limit=limit)
+        return await message_rows.by_phone(database, value, account=account, reach=reach, limit=limit)
     key = key_of(value)
-    return [] if key is None else await message_rows.by_key(database, key, account=account)
+    return [] if key is None else await message_rows.by_key(database, key, account=account, reach=reach)
+
+
+# Pages of what belongs to one campaign, each from where the one before ended. Look with `status` first
+# whether it is within reach.
+message_page = pages.messages
+batch_page = pages.batches
+refusal_page = pages.refusals

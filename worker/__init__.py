@@ -8,9 +8,10 @@ spool                 answers that the database could not take yet, on disk
 settings/             reads and checks the environment
 logs/                 what is logged, and what never is
 cli/                  the commands of `campaigns`
-web/                  callbacks of providers, and /health
+web/                  callbacks of providers, the API, and /health
 stack/                `campaigns up`: child processes, embedded PostgreSQL and Redis
-shapes                everything public as pydantic models
+shapes/               everything public as pydantic models
+csv_cells             rows of CSV that a spreadsheet runs nothing of
 """
 
 import sys

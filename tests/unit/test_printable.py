@@ -12,8 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from worker.cli import terminal
-from worker.cli.export import _csv_cell, is_formula
 from worker.cli.printable import json_of, printable
+from worker.csv_cells import cell as csv_cell
+from worker.csv_cells import is_formula
 
 ANY_TEXT = st.text(st.characters(), max_size=30)
 NASTY = [
@@ -71,7 +72,7 @@ def test_json_says_the_same_without_what_is_obeyed(text: str) -> None:
 @example(["Ona\r=1+1", "x"])
 def test_a_row_reads_back_as_it_was_whatever_is_in_it(cells: list[str]) -> None:
     """Also where Python's own writer leaves a lone CR unquoted."""
-    row = ",".join(_csv_cell(cell, is_others=True, raw=True, excel=False) for cell in cells) + "\n"
+    row = ",".join(csv_cell(cell, is_others=True, raw=True, excel=False) for cell in cells) + "\n"
     assert list(csv.reader(io.StringIO(row, newline=""))) == [cells]
 
 
@@ -99,10 +100,10 @@ def test_a_row_reads_back_as_it_was_whatever_is_in_it(cells: list[str]) -> None:
 )
 def test_a_formula_gets_an_apostrophe_and_raw_leaves_it_out(text: str) -> None:
     assert is_formula(text)
-    cell = _csv_cell(text, is_others=True, raw=False, excel=False)
+    cell = csv_cell(text, is_others=True, raw=False, excel=False)
     assert next(csv.reader(io.StringIO(cell, newline=""))) == [f"'{text}"]
     assert next(
-        csv.reader(io.StringIO(_csv_cell(text, is_others=True, raw=True, excel=False), newline=""))
+        csv.reader(io.StringIO(csv_cell(text, is_others=True, raw=True, excel=False), newline=""))
     ) == [text]
 
 
@@ -113,6 +114,6 @@ def test_other_words_are_left_alone(text: str) -> None:
 
 def test_for_excel_numbers_are_kept_to_the_digit() -> None:
     shown = [
-        _csv_cell(text, is_others=False, raw=False, excel=True) for text in ("+37060000001", "007", "42", "x")
+        csv_cell(text, is_others=False, raw=False, excel=True) for text in ("+37060000001", "007", "42", "x")
     ]
     assert shown == ['"=""+37060000001"""', '"=""007"""', "42", "x"]

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from campaigns.store import schema
+
 ROOT = Path(__file__).parents[2]
 _PARTS = ("campaigns", "worker", "simulator", "celeryconfig.py")
 
@@ -50,7 +52,10 @@ def following(into: Path) -> Path:
             assert text.count(old) == 1, f"{name} has another text: mend this test's idea of it: {old}"
             text = text.replace(old, new)
         path.write_text(text)
-    (into / "campaigns/store/migrations/versions/0002_add_clicks.py").write_text(_MIGRATION)
+    head = schema.head()
+    following = f"{int(head) + 1:04}"
+    migration = _MIGRATION.replace("HEAD", head).replace("FOLLOWING", following)
+    (into / f"campaigns/store/migrations/versions/{following}_add_clicks.py").write_text(migration)
     return into
 
 
@@ -82,9 +87,9 @@ _CHANGES = {
 _MIGRATION = """
 from alembic import op
 
-revision, down_revision = "0002", "0001"
+revision, down_revision = "FOLLOWING", "HEAD"
 
-OLDEST_CODE = "0001"
+OLDEST_CODE = "HEAD"
 
 ACCEPTED = {"ban-drop-constraint": "the same CHECK comes back at once, with the new column"}
 

@@ -1,8 +1,6 @@
 """`campaigns export`: every recipient of a campaign and what became of them, for other programs."""
 
-import re
 import sys
-import unicodedata
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import Annotated, Any, Literal
@@ -11,18 +9,12 @@ import typer
 
 from campaigns import reading
 from campaigns.store.session import Database
+from worker import csv_cells
 from worker.cli.printable import json_of, printable
 from worker.cli.streams import write_bytes
 from worker.cli.terminal import CampaignId, do, read_id
 
 _CHARACTERS_A_WRITE = 65_536  # gathered before they are written
-
-# RFC 4180, and other characters that some readers take for the end of a line or of a cell.
-_TO_BE_QUOTED = re.compile('[",;\t\r\n\v\f\x1c-\x1f\x85\u2028\u2029]|^\\s|\\s$')
-_OURS = frozenset(
-    {"row", "phone", "batch", "attempt", "segments", "segment_count", "cost"}
-)  # no words of others
-_LONG_NUMBER = re.compile(r"\+?\d{12,}|\+\d+|0\d+")  # a spreadsheet would round it, or drop its + or its zero
 
 
 def export(
@@ -65,15 +57,13 @@ def export(
         if file_format == "jsonl":
             await _write(lines, lambda line: json_of(line) + "\n")
         else:
-            names = [_csv_cell(shown(name), is_others=True, raw=raw, excel=False) for name in columns]
-            head = ("\ufeff" if excel else "") + ",".join(names) + "\n"
+            head = ("\ufeff" if excel else "") + csv_cells.head_line(
+                (str(shown(name)) for name in columns), raw=raw
+            )
 
             def row(line: dict[str, Any]) -> str:
-                cells = (
-                    _csv_cell(shown(line.get(name)), is_others=name not in _OURS, raw=raw, excel=excel)
-                    for name in columns
-                )
-                return ",".join(cells) + "\n"
+                cells = ((name, shown(line.get(name))) for name in columns)
+                return csv_cells.line(cells, raw=raw, excel=excel)
 
             await _write(lines, row, head)
 
@@ -106,26 +96,3 @@ def _printable(value: object) -> object:
 
 def _as_it_is(value: object) -> object:
     return value
-
-
-def _csv_cell(value: object, *, is_others: bool, raw: bool, excel: bool) -> str:
-    text = "" if value is None else str(value)
-    if excel and isinstance(value, str) and _LONG_NUMBER.fullmatch(text):
-        text = f'="{text}"'
-    elif is_others and not raw and isinstance(value, str) and is_formula(text):
-        text = f"'{text}"
-    if _TO_BE_QUOTED.search(text):
-        return '"' + text.replace('"', '""') + '"'
-    return text
-
-
-def is_formula(text: str) -> bool:
-    """Whether a spreadsheet might run a cell: by its first character that is seen, or one that is not."""
-    if not text or text[0].isalnum():
-        return False
-    if unicodedata.category(text[0]) == "Cc":
-        return True
-    for character in text:
-        if unicodedata.category(character)[0] not in "ZC":
-            return unicodedata.normalize("NFKC", character)[0] in "=+-@"
-    return False

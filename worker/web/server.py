@@ -14,6 +14,7 @@ from campaigns.store import schema
 from worker.bootstrap import Parts
 from worker.logs.logger import get_logger
 from worker.settings.safety import read_networks
+from worker.web.api import routes as api
 from worker.web.callbacks import MAX_BODY_BYTES, Callbacks
 from worker.web.connections import BACKLOG, ConnectionLimit, most_connections
 from worker.web.health import SERVICE, Health
@@ -91,7 +92,9 @@ async def serve_until_signal(parts: Parts, host: str, port: int, ready: Callable
 
 
 def _application(parts: Parts, inbox: Inbox, limit: ConnectionLimit) -> web.Application:
-    application = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[limit.middleware()])
+    application = web.Application(
+        client_max_size=MAX_BODY_BYTES, middlewares=[limit.middleware(), api.middleware()]
+    )
     trusted = read_networks(parts.settings.trusted_proxies or "")
     Callbacks(
         parts.desk.accounts,
@@ -100,6 +103,7 @@ def _application(parts: Parts, inbox: Inbox, limit: ConnectionLimit) -> web.Appl
         count=lambda: receipts.strangers(parts.database),
     ).add_routes(application.router)
     Health(parts.database).add_routes(application.router)
+    api.add_routes(application.router, parts)
     return application
 
 

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import asyncpg
 
+from campaigns.domain.access import Reach
 from campaigns.domain.message_ref import MessageKey, message_ref
 from campaigns.domain.states import EVIDENCE, MessageState
 from campaigns.store.law import in_list
@@ -39,54 +40,66 @@ class MessageRow:
 SHOWN_REASON = f"""CASE WHEN m.state IN {in_list(EVIDENCE - {MessageState.UNKNOWN})}
     THEN coalesce(m.provider_reason, m.reason) ELSE coalesce(m.reason, m.provider_reason) END"""
 
+COLUMNS = f"""b.campaign_id, b.number, m.position, m.row, m.phone, b.account, m.state::text AS state,
+           m.provider_message_id, m.provider_state, m.attempt, m.cost,
+           coalesce(m.currency, c.currency) AS currency, m.segment_count, {SHOWN_REASON} AS reason, m.channel,
+           m.provider_changed_at, m.updated_at"""
+"""SQL: what `row_of` makes a message of, where `b`, `c` and `m` are its batch, its campaign and itself."""
+
 # Our reference is a key. The provider's id and the number are searched in all messages: people ask seldom,
 # and an index on either would slow every message down.
-_SELECT = """
-    SELECT b.campaign_id, b.number, m.position, m.row, m.phone, b.account, m.state::text AS state,
-           m.provider_message_id, m.provider_state, m.attempt, m.cost,
-           coalesce(m.currency, c.currency) AS currency, m.segment_count, {reason} AS reason, m.channel,
-           m.provider_changed_at, m.updated_at
+_SELECT = f"""
+    SELECT {COLUMNS}
     FROM message m JOIN batch b ON b.id = m.batch_id JOIN campaign c ON c.id = b.campaign_id
-    WHERE {condition} AND ($1::text IS NULL OR b.account = $1)
+    WHERE {{condition}} AND ($1::text IS NULL OR b.account = $1)
+      AND ($3::text IS NULL OR c.owner = $3) AND ($4::text[] IS NULL OR b.account = ANY($4))
     ORDER BY m.updated_at DESC, m.batch_id DESC, m.position LIMIT $2
 """
 
 
 def _selected(condition: str) -> str:
-    return _SELECT.format(reason=SHOWN_REASON, condition=condition)
+    return _SELECT.format(condition=condition)
 
 
-_BY_PROVIDER_MESSAGE_ID = _selected("m.provider_message_id = $3")
-_BY_PHONE = _selected("m.phone = $3")
-_BY_KEY = _selected("b.campaign_id = $3 AND b.number = $4 AND m.position = $5")
+_BY_PROVIDER_MESSAGE_ID = _selected("m.provider_message_id = $5")
+_BY_PHONE = _selected("m.phone = $5")
+_BY_KEY = _selected("b.campaign_id = $5 AND b.number = $6 AND m.position = $7")
 
 
 async def by_provider_message_id(
-    database: Database, provider_message_id: str, *, account: str | None, limit: int
+    database: Database, provider_message_id: str, *, account: str | None, reach: Reach, limit: int
 ) -> list[MessageRow]:
     """The messages the provider (or one of several) calls so, newest first."""
-    return await _fetch(database, _BY_PROVIDER_MESSAGE_ID, account, limit, provider_message_id)
+    return await _fetch(database, _BY_PROVIDER_MESSAGE_ID, account, limit, reach, provider_message_id)
 
 
-async def by_phone(database: Database, phone: str, *, account: str | None, limit: int) -> list[MessageRow]:
+async def by_phone(
+    database: Database, phone: str, *, account: str | None, reach: Reach, limit: int
+) -> list[MessageRow]:
     """The messages to a number (E.164), newest first."""
-    return await _fetch(database, _BY_PHONE, account, limit, phone)
+    return await _fetch(database, _BY_PHONE, account, limit, reach, phone)
 
 
-async def by_key(database: Database, key: MessageKey, *, account: str | None) -> list[MessageRow]:
+async def by_key(
+    database: Database, key: MessageKey, *, account: str | None, reach: Reach
+) -> list[MessageRow]:
     """The one message at that position, or none."""
-    return await _fetch(database, _BY_KEY, account, 1, key.campaign_id, key.number, key.position)
+    where = (key.campaign_id, key.number, key.position)
+    return await _fetch(database, _BY_KEY, account, 1, reach, *where)
 
 
 async def _fetch(
-    database: Database, sql: str, account: str | None, limit: int, *wanted: object
+    database: Database, sql: str, account: str | None, limit: int, reach: Reach, *wanted: object
 ) -> list[MessageRow]:
     # Without a statement timeout: tens of millions of messages are read for a while, and then it is known.
+    accounts = None if reach.accounts is None else list(reach.accounts)
     async with database.own_connection() as connection:
-        return [_row(record) for record in await connection.fetch(sql, account, limit, *wanted)]
+        records = await connection.fetch(sql, account, limit, reach.owner, accounts, *wanted)
+    return [row_of(record) for record in records]
 
 
-def _row(record: asyncpg.Record) -> MessageRow:
+def row_of(record: asyncpg.Record) -> MessageRow:
+    """A message out of `COLUMNS`."""
     return MessageRow(
         campaign_id=record["campaign_id"],
         row=record["row"],

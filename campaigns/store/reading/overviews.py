@@ -10,6 +10,7 @@ from uuid import UUID
 
 import asyncpg
 
+from campaigns.domain.access import EVERYTHING, Reach
 from campaigns.domain.holds import CampaignHold
 from campaigns.domain.states import CampaignState, MessageState
 from campaigns.store.conditions import IS_CANCELLED
@@ -57,16 +58,43 @@ class Overview:
     hold: CampaignHold | None = None  # why it is on hold itself
     reasons: Sequence[Reason] = ()  # why messages reached nobody, the commonest first
     status_lag: StatusLag | None = None  # None where statuses come as they should
+    owner: str = ""  # '': the operators' and the tasks'
 
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which campaigns are asked for; None: whichever. `name` is a part of it, in any case. `after` is where
+    the page before ended: the moment a campaign was made and its id.
+    """
+
+    campaign_id: UUID | None = None
+    state: CampaignState | None = None
+    account: str | None = None
+    owner: str | None = None
+    name: str | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+    after: tuple[datetime, UUID] | None = None
+
+
+ANY = Wanted()
 
 _OVERVIEW = f"""
     SELECT c.id, c.name, c.account, c.state::text AS state, c.recipient_count, c.currency, c.created_at,
-           c.finished_at, c.send_at, c.not_after, c.refused::text AS refused, c.noted::text AS noted,
+           c.owner, c.finished_at, c.send_at, c.not_after, c.refused::text AS refused, c.noted::text AS noted,
            c.send_at > now() AND c.finished_at IS NULL AND NOT {IS_CANCELLED} AS is_waiting,
            ({TOTALS})::text AS totals, h.reason AS held,
            o.held_at, o.about, o.code, o.reason, l.waiting_count, l.open_count, l.oldest_due_at,
            (CASE WHEN c.totals ? 'reasons' THEN c.totals -> 'reasons' ELSE {REASONS} END)::text AS reasons
-    FROM (SELECT * FROM campaign WHERE $1::uuid IS NULL OR id = $1
+    FROM (SELECT * FROM campaign
+          WHERE ($1::uuid IS NULL OR id = $1) AND ($3::text IS NULL OR owner = $3)
+            AND ($4::text[] IS NULL OR account = ANY($4)) AND ($5::text IS NULL OR state::text = $5)
+            AND ($6::text IS NULL OR account = $6) AND ($7::text IS NULL OR owner = $7)
+            AND ($8::text IS NULL OR position(lower($8) IN lower(name)) > 0)
+            AND created_at >= coalesce($9::timestamptz, '-infinity')
+            AND created_at < coalesce($10::timestamptz, 'infinity')
+            AND created_at <= coalesce($11::timestamptz, 'infinity')
+            AND ($11::timestamptz IS NULL OR created_at < $11 OR id < $12::uuid)
           ORDER BY created_at DESC, id DESC LIMIT $2) c
     LEFT JOIN account_hold h ON h.account = c.account AND c.finished_at IS NULL
     LEFT JOIN campaign_hold o ON o.campaign_id = c.id AND o.lifted_at IS NULL AND c.finished_at IS NULL
@@ -76,11 +104,24 @@ _OVERVIEW = f"""
 
 
 async def overviews(
-    database: Database, *, campaign_id: UUID | None = None, limit: int = 100
+    database: Database, wanted: Wanted = ANY, *, reach: Reach = EVERYTHING, limit: int = 100
 ) -> list[Overview]:
-    """The newest campaigns with their totals, newest first; or the one asked for (or none)."""
+    """The newest campaigns within reach that are wanted, with their totals, newest first."""
     async with database.connection() as connection:
-        records = await connection.fetch(_OVERVIEW, campaign_id, limit)
+        records = await connection.fetch(
+            _OVERVIEW,
+            wanted.campaign_id,
+            limit,
+            reach.owner,
+            reach.accounts and list(reach.accounts),
+            wanted.state,
+            wanted.account,
+            wanted.owner,
+            wanted.name,
+            wanted.created_after,
+            wanted.created_before,
+            *(wanted.after or (None, None)),
+        )
     return [_overview(record, json.loads(record["totals"])) for record in records]
 
 
@@ -110,6 +151,7 @@ def _overview(record: asyncpg.Record, totals: Mapping[str, Any]) -> Overview:
         if record["held_at"]
         else None,
         status_lag=lag_of(record),
+        owner=record["owner"],
     )
 
 

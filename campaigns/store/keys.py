@@ -1,0 +1,92 @@
+"""SQL of the API's keys."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import asyncpg
+
+from campaigns.store.session import Database
+
+_NOTE_AGAIN = timedelta(minutes=1)  # a key may be used thousands of times a minute: that is one write
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRow:
+    """A key of the API as everybody who manages keys may see it: without its secret."""
+
+    id: str
+    owner: str
+    scopes: Sequence[str]
+    accounts: Sequence[str] | None  # None: all
+    is_for_all_owners: bool
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    last_used_at: datetime | None
+
+    def is_valid(self, now: datetime) -> bool:
+        """Whether it may be used now."""
+        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
+
+
+_COLUMNS = "id, owner, scopes, accounts, is_for_all_owners, created_at, expires_at, revoked_at, last_used_at"
+
+
+def _row(record: asyncpg.Record) -> KeyRow:
+    return KeyRow(**{name: value for name, value in record.items() if name != "secret_hash"})
+
+
+async def add(database: Database, row: KeyRow, secret_hash: bytes) -> None:
+    """Store a new key."""
+    async with database.connection() as connection:
+        await connection.execute(
+            "INSERT INTO api_key (id, owner, scopes, accounts, is_for_all_owners, created_at, expires_at,"
+            " secret_hash) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+            row.id,
+            row.owner,
+            list(row.scopes),
+            row.accounts and list(row.accounts),
+            row.is_for_all_owners,
+            row.created_at,
+            row.expires_at,
+            secret_hash,
+        )
+
+
+async def find(database: Database, key_id: str) -> tuple[KeyRow, bytes] | None:
+    """The key with this id, and the hash of its secret."""
+    async with database.connection() as connection:
+        record = await connection.fetchrow(
+            f"SELECT {_COLUMNS}, secret_hash FROM api_key WHERE id = $1", key_id
+        )
+    return None if record is None else (_row(record), record["secret_hash"])
+
+
+async def listed(database: Database) -> list[KeyRow]:
+    """Every key there was, the newest first."""
+    async with database.connection() as connection:
+        records = await connection.fetch(f"SELECT {_COLUMNS} FROM api_key ORDER BY created_at DESC, id")
+    return [_row(record) for record in records]
+
+
+async def revoke(database: Database, key_id: str) -> bool | None:
+    """End a key. Gives False where it was revoked already, None where there is none."""
+    async with database.connection() as connection:
+        if await connection.fetchval(
+            "UPDATE api_key SET revoked_at = now() WHERE id = $1 AND revoked_at IS NULL RETURNING true",
+            key_id,
+        ):
+            return True
+        return False if await connection.fetchval("SELECT true FROM api_key WHERE id = $1", key_id) else None
+
+
+async def note_use(database: Database, row: KeyRow) -> None:
+    """Note that a key was used, unless that was noted a moment ago."""
+    async with database.connection() as connection:
+        await connection.execute(
+            "UPDATE api_key SET last_used_at = now()"
+            " WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < now() - $2::interval)",
+            row.id,
+            _NOTE_AGAIN,
+        )

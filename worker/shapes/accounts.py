@@ -1,0 +1,48 @@
+"""Accounts, as their providers tell."""
+
+from decimal import Decimal
+from typing import Annotated, Self
+
+from pydantic import Field, PlainSerializer, SkipValidation, WithJsonSchema
+
+from campaigns.domain.provider import Money, StopListEntry
+from worker.shapes.base import Amount, Shape, Text
+
+
+class Balance(Shape):
+    """What is left on an account, says its provider."""
+
+    account: str
+    amount: Amount
+    currency: Text | None
+
+    @classmethod
+    def of(cls, account: str, money: Money) -> Self:
+        """A balance as it is shown."""
+        return cls.like(money, account=account)
+
+
+class Day(Shape):
+    """One line of a provider's own statistics."""
+
+    date: Text = Field(description="YYYY-MM-DD")
+    provider_state: Text
+    cost: Annotated[
+        Decimal, SkipValidation, PlainSerializer(str, return_type=str), WithJsonSchema({"type": "string"})
+    ] = Field(description="With the decimals that the provider gives.")
+    segment_count: int
+
+
+class StopListing(Shape):
+    """Whether a number stands on a provider's own stop list; `since` and `reason` only where it does."""
+
+    account: str
+    phone: str = Field(description="E.164 with +.")
+    is_listed: bool
+    since: Text | None = Field(default=None, description="In the provider's own words.")
+    reason: Text | None = None
+
+    @classmethod
+    def of(cls, account: str, phone: str, entry: StopListEntry | None) -> Self:
+        """What the provider said, as it is shown."""
+        return cls.like(entry, account=account, phone=phone, is_listed=entry is not None)

@@ -1,0 +1,210 @@
+"""What the API alone answers: lists in pages, keys, the audit, single campaigns with whose they are."""
+
+from typing import Any, Self
+
+from pydantic import Field
+
+from campaigns import reading
+from campaigns.domain.holds import Hold as FoundHold
+from campaigns.domain.states import BatchState, MessageState
+from campaigns.store.auditing import AuditRow
+from campaigns.store.keys import KeyRow
+from campaigns.store.reading.overviews import Overview
+from campaigns.store.reading.pages import BatchRow, RefusalRow
+from worker.shapes.base import Moment, Shape, Text
+from worker.shapes.campaigns import Campaign, Reason
+from worker.shapes.messages import Message
+
+Cursor = str | None
+
+
+class Page(Shape):
+    """One page of a list."""
+
+    next_cursor: Cursor = Field(description="Ask again with it; null: that was all.")
+
+
+class OwnedCampaign(Campaign):
+    """A campaign, and whose it is."""
+
+    owner: str = Field(description="Of the key that submitted it; empty: an operator, or a task.")
+    settled_count: int = Field(description="Messages with a final state.")
+
+    @classmethod
+    def of(cls, overview: Overview, **more: Any) -> Self:
+        """A campaign as the API shows it."""
+        return super().of(overview, settled_count=reading.settled_count(overview), **more)
+
+
+class CampaignPage(Page):
+    """Campaigns, newest first."""
+
+    items: list[OwnedCampaign]
+
+
+class MessagePage(Page):
+    """Messages of one campaign, in order of batch and position."""
+
+    items: list[Message]
+
+
+class FoundMessages(Shape):
+    """The messages that were looked for, newest first."""
+
+    items: list[Message]
+    next_cursor: Cursor = Field(default=None, description="Always null: there is one page.")
+
+
+class ReasonPage(Page):
+    """Why messages reached nobody, the commonest first."""
+
+    items: list[Reason]
+
+
+class Refusal(Shape):
+    """A row that was not taken in."""
+
+    row: int = Field(description="In what was submitted, as a person counts.")
+    reason: str
+    column: Text | None = Field(description="What the reason is about; null: the row.")
+
+    @classmethod
+    def of(cls, found: RefusalRow) -> Self:
+        """A refused row as it is shown."""
+        return cls.like(found)
+
+
+class RefusalPage(Page):
+    """Rows that were not taken in, in order of row."""
+
+    items: list[Refusal]
+
+
+class Batch(Shape):
+    """At most 100 messages that are handed over together."""
+
+    number: int
+    account: str
+    state: BatchState
+    message_count: int
+    totals: dict[MessageState, int] = Field(description="Messages by state; every state is named.")
+    send_at: Moment = Field(description="When it next wants to be handed over.")
+    poll_at: Moment | None = Field(description="When its provider is next asked.")
+    leased_until: Moment | None = Field(description="Until when a worker has it; null: none has.")
+    leased_for: str | None = Field(description="sending or polling")
+    trouble: Text | None
+
+    @classmethod
+    def of(cls, found: BatchRow) -> Self:
+        """A batch as it is shown."""
+        return cls.like(found)
+
+
+class BatchPage(Page):
+    """Batches of one campaign, in order of number."""
+
+    items: list[Batch]
+
+
+class AccountHold(Shape):
+    """Why nothing is handed over through an account."""
+
+    code: Text = Field(description="The provider's code, or our word.")
+    reason: Text
+    since: Moment
+
+    @classmethod
+    def of(cls, found: FoundHold) -> Self:
+        """A hold as it is shown."""
+        return cls.like(found)
+
+
+class Account(Shape):
+    """Our credentials at one provider."""
+
+    name: str
+    requests_per_second: float = Field(description="The pace that is set.")
+    currency: str | None
+    held: AccountHold | None
+
+
+class AccountPage(Page):
+    """The accounts that the key may use."""
+
+    items: list[Account]
+
+
+class Suppressed(Shape):
+    """A number that is never sent to."""
+
+    phone: str = Field(description="E.164 with +.")
+    reason: Text
+    since: Moment
+
+
+class SuppressionPage(Page):
+    """Numbers that are never sent to, in order of number."""
+
+    items: list[Suppressed]
+
+
+class Count(Shape):
+    """How many were changed."""
+
+    count: int
+
+
+class Key(Shape):
+    """A key of the API, without its secret."""
+
+    id: str
+    owner: str
+    scopes: list[str]
+    accounts: list[str] | None = Field(description="Those it is limited to; null: all.")
+    all: bool = Field(description="Whether it sees every owner's campaigns.")
+    created_at: Moment
+    expires_at: Moment | None
+    revoked_at: Moment | None
+    last_used_at: Moment | None
+
+    @classmethod
+    def of(cls, row: KeyRow, **more: Any) -> Self:
+        """A key as it is shown."""
+        return cls.like(
+            row,
+            scopes=[*row.scopes],
+            accounts=None if row.accounts is None else [*row.accounts],
+            all=row.is_for_all_owners,
+            **more,
+        )
+
+
+class NewKey(Key):
+    """A key that was just made: its secret is shown this once."""
+
+    key: str
+
+
+class AuditEntry(Shape):
+    """A change, or an attempt at one that was then refused."""
+
+    id: int
+    at: Moment
+    actor_kind: str = Field(description="key or operator")
+    actor: str = Field(description="A key's id, or an operator's name.")
+    owner: str = Field(description="Whose the key is.")
+    action: str = Field(description="Such as campaign.pause.")
+    subject: str = Field(description="What it was done to, such as campaign/<id>.")
+    origin: str = Field(description="From where: an address, or an operator's machine.")
+    detail: dict[str, Any]
+
+    @classmethod
+    def of(cls, row: AuditRow) -> Self:
+        """A row as it is shown."""
+        return cls.like(row)
+
+
+class AuditPage(Page):
+    """The audit, newest first."""
+
+    items: list[AuditEntry]

@@ -1,0 +1,182 @@
+"""Operations that read campaigns and change nothing."""
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import Field
+
+from campaigns import reading
+from campaigns.domain.access import Scope
+from campaigns.domain.states import CampaignState
+from campaigns.store.reading.overviews import Overview, Wanted
+from worker import shapes
+from worker.web.api import cursors
+from worker.web.api.operations import Answer, Asked, Call, Moment, Operation, Rate
+
+_TAG = "Campaigns"
+
+Limit = Annotated[int, Field(ge=1, le=cursors.MOST_ITEMS, description="Items of a page.")]
+Cursor = Annotated[
+    str | None, Field(max_length=cursors.LONGEST, description="The `next_cursor` of the page before.")
+]
+Name = Annotated[str | None, Field(min_length=1, max_length=200)]
+
+
+class CampaignPath(Asked):
+    """Names a campaign."""
+
+    id: UUID = Field(description="The campaign's id.")
+
+
+class Paged(Asked):
+    """Goes through a list."""
+
+    limit: Limit = 50
+    cursor: Cursor = None
+
+
+class CampaignFilter(Paged):
+    """Which campaigns."""
+
+    state: CampaignState | None = None
+    account: Name = None
+    owner: Name = None
+    q: Annotated[Name, Field(description="A part of the name, in any case.")] = None
+    created_after: Moment | None = None
+    created_before: Moment | None = None
+
+
+async def owned(call: Call, campaign_id: UUID) -> Overview:
+    """The campaign, where the key may see it. Raises NotFound: another owner's does not exist for it."""
+    return await reading.status(call.parts.database, campaign_id, reach=call.caller.reach)
+
+
+async def list_campaigns(call: Call, query: CampaignFilter) -> Answer:
+    """A page of campaigns."""
+    after: tuple[datetime, UUID] | None = None
+    if query.cursor is not None:
+        after = cursors.read_moment_and_id(query.cursor)
+    wanted = Wanted(
+        state=query.state,
+        account=query.account,
+        owner=query.owner,
+        name=query.q,
+        created_after=query.created_after,
+        created_before=query.created_before,
+        after=after,
+    )
+    found = await reading.newest(call.parts.database, wanted, reach=call.caller.reach, limit=query.limit + 1)
+    items, last = cursors.cut(found, query.limit)
+    return Answer(
+        shapes.CampaignPage(
+            items=[shapes.OwnedCampaign.of(each) for each in items],
+            next_cursor=last and cursors.write(last.created_at.isoformat(), last.id),
+        )
+    )
+
+
+async def get_campaign(call: Call, path: CampaignPath) -> Answer:
+    """One campaign."""
+    return Answer(shapes.OwnedCampaign.of(await owned(call, path.id)))
+
+
+async def list_reasons(call: Call, path: CampaignPath) -> Answer:
+    """Why messages of a campaign reached nobody."""
+    overview = await owned(call, path.id)
+    reasons = [shapes.Reason.like(each) for each in overview.reasons]
+    return Answer(shapes.ReasonPage(items=reasons, next_cursor=None))
+
+
+async def list_batches(call: Call, path: CampaignPath, query: Paged) -> Answer:
+    """A page of a campaign's batches."""
+    await owned(call, path.id)
+    after = cursors.read_numbers(query.cursor, 1)[0] if query.cursor is not None else 0
+    found = await reading.batch_page(call.parts.database, path.id, limit=query.limit + 1, after=after)
+    items, last = cursors.cut(found, query.limit)
+    return Answer(
+        shapes.BatchPage(
+            items=[shapes.Batch.of(each) for each in items],
+            next_cursor=last and cursors.write(last.number),
+        )
+    )
+
+
+async def list_refused(call: Call, path: CampaignPath, query: Paged) -> Answer:
+    """A page of the rows that were not taken in."""
+    await owned(call, path.id)
+    after = cursors.read_numbers(query.cursor, 1)[0] if query.cursor is not None else -1
+    found = await reading.refusal_page(call.parts.database, path.id, limit=query.limit + 1, after=after)
+    items, last = cursors.cut(found, query.limit)
+    return Answer(
+        shapes.RefusalPage(
+            items=[shapes.Refusal.of(each) for each in items], next_cursor=last and cursors.write(last.row)
+        )
+    )
+
+
+OPERATIONS = (
+    Operation(
+        id="listCampaigns",
+        method="GET",
+        path="/v1/campaigns",
+        tag=_TAG,
+        summary="List campaigns, newest first",
+        handler=list_campaigns,
+        scope=Scope.READ,
+        rate=Rate.READ,
+        query=CampaignFilter,
+        answers={200: shapes.CampaignPage},
+    ),
+    Operation(
+        id="getCampaign",
+        method="GET",
+        path="/v1/campaigns/{id}",
+        tag=_TAG,
+        summary="Read one campaign with its totals",
+        handler=get_campaign,
+        scope=Scope.READ,
+        rate=Rate.READ,
+        path_model=CampaignPath,
+        answers={200: shapes.OwnedCampaign},
+    ),
+    Operation(
+        id="listReasons",
+        method="GET",
+        path="/v1/campaigns/{id}/reasons",
+        tag=_TAG,
+        summary="Read why messages reached nobody",
+        description="The five commonest reasons.",
+        handler=list_reasons,
+        scope=Scope.READ,
+        rate=Rate.READ,
+        path_model=CampaignPath,
+        answers={200: shapes.ReasonPage},
+    ),
+    Operation(
+        id="listBatches",
+        method="GET",
+        path="/v1/campaigns/{id}/batches",
+        tag=_TAG,
+        summary="List a campaign's batches",
+        handler=list_batches,
+        scope=Scope.READ,
+        rate=Rate.READ,
+        path_model=CampaignPath,
+        query=Paged,
+        answers={200: shapes.BatchPage},
+    ),
+    Operation(
+        id="listRefused",
+        method="GET",
+        path="/v1/campaigns/{id}/refused",
+        tag=_TAG,
+        summary="List the rows that were not taken in",
+        handler=list_refused,
+        scope=Scope.READ,
+        rate=Rate.READ,
+        path_model=CampaignPath,
+        query=Paged,
+        answers={200: shapes.RefusalPage},
+    ),
+)

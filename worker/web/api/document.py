@@ -1,0 +1,137 @@
+"""The OpenAPI document (3.1) of a table of operations."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
+
+from pydantic import BaseModel
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
+
+from campaigns.domain.access import SCOPE_MEANINGS
+from worker.web.api import problems
+from worker.web.api.operations import JSON, Operation
+from worker.web.api.problems import Kind, Problem
+
+VERSION = "1"
+_REFERENCE = "#/components/schemas/{model}"
+_ABOUT = """Bulk SMS campaigns: submitted, followed, stopped, looked up.
+
+Every request carries a key: `Authorization: Bearer cmp_…`. A key has scopes, and sees the campaigns of its
+owner. Every refusal is `application/problem+json` (RFC 9457). Lists are `{"items": […], "next_cursor": …}`:
+ask again with `cursor` until it is null."""
+
+Schemas = dict[tuple[Any, JsonSchemaMode], dict[str, Any]]
+
+
+def document(operations: Sequence[Operation], *, server: str | None = None) -> dict[str, Any]:
+    """The document, as plain values for `json`. Takes the address at which the API is reached, if known."""
+    references, schemas = _schemas(operations)
+    paths: dict[str, Any] = {}
+    for operation in operations:
+        entry = _entry(operation, references, schemas)
+        paths.setdefault(operation.path, {})[operation.method.lower()] = entry
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "campaigns", "version": VERSION, "description": _ABOUT},
+        "servers": [{"url": server or "/"}],
+        "tags": [{"name": tag} for tag in dict.fromkeys(operation.tag for operation in operations)],
+        "paths": paths,
+        "components": {
+            "schemas": schemas,
+            "responses": {kind.name: _problem(kind, references) for kind in Kind},
+            "securitySchemes": {
+                "key": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "Scopes: "
+                    + "; ".join(f"`{scope}`: {meaning}" for scope, meaning in SCOPE_MEANINGS.items()),
+                }
+            },
+        },
+    }
+
+
+def _schemas(operations: Iterable[Operation]) -> tuple[Schemas, dict[str, Any]]:
+    wanted: dict[tuple[Any, JsonSchemaMode], None] = {(Problem, "serialization"): None}
+    for operation in operations:
+        wanted |= {(model, "validation"): None for model in operation.parts().values() if model}
+        wanted |= {(model, "serialization"): None for model in operation.answers.values()}
+    in_order = sorted(wanted, key=lambda each: (each[0].__name__, each[1]))
+    references, schema = models_json_schema(in_order, ref_template=_REFERENCE)
+    found: dict[str, Any] = schema.get("$defs", {})
+    return references, found
+
+
+def _entry(operation: Operation, references: Schemas, schemas: dict[str, Any]) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "operationId": operation.id,
+        "tags": [operation.tag],
+        "summary": operation.summary,
+        "description": f"{operation.description}\n\nScope: `{operation.scope}`.".strip(),
+        "security": [{"key": [str(operation.scope)]}],
+    }
+    if parameters := _parameters(operation, references, schemas):
+        entry["parameters"] = parameters
+    content: dict[str, Any] = {}
+    if operation.body is not None:
+        content[JSON] = {"schema": references[operation.body, "validation"]}
+    for media_type, what in operation.streams_in.items():
+        content[media_type] = {"schema": {"type": "string", "description": what}}
+    if content:
+        entry["requestBody"] = {"required": not operation.body_is_optional, "content": content}
+    entry["responses"] = _responses(operation, references)
+    return entry
+
+
+def _parameters(operation: Operation, references: Schemas, schemas: dict[str, Any]) -> list[dict[str, Any]]:
+    found = []
+    places: tuple[tuple[Literal["path", "query", "header"], type[BaseModel] | None], ...] = (
+        ("path", operation.path_model),
+        ("query", operation.query),
+        ("header", operation.headers),
+    )
+    for where, model in places:
+        if model is None:
+            continue
+        whole = schemas[references[model, "validation"]["$ref"].rpartition("/")[2]]
+        for name, schema in whole["properties"].items():
+            is_required = where == "path" or name in whole.get("required", ())
+            found.append({"name": name, "in": where, "required": is_required, "schema": schema})
+    return found
+
+
+def _responses(operation: Operation, references: Schemas) -> dict[str, Any]:
+    responses: dict[str, Any] = {}
+    for status, model in operation.answers.items():
+        responses[str(status)] = {
+            "description": (model.__doc__ or model.__name__).strip().splitlines()[0],
+            "content": {JSON: {"schema": references[model, "serialization"]}},
+        }
+    if operation.streams_out:
+        stream = {media_type: {"schema": {"type": "string"}} for media_type in operation.streams_out}
+        responses["200"] = {"description": "The whole, streamed.", "content": stream}
+    for kind in operation.all_problems():
+        key = str(kind.status)
+        if key in responses:  # two problems of one status: told apart by `type`
+            responses[key] = {
+                "description": f"{responses[key].get('description', '')} or {kind.title}".strip(),
+                "content": {problems.MEDIA_TYPE: {"schema": references[Problem, "serialization"]}},
+            }
+        else:
+            responses[key] = _problem(kind, references)
+    return responses
+
+
+def _problem(kind: Kind, references: Schemas) -> dict[str, Any]:
+    said: dict[str, Any] = {
+        "description": kind.title,
+        "content": {
+            problems.MEDIA_TYPE: {
+                "schema": references[Problem, "serialization"],
+                "example": {"type": kind.type, "title": kind.title, "status": kind.status},
+            }
+        },
+    }
+    if kind in {Kind.TOO_MANY_REQUESTS, Kind.BUSY, Kind.DATABASE_AWAY}:
+        seconds = {"type": "integer", "description": "Seconds."}
+        said["headers"] = {"Retry-After": {"schema": seconds}}
+    return said

@@ -1,0 +1,150 @@
+"""What an operation of the API is. One declaration routes and validates its requests (`serving`) and writes
+its part of the document (`document`): what is documented and what is done cannot differ.
+"""
+
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Annotated, Any, Literal
+
+from aiohttp import web
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict
+
+from campaigns.domain.access import Actor, Reach, Scope
+from campaigns.store.keys import KeyRow
+from worker.bootstrap import Parts
+from worker.shapes import Shape
+from worker.web.api.problems import Kind
+
+JSON = "application/json"
+JSON_BODY_BYTES = 64 * 1024
+"""Of a body, where an operation says nothing else."""
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d[T ]")
+
+
+class Asked(BaseModel):
+    """The base of models of what clients send: nothing that is not known, texts in bounds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+
+def _written(given: object) -> object:
+    # A number would be taken for seconds since 1970, and a phone number is one.
+    if isinstance(given, str) and not _MOMENT.match(given):
+        raise ValueError("give a moment with its offset, such as 2026-12-01T09:30:00+02:00")
+    return given
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_written)]
+"""A moment as clients write it: ISO 8601, with its offset."""
+
+
+class Rate(Enum):
+    """How often a key may do something: requests a second, and how many at once after a pause."""
+
+    READ = (50.0, 100)
+    CHANGE = (10.0, 20)
+    SUBMIT = (5.0, 10)
+    SEARCH = (1.0, 5)  # reads all messages
+    EXPORT = (0.2, 3)  # reads all messages of a campaign
+
+    @property
+    def per_second(self) -> float:
+        """Requests a second for as long as one likes."""
+        return self.value[0]
+
+    @property
+    def burst(self) -> int:
+        """Requests at once."""
+        return self.value[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks: a key that was recognised, and from where."""
+
+    key: KeyRow
+    reach: Reach
+    address: str
+
+    @property
+    def actor(self) -> Actor:
+        """The caller as the audit knows it."""
+        return Actor("key", self.key.id, self.address, self.key.owner)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request whose key, scope and rate are in order. The body may not have been read."""
+
+    request: web.Request
+    parts: Parts
+    caller: Caller
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a handler answers: an object, its status, and headers beside the usual ones."""
+
+    shape: Shape
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+Handler = Callable[..., Awaitable[Answer | web.StreamResponse]]
+"""Takes the Call, then by keyword what the operation declares: `path`, `query`, `headers`, `body` (None where
+the body is one of `streams_in`, which the handler reads itself). Raises Refused, or an error of campaigns."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One method of one path.
+
+    `answers` are the objects by status; a stream is described by `streams_out` (media types, always 200).
+    `problems` are those beside the ones that follow from the rest of the declaration. `admit` is entered
+    before the first byte of the body is read, and left when the answer is made: it refuses with Refused
+    what there is no room for.
+    """
+
+    id: str
+    method: Literal["GET", "POST", "PATCH", "DELETE"]
+    path: str
+    tag: str
+    summary: str
+    handler: Handler
+    scope: Scope
+    rate: Rate
+    answers: Mapping[int, type[Shape]] = field(default_factory=dict)
+    description: str = ""
+    path_model: type[Asked] | None = None
+    query: type[Asked] | None = None
+    headers: type[Asked] | None = None
+    body: type[Asked] | None = None
+    body_bytes: int = JSON_BODY_BYTES
+    body_is_optional: bool = False
+    streams_in: Mapping[str, str] = field(default_factory=dict)  # media type -> what it holds
+    streams_out: Sequence[str] = ()
+    problems: Sequence[Kind] = ()
+    admit: Callable[[Call], AbstractAsyncContextManager[None]] | None = None
+
+    def all_problems(self) -> list[Kind]:
+        """Every problem that it may answer, in order of status."""
+        found = {Kind.NO_SUCH_KEY, Kind.MISSING_SCOPE, Kind.TOO_MANY_REQUESTS, Kind.INVALID_REQUEST}
+        found |= {Kind.DATABASE_AWAY, Kind.MALFORMED, *self.problems}
+        if self.path_model is not None:
+            found.add(Kind.NOT_FOUND)
+        if self.body is not None or self.streams_in:
+            found |= {Kind.TOO_LARGE, Kind.UNSUPPORTED_MEDIA_TYPE, Kind.TOO_SLOW}
+        return sorted(found, key=lambda kind: (kind.status, kind.name))
+
+    def parts(self) -> dict[str, type[Asked] | None]:
+        """What its handler takes by keyword."""
+        given: dict[str, Any] = {
+            "path": self.path_model,
+            "query": self.query,
+            "headers": self.headers,
+            "body": self.body,
+        }
+        return {name: model for name, model in given.items() if model is not None}

@@ -1,0 +1,43 @@
+"""Puts the API into the application: its operations, and its document."""
+
+import asyncio
+import json
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from worker.bootstrap import Parts
+from worker.settings.safety import read_networks
+from worker.web.api.document import document
+from worker.web.api.limits import Limits
+from worker.web.api.operations import JSON
+from worker.web.api.serving import HEADERS, Serving, answer_problems
+from worker.web.api.table import OPERATIONS
+
+DOCUMENT_PATH = "/openapi.json"
+
+
+def add_routes(router: web.UrlDispatcher, parts: Parts) -> None:
+    """Route every operation of the table, and the document."""
+    limits = Limits(asyncio.get_running_loop().time)
+    serving = Serving(parts, limits, read_networks(parts.settings.trusted_proxies or ""))
+    for operation in OPERATIONS:
+        serving.add(router, operation)
+    text = json.dumps(document(OPERATIONS, server=parts.settings.public_url), indent=1)
+
+    async def tell(_request: web.Request) -> web.Response:
+        return web.Response(text=text, content_type=JSON, headers=HEADERS)
+
+    router.add_get(DOCUMENT_PATH, tell)
+
+
+def middleware() -> Middleware:
+    """For the application: problems below /v1, also for what has no route there."""
+
+    @web.middleware
+    async def tell_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if not request.path.startswith("/v1/"):
+            return await handler(request)
+        return await answer_problems(request, handler)
+
+    return tell_problems

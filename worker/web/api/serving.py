@@ -1,0 +1,232 @@
+"""A request on its way: key, scope, rate, path, query and headers are looked at before the first byte of the
+body is read; then the body, the handler, and the answer.
+"""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import nullcontext
+from typing import Any
+
+from aiohttp import hdrs, web
+from pydantic import ValidationError
+
+from campaigns import keys
+from campaigns.domain.errors import (
+    DatabaseUnavailable,
+    NotAllowed,
+    NotFound,
+    ProviderRefused,
+    SubmissionError,
+    SubmissionKeyConflict,
+    origin_of,
+)
+from worker.bootstrap import Parts
+from worker.logs.logger import get_logger
+from worker.web.api.limits import Limits
+from worker.web.api.operations import JSON, Answer, Asked, Call, Caller, Operation
+from worker.web.api.problems import Kind, Mistake, Refused, mistakes, of_status
+from worker.web.caller import Network, caller_of
+
+log = get_logger("campaigns.web")
+
+BODY_SECONDS = 30.0
+"""For the body of a request that is read whole; a streamed one has limits of its own."""
+
+_RETRY_AFTER_SECONDS = 5  # told to clients while the database is away
+_SCHEME = "bearer "
+HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+"""Of every answer below /v1."""
+
+
+class Serving:
+    """Serves the operations of one process."""
+
+    def __init__(self, parts: Parts, limits: Limits, trusted_proxies: Sequence[Network]) -> None:
+        self._parts = parts
+        self._limits = limits
+        self._trusted_proxies = trusted_proxies
+
+    def add(self, router: web.UrlDispatcher, operation: Operation) -> None:
+        """Route an operation."""
+
+        async def handle(request: web.Request) -> web.StreamResponse:
+            return await self._handle(operation, request)
+
+        router.add_route(operation.method, operation.path, handle, expect_handler=_wait_for_us)
+
+    async def _handle(self, operation: Operation, request: web.Request) -> web.StreamResponse:
+        try:
+            call = Call(request, self._parts, await self._caller(operation, request))
+            given = _parts(operation, request)
+            async with operation.admit(call) if operation.admit is not None else nullcontext():
+                if operation.body is not None or operation.streams_in:
+                    given["body"] = await _body(operation, request)
+                answer = await operation.handler(call, **given)
+                return _response(answer) if isinstance(answer, Answer) else answer
+        except Refused as refused:
+            return refused.response()
+        except (
+            NotFound,
+            NotAllowed,
+            SubmissionError,
+            ProviderRefused,
+            DatabaseUnavailable,
+        ) as error:
+            return _refused(operation, error).response()
+
+    async def _caller(self, operation: Operation, request: web.Request) -> Caller:
+        """Raises Refused. What is wrong with a key is not told."""
+        address = caller_of(request, self._trusted_proxies)
+        if seconds := self._limits.guessing_seconds(address):
+            raise Refused(
+                Kind.TOO_MANY_REQUESTS,
+                "too many keys from this address were none",
+                retry_after_seconds=seconds,
+            )
+        shown = request.headers.get(hdrs.AUTHORIZATION, "")
+        is_bearer = shown[: len(_SCHEME)].lower() == _SCHEME
+        key = await keys.recognise(self._parts.database, shown[len(_SCHEME) :] if is_bearer else "")
+        if key is None:
+            if shown:
+                self._limits.failed(address)
+                log.warning("key refused", caller=address, operation=operation.id)
+            raise Refused(Kind.NO_SUCH_KEY, "give a valid key: Authorization: Bearer cmp_…")
+        if operation.scope not in key.scopes:
+            log.warning("scope missing", key=key.id, caller=address, operation=operation.id)
+            raise Refused(Kind.MISSING_SCOPE, f"the key lacks the scope {operation.scope}")
+        if seconds := self._limits.take(key.id, operation.rate):
+            raise Refused(
+                Kind.TOO_MANY_REQUESTS,
+                f"a key may do this {operation.rate.per_second:g} times a second",
+                retry_after_seconds=seconds,
+            )
+        return Caller(key, keys.reach_of(key), address)
+
+
+async def _wait_for_us(_request: web.Request) -> None:
+    """Not to say `100 Continue` by itself: a client that asks sends nothing before the key was looked at."""
+
+
+def _parts(operation: Operation, request: web.Request) -> dict[str, Any]:
+    """Path, query and headers, validated. Raises Refused: 404 for a path that cannot name anything."""
+    given: dict[str, Any] = {}
+    if operation.path_model is not None:
+        try:
+            given["path"] = operation.path_model.model_validate(dict(request.match_info))
+        except ValidationError:
+            raise Refused(Kind.NOT_FOUND) from None
+    query: Mapping[str, Any] = {
+        name: values[0] if len(values := request.query.getall(name)) == 1 else values
+        for name in request.query
+    }
+    if operation.query is not None:
+        given["query"] = _valid("query", operation.query, query)
+    elif query:
+        raise Refused(Kind.INVALID_REQUEST, None, [Mistake(pointer="/query", detail="this takes no query")])
+    if operation.headers is not None:
+        known = [field.alias or name for name, field in operation.headers.model_fields.items()]
+        sent = {name: request.headers[name] for name in known if name in request.headers}
+        given["headers"] = _valid("header", operation.headers, sent)
+    return given
+
+
+def _valid(where: str, model: type[Asked], sent: Mapping[str, Any]) -> Asked:
+    try:
+        return model.model_validate(sent)
+    except ValidationError as error:
+        found = mistakes(where, error, model)
+    raise Refused(Kind.INVALID_REQUEST, None, found)
+
+
+async def _body(operation: Operation, request: web.Request) -> Asked | None:
+    """The body, validated; None where it is a stream, which the handler reads. Raises Refused."""
+    if request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() != "identity":
+        raise Refused(Kind.UNSUPPORTED_MEDIA_TYPE, "send the body as it is, without Content-Encoding")
+    if not request.body_exists and operation.body_is_optional:
+        return None
+    has_type = hdrs.CONTENT_TYPE in request.headers
+    if has_type and request.content_type in operation.streams_in:
+        await _go_on(request)
+        return None
+    taken = [*([JSON] if operation.body is not None else []), *operation.streams_in]
+    if operation.body is None or not has_type or request.content_type != JSON:
+        raise Refused(Kind.UNSUPPORTED_MEDIA_TYPE, f"this takes: {', '.join(taken)}")
+    text = await _read(request, operation.body_bytes)
+    try:
+        return operation.body.model_validate_json(text)
+    except ValidationError as error:
+        found = mistakes("body", error, operation.body)
+    raise Refused(Kind.INVALID_REQUEST, None, found)
+
+
+async def _read(request: web.Request, most_bytes: int) -> bytes:
+    """A body as a whole. Raises Refused where it is too large, too slow or cut off."""
+    if (request.content_length or 0) > most_bytes:
+        raise Refused(Kind.TOO_LARGE, f"a body may have {most_bytes} bytes here")
+    await _go_on(request)
+    found = bytearray()
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for chunk in request.content.iter_any():
+                found += chunk
+                if len(found) > most_bytes:
+                    raise Refused(Kind.TOO_LARGE, f"a body may have {most_bytes} bytes here")
+    except TimeoutError:
+        raise Refused(Kind.TOO_SLOW, f"the body did not come whole within {BODY_SECONDS:g} s") from None
+    except (web.RequestPayloadError, ConnectionError):
+        raise Refused(Kind.MALFORMED, "the body did not come whole") from None
+    return bytes(found)
+
+
+async def _go_on(request: web.Request) -> None:
+    """Tell a client that waits for `100 Continue` to send its body now."""
+    if request.headers.get(hdrs.EXPECT, "").lower() == "100-continue":
+        writer = request.writer
+        await writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        writer.output_size = 0  # as aiohttp does it: these bytes are not the answer's
+
+
+def _response(answer: Answer) -> web.Response:
+    return web.Response(
+        status=answer.status,
+        body=json.dumps(answer.shape.public()),
+        content_type=JSON,
+        headers=answer.headers,
+    )
+
+
+def _refused(operation: Operation, error: Exception) -> Refused:
+    match error:
+        case NotFound():
+            return Refused(Kind.NOT_FOUND)  # no detail: another owner's and none at all look alike
+        case NotAllowed():
+            return Refused(Kind.NOT_ALLOWED, str(error))
+        case SubmissionKeyConflict():
+            return Refused(Kind.SUBMISSION_KEY_REUSED, str(error))
+        case SubmissionError():
+            return Refused(Kind.INVALID_REQUEST, str(error))
+        case ProviderRefused():
+            return Refused(Kind.PROVIDER_REFUSED, "see the log of the web for the provider's answer")
+        case _:
+            log.warning("database away", operation=operation.id, why=origin_of(error))
+            return Refused(Kind.DATABASE_AWAY, retry_after_seconds=_RETRY_AFTER_SECONDS)
+
+
+Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+async def answer_problems(request: web.Request, handler: Next) -> web.StreamResponse:
+    """For a middleware: what the server itself refuses below /v1, as a problem; and a mistake of ours as a
+    500 without a word of the request.
+    """
+    try:
+        response = await handler(request)
+    except web.HTTPException as error:
+        response = of_status(error)
+    except Exception as error:  # a bug: logged by its place alone
+        log.error("request failed", why=origin_of(error))
+        response = Refused(Kind.INTERNAL).response()
+    if not response.prepared:
+        response.headers.update(HEADERS)
+    return response
