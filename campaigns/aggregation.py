@@ -48,6 +48,11 @@ async def change_state(database: Database, campaign_id: UUID, target: CampaignSt
     return changed
 
 
+async def rename(database: Database, campaign_id: UUID, name: str) -> None:
+    """Give a campaign another name, in any state. Raises NotFound."""
+    await rows.rename(database, campaign_id, name)
+
+
 async def verify(database: Database, campaign_id: UUID) -> dict[MessageState, tuple[int, int]]:
     """States whose tally and recount differ: state -> (tally, recount). Empty when all adds up.
 

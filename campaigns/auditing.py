@@ -23,9 +23,14 @@ async def record(database: Database, actor: Actor, action: str, subject: str, **
 
 
 async def page(
-    database: Database, *, limit: int, before: int | None = None, subject: str | None = None
+    database: Database,
+    *,
+    limit: int,
+    before: int | None = None,
+    subject: str | None = None,
+    owner: str | None = None,
 ) -> list[AuditRow]:
-    """The newest rows, newest first. `before`: those older than the row of this id; `subject`: of one
-    thing.
+    """The newest rows, newest first. `before`: those older than the row of this id; `subject`: of one thing;
+    `owner`: what this owner's keys did.
     """
-    return await rows.page(database, limit=limit, before=before, subject=subject)
+    return await rows.page(database, limit=limit, before=before, subject=subject, owner=owner)

@@ -10,8 +10,10 @@ from typing import Any, Literal
 from uuid import UUID
 
 from campaigns.domain.access import EVERYTHING, Reach
-from campaigns.domain.errors import no_such_campaign
+from campaigns.domain.errors import CampaignError, no_such_campaign
 from campaigns.domain.message_ref import key_of
+from campaigns.domain.phone import PHONE_REASONS, InvalidPhone, is_region, normalise
+from campaigns.domain.said import LONGEST_PROVIDER_ID, believed_id
 from campaigns.domain.states import SETTLED, MessageState
 from campaigns.store.reading import export as export_rows
 from campaigns.store.reading import messages as message_rows
@@ -86,9 +88,9 @@ def costs(overview: Overview) -> list[Cost]:
 
 
 async def export(
-    database: Database, campaign_id: UUID
+    database: Database, campaign_id: UUID, *, state: MessageState | None = None
 ) -> tuple[list[str], AsyncGenerator[dict[str, Any], None]]:
-    """Every message in order of row: the columns, and the lines, streamed.
+    """Every message (of one state) in order of row: the columns, and the lines, streamed.
 
     A recipient's own column that is called like one of ours gets `recipient_` before its name, as often
     as it takes for the name to be free. A caller that does not read the lines to their end closes them.
@@ -102,7 +104,7 @@ async def export(
         own[name] = shown
 
     async def lines() -> AsyncGenerator[dict[str, Any], None]:
-        async with aclosing(export_rows.export(database, campaign_id)) as rows:
+        async with aclosing(export_rows.export(database, campaign_id, state)) as rows:
             async for line in rows:
                 fields = line.pop("fields")
                 yield line | {own[name]: value for name, value in fields.items()}
@@ -137,6 +139,29 @@ async def export_refused(
     return ["row", "reason", "column"], lines()
 
 
+def sought(by: By, typed: str, region: str | None = None) -> str:
+    """What somebody typed, in the form by which messages are found: an id, a number in E.164, a reference.
+
+    Takes the region of numbers without a country code. Raises CampaignError, with one sentence that does not
+    repeat what was typed.
+    """
+    value = typed.strip()
+    if by == "id":
+        if believed_id(value) is None:
+            raise CampaignError(f"the id cannot be read: it has 1 to {LONGEST_PROVIDER_ID} characters")
+        return value
+    if by == "reference":
+        if key_of(value) is None:
+            raise CampaignError("this is no reference of ours: one is the campaign's id and two numbers")
+        return value
+    if region is not None and not is_region(region):
+        raise CampaignError("there is no such region; give a two-letter country code such as LT or DE")
+    try:
+        return normalise(value, region)
+    except InvalidPhone as error:
+        raise CampaignError(f"the number cannot be read: {PHONE_REASONS[error.reason]}") from error
+
+
 async def messages(
     database: Database,
     *,
@@ -148,7 +173,7 @@ async def messages(
 ) -> list[MessageRow]:
     """What we know of single messages, newest first; empty where there is none.
 
-    Takes a value as `wanted` gives it, and the account they went through (None: any).
+    Takes a value as `sought` gives it, and the account they went through (None: any).
     """
     if by == "id":
         return await message_rows.by_provider_message_id(

@@ -285,6 +285,13 @@ def _check(submission: Submission) -> None:
             raise SubmissionError(f"{name} must be true or false")
 
 
+def check_name(name: str) -> str:
+    """A campaign's name, as it may be. Raises SubmissionError."""
+    check_storable("name", name)
+    _check_line("name", name, MAX_NAME_CHARACTERS)
+    return name
+
+
 def _check_line(name: str, value: str, most: int) -> None:
     if not 0 < len(value.strip()) <= most or len(value) > most or _UNPRINTABLE.search(value):
         raise SubmissionError(f"the {name} must be 1 to {most} printable characters on one line")

@@ -37,6 +37,11 @@ async def suppressed(database: Database) -> list[tuple[str, str, datetime]]:
     return await rows.suppressed(database)
 
 
+async def page(database: Database, *, limit: int, after: str = "") -> list[tuple[str, str, datetime]]:
+    """A page of the list as (phone, reason, since), in order of number, from where the one before ended."""
+    return await rows.page(database, limit=limit, after=after)
+
+
 def _phones(raw_phones: Sequence[str], region: str | None) -> list[str]:
     check_region(region)
     phones = []

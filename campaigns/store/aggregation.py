@@ -29,6 +29,16 @@ async def change_state(
     return before, True
 
 
+async def rename(database: Database, campaign_id: UUID, name: str) -> None:
+    """Give a campaign another name. Raises NotFound."""
+    async with database.connection() as connection:
+        changed = await connection.fetchval(
+            "UPDATE campaign SET name = $2 WHERE id = $1 RETURNING true", campaign_id, name
+        )
+    if not changed:
+        raise NotFound(f"there is no campaign {campaign_id}; see: campaigns list")
+
+
 # Failed: not one message ever reached the provider (and some were meant to: where all are suppressed nothing
 # went wrong). A message that expired after an attempt did reach the provider. Cancelled stays cancelled, and
 # gets its end.

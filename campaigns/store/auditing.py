@@ -41,15 +41,19 @@ async def add(database: Database, actor: Actor, action: str, subject: str, detai
         )
 
 
-async def page(database: Database, *, limit: int, before: int | None, subject: str | None) -> list[AuditRow]:
+async def page(
+    database: Database, *, limit: int, before: int | None, subject: str | None, owner: str | None
+) -> list[AuditRow]:
     """The newest rows, or those before a row; of everything, or of one thing."""
     async with database.connection() as connection:
         records = await connection.fetch(
             "SELECT id, at, actor_kind, actor, owner, action, subject, origin, detail::text AS detail"
             " FROM audit WHERE ($1::bigint IS NULL OR id < $1) AND ($2::text IS NULL OR subject = $2)"
+            " AND ($4::text IS NULL OR owner = $4)"
             " ORDER BY id DESC LIMIT $3",
             before,
             subject,
             limit,
+            owner,
         )
     return [AuditRow(**(dict(record) | {"detail": json.loads(record["detail"])})) for record in records]

@@ -56,6 +56,17 @@ async def is_suppressed(database: Database, phone: str) -> bool:
         )
 
 
+async def page(database: Database, *, limit: int, after: str = "") -> list[tuple[str, str, datetime]]:
+    """The next (phone, reason, created_at), in order of number."""
+    async with database.connection() as connection:
+        records = await connection.fetch(
+            "SELECT phone, reason, created_at FROM suppression WHERE phone > $2 ORDER BY phone LIMIT $1",
+            limit,
+            after,
+        )
+    return [(record["phone"], record["reason"], record["created_at"]) for record in records]
+
+
 async def suppressed(database: Database) -> list[tuple[str, str, datetime]]:
     """(phone, reason, created_at), oldest first."""
     async with database.connection() as connection:

@@ -10,13 +10,13 @@ from campaigns.domain.errors import CampaignError
 from campaigns.domain.message_ref import key_of, message_ref
 from campaigns.domain.provider import Accepted, InDoubt, Rejected
 from campaigns.domain.states import MessageState
+from campaigns.reading import sought
 from campaigns.store.reading import messages as message_rows
 from campaigns.store.session import Database
 from tests.conftest import MakeDesk
 from tests.integration.rows import query
 from tests.river import flow, phones, submit
 from tests.stub import Stub
-from worker.cli.message import wanted
 
 
 async def test_what_is_known_of_a_message(database: Database, make_desk: MakeDesk) -> None:
@@ -111,7 +111,7 @@ async def test_what_nobody_knows_is_nothing(database: Database) -> None:
     ],
 )
 def test_what_is_typed_is_what_is_looked_for(by: Any, typed: str, region: str | None, value: str) -> None:
-    assert wanted(by, typed, region) == value
+    assert sought(by, typed, region) == value
     if by == "reference":
         assert key_of(value) is not None
 
@@ -129,7 +129,7 @@ def test_what_is_typed_is_what_is_looked_for(by: Any, typed: str, region: str | 
 )
 def test_what_cannot_be_one_is_a_sentence(by: Any, typed: str, region: str | None, sentence: str) -> None:
     with pytest.raises(CampaignError, match=sentence) as caught:
-        wanted(by, typed, region)
+        sought(by, typed, region)
     assert typed.strip() not in str(caught.value) or not typed.strip()
 
 

@@ -9,10 +9,7 @@ import typer
 
 from campaigns import reading
 from campaigns.domain.errors import CampaignError
-from campaigns.domain.message_ref import key_of
-from campaigns.domain.phone import PHONE_REASONS, InvalidPhone, is_region, normalise
 from campaigns.domain.provider import PaceUsedUp, Question, Sighting
-from campaigns.domain.said import LONGEST_PROVIDER_ID, believed_id
 from campaigns.store.reading.messages import MessageRow
 from campaigns.store.session import Database
 from worker import shapes
@@ -62,7 +59,7 @@ def message(  # noqa: PLR0913, PLR0917  one option each
     if len(named) != 1:
         raise typer.BadParameter("say one of --id, --phone and --reference")
     by, typed = named[0]
-    value = wanted(by, typed, region.upper() if region else None)
+    value = reading.sought(by, typed, region.upper() if region else None)
     sent_before = None if before is None else _moment(before)
     if before is not None and (not live or by == "id"):
         raise typer.BadParameter(
@@ -109,29 +106,6 @@ def message(  # noqa: PLR0913, PLR0917  one option each
     else:
         found = do(lambda database: work(database, None), settings)
     raise typer.Exit(0 if found else 1)
-
-
-def wanted(by: reading.By, typed: str, region: str | None = None) -> str:
-    """What somebody typed, in the form by which messages are found: an id, a number in E.164, a reference.
-
-    Takes the region of numbers without a country code. Raises CampaignError, with one sentence that does not
-    repeat what was typed.
-    """
-    value = typed.strip()
-    if by == "id":
-        if believed_id(value) is None:
-            raise CampaignError(f"the id cannot be read: it has 1 to {LONGEST_PROVIDER_ID} characters")
-        return value
-    if by == "reference":
-        if key_of(value) is None:
-            raise CampaignError("this is no reference of ours: one is the campaign's id and two numbers")
-        return value
-    if region is not None and not is_region(region):
-        raise CampaignError("there is no such region; give a two-letter country code such as LT or DE")
-    try:
-        return normalise(value, region)
-    except InvalidPhone as error:
-        raise CampaignError(f"the number cannot be read: {PHONE_REASONS[error.reason]}") from error
 
 
 def _moment(typed: str) -> datetime:

@@ -123,7 +123,7 @@ class Account(Shape):
     """Our credentials at one provider."""
 
     name: str
-    requests_per_second: float = Field(description="The pace that is set.")
+    requests_per_second: float | None = Field(description="The pace that is set.")
     currency: str | None
     held: AccountHold | None
 

@@ -5,6 +5,8 @@ from collections.abc import AsyncGenerator
 from typing import Any
 from uuid import UUID
 
+from campaigns.domain.states import MessageState
+from campaigns.store.law import quoted, tally_column
 from campaigns.store.reading.messages import SHOWN_REASON
 from campaigns.store.session import Database
 
@@ -47,19 +49,22 @@ async def own_columns(database: Database, campaign_id: UUID) -> list[str]:
     return [record["name"] for record in records]
 
 
-async def export(database: Database, campaign_id: UUID) -> AsyncGenerator[dict[str, Any], None]:
-    """Every message of a campaign in order of row, streamed: memory stays flat over a million.
+async def export(
+    database: Database, campaign_id: UUID, state: MessageState | None = None
+) -> AsyncGenerator[dict[str, Any], None]:
+    """Every message of a campaign (in one state) in order of row, streamed: memory stays flat over a million.
 
     Gives `EXPORT_COLUMNS` as plain values (text, numbers), and `fields`: the recipient's own. All as they
     are at one moment. The reader may take its time (a pager, a slow download): no transaction stays open.
     """
+    only = "" if state is None else f"AND b.{tally_column(state)} > 0 AND m.state = {quoted(state)}"
     async with database.own_connection() as connection:
         await connection.execute(
             "DECLARE lines NO SCROLL CURSOR WITH HOLD FOR"
             f" SELECT {', '.join(f'{sql} AS {name}' for name, sql in _COLUMNS.items())},"
             " m.fields::text AS fields"
             " FROM batch b JOIN campaign c ON c.id = b.campaign_id JOIN message m ON m.batch_id = b.id"
-            f" WHERE b.campaign_id = '{campaign_id}'::uuid ORDER BY m.row"
+            f" WHERE b.campaign_id = '{campaign_id}'::uuid {only} ORDER BY m.row"
         )
         while records := await connection.fetch("FETCH 2000 FROM lines"):
             for record in records:

@@ -12,7 +12,7 @@ from campaigns.domain.states import CampaignState
 from campaigns.store.reading.overviews import Overview, Wanted
 from worker import shapes
 from worker.web.api import cursors
-from worker.web.api.operations import Answer, Asked, Call, Moment, Operation, Rate
+from worker.web.api.operations import Answer, Asked, Call, Line, Moment, Operation, Rate
 
 _TAG = "Campaigns"
 
@@ -20,7 +20,6 @@ Limit = Annotated[int, Field(ge=1, le=cursors.MOST_ITEMS, description="Items of 
 Cursor = Annotated[
     str | None, Field(max_length=cursors.LONGEST, description="The `next_cursor` of the page before.")
 ]
-Name = Annotated[str | None, Field(min_length=1, max_length=200)]
 
 
 class CampaignPath(Asked):
@@ -40,9 +39,9 @@ class CampaignFilter(Paged):
     """Which campaigns."""
 
     state: CampaignState | None = None
-    account: Name = None
-    owner: Name = None
-    q: Annotated[Name, Field(description="A part of the name, in any case.")] = None
+    account: Line | None = None
+    owner: Line | None = None
+    q: Annotated[Line | None, Field(description="A part of the name, in any case.")] = None
     created_after: Moment | None = None
     created_before: Moment | None = None
 

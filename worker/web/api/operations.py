@@ -2,6 +2,7 @@
 its part of the document (`document`): what is documented and what is done cannot differ.
 """
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -10,15 +11,21 @@ from enum import Enum
 from typing import Annotated, Any, Literal
 
 from aiohttp import web
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from campaigns.domain.access import Actor, Reach, Scope
+from campaigns.domain.errors import CampaignError
+from campaigns.domain.provider import Money
+from campaigns.domain.unstorable import check_storable
 from campaigns.store.keys import KeyRow
 from worker.bootstrap import Parts
 from worker.shapes import Shape
 from worker.web.api.problems import Kind
 
 JSON = "application/json"
+MOST_EXPORTS = 4
+"""At once in one process: each holds a connection of the database for as long as its reader takes."""
+
 JSON_BODY_BYTES = 64 * 1024
 """Of a body, where an operation says nothing else."""
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[T ]")
@@ -39,6 +46,18 @@ def _written(given: object) -> object:
 
 Moment = Annotated[AwareDatetime, BeforeValidator(_written)]
 """A moment as clients write it: ISO 8601, with its offset."""
+
+
+def _storable(given: str) -> str:
+    try:
+        check_storable("text", given)
+    except CampaignError:
+        raise ValueError("it holds a character that cannot be stored") from None
+    return given
+
+
+Line = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_storable)]
+"""Text in bounds that the database can hold."""
 
 
 class Rate(Enum):
@@ -75,6 +94,14 @@ class Caller:
         return Actor("key", self.key.id, self.address, self.key.owner)
 
 
+@dataclass(slots=True)
+class Shared:
+    """What all requests of a process share."""
+
+    exports: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_EXPORTS))
+    balances: dict[str, tuple[float, Money]] = field(default_factory=dict)  # and when they were asked for
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One request whose key, scope and rate are in order. The body may not have been read."""
@@ -82,6 +109,7 @@ class Call:
     request: web.Request
     parts: Parts
     caller: Caller
+    shared: Shared
 
 
 @dataclass(frozen=True, slots=True)

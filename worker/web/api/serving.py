@@ -13,18 +13,20 @@ from pydantic import ValidationError
 
 from campaigns import keys
 from campaigns.domain.errors import (
+    CampaignError,
     DatabaseUnavailable,
     NotAllowed,
     NotFound,
     ProviderRefused,
-    SubmissionError,
+    SchemaMismatch,
     SubmissionKeyConflict,
+    WitnessUnavailable,
     origin_of,
 )
 from worker.bootstrap import Parts
 from worker.logs.logger import get_logger
 from worker.web.api.limits import Limits
-from worker.web.api.operations import JSON, Answer, Asked, Call, Caller, Operation
+from worker.web.api.operations import JSON, Answer, Asked, Call, Caller, Operation, Shared
 from worker.web.api.problems import Kind, Mistake, Refused, mistakes, of_status
 from worker.web.caller import Network, caller_of
 
@@ -45,6 +47,7 @@ class Serving:
     def __init__(self, parts: Parts, limits: Limits, trusted_proxies: Sequence[Network]) -> None:
         self._parts = parts
         self._limits = limits
+        self._shared = Shared()
         self._trusted_proxies = trusted_proxies
 
     def add(self, router: web.UrlDispatcher, operation: Operation) -> None:
@@ -57,7 +60,7 @@ class Serving:
 
     async def _handle(self, operation: Operation, request: web.Request) -> web.StreamResponse:
         try:
-            call = Call(request, self._parts, await self._caller(operation, request))
+            call = Call(request, self._parts, await self._caller(operation, request), self._shared)
             given = _parts(operation, request)
             async with operation.admit(call) if operation.admit is not None else nullcontext():
                 if operation.body is not None or operation.streams_in:
@@ -66,13 +69,7 @@ class Serving:
                 return _response(answer) if isinstance(answer, Answer) else answer
         except Refused as refused:
             return refused.response()
-        except (
-            NotFound,
-            NotAllowed,
-            SubmissionError,
-            ProviderRefused,
-            DatabaseUnavailable,
-        ) as error:
+        except CampaignError as error:
             return _refused(operation, error).response()
 
     async def _caller(self, operation: Operation, request: web.Request) -> Caller:
@@ -196,7 +193,7 @@ def _response(answer: Answer) -> web.Response:
     )
 
 
-def _refused(operation: Operation, error: Exception) -> Refused:
+def _refused(operation: Operation, error: CampaignError) -> Refused:
     match error:
         case NotFound():
             return Refused(Kind.NOT_FOUND)  # no detail: another owner's and none at all look alike
@@ -204,13 +201,13 @@ def _refused(operation: Operation, error: Exception) -> Refused:
             return Refused(Kind.NOT_ALLOWED, str(error))
         case SubmissionKeyConflict():
             return Refused(Kind.SUBMISSION_KEY_REUSED, str(error))
-        case SubmissionError():
-            return Refused(Kind.INVALID_REQUEST, str(error))
         case ProviderRefused():
             return Refused(Kind.PROVIDER_REFUSED, "see the log of the web for the provider's answer")
-        case _:
+        case DatabaseUnavailable() | SchemaMismatch() | WitnessUnavailable():
             log.warning("database away", operation=operation.id, why=origin_of(error))
             return Refused(Kind.DATABASE_AWAY, retry_after_seconds=_RETRY_AFTER_SECONDS)
+        case _:  # one sentence about what was sent, which repeats nothing that may be a number or a text
+            return Refused(Kind.INVALID_REQUEST, str(error))
 
 
 Next = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -1,6 +1,13 @@
 """The table of operations: what is not here has no route."""
 
-from worker.web.api import campaigns
+from worker.web.api import accounts, acts, audit, campaigns, messages, suppressed
 from worker.web.api.operations import Operation
 
-OPERATIONS: tuple[Operation, ...] = (*campaigns.OPERATIONS,)
+OPERATIONS: tuple[Operation, ...] = (
+    *campaigns.OPERATIONS,
+    *messages.OPERATIONS,
+    *acts.OPERATIONS,
+    *accounts.OPERATIONS,
+    *suppressed.OPERATIONS,
+    *audit.OPERATIONS,
+)

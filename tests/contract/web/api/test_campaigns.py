@@ -33,7 +33,7 @@ async def test_one_campaign(api: Api, ours: UUID) -> None:
     assert "aiohttp" not in said.headers["Server"]
 
 
-BELOW = ("", "/reasons", "/batches", "/refused")
+BELOW = ("", "/reasons", "/batches", "/refused", "/messages", "/export")
 
 
 async def test_another_owners_is_not_there(api: Api, theirs: UUID, subtests: pytest.Subtests) -> None:

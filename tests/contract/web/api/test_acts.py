@@ -1,0 +1,177 @@
+"""What changes something: done once, in the audit, and not for another owner's campaign."""
+
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from campaigns.store.session import Database
+from tests.contract.web.api.conftest import Api, is_problem
+from tests.integration.rows import query
+from worker.web.api.acts import CONFIRMATION
+
+
+async def actions(database: Database) -> list[tuple[str, str]]:
+    """The audit without the making of keys."""
+    found = await query(
+        database, "SELECT action, subject FROM audit WHERE action <> 'key.create' ORDER BY id"
+    )
+    return [(row["action"], row["subject"]) for row in found]
+
+
+async def run(database: Database) -> None:
+    """As the tick begins a campaign."""
+    await query(database, "UPDATE campaign SET state = 'running' WHERE state = 'accepted'")
+
+
+async def test_pause_resume_cancel(api: Api, ours: UUID, database: Database) -> None:
+    await run(database)
+    path = f"/v1/campaigns/{ours}"
+    for act, state in (("pause", "paused"), ("pause", "paused"), ("resume", "running")):
+        said = await api.post(f"{path}/{act}")
+        assert (said.status, said.json["state"]) == (200, state)
+    cancelled = await api.post(f"{path}/cancel")
+    assert cancelled.json["state"] == "cancelled"
+    assert cancelled.json["totals"]["cancelled"] == 250
+    refused = await api.post(f"{path}/pause")
+    assert is_problem(refused, 409, "not-allowed")
+    subject = f"campaign/{ours}"
+    acts = ["pause", "pause", "resume", "cancel", "pause"]
+    assert await actions(database) == [(f"campaign.{act}", subject) for act in acts]
+    (row,) = await query(
+        database, "SELECT actor_kind, actor, owner, origin, detail::text FROM audit ORDER BY id DESC LIMIT 1"
+    )
+    assert row["actor_kind"] == "key"
+    assert row["actor"] == api.key.split("_")[1]
+    assert (row["owner"], row["origin"]) == ("shop", "127.0.0.1")
+    assert "cancelled" in row["detail"], "what it was before"
+
+
+ACTS: dict[str, tuple[str, Any]] = {
+    "pause": ("POST", None),
+    "resume": ("POST", None),
+    "cancel": ("POST", None),
+    "resolve": ("POST", {"decision": "assume_sent"}),
+    "": ("PATCH", {"name": "Mine now"}),
+}
+
+
+async def test_another_owners_campaign_is_not_there(
+    api: Api, theirs: UUID, database: Database, subtests: pytest.Subtests
+) -> None:
+    before = await query(database, "SELECT * FROM campaign")
+    for act, (method, body) in ACTS.items():
+        for id_ in (theirs, uuid4()):
+            with subtests.test(f"{act} {id_ == theirs}"):
+                path = f"/v1/campaigns/{id_}/{act}".rstrip("/")
+                said = await api.call(method, path, **({} if body is None else {"json": body}))
+                assert is_problem(said, 404, "not-found")
+    assert await query(database, "SELECT * FROM campaign") == before
+    assert await actions(database) == []
+
+
+async def in_doubt(database: Database) -> None:
+    await run(database)
+    await query(
+        database,
+        "UPDATE message SET state = 'sending', attempt = 1"
+        " WHERE position < 2 AND batch_id = (SELECT id FROM batch WHERE number = 1)",
+    )
+    await query(database, "UPDATE message SET state = 'in_doubt' WHERE state = 'sending'")
+    await query(
+        database,
+        "UPDATE batch SET in_doubt_count = 2, queued_count = queued_count - 2 WHERE number = 1",
+    )
+
+
+async def test_to_resend_needs_the_sentence(api: Api, ours: UUID, database: Database) -> None:
+    await in_doubt(database)
+    path = f"/v1/campaigns/{ours}/resolve"
+    for without in ({}, {"confirm": "yes"}, {"confirm": None}):
+        said = await api.post(path, {"decision": "resend"} | without)
+        assert is_problem(said, 422, "invalid-request")
+        assert CONFIRMATION in said.text
+    assert await actions(database) == []
+    said = await api.post(path, {"decision": "resend", "confirm": CONFIRMATION})
+    assert (said.status, said.json) == (200, {"count": 2})
+    (row,) = await query(database, "SELECT word, operator, message_count FROM resolution")
+    assert tuple(row.values()) == ("resend", f"key {api.key.split('_')[1]}", 2)
+    assert await actions(database) == [("campaign.resolve", f"campaign/{ours}")]
+
+
+async def test_assume_sent_of_one_number(api: Api, ours: UUID, database: Database) -> None:
+    await in_doubt(database)
+    body = {"decision": "assume_sent", "phone": "860000000", "region": "lt"}
+    (first,) = await query(database, "SELECT min(phone) AS phone FROM message WHERE state = 'in_doubt'")
+    assert (await api.post(f"/v1/campaigns/{ours}/resolve", body | {"phone": first["phone"]})).json == {
+        "count": 1
+    }
+    (audited,) = await query(
+        database, "SELECT detail::text AS all FROM audit WHERE action = 'campaign.resolve'"
+    )
+    assert first["phone"] not in audited["all"]
+
+
+async def test_rename(api: Api, ours: UUID) -> None:
+    path = f"/v1/campaigns/{ours}"
+    said = await api.call("PATCH", path, json={"name": "Winter sale"})
+    assert (said.status, said.json["name"]) == (200, "Winter sale")
+    for name in ("a\nb", "\x1b[2J", " ", "", "x" * 201, 7, None):
+        said = await api.call("PATCH", path, json={"name": name})
+        assert is_problem(said, 422, "invalid-request")
+    assert (await api.get(path)).json["name"] == "Winter sale"
+
+
+async def test_a_hold_on_an_account_is_lifted(api: Api, database: Database) -> None:
+    await query(
+        database,
+        "INSERT INTO account_hold (account, code, reason, probe_at) VALUES ('main', '9', 'no money', now())",
+    )
+    listed = await api.pages("/v1/accounts")
+    assert [(each["name"], each["held"] and each["held"]["reason"]) for each in listed] == [
+        ("main", "no money"),
+        ("silent", None),
+    ]
+    limited = await api.with_key(accounts=["silent"])
+    assert is_problem(await limited.post("/v1/accounts/main/resume"), 404, "not-found")
+    assert [each["name"] for each in await limited.pages("/v1/accounts")] == ["silent"]
+    said = await api.post("/v1/accounts/main/resume")
+    assert (said.status, said.json["held"]) == (200, None)
+    assert await actions(database) == [("account.resume", "account/main")]
+
+
+async def test_the_balance_is_asked_for_once_a_minute(api: Api) -> None:
+    said = [await api.get("/v1/accounts/main/balance") for _ in range(3)]
+    assert [each.status for each in said] == [200] * 3
+    assert {each.text for each in said} == {said[0].text}
+    assert is_problem(await api.get("/v1/accounts/nobody/balance"), 404, "not-found")
+
+
+async def test_the_suppression_list(api: Api, database: Database) -> None:
+    many = [f"+3706000{n:04}" for n in range(5)]
+    assert (await api.post("/v1/suppression", {"phones": many})).json == {"count": 5}
+    assert (await api.post("/v1/suppression", {"phones": many})).json == {"count": 0}
+    listed = await api.pages("/v1/suppression", limit=2)
+    assert [each["phone"] for each in listed] == many
+    removed = await api.post("/v1/suppression/remove", {"phones": ["860000001"], "region": "lt"})
+    assert removed.json == {"count": 1}
+    wrong = await api.post("/v1/suppression", {"phones": ["+37060000009", "12"]})
+    assert is_problem(wrong, 422, "invalid-request")
+    assert "number 2" in wrong.json["detail"]
+    assert len(await api.pages("/v1/suppression")) == 4, "none of a list with a wrong one"
+    said = [action for action, _ in await actions(database)]
+    assert said == ["suppression.add"] * 2 + ["suppression.remove", "suppression.add"]
+
+
+async def test_the_audit_is_read_by_owner(api: Api, ours: UUID, theirs: UUID, database: Database) -> None:
+    await run(database)
+    clinic = await api.with_key(owner="clinic")
+    await clinic.post(f"/v1/campaigns/{theirs}/pause")
+    for _ in range(3):
+        await api.post(f"/v1/campaigns/{ours}/pause")
+    mine = await api.pages("/v1/audit", limit=2)
+    assert [each["action"] for each in mine] == ["campaign.pause"] * 3
+    assert [each["id"] for each in mine] == sorted((each["id"] for each in mine), reverse=True)
+    everybody = await api.with_key(is_for_all_owners=True)
+    assert len(await everybody.pages("/v1/audit", subject=f"campaign/{theirs}")) == 1
+    assert await api.pages("/v1/audit", subject=f"campaign/{theirs}") == []

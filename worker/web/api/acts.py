@@ -1,0 +1,190 @@
+"""Operations that change a campaign. Each is in the audit before it is done."""
+
+from typing import Annotated, Literal, Self
+from uuid import UUID
+
+from pydantic import Field, model_validator
+
+from campaigns import aggregation, auditing, holding, rescue, submission
+from campaigns.domain.access import Scope
+from campaigns.domain.states import CampaignState
+from worker import shapes
+from worker.web.api.campaigns import CampaignPath, owned
+from worker.web.api.operations import Answer, Asked, Call, Handler, Line, Operation, Rate
+from worker.web.api.problems import Kind
+
+_TAG = "Acts"
+CONFIRMATION = "a second text is possible"
+
+
+class NewName(Asked):
+    """What a campaign is to be called."""
+
+    name: Annotated[Line, Field(description="Printable characters on one line.")]
+
+
+class Resumption(Asked):
+    """With what a campaign goes on."""
+
+    sender_id: Annotated[
+        str | None, Field(min_length=1, max_length=16, description="Where the one before was refused.")
+    ] = None
+
+
+class Resolution(Asked):
+    """What becomes of messages in doubt."""
+
+    decision: Annotated[
+        Literal["resend", "assume_sent"],
+        Field(description="resend: queue them again; assume_sent: settle them as unknown."),
+    ]
+    phone: Annotated[Line | None, Field(description="Only this number's message.")] = None
+    region: Annotated[
+        str | None, Field(pattern="^[A-Za-z]{2}$", description="Of a number without a country code.")
+    ] = None
+    confirm: Annotated[str | None, Field(max_length=100, description=f"For resend: {CONFIRMATION!r}.")] = None
+
+    @model_validator(mode="after")
+    def _is_meant(self) -> Self:
+        if self.decision == "resend" and self.confirm != CONFIRMATION:
+            raise ValueError(f"to resend, give confirm: {CONFIRMATION!r}")
+        return self
+
+
+async def _record(call: Call, action: str, campaign_id: UUID, **detail: object) -> None:
+    subject = f"campaign/{campaign_id}"
+    await auditing.record(call.parts.database, call.caller.actor, f"campaign.{action}", subject, **detail)
+
+
+async def _now(call: Call, campaign_id: UUID) -> Answer:
+    return Answer(shapes.OwnedCampaign.of(await owned(call, campaign_id)))
+
+
+def _change(action: str, target: CampaignState) -> Handler:
+    async def change(call: Call, path: CampaignPath) -> Answer:
+        before = (await owned(call, path.id)).state
+        await _record(call, action, path.id, before=before)
+        await aggregation.change_state(call.parts.database, path.id, target)
+        return await _now(call, path.id)
+
+    return change
+
+
+async def resume_campaign(call: Call, path: CampaignPath, body: Resumption | None) -> Answer:
+    """Let a campaign go on that is paused or on hold."""
+    before = await owned(call, path.id)
+    sender_id = None if body is None else body.sender_id
+    if sender_id is not None:
+        submission.sender_of(call.parts.settings.terms(before.account), sender_id)
+    await _record(call, "resume", path.id, before=before.state, sender_id=sender_id)
+    await holding.resume_campaign(call.parts.database, path.id, operator=_name_of(call), sender_id=sender_id)
+    return await _now(call, path.id)
+
+
+async def resolve_doubt(call: Call, path: CampaignPath, body: Resolution) -> Answer:
+    """Decide what becomes of messages in doubt."""
+    await owned(call, path.id)
+    is_one = body.phone is not None
+    await _record(call, "resolve", path.id, decision=body.decision, one_number=is_one)
+    count = await rescue.resolve(
+        call.parts.database,
+        call.parts.desk.policy,
+        path.id,
+        body.decision,
+        raw_phone=body.phone,
+        region=body.region and body.region.upper(),
+        operator=_name_of(call),
+    )
+    return Answer(shapes.Count(count=count))
+
+
+async def rename_campaign(call: Call, path: CampaignPath, body: NewName) -> Answer:
+    """Give a campaign another name."""
+    await owned(call, path.id)
+    name = submission.check_name(body.name)
+    await _record(call, "rename", path.id)
+    await aggregation.rename(call.parts.database, path.id, name)
+    return await _now(call, path.id)
+
+
+def _name_of(call: Call) -> str:
+    return f"key {call.caller.key.id}"
+
+
+def _act(id_: str, name: str, summary: str, handler: Handler, description: str = "") -> Operation:
+    return Operation(
+        id=id_,
+        method="POST",
+        path=f"/v1/campaigns/{{id}}/{name}",
+        tag=_TAG,
+        summary=summary,
+        description=description,
+        handler=handler,
+        scope=Scope.OPERATE,
+        rate=Rate.CHANGE,
+        path_model=CampaignPath,
+        answers={200: shapes.OwnedCampaign},
+        problems=(Kind.NOT_ALLOWED,),
+    )
+
+
+OPERATIONS = (
+    _act(
+        "pauseCampaign",
+        "pause",
+        "Stop handing over within one batch",
+        _change("pause", CampaignState.PAUSED),
+        "What was handed over is followed to its end.",
+    ),
+    _act(
+        "cancelCampaign",
+        "cancel",
+        "Never hand over what is still queued",
+        _change("cancel", CampaignState.CANCELLED),
+        "What was handed over is followed to its end.",
+    ),
+    Operation(
+        id="resumeCampaign",
+        method="POST",
+        path="/v1/campaigns/{id}/resume",
+        tag=_TAG,
+        summary="Go on with a campaign that is paused or on hold",
+        handler=resume_campaign,
+        scope=Scope.OPERATE,
+        rate=Rate.CHANGE,
+        path_model=CampaignPath,
+        body=Resumption,
+        body_is_optional=True,
+        answers={200: shapes.OwnedCampaign},
+        problems=(Kind.NOT_ALLOWED,),
+    ),
+    Operation(
+        id="resolveDoubt",
+        method="POST",
+        path="/v1/campaigns/{id}/resolve",
+        tag=_TAG,
+        summary="Decide what becomes of messages in doubt",
+        description="They were handed over and no answer was seen. Sent again, somebody may get two texts: "
+        f'that needs `"confirm": "{CONFIRMATION}"`.',
+        handler=resolve_doubt,
+        scope=Scope.OPERATE,
+        rate=Rate.CHANGE,
+        path_model=CampaignPath,
+        body=Resolution,
+        answers={200: shapes.Count},
+        problems=(Kind.NOT_ALLOWED,),
+    ),
+    Operation(
+        id="renameCampaign",
+        method="PATCH",
+        path="/v1/campaigns/{id}",
+        tag=_TAG,
+        summary="Give a campaign another name",
+        handler=rename_campaign,
+        scope=Scope.OPERATE,
+        rate=Rate.CHANGE,
+        path_model=CampaignPath,
+        body=NewName,
+        answers={200: shapes.OwnedCampaign},
+    ),
+)

@@ -1,0 +1,119 @@
+"""Operations on the suppression list, which is everybody's: who must not be sent to is not sent to by any."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from campaigns import auditing, suppression
+from campaigns.domain.access import Scope
+from worker import shapes
+from worker.web.api import cursors
+from worker.web.api.campaigns import Paged
+from worker.web.api.operations import Answer, Asked, Call, Line, Operation, Rate
+
+_TAG = "Suppression"
+_MOST_PHONES = 1_000
+_SUBJECT = "suppression"
+
+Phones = Annotated[
+    list[Annotated[str, Field(min_length=1, max_length=64)]], Field(min_length=1, max_length=_MOST_PHONES)
+]
+
+
+class Listed(Asked):
+    """Numbers of the list."""
+
+    phones: Phones
+    region: Annotated[
+        str | None, Field(pattern="^[A-Za-z]{2}$", description="Of numbers without a country code.")
+    ] = None
+
+
+class NewlyListed(Listed):
+    """Numbers for the list, and why."""
+
+    reason: Line = "asked not to be sent to"
+
+
+async def list_suppressed(call: Call, query: Paged) -> Answer:
+    """A page of the suppression list."""
+    after = cursors.read_text(query.cursor) if query.cursor is not None else ""
+    found = await suppression.page(call.parts.database, limit=query.limit + 1, after=after)
+    items, last = cursors.cut(found, query.limit)
+    return Answer(
+        shapes.SuppressionPage(
+            items=[
+                shapes.Suppressed(phone=phone, reason=reason, since=since) for phone, reason, since in items
+            ],
+            next_cursor=last and cursors.write(last[0]),
+        )
+    )
+
+
+async def suppress(call: Call, body: NewlyListed) -> Answer:
+    """Put numbers on the list."""
+    await _record(call, "suppression.add", body)
+    count = await suppression.suppress(call.parts.database, body.phones, _region(body), body.reason)
+    return Answer(shapes.Count(count=count))
+
+
+async def unsuppress(call: Call, body: Listed) -> Answer:
+    """Take numbers off the list."""
+    await _record(call, "suppression.remove", body)
+    return Answer(
+        shapes.Count(count=await suppression.unsuppress(call.parts.database, body.phones, _region(body)))
+    )
+
+
+def _region(body: Listed) -> str | None:
+    return body.region and body.region.upper()
+
+
+async def _record(call: Call, action: str, body: Listed) -> None:
+    await auditing.record(
+        call.parts.database, call.caller.actor, action, _SUBJECT, phone_count=len(body.phones)
+    )
+
+
+OPERATIONS = (
+    Operation(
+        id="listSuppressed",
+        method="GET",
+        path="/v1/suppression",
+        tag=_TAG,
+        summary="List the numbers that are never sent to",
+        handler=list_suppressed,
+        scope=Scope.SUPPRESS,
+        rate=Rate.READ,
+        query=Paged,
+        answers={200: shapes.SuppressionPage},
+    ),
+    Operation(
+        id="suppress",
+        method="POST",
+        path="/v1/suppression",
+        tag=_TAG,
+        summary="Never send to these numbers again",
+        description="Also not what is queued already. What is being handed over cannot be called back.",
+        handler=suppress,
+        scope=Scope.SUPPRESS,
+        rate=Rate.CHANGE,
+        body=NewlyListed,
+        body_bytes=256 * 1024,
+        answers={200: shapes.Count},
+    ),
+    Operation(
+        id="unsuppress",
+        method="POST",
+        path="/v1/suppression/remove",
+        tag=_TAG,
+        summary="Take numbers off the list",
+        description="By POST: many proxies drop the body of a DELETE, and no number belongs in an address.",
+        handler=unsuppress,
+        scope=Scope.SUPPRESS,
+        rate=Rate.CHANGE,
+        body=Listed,
+        body_bytes=256 * 1024,
+        answers={200: shapes.Count},
+    ),
+)
