@@ -71,11 +71,14 @@ Refused = tuple[int, str, str | None]
 
 @dataclass(frozen=True, slots=True)
 class Portion:
-    """What became of some thousand rows; `row_count` were read up to its end."""
+    """What became of some thousand rows; `row_count` were read up to its end. `refused_fields`: the cells of
+    the refused ones, beside `refusals`, where the cleaner keeps them.
+    """
 
     recipients: Sequence[StagedRecipient]
     refusals: Sequence[Refused]
     row_count: int
+    refused_fields: Sequence[Mapping[str, str]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +114,13 @@ class _Unsendable(Exception):
 class Cleaner:
     """Turns rows into recipients to be staged, and remembers what they were, for the submission key.
 
-    Raises TemplateError when the text cannot be read.
+    `keeps_refused`: its portions hold the cells of refused rows, for a file to mend. Raises TemplateError
+    when the text cannot be read.
     """
 
-    def __init__(self, wanted: Wanted) -> None:
+    def __init__(self, wanted: Wanted, *, keeps_refused: bool = False) -> None:
         self._wanted = wanted
+        self._keeps_refused = keeps_refused
         self._region = wanted.region
         self._phone_column = column_key(wanted.phone_column)
         self._template = Template(visible(wanted.text))
@@ -132,7 +137,7 @@ class Cleaner:
         self._bound_for: tuple[str, ...] | None = None
         self._phone_key = ""
         self._own_columns: list[tuple[str, str]] = []
-        self._own_names: set[str] = set()
+        self._own_names: dict[str, bool] = {}  # whether the text uses it
         self._bound = self._template
         self._wrong_kinds = (frozenset(REFUSED_KINDS) - wanted.allow_kinds) | (
             {"fixed_line", "voip"} if wanted.is_mobile_only else frozenset()
@@ -142,10 +147,15 @@ class Cleaner:
         """What the submission was as it was given, over everything that decides what is sent to whom."""
         return self._hash.hexdigest()
 
+    def columns(self) -> tuple[list[str], list[str]]:
+        """The columns met so far beside the number: all, and those that the text does not use."""
+        return [*self._own_names], [name for name, is_used in self._own_names.items() if not is_used]
+
     def portions(self, rows: Iterable[tuple[int, Mapping[str, str]]]) -> Iterator[Portion]:
         """Clean `rows` as they are read. Raises SubmissionError for what makes all of them doubtful."""
         recipients: list[StagedRecipient] = []
         refusals: list[Refused] = []
+        kept: list[Mapping[str, str]] = []
         held_characters = 0
         for row, fields in rows:
             self.row_count += 1
@@ -155,16 +165,19 @@ class Cleaner:
                 refused = (row, refusal.reason, refusal.column)
                 self.first_refusal = self.first_refusal or refused
                 refusals.append(refused)
+                if self._keeps_refused:
+                    kept.append(fields)
+                    held_characters += sum(map(len, fields.values()))
             else:
                 recipients.append(cleaned)
                 _, _, text, own_json, _ = cleaned
                 held_characters += len(text or "") + len(own_json or "")
             if len(recipients) + len(refusals) >= _PORTION_ROWS or held_characters >= _PORTION_CHARACTERS:
-                yield Portion(recipients, refusals, self.row_count)
-                recipients, refusals = [], []
+                yield Portion(recipients, refusals, self.row_count, kept)
+                recipients, refusals, kept = [], [], []
                 held_characters = 0
         if recipients or refusals:
-            yield Portion(recipients, refusals, self.row_count)
+            yield Portion(recipients, refusals, self.row_count, kept)
 
     def _bind(self, row: int, columns: tuple[str, ...]) -> None:
         """Find the columns once for all rows that have the same ones."""
@@ -184,7 +197,8 @@ class Cleaner:
             ) from error
         self._phone_key = phone_key
         own = [name for name in columns if name != phone_key]
-        self._own_names.update(own)
+        for name in own:
+            self._own_names[name] = self._own_names.get(name, False) or name in self._bound.columns
         if len(self._own_names) > MAX_OWN_COLUMNS:
             raise SubmissionError(
                 f"row {row}: with it there are more than {MAX_OWN_COLUMNS} columns beside the number; "

@@ -8,7 +8,9 @@ doubtful (a missing column, a torn row) is an error, and nothing is stored.
 import asyncio
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
@@ -24,7 +26,7 @@ from campaigns.domain.schedule import ALWAYS, Schedule, check_schedule
 from campaigns.domain.text import TemplateError
 from campaigns.domain.unstorable import UNSTORABLE_CHARACTERS, check_storable
 from campaigns.store.session import Database
-from campaigns.store.submission import NewCampaign, NobodyToSendTo, TakenIn, intake
+from campaigns.store.submission import Intake, NewCampaign, NobodyToSendTo, TakenIn, intake
 
 MAX_TEXT_CHARACTERS = 10_000  # before columns are filled in
 MAX_NAME_CHARACTERS = 200  # of a campaign, a submission key, an account, a phone column
@@ -74,58 +76,71 @@ async def submit(
     *,
     batch_size: int = BATCH_SIZE,
     progress: Callable[[int], None] | None = None,
+    executor: Executor | None = None,
 ) -> TakenIn:
     """Take a campaign in, whole or not at all.
 
-    Takes rows as (row number as a person counts, column -> text), read once, in a thread beside the loop.
+    Takes rows as (row number as a person counts, column -> text), read once, in a thread beside the loop:
+    one of `executor`, which must have one free (None: of asyncio's own).
     Gives the campaign; for a key that was used before with the same content, the one it made then (`created`
     is False). `progress` hears how many rows were read. Raises SubmissionError, with nothing stored.
     """
     submission = completed(submission)
+    cleaner = cleaner_of(submission)
+
+    def hear(portion: Portion) -> None:
+        if progress is not None:
+            progress(portion.row_count)
+
     try:
-        cleaner = _cleaner(submission)
-    except TemplateError as error:
-        raise SubmissionError(f"the text cannot be used: {error}") from error
+        async with staged(database, cleaner, rows, executor=executor, hear=hear) as door:
+            taken = await door.accept(
+                new_campaign(submission, cleaner, policy.give_up_seconds), batch_size=batch_size
+            )
+    except NobodyToSendTo as nobody:
+        raise SubmissionError(nobody_to_send_to(cleaner, nobody.refused)) from nobody
+    return replace(
+        taken,
+        costly=tuple(cleaner.costly.characters),
+        saved_segment_count=cleaner.costly.saved_segment_count,
+    )
+
+
+@asynccontextmanager
+async def staged(
+    database: Database,
+    cleaner: Cleaner,
+    rows: Iterable[tuple[int, Mapping[str, str]]],
+    *,
+    executor: Executor | None = None,
+    hear: Callable[[Portion], None] | None = None,
+) -> AsyncIterator[Intake]:
+    """All rows, cleaned and staged, in a transaction that ends with the block: kept only if it is accepted.
+
+    Takes rows as `submit` does, and the executor whose threads read and clean them (None: asyncio's own).
+    `hear` hears each portion once it is staged. Raises SubmissionError.
+    """
     portions = cleaner.portions(rows)
+
+    def clean_next() -> asyncio.Future[Portion | None]:
+        return asyncio.get_running_loop().run_in_executor(executor, _next, portions)
+
     # Most of what is wrong with a file shows in its first rows: that costs no connection.
-    portion = await asyncio.to_thread(_next, portions)
+    portion = await clean_next()
     if portion is None:
         raise SubmissionError("there are no recipients in it; give at least one row")
     # The next one is cleaned while this one is stored: never more than two are held.
-    cleaning = asyncio.create_task(asyncio.to_thread(_next, portions))
+    cleaning = clean_next()
     try:
         async with intake(database) as door:
             while portion is not None:
                 await door.add(portion.recipients, portion.refusals)
-                if progress is not None:
-                    progress(portion.row_count)
+                if hear is not None:
+                    hear(portion)
                 portion = await cleaning
                 if portion is not None:
-                    cleaning = asyncio.create_task(asyncio.to_thread(_next, portions))
-            campaign = NewCampaign(
-                id=uuid4(),
-                name=submission.name,
-                account=submission.account.name,
-                sender_id=submission.sender_id or "",
-                text=submission.text if not cleaner.is_plain else cleaner.plain_text,
-                submission_key=submission.submission_key,
-                content_hash=cleaner.content_hash(),
-                currency=submission.account.currency,
-                give_up_seconds=policy.give_up_seconds,
-                on_doubt=submission.on_doubt,
-                schedule=submission.schedule,
-                once_within_seconds=submission.once_within_seconds,
-                noted=dict(sorted(cleaner.noted.items())),
-                owner=submission.owner,
-            )
-            taken = await door.accept(campaign, batch_size=batch_size)
-        return replace(
-            taken,
-            costly=tuple(cleaner.costly.characters),
-            saved_segment_count=cleaner.costly.saved_segment_count,
-        )
-    except NobodyToSendTo as nobody:
-        raise SubmissionError(_nobody(cleaner, nobody.refused)) from nobody
+                    cleaning = clean_next()
+            yield door
     except Exception:
         # Once this has raised nobody reads the rows any more: the caller may close their file.
         await asyncio.gather(cleaning, return_exceptions=True)
@@ -133,6 +148,26 @@ async def submit(
     except BaseException:
         cleaning.cancel()
         raise
+
+
+def new_campaign(submission: Submission, cleaner: Cleaner, give_up_seconds: float) -> NewCampaign:
+    """What a completed submission becomes, now that its rows are cleaned."""
+    return NewCampaign(
+        id=uuid4(),
+        name=submission.name,
+        account=submission.account.name,
+        sender_id=submission.sender_id or "",
+        text=submission.text if not cleaner.is_plain else cleaner.plain_text,
+        submission_key=submission.submission_key,
+        content_hash=cleaner.content_hash(),
+        currency=submission.account.currency,
+        give_up_seconds=give_up_seconds,
+        on_doubt=submission.on_doubt,
+        schedule=submission.schedule,
+        once_within_seconds=submission.once_within_seconds,
+        noted=dict(sorted(cleaner.noted.items())),
+        owner=submission.owner,
+    )
 
 
 def completed(submission: Submission) -> Submission:
@@ -167,7 +202,8 @@ def sender_of(account: AccountTerms, sender_id: str | None) -> str | None:
     return chosen
 
 
-def _cleaner(submission: Submission) -> Cleaner:
+def cleaner_of(submission: Submission, *, keeps_refused: bool = False) -> Cleaner:
+    """What cleans the rows of a completed submission. Raises SubmissionError if its text cannot be read."""
     choices = [submission.allow_kinds and sorted(submission.allow_kinds), submission.mobile_only]
     identity = [
         submission.account.name,
@@ -180,17 +216,19 @@ def _cleaner(submission: Submission) -> Cleaner:
         # Left out where they are not made: what was submitted before there were any keeps its hash.
         *(choices if any(choices) else ()),
     ]
-    return Cleaner(
-        Wanted(
-            text=submission.text,
-            region=submission.region,
-            phone_column=submission.phone_column,
-            identity=identity,
-            allow_kinds=frozenset(submission.allow_kinds),
-            is_mobile_only=submission.mobile_only,
-            is_literal=submission.literal,
-        )
+    wanted = Wanted(
+        text=submission.text,
+        region=submission.region,
+        phone_column=submission.phone_column,
+        identity=identity,
+        allow_kinds=frozenset(submission.allow_kinds),
+        is_mobile_only=submission.mobile_only,
+        is_literal=submission.literal,
     )
+    try:
+        return Cleaner(wanted, keeps_refused=keeps_refused)
+    except TemplateError as error:
+        raise SubmissionError(f"the text cannot be used: {error}") from error
 
 
 def _next(portions: Iterator[Portion]) -> Portion | None:
@@ -310,7 +348,8 @@ def name_of(title: str) -> str:
     return name.strip() or "campaign"
 
 
-def _nobody(cleaner: Cleaner, refused: Mapping[str, int]) -> str:
+def nobody_to_send_to(cleaner: Cleaner, refused: Mapping[str, int]) -> str:
+    """Why a submission is refused whose every row was, in one sentence."""
     reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(refused.items()))
     row, reason, column = cleaner.first_refusal or (0, "duplicate", None)
     about = f" (column {column})" if column is not None and is_harmless(column) else ""

@@ -26,6 +26,7 @@ __all__ = [
     "PHONE_REASONS",
     "READ_WITH_PLUS",
     "REFUSED_KINDS",
+    "TWO_DIGIT_COUNTRIES",
     "InvalidPhone",
     "check_region",
     "is_region",
@@ -44,6 +45,12 @@ _FEWEST_FOREIGN_DIGITS = 10  # of a number abroad with its country code: fewer a
 
 READ_WITH_PLUS = "read_with_plus"
 """The kind of a mobile number that was read as if it had a +, because it cannot be a number of the region."""
+
+
+TWO_DIGIT_COUNTRIES: tuple[str, ...] = tuple(
+    str(code) for code in sorted(phonenumbers.COUNTRY_CODE_TO_REGION_CODE) if 10 <= code <= 99
+)
+"""Country codes of two digits. Those of one are 1 and 7; all others have three."""
 
 
 def recognise(raw: str, region: str | None) -> tuple[str, str]:

@@ -138,21 +138,21 @@ class Intake:
     """One submission being taken in. Made by `intake`; not to be used by two tasks at once."""
 
     def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._recipient_count = 0
+        self.connection = connection  # in its transaction: `staged` and `refused` are its temporary tables
+        self.recipient_count = 0
         self._refused: Counter[str] = Counter()
 
     async def add(self, recipients: Sequence[StagedRecipient], refusals: Sequence[Refused]) -> None:
         """Stage a portion (some thousands): recipients, and the refused."""
         if recipients:
-            await self._connection.copy_records_to_table(
+            await self.connection.copy_records_to_table(
                 "staged",
                 records=recipients,
                 columns=_RECIPIENT_COLUMNS,
             )
-            self._recipient_count += len(recipients)
+            self.recipient_count += len(recipients)
         if refusals:
-            await self._connection.copy_records_to_table(
+            await self.connection.copy_records_to_table(
                 "refused", records=refusals, columns=("row", "reason", "column_name")
             )
             self._refused.update(reason for _, reason, _ in refusals)
@@ -165,21 +165,20 @@ class Intake:
         Two at the same instant make one campaign: the unique key makes the second wait for the first.
         """
         async with self._committed():
-            known = await self._known(campaign)
+            if campaign.submission_key is None and campaign.once_within_seconds is not None:
+                # Two at the same instant: the second waits here until the first has committed, or has failed.
+                await self.connection.execute(
+                    "SELECT pg_advisory_xact_lock(hashtextextended($2 || $1, 0))",
+                    campaign.content_hash,
+                    campaign.owner,
+                )
+            known = await self.known(campaign)
             if known is not None:
                 return known
-            await self._connection.execute("ANALYZE staged")
-            duplicate_count = await self._connection.fetchval(_REFUSE_DUPLICATES)
-            if duplicate_count:
-                await self._connection.execute(
-                    "DELETE FROM staged WHERE row IN (SELECT row FROM refused WHERE reason = 'duplicate')"
-                )
-                self._recipient_count -= duplicate_count
-                self._refused["duplicate"] += duplicate_count
-            refused = dict(sorted(self._refused.items()))
-            if self._recipient_count == 0:
+            refused = await self.refuse_duplicates()
+            if self.recipient_count == 0:
                 raise NobodyToSendTo(refused)
-            created = await self._connection.fetchval(
+            created = await self.connection.fetchval(
                 "INSERT INTO campaign (id, state, name, account, sender_id, text, submission_key,"
                 " content_hash, currency, recipient_count, refused, on_doubt, send_at, not_after, noted,"
                 " owner, owner_key)"
@@ -195,7 +194,7 @@ class Intake:
                 campaign.submission_key,
                 campaign.content_hash,
                 campaign.currency,
-                self._recipient_count,
+                self.recipient_count,
                 json.dumps(refused),
                 campaign.on_doubt,
                 campaign.schedule.send_at,
@@ -205,17 +204,17 @@ class Intake:
             )
             if not created:
                 # Somebody else committed the same key while we were counting.
-                known = await self._known(campaign)
+                known = await self.known(campaign)
                 if known is None:
                     raise RuntimeError("the campaign with this submission key vanished while it was read")
                 return known
             if refused:
-                await self._connection.execute(
+                await self.connection.execute(
                     "INSERT INTO refusal (campaign_id, row, reason, column_name)"
                     " SELECT $1, row, reason, column_name FROM refused",
                     campaign.id,
                 )
-            made = await self._connection.execute(
+            made = await self.connection.execute(
                 _MAKE_BATCHES,
                 campaign.id,
                 batch_size,
@@ -224,31 +223,50 @@ class Intake:
                 campaign.account,
             )
             await self._check_made(campaign.id, int(made.rpartition(" ")[2]))
-            await self._connection.execute(f"NOTIFY {CHANNEL}")  # heard when this commits
-        return TakenIn(campaign.id, True, self._recipient_count, refused, noted=campaign.noted)
+            await self.connection.execute(f"NOTIFY {CHANNEL}")  # heard when this commits
+        return TakenIn(campaign.id, True, self.recipient_count, refused, noted=campaign.noted)
+
+    async def refuse_duplicates(self) -> dict[str, int]:
+        """Refuse every row of a number but the first. Gives how many rows were refused in all, by reason.
+
+        To be called once, after all rows were added.
+        """
+        await self.connection.execute("ANALYZE staged")
+        duplicate_count = await self.connection.fetchval(_REFUSE_DUPLICATES)
+        if duplicate_count:
+            await self.connection.execute(
+                "DELETE FROM staged WHERE row IN (SELECT row FROM refused WHERE reason = 'duplicate')"
+            )
+            self.recipient_count -= duplicate_count
+            self._refused["duplicate"] += duplicate_count
+        return dict(sorted(self._refused.items()))
 
     @asynccontextmanager
     async def _committed(self) -> AsyncIterator[None]:
         """Commit at the end of the block. What raises leaves the transaction to end with its connection."""
         yield
-        await self._connection.execute("COMMIT")
+        await self.connection.execute("COMMIT")
 
     async def _check_made(self, campaign_id: UUID, message_count: int) -> None:
         """What was made is what was taken in, to the message; else nothing of it is kept."""
-        tally = await self._connection.fetchval(
+        tally = await self.connection.fetchval(
             "SELECT COALESCE(sum(message_count), 0) FROM batch WHERE campaign_id = $1", campaign_id
         )
-        if not self._recipient_count == message_count == tally:
+        if not self.recipient_count == message_count == tally:
             raise SubmissionError(
-                f"{self._recipient_count} recipients were taken in, and the database made {message_count} "
+                f"{self.recipient_count} recipients were taken in, and the database made {message_count} "
                 f"messages in batches of {tally} of them: nothing was stored; is there a pooler before "
                 "PostgreSQL, or a trigger in it? see: campaigns doctor"
             )
 
-    async def _known(self, campaign: NewCampaign) -> TakenIn | None:
+    async def known(self, campaign: NewCampaign) -> TakenIn | None:
+        """The campaign that the same submission made before, None where there is none.
+
+        Raises SubmissionKeyConflict where the key belongs to other content.
+        """
         if campaign.submission_key is None:
             return await self._known_by_content(campaign)
-        record = await self._connection.fetchrow(
+        record = await self.connection.fetchrow(
             f"{_KNOWN} WHERE {_HAS_KEY}", campaign.submission_key, campaign.owner
         )
         if record is not None and record["content_hash"] != campaign.content_hash:
@@ -262,14 +280,8 @@ class Intake:
     async def _known_by_content(self, campaign: NewCampaign) -> TakenIn | None:
         if campaign.once_within_seconds is None:
             return None
-        # Two at the same instant: the second waits here until the first has committed, or has failed.
-        await self._connection.execute(
-            "SELECT pg_advisory_xact_lock(hashtextextended($2 || $1, 0))",
-            campaign.content_hash,
-            campaign.owner,
-        )
         return _known_of(
-            await self._connection.fetchrow(
+            await self.connection.fetchrow(
                 f"{_KNOWN} WHERE content_hash = $1 AND owner = $3"
                 " AND created_at > now() - make_interval(secs => $2) ORDER BY created_at DESC LIMIT 1",
                 campaign.content_hash,

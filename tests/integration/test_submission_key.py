@@ -81,7 +81,7 @@ async def test_a_key_is_its_owners_alone(database: Database) -> None:
 
 
 def content_hash(rows: list[dict[str, str]], text: str = "Hello") -> str:
-    cleaner = submission._cleaner(submission.Submission(AccountTerms("main"), text, "Demo", "test"))
+    cleaner = submission.cleaner_of(submission.Submission(AccountTerms("main"), text, "Demo", "test"))
     for _ in cleaner.portions(enumerate(rows, 2)):
         continue
     return cleaner.content_hash()

@@ -224,6 +224,6 @@ async def test_choices_are_part_of_what_a_submission_is(database: Database) -> N
     for more in ({}, {"allow_kinds": ["pager"]}):
         with pytest.raises(SubmissionError, match="used before"):
             await submit(database, rows, submission_key="key", **more)
-    plain = submission._cleaner(submission.Submission(AccountTerms("main"), "x", "s", "n"))
+    plain = submission.cleaner_of(submission.Submission(AccountTerms("main"), "x", "s", "n"))
     spelled = json.dumps(["main", "s", "x", None, "hold", "phone"])
     assert plain.content_hash() == hashlib.sha256(spelled.encode()).hexdigest()

@@ -173,7 +173,7 @@ async def test_wide_rows_are_held_in_small_portions(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(cleaning, "_PORTION_ROWS", 5)
 
     def portions(rows: list[dict[str, str]], text: str) -> list[int]:
-        cleaner = submission._cleaner(submission.Submission(AccountTerms("main"), text, "Demo", "test"))
+        cleaner = submission.cleaner_of(submission.Submission(AccountTerms("main"), text, "Demo", "test"))
         return [len(portion.recipients) for portion in cleaner.portions(enumerate(rows, 2))]
 
     assert portions(phones(12), "Hello") == [5, 5, 2]

@@ -8,7 +8,7 @@ from typing import NoReturn
 import typer
 
 from campaigns.domain.errors import CampaignError
-from worker.cli import account, aside, campaign, export, message, running, streams, submit, suppression
+from worker.cli import account, aside, campaign, check, export, message, running, streams, submit, suppression
 from worker.cli.doctor import command as doctor
 from worker.cli.printable import printable
 from worker.cli.terminal import err
@@ -27,6 +27,7 @@ app.add_typer(aside.app, name="aside")
 
 for command in (
     submit.submit,
+    check.check,
     campaign.status,
     campaign.list_campaigns,
     export.export,

@@ -1,88 +1,61 @@
 """`campaigns submit`: takes a campaign in, out of a file or from standard input."""
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Annotated, BinaryIO, Literal
+from typing import Annotated
 
 import typer
 
 from campaigns import reading, submission
 from campaigns.cleaning import NOTES, REASONS
 from campaigns.domain.errors import CampaignError, origin_of
-from campaigns.domain.phone import REFUSED_KINDS
-from campaigns.domain.schedule import read_schedule
-from campaigns.recipient_files import open_recipients
 from campaigns.store.session import Database
 from campaigns.store.submission import TakenIn
 from worker import shapes
 from worker.cli.printable import printable
 from worker.cli.streams import OutputLost
-from worker.cli.terminal import AsJson, Region, Watch, Zone, do, err, follow, out, print_json, read_text
+from worker.cli.terminal import AsJson, Region, Watch, Zone, do, err, follow, out, print_json
+from worker.cli.wanted import (
+    AccountName,
+    Again,
+    AllowKind,
+    At,
+    File,
+    GivenText,
+    Literally,
+    MobileOnly,
+    NotAfter,
+    OnDoubt,
+    PhoneColumn,
+    SenderId,
+    SheetName,
+    SubmissionKey,
+    TextFile,
+    Typed,
+    recipients_in,
+    wanted_by,
+)
 from worker.settings.reading import load_settings
-
-_SLICE_BYTES = 65_536  # read at once
-
-ONCE_WITHIN_SECONDS = 23.5 * 3600
-"""A day, less half an hour: a daily job may start a bit earlier than the day before, and is no repeat."""
 
 
 def submit(  # noqa: PLR0913, PLR0917  the public contract names them
-    file: Annotated[
-        str,
-        typer.Argument(metavar="FILE", help="CSV, JSONL, .xlsx or .ods, also gzipped; - for standard input."),
-    ],
-    account: Annotated[str, typer.Option(help="The account to send through.")],
-    text: Annotated[
-        str | None,
-        typer.Option(
-            help="What to send; {column} is filled in for each recipient, or {column|else} if it is empty."
-        ),
-    ] = None,
-    text_file: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE", help="The text out of a file, - for standard input: not in the list of processes."
-        ),
-    ] = None,
-    sender_id: Annotated[
-        str | None, typer.Option(help="The sender that phones show; else the account's own.")
-    ] = None,
+    file: File,
+    account: AccountName,
+    text: GivenText = None,
+    text_file: TextFile = None,
+    sender_id: SenderId = None,
     name: Annotated[str | None, typer.Option(help="A name for people; else the file's name.")] = None,
-    submission_key: Annotated[
-        str | None, typer.Option(help="The same key with the same content is the same campaign.")
-    ] = None,
-    again: Annotated[
-        bool,
-        typer.Option("--again", help="Send once more what was submitted, without a key, within 23.5 hours."),
-    ] = False,
-    phone_column: Annotated[str, typer.Option(help="The column with the number.")] = "phone",
+    submission_key: SubmissionKey = None,
+    again: Again = False,
+    phone_column: PhoneColumn = "phone",
     region: Region = None,
-    on_doubt: Annotated[
-        Literal["hold", "resend"],
-        typer.Option(help="Messages in doubt: hold them, or send them again (a second text is possible)."),
-    ] = "hold",
-    at: Annotated[
-        str | None,
-        typer.Option(metavar="TIME", help="Hand nothing over before, e.g. 2026-12-01T09:30+02:00."),
-    ] = None,
-    not_after: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Hand nothing over later; what is left expires.")
-    ] = None,
+    on_doubt: OnDoubt = "hold",
+    at: At = None,
+    not_after: NotAfter = None,
     zone: Zone = None,
-    sheet: Annotated[str | None, typer.Option(help="Which sheet of a workbook; else the first.")] = None,
-    allow_kind: Annotated[
-        list[str] | None,
-        typer.Option(help=f"Send to this kind of number, too; may be repeated: {', '.join(REFUSED_KINDS)}."),
-    ] = None,
-    mobile_only: Annotated[
-        bool, typer.Option("--mobile-only", help="Leave out numbers that can only be fixed lines.")
-    ] = False,
-    literal: Annotated[
-        bool, typer.Option("--literal", help="Send {{name}}, \\[name] and the like as they stand.")
-    ] = False,
+    sheet: SheetName = None,
+    allow_kind: AllowKind = None,
+    mobile_only: MobileOnly = False,
+    literal: Literally = False,
     watch: Watch = False,
     as_json: AsJson = False,
 ) -> None:
@@ -94,49 +67,40 @@ def submit(  # noqa: PLR0913, PLR0917  the public contract names them
     whatever becomes of the terminal afterwards, and its id is on standard
     error.
     """
-    if again and submission_key is not None:
-        raise typer.BadParameter("say one of --again and --submission-key")
-    if (text is None) == (text_file is None):
-        raise typer.BadParameter("say one of --text and --text-file")
-    if text_file == file == "-":
-        raise typer.BadParameter("the recipients and the text cannot both come by standard input")
     settings = load_settings()
-    terms = settings.terms(account)
-    asked = submission.Submission(
-        account=terms,
-        text=text if text is not None else read_text(str(text_file)),
-        sender_id=sender_id,
-        name=name or ("standard input" if file == "-" else submission.name_of(Path(file).stem)),
-        submission_key=submission_key,
-        phone_column=phone_column,
-        region=region,
-        on_doubt=on_doubt,
-        schedule=read_schedule(at, not_after, zone),
-        once_within_seconds=None if again else ONCE_WITHIN_SECONDS,
-        allow_kinds=allow_kind or (),
-        mobile_only=mobile_only,
-        literal=literal,
+    wanted = wanted_by(
+        settings,
+        Typed(
+            file=file,
+            account=account,
+            text=text,
+            text_file=text_file,
+            sender_id=sender_id,
+            name=name,
+            submission_key=submission_key,
+            again=again,
+            phone_column=phone_column,
+            region=region,
+            on_doubt=on_doubt,
+            at=at,
+            not_after=not_after,
+            zone=zone,
+            allow_kinds=allow_kind or (),
+            mobile_only=mobile_only,
+            literal=literal,
+        ),
     )
-    wanted = submission.completed(asked)  # what is wrong with it is said before a row is read
-    if sender_id and not terms.limits.takes_sender_id:
-        err.print(f"{terms.limits.provider} takes no sender id: it is kept with the campaign and not sent")
     done = _Done()
 
     async def work(database: Database) -> None:
-        with (
-            _opened(file) as stream,
-            open_recipients(_pieces(stream, file), printable(file), sheet=sheet) as reader,
-        ):
-            if reader.note is not None:
-                err.print(f"{printable(file)} is {reader.note}", markup=False)
-            with err.status("reading …") as status:
-                taken = await submission.submit(
-                    database,
-                    settings.policy(),
-                    wanted,
-                    reader,
-                    progress=lambda count: status.update(f"reading … {count} rows"),
-                )
+        with recipients_in(file, sheet) as reader, err.status("reading …") as status:
+            taken = await submission.submit(
+                database,
+                settings.policy(),
+                wanted,
+                reader,
+                progress=lambda count: status.update(f"reading … {count} rows"),
+            )
         done.taken = taken
         _say_id(taken)
         if not as_json:
@@ -173,30 +137,6 @@ def _say_that_it_stands(taken: TakenIn, trouble: BaseException) -> None:
     why = str(trouble) if isinstance(trouble, CampaignError | OutputLost) else origin_of(trouble)
     what = "interrupted" if isinstance(trouble, KeyboardInterrupt) else printable(why)
     err.print(f"after that: {what}; see: campaigns status {taken.id}", markup=False)
-
-
-@contextmanager
-def _opened(file: str) -> Iterator[BinaryIO]:
-    if file == "-":
-        if sys.stdin.isatty():
-            err.print("reading recipients from this terminal; Ctrl-D ends them")
-        yield sys.stdin.buffer
-        return
-    try:
-        stream = Path(file).open("rb")  # noqa: SIM115  closed below; opening alone may fail
-    except OSError as error:
-        raise CampaignError(f"{printable(file)} cannot be read: {error.strerror}") from error
-    with stream:
-        yield stream
-
-
-def _pieces(stream: BinaryIO, file: str) -> Iterator[bytes]:
-    try:
-        while piece := stream.read(_SLICE_BYTES):
-            yield piece
-    except OSError as error:
-        what = "standard input" if file == "-" else printable(file)
-        raise CampaignError(f"{what} cannot be read to its end: {error.strerror}") from error
 
 
 async def _tell(database: Database, taken: TakenIn, *, has_key: bool) -> None:

@@ -1,0 +1,226 @@
+"""`campaigns check`: what a submission would become and cost; nothing is stored and nothing is sent."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from tempfile import TemporaryFile
+from typing import IO, TYPE_CHECKING, Annotated
+
+import typer
+
+from campaigns import checking
+from campaigns.checking import Checked, Through
+from campaigns.cleaning import NOTES, REASONS, Portion
+from worker import csv_cells, shapes
+from worker.check_shapes import SOURCE, Check
+from worker.cli.printable import printable
+from worker.cli.streams import write_bytes
+from worker.cli.terminal import AsJson, Region, Zone, ask, err, out, print_json
+from worker.cli.wanted import (
+    AccountName,
+    Again,
+    AllowKind,
+    At,
+    File,
+    GivenText,
+    Literally,
+    MobileOnly,
+    NotAfter,
+    OnDoubt,
+    PhoneColumn,
+    SenderId,
+    SheetName,
+    SubmissionKey,
+    TextFile,
+    Typed,
+    recipients_in,
+    wanted_by,
+)
+from worker.settings.reading import load_settings
+
+if TYPE_CHECKING:
+    from worker.bootstrap import Parts
+
+_COUNTRIES_SHOWN = 10
+_CHARACTERS_SHOWN = 12
+_OWN_COLUMNS = ("row", "reason", "how_to_mend")
+
+
+def check(  # noqa: PLR0913, PLR0917  the options of `submit`
+    file: File,
+    account: AccountName,
+    text: GivenText = None,
+    text_file: TextFile = None,
+    sender_id: SenderId = None,
+    submission_key: SubmissionKey = None,
+    again: Again = False,
+    phone_column: PhoneColumn = "phone",
+    region: Region = None,
+    on_doubt: OnDoubt = "hold",
+    at: At = None,
+    not_after: NotAfter = None,
+    zone: Zone = None,
+    sheet: SheetName = None,
+    allow_kind: AllowKind = None,
+    mobile_only: MobileOnly = False,
+    literal: Literally = False,
+    refused: Annotated[
+        bool,
+        typer.Option(
+            "--refused", help="Print the refused rows as CSV, to be mended and submitted: cells and reason."
+        ),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say what `submit` would do with the same file and options, and what it would cost.
+
+    Nothing is stored, nothing is sent. The cost is an estimate: what this
+    account was charged for a segment to the same country in the last 30 days.
+    With --refused standard output is a CSV of the rows that would be refused,
+    and what is said of the whole goes to standard error. Exit code 1: it would
+    be refused as a whole.
+    """
+    if refused and as_json:
+        raise typer.BadParameter("say one of --refused and --json")
+    settings = load_settings()
+    wanted = wanted_by(
+        settings,
+        Typed(
+            file=file,
+            account=account,
+            text=text,
+            text_file=text_file,
+            sender_id=sender_id,
+            name=None,
+            submission_key=submission_key,
+            again=again,
+            phone_column=phone_column,
+            region=region,
+            on_doubt=on_doubt,
+            at=at,
+            not_after=not_after,
+            zone=zone,
+            allow_kinds=allow_kind or (),
+            mobile_only=mobile_only,
+            literal=literal,
+        ),
+    )
+    name = wanted.account.name
+
+    async def work(parts: "Parts", mending: "_Mending") -> Checked:
+        rate = settings.account(name).requests_per_second
+        through = Through(rate, parts.desk.accounts[name].provider)
+        with recipients_in(file, sheet) as reader, err.status("reading …") as status:
+
+            def hear(portion: Portion) -> None:
+                status.update(f"reading … {portion.row_count} rows")
+                mending.add(portion)
+
+            return await checking.check(
+                parts.database, wanted, reader, through, hear=hear, keeps_refused=refused
+            )
+
+    with _mending() as mending:
+        found = ask(lambda parts: work(parts, mending), settings)
+        if refused:
+            mending.write()
+    if as_json:
+        print_json(Check.of(found).public())
+    else:
+        console = err if refused else out
+        for line in _lines(found):
+            console.print(line, markup=False)
+    if found.trouble is not None:
+        raise typer.Exit(1)
+
+
+def _lines(found: Checked) -> Iterator[str]:
+    if found.known is not None:
+        yield f"it is campaign {found.known.id} already: nothing would be stored again"
+    if found.trouble is not None:
+        yield f"it would be refused: {found.trouble}"
+    yield f"{found.message_count} of {found.row_count} rows would be sent to, in {found.batch_count} batches"
+    for each in found.refused:
+        more = " …" if each.count > len(each.rows) else ""
+        yield f"  {each.count} not taken in: {each.reason} ({REASONS.get(each.reason, each.reason)})"
+        yield f"    rows: {', '.join(map(str, each.rows))}{more}"
+    if found.suppressed_count:
+        yield f"  {found.suppressed_count} are suppressed"
+    for note, count in found.noted.items():
+        yield f"  {count} {NOTES.get(note, note)}"
+    if found.unused_columns:
+        yield f"  columns that the text does not use: {', '.join(map(printable, found.unused_columns))}"
+    by_count = ", ".join(f"{count} need {segments}" for segments, count in found.segments.items())
+    of_encoding = ", ".join(f"{count} {encoding}" for encoding, count in found.encodings.items() if count)
+    yield f"{found.segment_count} segments ({by_count}; {of_encoding})" if by_count else "0 segments"
+    if found.costly:
+        yield f"  these characters cost {found.saved_segment_count} segments more:"
+        for costly in found.costly[:_CHARACTERS_SHOWN]:
+            instead = f", write {costly.replacement} instead" if costly.replacement else ""
+            where = "in the text" if costly.is_in_text else f"first in row {costly.row}"
+            yield f"    {costly.character} {costly.name}, {where}: {costly.message_count} messages{instead}"
+    if found.longest is not None:
+        yield f"  the longest is that of row {found.longest.row}: {found.longest.segment_count} segments"
+    yield from _money(found.estimate)
+    yield f"about {found.duration_seconds:.0f} s at the account's pace ({found.request_count} requests)"
+    for message in found.sample:
+        yield f"row {message.row}: {printable(message.text)}"
+
+
+def _money(estimate: checking.Estimate) -> Iterator[str]:
+    currency = printable(estimate.currency or "")
+    if estimate.amount is None:
+        yield "the cost is not known: this account was charged for no segment to these countries"
+    else:
+        yield f"about {shapes.amount_text(estimate.amount)} {currency} ({SOURCE} on this account)"
+        for each in estimate.countries[:_COUNTRIES_SHOWN]:
+            price = "no price is known" if each.price is None else f"{shapes.amount_text(each.price)} each"
+            yield f"  {each.country}: {each.segment_count} segments, {price}"
+    if estimate.balance is None:
+        yield f"the balance is not known: {printable(estimate.balance_trouble or '')}"
+    else:
+        enough = {True: "enough", False: "NOT ENOUGH", None: "whether it is enough is not known"}
+        left = f"{shapes.amount_text(estimate.balance.amount)} {printable(estimate.balance.currency or '')}"
+        yield f"balance {left.strip()}: {enough[estimate.is_enough]}"
+
+
+class _Mending:
+    """The refused rows, on their way to a CSV: its columns are known once the last row is."""
+
+    def __init__(self, kept: IO[str]) -> None:
+        self._kept = kept
+        self._columns: dict[str, None] = {}
+
+    def add(self, portion: Portion) -> None:
+        for (row, reason, column), fields in zip(portion.refusals, portion.refused_fields, strict=False):
+            self._columns.update(dict.fromkeys(fields))
+            self._kept.write(json.dumps([row, reason, column, dict(fields)]) + "\n")
+
+    def write(self) -> None:
+        """Print it to standard output, repeats of a number left out."""
+        own = [self._free(name) for name in _OWN_COLUMNS]
+        write_bytes(_csv_line([*self._columns, *own]))
+        self._kept.seek(0)
+        for line in self._kept:
+            row, reason, column, fields = json.loads(line)
+            cells = [fields.get(name, "") for name in self._columns]
+            why = REASONS.get(reason, reason) + (f" (column {column})" if column else "")
+            write_bytes(_csv_line([*cells, str(row), reason, why]))
+        sys.stdout.flush()
+
+    def _free(self, name: str) -> str:
+        while name in self._columns:
+            name = f"refused_{name}"
+        return name
+
+
+def _csv_line(cells: list[str]) -> bytes:
+    # As names of columns: whoever wrote a cell, a spreadsheet must not run it.
+    return csv_cells.head_line(cells).encode(errors="backslashreplace")
+
+
+@contextmanager
+def _mending() -> Iterator[_Mending]:
+    with TemporaryFile("w+", encoding="utf-8") as kept:
+        yield _Mending(kept)
