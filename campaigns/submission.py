@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from campaigns.cleaning import REASONS, Cleaner, Portion, Wanted
 from campaigns.domain.errors import SubmissionError, is_harmless, shown_column
@@ -33,6 +33,9 @@ MAX_NAME_CHARACTERS = 200  # of a campaign, a submission key, an account, a phon
 MAX_SENDER_ID_CHARACTERS = 16  # less where the provider says so
 MAX_TASK_RECIPIENTS = 100_000
 """Of one list that another program made, which is held in memory whole. A file may have any number."""
+
+ONCE_WITHIN_SECONDS = 23.5 * 3600
+"""A day, less half an hour: a daily job may start a bit earlier than the day before, and is no repeat."""
 
 _MOST_BITS = 1024  # of a whole number: more is nobody's, and past 4300 digits Python writes none out
 
@@ -66,6 +69,7 @@ class Submission:
     mobile_only: bool = False
     literal: bool = False
     owner: str = ""  # of the API key; '': an operator's, or a task's
+    campaign_id: UUID = field(default_factory=uuid4, compare=False)  # of the campaign that is made, if one is
 
 
 async def submit(
@@ -153,7 +157,7 @@ async def staged(
 def new_campaign(submission: Submission, cleaner: Cleaner, give_up_seconds: float) -> NewCampaign:
     """What a completed submission becomes, now that its rows are cleaned."""
     return NewCampaign(
-        id=uuid4(),
+        id=submission.campaign_id,
         name=submission.name,
         account=submission.account.name,
         sender_id=submission.sender_id or "",

@@ -18,7 +18,7 @@ _NOT_GSM = (
 )
 
 _PRICED_BATCHES = 1_000  # the newest: more would only be slower
-_PRICED_DAYS = 30
+_PRICED_DAYS = 30  # prices of before may have changed
 
 
 def _country(column: str) -> str:

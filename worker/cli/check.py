@@ -13,7 +13,6 @@ from campaigns import checking
 from campaigns.checking import Checked, Through
 from campaigns.cleaning import NOTES, REASONS, Portion
 from worker import csv_cells, shapes
-from worker.check_shapes import SOURCE, Check
 from worker.cli.printable import printable
 from worker.cli.streams import write_bytes
 from worker.cli.terminal import AsJson, Region, Zone, ask, err, out, print_json
@@ -38,12 +37,13 @@ from worker.cli.wanted import (
     wanted_by,
 )
 from worker.settings.reading import load_settings
+from worker.shapes.checks import PRICE_SOURCE
 
 if TYPE_CHECKING:
     from worker.bootstrap import Parts
 
-_COUNTRIES_SHOWN = 10
-_CHARACTERS_SHOWN = 12
+_COUNTRIES_SHOWN = 10  # the largest
+_CHARACTERS_SHOWN = 12  # that cost
 _OWN_COLUMNS = ("row", "reason", "how_to_mend")
 
 
@@ -126,7 +126,7 @@ def check(  # noqa: PLR0913, PLR0917  the options of `submit`
         if refused:
             mending.write()
     if as_json:
-        print_json(Check.of(found).public())
+        print_json(shapes.Check.of(found).public())
     else:
         console = err if refused else out
         for line in _lines(found):
@@ -173,7 +173,7 @@ def _money(estimate: checking.Estimate) -> Iterator[str]:
     if estimate.amount is None:
         yield "the cost is not known: this account was charged for no segment to these countries"
     else:
-        yield f"about {shapes.amount_text(estimate.amount)} {currency} ({SOURCE} on this account)"
+        yield f"about {shapes.amount_text(estimate.amount)} {currency} ({PRICE_SOURCE} on this account)"
         for each in estimate.countries[:_COUNTRIES_SHOWN]:
             price = "no price is known" if each.price is None else f"{shapes.amount_text(each.price)} each"
             yield f"  {each.country}: {each.segment_count} segments, {price}"

@@ -21,9 +21,6 @@ from worker.settings.model import Settings
 
 _SLICE_BYTES = 65_536  # read at once
 
-ONCE_WITHIN_SECONDS = 23.5 * 3600
-"""A day, less half an hour: a daily job may start a bit earlier than the day before, and is no repeat."""
-
 File = Annotated[
     str, typer.Argument(metavar="FILE", help="CSV, JSONL, .xlsx or .ods, also gzipped; - for standard input.")
 ]
@@ -132,7 +129,7 @@ def wanted_by(settings: Settings, typed: Typed) -> Submission:
             region=typed.region,
             on_doubt=typed.on_doubt,
             schedule=read_schedule(typed.at, typed.not_after, typed.zone),
-            once_within_seconds=None if typed.again else ONCE_WITHIN_SECONDS,
+            once_within_seconds=None if typed.again else submission.ONCE_WITHIN_SECONDS,
             allow_kinds=typed.allow_kinds,
             mobile_only=typed.mobile_only,
             literal=typed.literal,

@@ -15,10 +15,12 @@ from worker.bootstrap import Parts
 from worker.logs.logger import get_logger
 from worker.settings.safety import read_networks
 from worker.web.api import routes as api
+from worker.web.api.submitting import LARGE
 from worker.web.callbacks import MAX_BODY_BYTES, Callbacks
 from worker.web.connections import BACKLOG, ConnectionLimit, most_connections
 from worker.web.health import SERVICE, Health
 from worker.web.inbox import Inbox, Write
+from worker.web.uploads import LargeSubmissions
 
 _KEEPALIVE_SECONDS = 75.0  # the default of common web servers
 _SHUTDOWN_SECONDS = 15.0  # for answers under way: longer than a callback waits for the inbox
@@ -104,6 +106,12 @@ def _application(parts: Parts, inbox: Inbox, limit: ConnectionLimit) -> web.Appl
     ).add_routes(application.router)
     Health(parts.database).add_routes(application.router)
     api.add_routes(application.router, parts)
+    application[LARGE] = large = LargeSubmissions()
+
+    async def end(_application: web.Application) -> None:
+        large.close()
+
+    application.on_cleanup.append(end)
     return application
 
 

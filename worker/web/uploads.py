@@ -124,14 +124,19 @@ class LargeSubmissions:
         self._free_count = most
         self._threads = ThreadPoolExecutor(most, thread_name_prefix="upload")
 
+    @property
+    def threads(self) -> Executor:
+        """To read and clean with, for whoever has a slot."""
+        return self._threads
+
     @contextmanager
-    def slot(self) -> Iterator[Executor]:
-        """One of them, for the length of the block: a thread to read and clean with. Raises Busy at once."""
+    def slot(self) -> Iterator[None]:
+        """One of them, for the length of the block. Raises Busy at once where none is free."""
         if not self._free_count:
             raise Busy
         self._free_count -= 1
         try:
-            yield self._threads
+            yield
         finally:
             self._free_count += 1
 

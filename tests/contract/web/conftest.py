@@ -26,6 +26,8 @@ from worker.web.server import serve
 
 PUBLIC_URL = "https://sms.shop.test/campaigns"
 SECRET = "a-secret-of-our-own"
+SETTINGS = {"provider": "seven", "api_key": "k" * 20, "sender_id": "Demo"}
+"""Of each account, where settings are asked; a stub does its work."""
 URLS = CallbackUrls("main", PUBLIC_URL, SECRET)
 
 
@@ -114,7 +116,7 @@ async def web_of(database: Database, redis: Redis) -> AsyncIterator[Web]:
     }
     desk = Desk(accounts, POLICY, "web", lambda: 0.5)
     parts = Parts(
-        Settings(),
+        Settings(accounts=dict.fromkeys(accounts, SETTINGS)),
         database,
         redis,
         desk,

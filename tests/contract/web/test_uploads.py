@@ -171,10 +171,10 @@ async def test_the_time_that_a_client_waits_for_us_does_not_count(monkeypatch: p
 
 async def test_there_are_so_many_large_submissions_and_no_more() -> None:
     large = LargeSubmissions(2)
-    with large.slot(), large.slot() as executor:
+    with large.slot(), large.slot():
         with pytest.raises(Busy), large.slot():
             pass
-        assert await asyncio.get_running_loop().run_in_executor(executor, lambda: 7) == 7
+        assert await asyncio.get_running_loop().run_in_executor(large.threads, lambda: 7) == 7
     with large.slot():
         pass
     large.close()

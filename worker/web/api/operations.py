@@ -39,7 +39,7 @@ class Asked(BaseModel):
 
 def _written(given: object) -> object:
     # A number would be taken for seconds since 1970, and a phone number is one.
-    if isinstance(given, str) and not _MOMENT.match(given):
+    if isinstance(given, int | float) or (isinstance(given, str) and not _MOMENT.match(given)):
         raise ValueError("give a moment with its offset, such as 2026-12-01T09:30:00+02:00")
     return given
 

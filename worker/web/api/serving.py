@@ -137,14 +137,13 @@ def _valid(where: str, model: type[Asked], sent: Mapping[str, Any]) -> Asked:
 
 
 async def _body(operation: Operation, request: web.Request) -> Asked | None:
-    """The body, validated; None where it is a stream, which the handler reads. Raises Refused."""
+    """The body, validated; None where it is a stream: the handler lets it come. Raises Refused."""
     if request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() != "identity":
         raise Refused(Kind.UNSUPPORTED_MEDIA_TYPE, "send the body as it is, without Content-Encoding")
     if not request.body_exists and operation.body_is_optional:
         return None
     has_type = hdrs.CONTENT_TYPE in request.headers
     if has_type and request.content_type in operation.streams_in:
-        await _go_on(request)
         return None
     taken = [*([JSON] if operation.body is not None else []), *operation.streams_in]
     if operation.body is None or not has_type or request.content_type != JSON:
@@ -161,7 +160,7 @@ async def _read(request: web.Request, most_bytes: int) -> bytes:
     """A body as a whole. Raises Refused where it is too large, too slow or cut off."""
     if (request.content_length or 0) > most_bytes:
         raise Refused(Kind.TOO_LARGE, f"a body may have {most_bytes} bytes here")
-    await _go_on(request)
+    await go_on(request)
     found = bytearray()
     try:
         async with asyncio.timeout(BODY_SECONDS):
@@ -176,7 +175,7 @@ async def _read(request: web.Request, most_bytes: int) -> bytes:
     return bytes(found)
 
 
-async def _go_on(request: web.Request) -> None:
+async def go_on(request: web.Request) -> None:
     """Tell a client that waits for `100 Continue` to send its body now."""
     if request.headers.get(hdrs.EXPECT, "").lower() == "100-continue":
         writer = request.writer

@@ -1,10 +1,11 @@
 """The table of operations: what is not here has no route."""
 
-from worker.web.api import accounts, acts, audit, campaigns, messages, suppressed
+from worker.web.api import accounts, acts, audit, campaigns, messages, submitting, suppressed
 from worker.web.api.operations import Operation
 
 OPERATIONS: tuple[Operation, ...] = (
     *campaigns.OPERATIONS,
+    *submitting.OPERATIONS,
     *messages.OPERATIONS,
     *acts.OPERATIONS,
     *accounts.OPERATIONS,

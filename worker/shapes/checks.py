@@ -6,9 +6,10 @@ from pydantic import Field
 
 from campaigns import checking
 from campaigns.domain.phone import mask
-from worker.shapes import Amount, Cost, Id, Moment, Shape, Text
+from worker.shapes.base import Amount, Id, Moment, Shape, Text
+from worker.shapes.campaigns import Cost
 
-SOURCE: Literal["average of the last 30 days"] = "average of the last 30 days"
+PRICE_SOURCE: Literal["average of the last 30 days"] = "average of the last 30 days"
 """Where prices come from: what this account was charged for a segment to the same country."""
 
 
@@ -74,7 +75,7 @@ class Estimate(Shape):
         """An estimate as it is shown."""
         return cls.like(
             estimate,
-            price_source=SOURCE if estimate.amount is not None else None,
+            price_source=PRICE_SOURCE if estimate.amount is not None else None,
             countries=[CountryCost.like(each) for each in estimate.countries],
             balance=estimate.balance and Cost.like(estimate.balance),
         )

@@ -1,0 +1,385 @@
+"""Operations that take recipients in: submit a campaign, and check what one would become.
+
+A small list comes as JSON. A file of any size comes as CSV, JSON lines or a form, and is cleaned while it
+comes: it is never held, and a client that hangs up leaves nothing.
+"""
+
+from collections.abc import AsyncIterator, Iterable, Mapping
+from concurrent.futures import Executor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Literal
+
+from aiohttp import BodyPartReader, MultipartReader, web
+from pydantic import BeforeValidator, Field, ValidationError
+
+from campaigns import auditing, checking, reading, submission
+from campaigns.checking import Through
+from campaigns.domain.access import Scope
+from campaigns.domain.errors import NotFound
+from campaigns.domain.phone import REFUSED_KINDS
+from campaigns.domain.recipients import Format, read_recipients
+from campaigns.domain.schedule import Schedule
+from campaigns.submission import ONCE_WITHIN_SECONDS, Submission
+from worker import shapes
+from worker.web.api.operations import Answer, Asked, Call, Line, Moment, Operation, Rate
+from worker.web.api.problems import Kind, Mistake, Refused, mistakes
+from worker.web.api.serving import go_on
+from worker.web.uploads import Busy, LargeSubmissions, Upload, UploadFailed
+
+LARGE = web.AppKey("large", LargeSubmissions)
+"""The large submissions of a process, in its application."""
+
+MOST_RECIPIENTS = 10_000
+"""Of a JSON body, which is held in memory whole. A file may have any number."""
+
+BODY_BYTES = 5_000_000
+"""Of a JSON body."""
+
+_FIELD_BYTES = 64 * 1024  # of one field of a form
+_MOST_FIELDS = 50  # of a form
+_PIECE_BYTES = 65_536  # of a form's file, read at once
+_RETRY_AFTER_SECONDS = 10  # told where there is no room for another large submission
+_TAG = "Submit"
+_FORM = "multipart/form-data"
+_STREAMS: Mapping[str, Format] = {
+    "text/csv": "csv",
+    "application/jsonl": "jsonl",
+    "application/x-ndjson": "jsonl",
+}
+_STREAMS_IN = {
+    "text/csv": "A row for each recipient, the first names the columns; any size. Fields are in the query.",
+    "application/jsonl": "An object for each recipient on a line of its own. Fields are in the query.",
+    "application/x-ndjson": "The same.",
+    _FORM: "The fields, then `file`, which is CSV or JSON lines.",
+}
+
+
+def _listed(given: object) -> object:
+    return [given] if isinstance(given, str) else given  # a query with one of them
+
+
+_AllowKinds = Annotated[
+    tuple[Line, ...],
+    BeforeValidator(_listed),
+    Field(
+        max_length=len(REFUSED_KINDS),
+        description=f"Kinds of numbers to send to, too: {', '.join(REFUSED_KINDS)}.",
+    ),
+]
+_Text = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=submission.MAX_TEXT_CHARACTERS,
+        description="{column} is filled in for each recipient, {column|else} where it is empty.",
+    ),
+]
+_Account = Annotated[Line, Field(description="The account to send through.")]
+_Cell = str | int | float | bool | None
+
+
+class Options(Asked):
+    """How a campaign is to be sent."""
+
+    name: Annotated[Line, Field(description="For people.")] = "API"
+    sender_id: Annotated[
+        Line | None, Field(description="What phones show as the sender; else the account's own.")
+    ] = None
+    phone_column: Annotated[Line, Field(description="The column with the number.")] = "phone"
+    region: Annotated[
+        str | None,
+        Field(pattern="^[A-Za-z]{2}$", description="Of numbers without a country code, such as LT."),
+    ] = None
+    on_doubt: Annotated[
+        Literal["hold", "resend"],
+        Field(description="Messages in doubt: hold them, or send them again (a second text is possible)."),
+    ] = "hold"
+    send_at: Annotated[Moment | None, Field(description="Nothing is handed over before.")] = None
+    not_after: Annotated[Moment | None, Field(description="What is left then expires.")] = None
+    allow_kinds: _AllowKinds = ()
+    mobile_only: Annotated[bool, Field(description="Leave out what can only be a fixed line.")] = False
+    literal: Annotated[bool, Field(description="Send {{name}}, [name] and the like as they stand.")] = False
+
+
+class Told(Options):
+    """What is to be sent, and through which account."""
+
+    account: _Account
+    text: _Text
+
+
+class Query(Options):
+    """The same, in the query: for a body that is a file. A JSON body or a form has them in itself."""
+
+    account: _Account | None = None
+    text: _Text | None = None
+
+
+class Recipients(Told):
+    """A campaign with its recipients: objects of plain values, among them the number."""
+
+    recipients: Annotated[list[dict[str, _Cell]], Field(min_length=1, max_length=MOST_RECIPIENTS)]
+
+
+class KeyHeader(Asked):
+    """By what a repeated request is known."""
+
+    idempotency_key: Annotated[
+        str | None,
+        Field(
+            alias="Idempotency-Key",
+            min_length=1,
+            max_length=402,  # 200 characters, each escaped, and the quotes
+            description="The submission key: the same key with the same content is the same campaign."
+            " In quotes or bare. Without one, the same content within 23.5 hours is the same campaign.",
+        ),
+    ] = None
+
+    def key(self) -> str | None:
+        """The key itself; in quotes it is a string of RFC 8941, 3.3.3."""
+        given = self.idempotency_key
+        if given is None or len(given) < 2 or not given.startswith('"') or not given.endswith('"'):
+            return given
+        return given[1:-1].replace('\\"', '"').replace("\\\\", "\\")
+
+
+@dataclass(frozen=True, slots=True)
+class _Coming:
+    """A submission on its way in: what was told, its rows, and whose threads clean them (None: asyncio's)."""
+
+    told: Told
+    rows: Iterable[tuple[int, Mapping[str, str]]]
+    executor: Executor | None
+
+
+@asynccontextmanager
+async def _admit(call: Call) -> AsyncIterator[None]:
+    """A slot for a body that is streamed, before its first byte is read."""
+    if call.request.content_type not in _STREAMS_IN:
+        yield
+        return
+    try:
+        with call.request.app[LARGE].slot():
+            yield
+    except Busy:
+        raise Refused(
+            Kind.BUSY,
+            "as many large submissions are under way as there may be",
+            retry_after_seconds=_RETRY_AFTER_SECONDS,
+        ) from None
+
+
+@asynccontextmanager
+async def _coming(call: Call, query: Query, body: Recipients | None) -> AsyncIterator[_Coming]:
+    """What was sent, to be read once within the block. Raises Refused."""
+    media_type = call.request.content_type
+    if media_type not in _STREAMS and query.model_fields_set:
+        where = f"/query/{sorted(query.model_fields_set)[0]}"
+        raise Refused(Kind.INVALID_REQUEST, None, [Mistake(pointer=where, detail="give it in the body")])
+    if body is not None:
+        yield _Coming(body, submission.rows_of(body.recipients), None)
+        return
+    threads = call.request.app[LARGE].threads
+    upload: Upload | None = None
+    try:
+        if media_type in _STREAMS:
+            told = _told("query", query.model_dump(exclude_unset=True))
+            _account_of(call, told, "query")
+            await go_on(call.request)
+            upload = Upload(call.request.content.readany)
+            rows = _rows(upload, _STREAMS[media_type])
+        else:
+            told, upload = await _form(call.request)
+            rows = _rows(upload, None)
+        yield _Coming(told, rows, threads)
+    except UploadFailed as failed:
+        raise Refused(_KINDS[failed.status], str(failed)) from None
+    finally:
+        if upload is not None:
+            upload.give_up()  # its thread must not wait for a piece that nobody wants
+
+
+_KINDS = {400: Kind.MALFORMED, 408: Kind.TOO_SLOW, 413: Kind.TOO_LARGE}
+
+
+def _rows(upload: Upload, file_format: Format | None) -> Iterable[tuple[int, Mapping[str, str]]]:
+    """The rows of a file. Nothing is read before the first is asked for, in the thread that asks."""
+    yield from read_recipients(upload.pieces(), format=file_format, name="the file")
+
+
+def _told(where: str, given: Mapping[str, object]) -> Told:
+    try:
+        return Told.model_validate(given)
+    except ValidationError as error:
+        found = mistakes(where, error, Told)
+    raise Refused(Kind.INVALID_REQUEST, None, found)
+
+
+async def _form(request: web.Request) -> tuple[Told, Upload]:
+    """The fields of a form, and its file, which is to be read. Raises Refused and UploadFailed."""
+    await go_on(request)
+    try:
+        parts = await request.multipart()
+    except (ValueError, AssertionError):  # no boundary
+        raise Refused(Kind.MALFORMED, "the form has no boundary that can be used") from None
+    given: dict[str, object] = {}
+    for _ in range(_MOST_FIELDS):
+        part = await _next_part(parts)
+        if part is None:
+            raise Refused(Kind.INVALID_REQUEST, None, [_missing("/body/file")])
+        if part.name == "file":
+            return _told("body", given), Upload(partial(part.read_chunk, _PIECE_BYTES))
+        _add_field(given, part.name or "", await Upload(part.read_chunk, most_bytes=_FIELD_BYTES).whole())
+    raise Refused(Kind.INVALID_REQUEST, f"a form may have {_MOST_FIELDS} fields, and the file after them")
+
+
+async def _next_part(parts: MultipartReader) -> BodyPartReader | None:
+    found: list[BodyPartReader | None] = []
+
+    async def read() -> bytes:
+        part = await parts.next()
+        if part is not None and not isinstance(part, BodyPartReader):
+            raise Refused(Kind.MALFORMED, "a form within the form cannot be read")
+        found.append(part)
+        return b""
+
+    await Upload(read).next()  # for its bounds
+    return found[0]
+
+
+def _add_field(given: dict[str, object], name: str, value: bytes) -> None:
+    try:
+        text = value.decode()
+    except UnicodeDecodeError:
+        raise Refused(Kind.MALFORMED, "a field of the form is not UTF-8") from None
+    if name == "allow_kinds":
+        kinds = given.setdefault(name, [])
+        assert isinstance(kinds, list)  # noqa: S101  made above
+        kinds.append(text)
+    elif name in given:
+        raise Refused(Kind.INVALID_REQUEST, "a field stands in the form twice")
+    else:
+        given[name] = text
+
+
+def _missing(pointer: str) -> Mistake:
+    return Mistake(pointer=pointer, detail="it is missing")
+
+
+def _account_of(call: Call, told: Told, where: str) -> str:
+    """The account that is meant. Raises Refused: one that the key may not use does not exist for it."""
+    name = told.account.lower()
+    try:
+        call.parts.settings.account(name)
+    except NotFound:
+        name = ""
+    if not name or not call.caller.reach.has_account(name):
+        raise Refused(
+            Kind.INVALID_REQUEST,
+            None,
+            [Mistake(pointer=f"/{where}/account", detail="there is no such account for this key")],
+        )
+    return name
+
+
+def _wanted(call: Call, told: Told, headers: KeyHeader) -> Submission:
+    where = "query" if call.request.content_type in _STREAMS else "body"
+    return submission.completed(
+        Submission(
+            account=call.parts.settings.terms(_account_of(call, told, where)),
+            text=told.text,
+            sender_id=told.sender_id,
+            name=told.name,
+            submission_key=headers.key(),
+            phone_column=told.phone_column,
+            region=told.region,
+            on_doubt=told.on_doubt,
+            schedule=Schedule(told.send_at, told.not_after),
+            once_within_seconds=ONCE_WITHIN_SECONDS,
+            allow_kinds=told.allow_kinds,
+            mobile_only=told.mobile_only,
+            literal=told.literal,
+            owner=call.caller.key.owner,
+        )
+    )
+
+
+async def submit_campaign(call: Call, query: Query, headers: KeyHeader, body: Recipients | None) -> Answer:
+    """Take a campaign in. Answered once the database has it."""
+    database = call.parts.database
+    async with _coming(call, query, body) as coming:
+        wanted = _wanted(call, coming.told, headers)
+        await auditing.record(
+            database,
+            call.caller.actor,
+            "campaign.submit",
+            f"campaign/{wanted.campaign_id}",
+            account=wanted.account.name,
+        )
+        taken = await submission.submit(
+            database, call.parts.desk.policy, wanted, coming.rows, executor=coming.executor
+        )
+    overview = await reading.status(database, taken.id)
+    location = {"Location": f"/v1/campaigns/{taken.id}"}
+    return Answer(shapes.OwnedCampaign.of(overview), 201 if taken.created else 200, location)
+
+
+async def check_campaign(call: Call, query: Query, headers: KeyHeader, body: Recipients | None) -> Answer:
+    """Say what a campaign would become."""
+    parts = call.parts
+    async with _coming(call, query, body) as coming:
+        wanted = _wanted(call, coming.told, headers)
+        name = wanted.account.name
+        through = Through(
+            parts.settings.account(name).requests_per_second, parts.desk.accounts[name].provider
+        )
+        found = await checking.check(parts.database, wanted, coming.rows, through, executor=coming.executor)
+    return Answer(shapes.Check.of(found))
+
+
+_ABOUT = f"""At most {MOST_RECIPIENTS:,} recipients and {BODY_BYTES // 1_000_000} MB as JSON. A file of any
+size is sent as the body itself, with the fields in the query, or as a form: it is read as it comes, and given
+up when nothing came for 30 seconds."""
+
+OPERATIONS = (
+    Operation(
+        id="submitCampaign",
+        method="POST",
+        path="/v1/campaigns",
+        tag=_TAG,
+        summary="Submit a campaign",
+        description=f"201 and its address the first time, 200 and the same campaign after. {_ABOUT}",
+        handler=submit_campaign,
+        scope=Scope.SUBMIT,
+        rate=Rate.SUBMIT,
+        query=Query,
+        headers=KeyHeader,
+        body=Recipients,
+        body_bytes=BODY_BYTES,
+        streams_in=_STREAMS_IN,
+        answers={201: shapes.OwnedCampaign, 200: shapes.OwnedCampaign},
+        problems=(Kind.SUBMISSION_KEY_REUSED, Kind.BUSY),
+        admit=_admit,
+    ),
+    Operation(
+        id="checkCampaign",
+        method="POST",
+        path="/v1/campaigns/check",
+        tag=_TAG,
+        summary="Say what a campaign would become and cost",
+        description=f"Nothing is stored and nothing is sent. {_ABOUT}",
+        handler=check_campaign,
+        scope=Scope.SUBMIT,
+        rate=Rate.SUBMIT,
+        query=Query,
+        headers=KeyHeader,
+        body=Recipients,
+        body_bytes=BODY_BYTES,
+        streams_in=_STREAMS_IN,
+        answers={200: shapes.Check},
+        problems=(Kind.SUBMISSION_KEY_REUSED, Kind.BUSY),
+        admit=_admit,
+    ),
+)
