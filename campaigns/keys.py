@@ -20,8 +20,8 @@ from campaigns.store.keys import KeyRow
 from campaigns.store.session import Database
 
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # what people do not take for something else
-_ID_LENGTH = 8
-_SECRET_BYTES = 32
+_ID_LENGTH = 8  # characters that tell keys apart, of which there are few
+_SECRET_BYTES = 32  # random: 256 bits
 _KEY = re.compile(r"cmp_([a-z0-9]{8})_([0-9a-f]{64})")
 _OWNER = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}")
 _NO_SECRET = bytes(32)  # compared with where no key has the id: the time of a refusal tells nothing

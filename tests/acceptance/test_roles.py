@@ -18,7 +18,7 @@ from tests.waiting import wait_until
 pytestmark = pytest.mark.acceptance
 
 ROOT = Path(__file__).parents[2]
-ROLES = ("campaigns_migrate", "campaigns_worker", "campaigns_web")
+ROLES = ("campaigns_migrate", "campaigns_worker", "campaigns_api", "campaigns_web")
 SECRET = "a-secret-of-our-own"
 
 
@@ -38,8 +38,9 @@ def url_of(role: str, url: str) -> str:
     return url.replace("postgres@", f"{role}@")
 
 
-def status_of(url: str, body: bytes | None = None) -> int:
-    with urllib.request.urlopen(url, body, timeout=30) as answer:
+def status_of(url: str, body: bytes | None = None, key: str | None = None) -> int:
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    with urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=30) as answer:
         status: int = answer.status
         return status
 
@@ -69,21 +70,45 @@ async def test_each_role_does_its_work_and_no_more(
 
     stack.settings["DATABASE_URL"] = url_of("campaigns_web", empty_database_url)
     stack.settings["REDIS_URL"] = "redis://127.0.0.1:1/0"  # the web needs none
-    stack.start("web", "campaigns", "web", "--port", "0")
+    stack.start("web", "campaigns", "web", "--port", "0", "--serve", "callbacks")
 
-    def listening() -> str | None:
-        found = re.search(r"web listening on (http://\S+)", stack.log("web").read_text())
+    def listening(name: str) -> str | None:
+        found = re.search(r"web listening on (http://\S+)", stack.log(name).read_text())
         return found[1] if found else None
 
-    url = wait_until(listening, "the web listens")
+    url = wait_until(lambda: listening("web"), "the web listens")
     token = CallbackUrls("main", url, SECRET).token_of_account()
     reference = f"{UUID(campaign['id']).hex}-1-0"
     body = f"msg_id=1&status=DELIVERED&foreign_id={reference}".encode()
     assert status_of(f"{url}/callbacks/main/{token}", body) == 200
     assert status_of(f"{url}/health") == 200
 
+    stack.settings["DATABASE_URL"] = url_of("campaigns_worker", empty_database_url)
+    key = stack.json("key", "create", "--owner", "shop", "--scope", "read")
+    as_api = url_of("campaigns_api", empty_database_url)
+    stack.settings["DATABASE_URL"] = as_api
+    stack.start("api", "campaigns", "web", "--port", "0", "--serve", "api")
+    api_url = wait_until(lambda: listening("api"), "the API listens")
+    assert status_of(f"{api_url}/v1/campaigns", key=key["key"]) == 200
+    assert stack.stop("api") == 0
+    api = await asyncpg.connect(as_api)
+    for statement in (
+        "INSERT INTO api_key (id, owner, secret_hash, scopes) VALUES ('a', 'a', sha256('a'), '{admin}')",
+        "UPDATE api_key SET scopes = '{admin}'",
+        "DELETE FROM api_key",
+        "CREATE TABLE campaigns.t (x int)",
+        "ALTER TABLE audit DISABLE TRIGGER ALL",
+    ):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await api.execute(statement)
+    for statement in ("UPDATE audit SET actor = 'x'", "DELETE FROM audit"):
+        with pytest.raises(asyncpg.RestrictViolationError, match="append only"):
+            await api.execute(statement)
+    await api.close()
+
     web = await asyncpg.connect(url_of("campaigns_web", empty_database_url))
     for statement in (
+        "SELECT secret_hash FROM api_key",
         "SELECT phone FROM message",
         "SELECT text FROM campaign",
         "UPDATE waiting_receipt SET account = 'x'",

@@ -9,7 +9,9 @@ from campaigns import holding
 from campaigns.domain.errors import CampaignError
 from campaigns.domain.phone import InvalidPhone, normalise
 from campaigns.domain.provider import Money
+from campaigns.store.session import Database
 from worker import shapes
+from worker.cli.operator import record
 from worker.cli.printable import printable
 from worker.cli.terminal import AsJson, Region, ask, do, out, print_json, say
 from worker.settings.environment import PREFIX
@@ -144,7 +146,12 @@ def try_one(
 @app.command("resume")
 def resume_account(context: typer.Context) -> None:
     """Lift the hold on it, now that its trouble is mended."""
-    lifted = do(lambda database: holding.resume_account(database, context.obj))
+
+    async def work(database: Database) -> bool:
+        await record(database, "account.resume", f"account/{context.obj}")
+        return await holding.resume_account(database, context.obj)
+
+    lifted = do(work)
     say("it may send again" if lifted else "it was not on hold")
 
 

@@ -8,7 +8,19 @@ from typing import NoReturn
 import typer
 
 from campaigns.domain.errors import CampaignError
-from worker.cli import account, aside, campaign, check, export, message, running, streams, submit, suppression
+from worker.cli import (
+    account,
+    aside,
+    campaign,
+    check,
+    export,
+    key,
+    message,
+    running,
+    streams,
+    submit,
+    suppression,
+)
 from worker.cli.doctor import command as doctor
 from worker.cli.printable import printable
 from worker.cli.terminal import err
@@ -23,6 +35,7 @@ app = typer.Typer(
 app.add_typer(account.app, name="account")
 app.add_typer(suppression.app, name="suppression")
 app.add_typer(aside.app, name="aside")
+app.add_typer(key.app, name="key")
 
 
 for command in (

@@ -1,7 +1,5 @@
 """`campaigns status`, `list`, `pause`, `resume`, `cancel`, `reschedule` and `resolve`: whole campaigns."""
 
-import os
-from getpass import getuser
 from typing import Annotated
 
 import typer
@@ -12,6 +10,7 @@ from campaigns.domain.states import CampaignState
 from campaigns.store.session import Database
 from worker import shapes
 from worker.cli import display
+from worker.cli.operator import login, record
 from worker.cli.terminal import (
     AsJson,
     CampaignId,
@@ -63,8 +62,9 @@ def list_campaigns(
         out.print("no campaigns yet")
 
 
-def _change(campaign_id: str, target: CampaignState, done: str) -> None:
+def _change(campaign_id: str, target: CampaignState, action: str, done: str) -> None:
     async def work(database: Database) -> None:
+        await record(database, f"campaign.{action}", f"campaign/{read_id(campaign_id)}")
         changed = await aggregation.change_state(database, read_id(campaign_id), target)
         overview = await reading.status(database, read_id(campaign_id))
         waiting = display.unsettled_states(overview)
@@ -76,7 +76,7 @@ def _change(campaign_id: str, target: CampaignState, done: str) -> None:
 
 def pause(campaign_id: CampaignId) -> None:
     """Stop handing over within one batch; what was handed over is still followed to its end."""
-    _change(campaign_id, CampaignState.PAUSED, "paused")
+    _change(campaign_id, CampaignState.PAUSED, "pause", "paused")
 
 
 def resume(
@@ -95,7 +95,12 @@ def resume(
     if (campaign_id is None) != all_accounts:
         raise typer.BadParameter("say one of ID and --all-accounts")
     if campaign_id is None:
-        resumed_accounts = do(holding.resume_all_accounts)
+
+        async def resume_all(database: Database) -> list[str]:
+            await record(database, "account.resume_all", "accounts", by=operator)
+            return await holding.resume_all_accounts(database)
+
+        resumed_accounts = do(resume_all)
         names = ", ".join(resumed_accounts)
         say(f"these may send again: {names}" if names else "none was on hold")
         return
@@ -107,8 +112,9 @@ def resume(
             submission.sender_of(
                 load_settings().terms(known.account), sender_id
             )  # raises where its provider rules it out
+        await record(database, "campaign.resume", f"campaign/{wanted}", by=operator, sender_id=sender_id)
         resumed = await holding.resume_campaign(
-            database, wanted, operator=operator or getuser(), sender_id=sender_id
+            database, wanted, operator=operator or login(), sender_id=sender_id
         )
         out.print("running" if resumed.was_paused or resumed.was_held else "it was running already")
 
@@ -117,7 +123,7 @@ def resume(
 
 def cancel(campaign_id: CampaignId) -> None:
     """Never hand over what is still queued; what was handed over is followed to its end."""
-    _change(campaign_id, CampaignState.CANCELLED, "cancelled")
+    _change(campaign_id, CampaignState.CANCELLED, "cancel", "cancelled")
 
 
 def reschedule(
@@ -133,7 +139,9 @@ def reschedule(
     schedule = read_schedule(at, not_after, zone)
 
     async def work(database: Database) -> int:
-        return await batching.reschedule(database, settings.policy(), read_id(campaign_id), schedule)
+        wanted = read_id(campaign_id)
+        await record(database, "campaign.reschedule", f"campaign/{wanted}", send_at=schedule.words()[0])
+        return await batching.reschedule(database, settings.policy(), wanted, schedule)
 
     say(f"{do(work, settings)} messages wait until {schedule.send_at:%Y-%m-%d %H:%M:%S} UTC")
 
@@ -154,23 +162,25 @@ def resolve(
     settings = load_settings()
 
     async def work(database: Database) -> None:
+        wanted = read_id(campaign_id)
+        await record(
+            database,
+            "campaign.resolve",
+            f"campaign/{wanted}",
+            by=operator,
+            decision="resend" if resend else "assume_sent",
+            one_number=phone is not None,
+        )
         count = await rescue.resolve(
             database,
             settings.policy(),
-            read_id(campaign_id),
+            wanted,
             "resend" if resend else "assume_sent",
             raw_phone=phone,
             region=region.upper() if region else None,
-            operator=operator or _login(),
+            operator=operator or login(),
         )
         done = "queued again" if resend else "settled as unknown"
         say(f"{count} in doubt, now {done}" if count else "nothing of it is in doubt")
 
     do(work, settings)
-
-
-def _login() -> str:
-    try:
-        return getuser()
-    except (KeyError, OSError):  # a container's uid that has no account
-        return f"uid {os.getuid()}"

@@ -10,6 +10,7 @@ import typer
 from campaigns import reading
 from campaigns.store.session import Database
 from worker import csv_cells
+from worker.cli.operator import record
 from worker.cli.printable import json_of, printable
 from worker.cli.streams import write_bytes
 from worker.cli.terminal import CampaignId, do, read_id
@@ -50,6 +51,7 @@ def export(
         # A terminal would obey control characters; a file gets them unchanged.
         shown = _printable if sys.stdout.isatty() else _as_it_is
         await reading.status(database, wanted)  # raises NotFound before anything is printed
+        await record(database, "campaign.export", f"campaign/{wanted}", refused=refused or None)
         if refused:
             columns, lines = await reading.export_refused(database, wanted)
         else:

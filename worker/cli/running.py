@@ -17,7 +17,9 @@ from worker.stack import location
 from worker.stack.location import located
 from worker.stack.up import run_stack
 
-WebHost = Annotated[str, typer.Option(help="Where callbacks are taken.")]
+WebHost = Annotated[
+    str, typer.Option(help="Where callbacks are taken; on this machine alone the API is served there too.")
+]
 WebPort = Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")]
 
 
@@ -55,23 +57,48 @@ def _celery(command: str, options: list[str]) -> None:
 def web(
     host: Annotated[str, typer.Option()] = "127.0.0.1",
     port: WebPort = 8026,
+    serve: Annotated[
+        str, typer.Option(metavar="PARTS", help="What is served, with commas between.")
+    ] = "callbacks,api",
+    behind_proxy: Annotated[
+        bool, typer.Option("--behind-proxy", help="A proxy of yours that speaks https is in front.")
+    ] = False,
 ) -> None:
-    """Take the providers' callbacks, and answer /health."""
+    """Take the providers' callbacks, and serve the API.
+
+    Beyond this machine the API needs a key (campaigns key create), and a proxy
+    that speaks https. Who takes many callbacks and large uploads runs two of
+    these: --serve callbacks, and --serve api. /livez, /readyz and /health tell
+    how it is.
+    """
     from worker.logs.logger import configure_logs
     from worker.runtime import run_once
     from worker.web import server as web_server
 
+    served = frozenset(part.strip() for part in serve.split(","))
+    if not served <= set(web_server.Part):
+        raise typer.BadParameter(f"--serve takes: {', '.join(web_server.Part)}")
     settings = located(load_settings())
     configure_logs(settings.log_format, settings.log_level, secrets=settings.secrets())
 
     def ready(url: str) -> None:
         say(f"web listening on {url}")
-        if settings.public_url is None:
+        if settings.public_url is None and web_server.Part.CALLBACKS in served:
             err.print(
                 f"{PREFIX}PUBLIC_URL is not set: no provider is asked to call, and no callback is taken"
             )
 
-    run_once(settings, lambda parts: web_server.serve_until_signal(parts, host, port, ready))
+    run_once(
+        settings,
+        lambda parts: web_server.serve_until_signal(
+            parts,
+            host,
+            port,
+            ready,
+            served=frozenset(map(web_server.Part, served)),
+            is_behind_proxy=behind_proxy,
+        ),
+    )
 
 
 def demo(

@@ -11,6 +11,7 @@ from campaigns.domain.errors import CampaignError, origin_of
 from campaigns.store.session import Database
 from campaigns.store.submission import TakenIn
 from worker import shapes
+from worker.cli.operator import record
 from worker.cli.printable import printable
 from worker.cli.streams import OutputLost
 from worker.cli.terminal import AsJson, Region, Watch, Zone, do, err, follow, out, print_json
@@ -102,6 +103,7 @@ def submit(  # noqa: PLR0913, PLR0917  the public contract names them
                 progress=lambda count: status.update(f"reading … {count} rows"),
             )
         done.taken = taken
+        await record(database, "campaign.submit", f"campaign/{taken.id}", created=taken.created)
         _say_id(taken)
         if not as_json:
             await _tell(database, taken, has_key=submission_key is not None)

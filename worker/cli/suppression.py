@@ -6,6 +6,8 @@ import typer
 
 from campaigns import suppression
 from campaigns.domain.phone import mask
+from campaigns.store.session import Database
+from worker.cli.operator import record
 from worker.cli.printable import printable
 from worker.cli.terminal import Region, do, out, read_lines, say
 
@@ -30,7 +32,12 @@ def suppress(
 ) -> None:
     """Never send to these numbers again: also not what is queued already, nor what is paused."""
     wanted = _read(phones, file)
-    count = do(lambda database: suppression.suppress(database, wanted, _code(region), reason))
+
+    async def work(database: Database) -> int:
+        await record(database, "suppression.add", "suppression", phone_count=len(wanted))
+        return await suppression.suppress(database, wanted, _code(region), reason)
+
+    count = do(work)
     say(f"{count} added")
 
 
@@ -42,7 +49,12 @@ def unsuppress(
 ) -> None:
     """Take numbers off the list."""
     wanted = _read(phones, file)
-    count = do(lambda database: suppression.unsuppress(database, wanted, _code(region)))
+
+    async def work(database: Database) -> int:
+        await record(database, "suppression.remove", "suppression", phone_count=len(wanted))
+        return await suppression.unsuppress(database, wanted, _code(region))
+
+    count = do(work)
     say(f"{count} removed")
 
 

@@ -4,6 +4,7 @@ Each check raises ValueError: a sentence without its subject, which does not sho
 """
 
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from typing import Literal
 from urllib.parse import urlsplit
 
 _FEWEST_DIFFERENT = 8  # characters of a secret
@@ -14,18 +15,26 @@ def check_web_address(url: str, *, allows_plain_http: bool) -> None:
     """Refuse plain http to other machines, and link-local addresses (a cloud's metadata service)."""
     parts = urlsplit(url)
     host = parts.hostname or ""
-    try:
-        address = ip_address(host)
-    except ValueError:
-        address = None
-    if address is not None and address.is_link_local:
+    if _is(host, "is_link_local"):
         raise ValueError("is a link-local address, where no provider is: give the provider's own")
-    is_here = address.is_loopback if address is not None else host in {"localhost", "localhost.localdomain"}
-    if parts.scheme == "http" and not is_here and not allows_plain_http:
+    if parts.scheme == "http" and not is_loopback(host) and not allows_plain_http:
         raise ValueError(
             "must begin with https://: over http:// anybody on the way reads and changes what is sent. In a "
             "network that is yours alone set CAMPAIGNS_ALLOW_PLAIN_HTTP=yes"
         )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine alone, by its name or its address."""
+    return host in {"localhost", "localhost.localdomain"} or _is(host, "is_loopback")
+
+
+def _is(host: str, what: Literal["is_loopback", "is_link_local"]) -> bool:
+    try:
+        found: bool = getattr(ip_address(host), what)
+    except ValueError:
+        return False
+    return found
 
 
 def check_secret(secret: str) -> None:

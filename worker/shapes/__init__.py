@@ -67,6 +67,7 @@ from worker.shapes.messages import (
     Sighting,
 )
 from worker.shapes.work import (
+    Alive,
     Aside,
     AsideDone,
     AsideReceipt,
@@ -74,12 +75,14 @@ from worker.shapes.work import (
     Finding,
     Findings,
     Health,
+    Readiness,
 )
 
 __all__ = [
     "Account",
     "AccountHold",
     "AccountPage",
+    "Alive",
     "Amount",
     "Aside",
     "AsideDone",
@@ -118,6 +121,7 @@ __all__ = [
     "NewKey",
     "OwnedCampaign",
     "Page",
+    "Readiness",
     "Reason",
     "ReasonPage",
     "Refusal",

@@ -64,6 +64,21 @@ class Findings(Shape):
     findings: list[Finding]
 
 
+class Alive(Shape):
+    """That the process answers; nobody else was asked."""
+
+    service: Literal["campaigns"]
+    status: Literal["ok"]
+
+
+class Readiness(Shape):
+    """Whether all is well that the work needs, and what of it is not."""
+
+    service: Literal["campaigns"]
+    ready: bool
+    checks: dict[str, str] = Field(description="database, redis, tick: ok, or what is wrong.")
+
+
 class Health(Shape):
     """Whether callbacks can be taken; an age is there where it is known."""
 

@@ -5,6 +5,7 @@ from contextlib import ExitStack
 
 from campaigns.store import schema
 from worker.settings.model import Settings
+from worker.settings.safety import is_loopback
 from worker.stack.children import celery_command, children, environment_for, web_command
 from worker.stack.interrupts import stopping_on_signals
 from worker.stack.location import data_of, is_made, located_servers, use_database
@@ -34,7 +35,10 @@ def run_stack(
         parts = [f"{workers} worker(s)", "beat"]
         if settings.public_url is not None:
             host, port = web_address
-            family.start("web", web_command("--host", host, "--port", str(port)), environment)
+            # Beyond this machine the API needs a key and a proxy in front: who wants that runs it apart.
+            served = "callbacks,api" if is_loopback(host) else "callbacks"
+            command = web_command("--host", host, "--port", str(port), "--serve", served)
+            family.start("web", command, environment)
             parts.append(f"web on {host}:{port} for callbacks to {settings.public_url}")
         say(f"running: {', '.join(parts)}, {_servers_of(settings)}. Ctrl-C stops everything in order.")
         try:

@@ -5,15 +5,16 @@ import contextlib
 import logging
 import signal
 from collections.abc import Callable
+from enum import StrEnum
 
 from aiohttp import web, web_response
 
-from campaigns import receipts
+from campaigns import keys, receipts
 from campaigns.domain.errors import CampaignError, DatabaseUnavailable
 from campaigns.store import schema
 from worker.bootstrap import Parts
 from worker.logs.logger import get_logger
-from worker.settings.safety import read_networks
+from worker.settings.safety import is_loopback, read_networks
 from worker.web.api import routes as api
 from worker.web.api.submitting import LARGE
 from worker.web.callbacks import MAX_BODY_BYTES, Callbacks
@@ -32,23 +33,43 @@ log = get_logger("campaigns.web")
 web_response.SERVER_SOFTWARE = SERVICE  # type: ignore[attr-defined]  # read there, not exported
 
 
+class Part(StrEnum):
+    """What a process of the web serves. Receipts must not wait for uploads: who has many of both runs two."""
+
+    CALLBACKS = "callbacks"
+    API = "api"
+
+
+ALL_PARTS = frozenset(Part)
+
+
 async def serve(
-    parts: Parts, host: str, port: int, ready: Callable[[str], None], *, write: Write | None = None
+    parts: Parts,
+    host: str,
+    port: int,
+    ready: Callable[[str], None],
+    *,
+    write: Write | None = None,
+    served: frozenset[Part] = ALL_PARTS,
+    is_behind_proxy: bool = False,
 ) -> None:
     """Serve until cancelled; then accept nothing more, answer open requests, store waiting receipts.
 
-    Takes a port (0: any free one); `ready`, called once with the base URL when it listens; `write`, which
-    stores receipts (for tests). Raises SchemaMismatch before it listens, CampaignError if it cannot listen
-    there. It also starts while the database is away: callbacks are then answered 503, and come again.
+    Takes what is served; whether a proxy that speaks https is in front; a port (0: any free one); `ready`,
+    called once with the base URL when it listens; `write`, which stores receipts (for tests). Raises
+    SchemaMismatch before it listens, CampaignError if it cannot, or must not, listen there. It also starts
+    while the database is away: callbacks are then answered 503, and come again.
     """
     try:
         await schema.check(parts.database)
-    except DatabaseUnavailable as away:
+        if Part.API in served and not is_loopback(host):
+            await _refuse_strangers(parts, host, is_behind_proxy=is_behind_proxy)
+    except DatabaseUnavailable as away:  # no key is valid while it is away
         log.warning("database away", why=str(away))
     inbox = Inbox(write or (lambda taken: receipts.take_in_many(parts.database, taken)))
     limit = ConnectionLimit(most=most_connections())
     runner = web.AppRunner(
-        _application(parts, inbox, limit),
+        _application(parts, inbox, limit, served),
         access_log=None,  # an address holds a token
         logger=_quiet_logger(),
         keepalive_timeout=_KEEPALIVE_SECONDS,
@@ -78,10 +99,35 @@ async def serve(
         await inbox.close()
 
 
-async def serve_until_signal(parts: Parts, host: str, port: int, ready: Callable[[str], None]) -> None:
+async def _refuse_strangers(parts: Parts, host: str, *, is_behind_proxy: bool) -> None:
+    """Raises CampaignError where the API would be open beyond this machine without keys, or in clear."""
+    if not is_behind_proxy:
+        raise CampaignError(
+            f"the API speaks plain http, and on {host} others would read keys and texts on the way: put a "
+            "proxy that speaks https in front and say --behind-proxy, or serve callbacks alone: "
+            "--serve callbacks"
+        )
+    if not await keys.any_valid(parts.database):
+        raise CampaignError(
+            f"there is no valid key, so nobody could use the API on {host}: make one first with: "
+            "campaigns key create --help; or serve callbacks alone: --serve callbacks"
+        )
+
+
+async def serve_until_signal(
+    parts: Parts,
+    host: str,
+    port: int,
+    ready: Callable[[str], None],
+    *,
+    served: frozenset[Part] = ALL_PARTS,
+    is_behind_proxy: bool = False,
+) -> None:
     """Serve as `serve` does, until SIGTERM or SIGINT. A second signal ends it at once."""
     loop = asyncio.get_running_loop()
-    server = asyncio.create_task(serve(parts, host, port, ready))
+    server = asyncio.create_task(
+        serve(parts, host, port, ready, served=served, is_behind_proxy=is_behind_proxy)
+    )
     numbers = (signal.SIGINT, signal.SIGTERM)
     for number in numbers:
         loop.add_signal_handler(number, server.cancel)
@@ -93,25 +139,27 @@ async def serve_until_signal(parts: Parts, host: str, port: int, ready: Callable
             loop.remove_signal_handler(number)
 
 
-def _application(parts: Parts, inbox: Inbox, limit: ConnectionLimit) -> web.Application:
-    application = web.Application(
-        client_max_size=MAX_BODY_BYTES, middlewares=[limit.middleware(), api.middleware()]
-    )
-    trusted = read_networks(parts.settings.trusted_proxies or "")
-    Callbacks(
-        parts.desk.accounts,
-        inbox,
-        trusted_proxies=trusted,
-        count=lambda: receipts.strangers(parts.database),
-    ).add_routes(application.router)
-    Health(parts.database).add_routes(application.router)
-    api.add_routes(application.router, parts)
-    application[LARGE] = large = LargeSubmissions()
+def _application(
+    parts: Parts, inbox: Inbox, limit: ConnectionLimit, served: frozenset[Part]
+) -> web.Application:
+    middlewares = [limit.middleware(), *([api.middleware()] if Part.API in served else [])]
+    application = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=middlewares)
+    if Part.CALLBACKS in served:
+        Callbacks(
+            parts.desk.accounts,
+            inbox,
+            trusted_proxies=read_networks(parts.settings.trusted_proxies or ""),
+            count=lambda: receipts.strangers(parts.database),
+        ).add_routes(application.router)
+    Health(parts).add_routes(application.router)
+    if Part.API in served:
+        api.add_routes(application.router, parts)
+        application[LARGE] = large = LargeSubmissions()
 
-    async def end(_application: web.Application) -> None:
-        large.close()
+        async def end(_application: web.Application) -> None:
+            large.close()
 
-    application.on_cleanup.append(end)
+        application.on_cleanup.append(end)
     return application
 
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -107,8 +108,10 @@ class Web:
 
 
 @asynccontextmanager
-async def web_of(database: Database, redis: Redis) -> AsyncIterator[Web]:
-    """Serve the account `main`, which calls back, and `silent`, which does not."""
+async def web_of(
+    database: Database, redis: Redis, host: str = "127.0.0.1", **more: Any
+) -> AsyncIterator[Web]:
+    """Serve the account `main`, which calls back, and `silent`, which does not. `more`: `serve`'s own."""
     stub, book = Listening("main"), Book()
     accounts = {
         "main": Account(stub, no_wait, 1, callbacks=URLS),
@@ -126,7 +129,7 @@ async def web_of(database: Database, redis: Redis) -> AsyncIterator[Web]:
         Spool(Path()),
     )
     ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    server = asyncio.create_task(serve(parts, "127.0.0.1", 0, ready.set_result, write=book.write))
+    server = asyncio.create_task(serve(parts, host, 0, ready.set_result, write=book.write, **more))
     done, _ = await asyncio.wait({server, ready}, return_when=asyncio.FIRST_COMPLETED, timeout=20)
     if server in done:
         await server

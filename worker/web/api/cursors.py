@@ -13,7 +13,7 @@ from uuid import UUID
 from worker.web.api.problems import Kind, Mistake, Refused
 
 T = TypeVar("T")
-LONGEST = 200
+LONGEST = 200  # characters of a cursor that is read
 MOST_ITEMS = 200
 """Of one page."""
 

@@ -84,12 +84,12 @@ def _entry(operation: Operation, references: Schemas, schemas: dict[str, Any]) -
 
 def _parameters(operation: Operation, references: Schemas, schemas: dict[str, Any]) -> list[dict[str, Any]]:
     found = []
-    places: tuple[tuple[Literal["path", "query", "header"], type[BaseModel] | None], ...] = (
+    given: tuple[tuple[Literal["path", "query", "header"], type[BaseModel] | None], ...] = (
         ("path", operation.path_model),
         ("query", operation.query),
         ("header", operation.headers),
     )
-    for where, model in places:
+    for where, model in given:
         if model is None:
             continue
         whole = schemas[references[model, "validation"]["$ref"].rpartition("/")[2]]

@@ -37,14 +37,14 @@ class Asked(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
-def _written(given: object) -> object:
+def _checked_moment(given: object) -> object:
     # A number would be taken for seconds since 1970, and a phone number is one.
     if isinstance(given, int | float) or (isinstance(given, str) and not _MOMENT.match(given)):
         raise ValueError("give a moment with its offset, such as 2026-12-01T09:30:00+02:00")
     return given
 
 
-Moment = Annotated[AwareDatetime, BeforeValidator(_written)]
+Moment = Annotated[AwareDatetime, BeforeValidator(_checked_moment)]
 """A moment as clients write it: ISO 8601, with its offset."""
 
 

@@ -164,8 +164,8 @@ async def _read(request: web.Request, most_bytes: int) -> bytes:
     found = bytearray()
     try:
         async with asyncio.timeout(BODY_SECONDS):
-            async for chunk in request.content.iter_any():
-                found += chunk
+            async for part in request.content.iter_any():
+                found += part
                 if len(found) > most_bytes:
                     raise Refused(Kind.TOO_LARGE, f"a body may have {most_bytes} bytes here")
     except TimeoutError:

@@ -12,7 +12,7 @@ from worker.web.api.campaigns import Paged
 from worker.web.api.operations import Answer, Asked, Call, Line, Operation, Rate
 
 _TAG = "Suppression"
-_MOST_PHONES = 1_000
+_MOST_PHONES = 1_000  # numbers of one request
 _SUBJECT = "suppression"
 
 Phones = Annotated[

@@ -1,0 +1,125 @@
+"""`campaigns key …`: who may use the API."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from campaigns import keys
+from campaigns.domain.access import SCOPE_MEANINGS
+from campaigns.store.keys import KeyRow
+from campaigns.store.session import Database
+from worker import shapes
+from worker.cli.operator import operator
+from worker.cli.terminal import AsJson, do, err, out, print_json, say
+from worker.settings.reading import load_settings
+
+app = typer.Typer(no_args_is_help=True, help="Keys of the API: who may use it, and for what.")
+
+_SCOPES = "; ".join(f"{scope}: {meaning}" for scope, meaning in SCOPE_MEANINGS.items())
+
+
+@app.command("create")
+def create(
+    owner: Annotated[
+        str, typer.Option(help="Whose it is: a short name, such as shop. It sees its own campaigns.")
+    ],
+    scope: Annotated[list[str], typer.Option(help=f"What it may do, with commas between. {_SCOPES}.")],
+    account: Annotated[
+        list[str] | None, typer.Option(help="Limit it to this account; may be given again.")
+    ] = None,
+    expires: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="When it ends, e.g. 2027-01-01T00:00+02:00; without a zone UTC."),
+    ] = None,
+    all_owners: Annotated[bool, typer.Option("--all", help="Let it see every owner's campaigns.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make a key. It is shown this once.
+
+    Two keys of one owner may be valid at once: make the new one, have it used,
+    revoke the old one.
+    """
+    settings = load_settings()
+    accounts = [name.lower() for name in account or ()]
+    for name in accounts:
+        settings.account(name)  # raises NotFound: a key for what is misspelt could do nothing
+    scopes = [part.strip() for given in scope for part in given.split(",") if part.strip()]
+    made = do(
+        lambda database: keys.create(
+            database,
+            operator(),
+            owner=owner,
+            scopes=scopes,
+            accounts=accounts or None,
+            expires_at=None if expires is None else _moment(expires),
+            is_for_all_owners=all_owners,
+        ),
+        settings,
+    )
+    if as_json:
+        print_json(shapes.NewKey.of(made.row, key=made.key).public())
+    else:
+        err.print("keep it: it is not shown again")
+        out.print(made.key)
+
+
+@app.command("list")
+def listed(as_json: AsJson = False) -> None:
+    """Every key there was, without its secret."""
+    found = do(keys.listed)
+    if as_json:
+        print_json(shapes.public([shapes.Key.of(row) for row in found]))
+    elif found:
+        out.print(_table(found))
+    else:
+        out.print("there are no keys; see: campaigns key create --help")
+
+
+@app.command("revoke")
+def revoke(key_id: Annotated[str, typer.Argument(metavar="ID", help="As `key list` shows it.")]) -> None:
+    """End a key: its next request is refused."""
+
+    async def work(database: Database) -> bool:
+        return await keys.revoke(database, operator(), key_id)
+
+    say("revoked" if do(work) else "it was revoked already")
+
+
+def _table(found: list[KeyRow]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for column in ("id", "owner", "scopes", "accounts", "made", "last used", "state"):
+        table.add_column(column)
+    now = datetime.now(UTC)
+    for row in found:
+        cells = (
+            row.id,
+            row.owner + (" (all owners)" if row.is_for_all_owners else ""),
+            ", ".join(row.scopes),
+            "all" if row.accounts is None else ", ".join(row.accounts),
+            f"{row.created_at:%Y-%m-%d}",
+            f"{row.last_used_at:%Y-%m-%d %H:%M}" if row.last_used_at else "never",
+            _state(row, now),
+        )
+        table.add_row(*map(Text, cells))
+    return table
+
+
+def _state(row: KeyRow, now: datetime) -> str:
+    if row.revoked_at is not None:
+        return f"revoked {row.revoked_at:%Y-%m-%d}"
+    if row.expires_at is None:
+        return "valid"
+    return f"{'valid until' if row.is_valid(now) else 'over since'} {row.expires_at:%Y-%m-%d %H:%M}"
+
+
+def _moment(typed: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(typed.strip())
+    except ValueError:
+        raise typer.BadParameter(
+            "--expires is a moment by ISO 8601, for example 2027-01-01T00:00+02:00"
+        ) from None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
