@@ -157,6 +157,9 @@ class Settings(BaseSettings):
     trusted_proxies: Annotated[str, AfterValidator(_networks)] | None = None
     """Our own proxies, whose X-Forwarded-For is believed in the log of refused callbacks. Too many: a caller
     may say to be anybody."""
+    webhook_allow: Annotated[str, AfterValidator(_networks)] | None = None
+    """Networks of our own that webhooks may reach; none: public addresses alone. Too many: whoever may make
+    a webhook sends requests into our network."""
     poll: PollSettings = PollSettings()
     """When to ask what became of messages."""
     retry: RetrySettings = RetrySettings()

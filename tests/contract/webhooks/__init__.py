@@ -1,0 +1,1 @@
+"""What a webhook is sent, over real HTTP: the guard, the signature, the limits."""
