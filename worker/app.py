@@ -89,7 +89,7 @@ def _own_configuration() -> ModuleType:
 
 
 transport.install()
-app = Celery("campaigns", include=["worker.tasks"])
+app = Celery("campaigns", include=["worker.tasks", "worker.notifying"])
 app.config_from_object(_own_configuration())
 app.add_defaults(_configuration)
 

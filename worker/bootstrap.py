@@ -27,7 +27,10 @@ from campaigns.store.session import Database
 from worker.settings.accounts import AccountSettings
 from worker.settings.addresses import database_url_for_asyncpg, redis_client_url
 from worker.settings.model import Settings
+from worker.settings.safety import read_networks
 from worker.spool import Spool
+from worker.webhooks.delivering import MOST_AT_ONCE, Deliverer
+from worker.webhooks.requests import Requests
 
 # How many seconds of an account's pace may be in flight as batches; enough for slow answers.
 _PACE_SECONDS_IN_FLIGHT = 4
@@ -49,6 +52,8 @@ class Parts:
     # Answers that the database could not take in time, in memory and on disk.
     late: LateAnswers
     spool: Spool
+    # Tells webhooks what happened.
+    webhooks: Deliverer
 
 
 def worker_name() -> str:
@@ -127,7 +132,11 @@ async def open_parts(
         policy = settings.policy()
         witness = RedisWitness(redis, give_up_seconds=policy.give_up_seconds)
         desk = Desk(accounts, policy, worker_name(), random.random, is_stopping, late.keep, witness)
-        yield Parts(settings, database, redis, desk, Lanes(lane_size), Lanes(lane_size), late, spool)
+        requests = Requests(read_networks(settings.webhook_allow or ""), most=MOST_AT_ONCE)
+        stack.push_async_callback(requests.close)
+        webhooks = Deliverer(database, requests, is_stopping=is_stopping)
+        lanes = Lanes(lane_size), Lanes(lane_size)
+        yield Parts(settings, database, redis, desk, *lanes, late, spool, webhooks)
 
 
 @asynccontextmanager

@@ -6,6 +6,7 @@ SEND_BATCHES = "campaigns.send_batches"
 POLL_BATCHES = "campaigns.poll_batches"
 PROBE_ACCOUNT = "campaigns.probe_account"
 MERGE_RECEIPTS = "campaigns.merge_receipts"
+DELIVER_WEBHOOKS = "campaigns.deliver_webhooks"
 
 BEAT = "campaigns_beat"
 """The header of a tick that names the beat it comes from, as host:pid."""
@@ -17,6 +18,7 @@ QUEUE_OF: dict[str, str] = {
     POLL_BATCHES: "campaigns.receipts",
     PROBE_ACCOUNT: "campaigns.tick",
     MERGE_RECEIPTS: "campaigns.receipts",
+    DELIVER_WEBHOOKS: "campaigns.webhooks",
 }
 """Separate queues, so that a flood of sends never starves the tick or the polls. All with our prefix: in a
 Redis that others use too, Celery's default queue `celery` and plain names are theirs as well."""

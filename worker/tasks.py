@@ -24,7 +24,7 @@ from campaigns.domain.states import BatchState
 from campaigns.pacing.lanes import Lanes, Slot
 from campaigns.store.leases import Dealt
 from campaigns.store.session import Database
-from worker import queues
+from worker import notifying, queues
 from worker.app import app, runtime
 from worker.bootstrap import Parts
 from worker.broker import arguments
@@ -79,6 +79,7 @@ def tick() -> None:
         probe_account.apply_async((account,))
     if receipts_wait:
         merge_receipts.apply_async()
+    notifying.deliver_what_is_due()
 
 
 @app.task(name=queues.SEND_BATCHES, throws=(DatabaseUnavailable,))

@@ -8,7 +8,7 @@ from typing import TypeAlias
 Networks: TypeAlias = Sequence[IPv4Network | IPv6Network]
 
 _NAT64 = ip_network("64:ff9b::/96")
-# An IPv6 address whose last half is an IPv4 one leads there on hosts that still have such a tunnel (RFC 5214).
+# Leads to the IPv4 address in its last half, on hosts that still have such a tunnel (RFC 5214).
 _ISATAP = frozenset({0x00005EFE, 0x02005EFE})
 _COMPATIBLE = ip_network("::/96")  # IPv4-compatible, long deprecated
 

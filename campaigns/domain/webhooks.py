@@ -25,6 +25,7 @@ class EventType(StrEnum):
     CAMPAIGN_FINISHED = "campaign.finished"
     CAMPAIGN_CANCELLED = "campaign.cancelled"
     CAMPAIGN_FAILED = "campaign.failed"
+    MESSAGE_SETTLED = "message.settled"
     ACCOUNT_HELD = "account.held"
     ACCOUNT_RESUMED = "account.resumed"
     TEST = "webhook.test"
@@ -64,7 +65,7 @@ class Attempt:
 
     @property
     def verdict(self) -> Literal["delivered", "failed", "gone"]:
-        """Delivered by any 2xx; `gone` (410) disables the webhook. A redirect is a failure: none is followed."""
+        """Delivered by any 2xx; `gone` (410) disables the webhook. A redirect fails: none is followed."""
         if self.status is None:
             return "failed"
         if self.status == _GONE:
@@ -117,7 +118,9 @@ def check_url(url: str, *, allows_plain_http: bool, allowed: Networks, own_url: 
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise WebhookRefused("the address must begin with https:// and a host")
     if "@" in parts.netloc:
-        raise WebhookRefused("the address must have no user and no password; the signature says that it is us")
+        raise WebhookRefused(
+            "the address must have no user and no password; the signature says that it is us"
+        )
     if parts.scheme == "http" and not allows_plain_http:
         raise WebhookRefused(
             "the address must begin with https://; in a network that is yours alone set "
@@ -125,7 +128,9 @@ def check_url(url: str, *, allows_plain_http: bool, allowed: Networks, own_url: 
         )
     port = parts.port
     if port is not None and port not in {80, 443} and port < _LOWEST_FREE_PORT:
-        raise WebhookRefused("the port must be 443, 80 or from 1024 up: below are services that are no webhooks")
+        raise WebhookRefused(
+            "the port must be 443, 80 or from 1024 up: below are services that are no webhooks"
+        )
     if own_url is not None and _host(own_url) == _host(url):
         raise WebhookRefused("the address is our own (CAMPAIGNS_PUBLIC_URL): a webhook tells somebody else")
     if not may_be_public(parts.hostname, allowed):
@@ -139,8 +144,11 @@ def _host(url: str) -> str:
 
 
 def chosen_events(names: Sequence[str]) -> list[EventType]:
-    """The events of these names, each once in our order; of no name all. Raises WebhookRefused."""
+    """The events of these names, each once in our order; of no name all but those of single messages, which
+    are many. Raises WebhookRefused.
+    """
     unknown = sorted({*names} - {each.value for each in CHOOSABLE})
     if unknown:
         raise WebhookRefused(f"there is no such event; there are: {', '.join(CHOOSABLE)}")
-    return [each for each in CHOOSABLE if not names or each.value in names]
+    wanted = names or [each for each in CHOOSABLE if each is not EventType.MESSAGE_SETTLED]
+    return [each for each in CHOOSABLE if each.value in wanted]

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.resources import files
 
-from campaigns.domain.states import OPEN, POLLABLE, MessageState
+from campaigns.domain.states import OPEN, POLLABLE, SETTLED, CampaignState, MessageState
 from campaigns.store.law import TALLY_COLUMNS, in_list, quoted, sum_of
 from campaigns.store.session import Connection
 
@@ -29,6 +29,17 @@ _LAW = {
     ),
     "set_tally": ",\n        ".join(f"{column} = t.{column}" for column in _KEPT),
     "open_count": sum_of(OPEN, "t"),
+    "settled": in_list(SETTLED),
+    **{
+        state.value: quoted(state)
+        for state in (CampaignState.ACCEPTED, CampaignState.RUNNING, CampaignState.PAUSED)
+    },
+    "totals_by_state": "jsonb_build_object({})".format(
+        ", ".join(
+            f"{quoted(state)}, sum(b.{column})"
+            for state, column in zip(MessageState, TALLY_COLUMNS, strict=True)
+        )
+    ),
 }
 
 

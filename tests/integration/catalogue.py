@@ -12,7 +12,7 @@ CATALOGUE = {
     "constraints": """
         SELECT conrelid::regclass::text AS table_name, conname, contype::text,
                pg_get_constraintdef(oid) AS definition, condeferrable, convalidated
-        FROM pg_constraint WHERE connamespace = 'public'::regnamespace AND contype <> 'n'""",
+        FROM pg_constraint WHERE connamespace = 'public'::regnamespace AND contype NOT IN ('n', 't')""",
     "indexes": "SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'",
     "states": """
         SELECT t.typname, array_agg(e.enumlabel::text ORDER BY e.enumsortorder) AS words

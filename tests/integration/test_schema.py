@@ -46,6 +46,13 @@ async def test_every_trigger_is_known(database: Database) -> None:
     assert {(row["name"], row["of"]) for row in triggers} - of_tests == {
         ("batch_changed_when_done", "batch"),
         ("audit_is_append_only", "audit"),
+        ("campaign_accepted_is_told", "campaign"),
+        ("campaign_is_told", "campaign"),
+        ("batch_is_told", "batch"),
+        ("campaign_hold_is_told", "campaign_hold"),
+        ("campaign_hold_lifted_is_told", "campaign_hold"),
+        ("account_hold_is_told", "account_hold"),
+        ("account_hold_changed_is_told", "account_hold"),
     }
 
 

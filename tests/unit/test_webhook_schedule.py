@@ -43,7 +43,14 @@ def test_a_receiver_that_asks_for_time_gets_it_up_to_a_day() -> None:
 
 @pytest.mark.parametrize(
     ("status", "verdict"),
-    [(200, "delivered"), (204, "delivered"), (302, "failed"), (404, "failed"), (410, "gone"), (500, "failed")],
+    [
+        (200, "delivered"),
+        (204, "delivered"),
+        (302, "failed"),
+        (404, "failed"),
+        (410, "gone"),
+        (500, "failed"),
+    ],
 )
 def test_what_an_answer_means(status: int, verdict: str) -> None:
     attempt = Attempt(status, 3)
@@ -79,18 +86,24 @@ def test_an_address_that_no_webhook_may_have(url: str, sentence: str) -> None:
 
 
 def test_an_address_that_a_webhook_may_have() -> None:
-    for url in ("https://example.com/hook?token=a%2Fb", "https://example.com:8443", "https://[2606:4700::1]/"):
+    for url in (
+        "https://example.com/hook?token=a%2Fb",
+        "https://example.com:8443",
+        "https://[2606:4700::1]/",
+    ):
         check_url(url, allows_plain_http=False, allowed=(), own_url=None)
-    check_url("http://10.0.0.8:8080/", allows_plain_http=True, allowed=read_networks("10.0.0.0/8"), own_url=None)
+    check_url(
+        "http://10.0.0.8:8080/", allows_plain_http=True, allowed=read_networks("10.0.0.0/8"), own_url=None
+    )
 
 
 def test_the_events_that_are_chosen() -> None:
-    assert chosen_events([]) == list(CHOOSABLE)
+    assert chosen_events([]) == [each for each in CHOOSABLE if each is not EventType.MESSAGE_SETTLED]
     assert chosen_events(["campaign.finished", "campaign.held"]) == [
         EventType.CAMPAIGN_HELD,
         EventType.CAMPAIGN_FINISHED,
     ]
-    with pytest.raises(WebhookRefused, match="there are: campaign.accepted"):
+    with pytest.raises(WebhookRefused, match="there are: "):
         chosen_events(["campaign.exploded"])
     with pytest.raises(WebhookRefused):
         chosen_events(["webhook.test"])

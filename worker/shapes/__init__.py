@@ -66,6 +66,13 @@ from worker.shapes.messages import (
     Messages,
     Sighting,
 )
+from worker.shapes.webhooks import (
+    Event,
+    Webhook,
+    WebhookDelivery,
+    WebhookDetail,
+    WebhookSecret,
+)
 from worker.shapes.work import (
     Alive,
     Aside,
@@ -104,6 +111,7 @@ __all__ = [
     "CountryCost",
     "Day",
     "Estimate",
+    "Event",
     "ExportLine",
     "Finding",
     "Findings",
@@ -134,6 +142,10 @@ __all__ = [
     "Suppressed",
     "SuppressionPage",
     "Text",
+    "Webhook",
+    "WebhookDelivery",
+    "WebhookDetail",
+    "WebhookSecret",
     "Working",
     "amount_text",
     "public",

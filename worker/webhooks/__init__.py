@@ -1,1 +1,1 @@
-"""Tells webhooks what happened: signed requests to addresses that others chose, so nothing of ours is reached."""
+"""Tells webhooks what happened: signed requests to addresses that others chose, none of them ours."""

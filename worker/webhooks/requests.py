@@ -61,7 +61,10 @@ class Requests:
             ):
                 answer = await _beginning(response)
                 return Attempt(
-                    response.status, _since(started), answer, retry_after_seconds=_retry_after_seconds(response)
+                    response.status,
+                    _since(started),
+                    answer,
+                    retry_after_seconds=_retry_after_seconds(response),
                 )
         except Exception as error:  # every way to fail is a value: one receiver must not stop another's
             return Attempt(None, _since(started), trouble=_why(error))
@@ -114,22 +117,19 @@ def _retry_after_seconds(response: aiohttp.ClientResponse) -> float | None:
     return (until - datetime.now(UTC)).total_seconds()
 
 
+# In this order: certificate and TLS errors are connector errors too. Nothing of the address is said.
+_WHY: tuple[tuple[type[Exception], str], ...] = (
+    (aiohttp.ClientConnectorCertificateError, "its certificate is not valid"),
+    (aiohttp.ClientConnectorSSLError, "no TLS connection"),
+    (aiohttp.ClientConnectorDNSError, "its name is not known"),
+    (aiohttp.ClientConnectorError, "no connection"),
+    (aiohttp.InvalidURL, "its address cannot be read"),
+    (TimeoutError, "no whole answer in time"),
+)
+
+
 def _why(error: Exception) -> str:
-    # Order matters: certificate and TLS errors are connector errors too. Nothing of the address is said.
-    match error:
-        case aiohttp.ClientConnectorCertificateError():
-            return "its certificate is not valid"
-        case aiohttp.ClientConnectorSSLError():
-            return "no TLS connection"
-        case aiohttp.ClientConnectorDNSError():
-            return "its name is not known"
-        case aiohttp.ClientConnectorError(os_error=guard.NotPublic()) | guard.NotPublic():
-            return "its address is not public"
-        case aiohttp.ClientConnectorError():
-            return "no connection"
-        case aiohttp.InvalidURL():
-            return "its address cannot be read"
-        case TimeoutError():
-            return "no whole answer in time"
-        case _:
-            return f"no whole answer ({type(error).__name__})"
+    if isinstance(getattr(error, "os_error", error), guard.NotPublic):
+        return "its address is not public"
+    said = next((why for kind, why in _WHY if isinstance(error, kind)), None)
+    return said or f"no whole answer ({type(error).__name__})"

@@ -9,7 +9,7 @@ BEGIN
         PERFORM write_campaign_event(jsonb_build_object(
             'campaign_id', NEW.campaign_id, 'type', 'campaign.held',
             'hold', jsonb_build_object('about', NEW.about, 'code', NEW.code, 'reason', NEW.reason)));
-    ELSIF EXISTS (SELECT FROM campaign WHERE id = NEW.campaign_id AND state <> 'paused') THEN
+    ELSIF EXISTS (SELECT FROM campaign WHERE id = NEW.campaign_id AND state <> {{paused}}) THEN
         PERFORM write_campaign_event(
             jsonb_build_object('campaign_id', NEW.campaign_id, 'type', 'campaign.resumed'));
     END IF;

@@ -105,7 +105,14 @@ class WebhookDelivery(SQLModel, table=True):
             unique=True,
             postgresql_where=text("NOT is_replay"),
         ),
-        Index("webhook_delivery_due", "webhook_id", "id", postgresql_where=text("state = 'waiting'")),
+        Index("webhook_delivery_due", "webhook_id", "event_id", postgresql_where=text("state = 'waiting'")),
+        Index(
+            "webhook_delivery_in_order",
+            "webhook_id",
+            "sequence_key",
+            "event_id",
+            postgresql_where=text("state = 'waiting' AND sequence_key IS NOT NULL"),
+        ),
         Index("webhook_delivery_of_webhook", "webhook_id", "id"),
         Index("webhook_delivery_of_event", "event_id"),
     )
@@ -117,6 +124,9 @@ class WebhookDelivery(SQLModel, table=True):
     event_id: int = Field(
         sa_column=Column(BigInteger, ForeignKey("webhook_event.id", ondelete="CASCADE"), nullable=False)
     )
+    # What has the same (a campaign's id, a hash of an account's name) is delivered in order, one after the other;
+    # NULL: in no order, as what is replayed.
+    sequence_key: UUID | None = Field(default=None, sa_column=Column(Uuid))
     created_at: datetime = Field(sa_column=moment(default=True))
     due_at: datetime = Field(sa_column=moment(default=True))
     leased_until: datetime | None = Field(default=None, sa_column=moment(nullable=True))

@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import AsyncIterator
+from typing import ClassVar
 
 import pytest
 from aiohttp import web
@@ -15,9 +16,9 @@ from worker.webhooks.requests import Requests
 
 
 class LyingNames(AbstractResolver):
-    """A DNS that says what the test wants; `rebind.test` is public at the first look-up and ours at the next."""
+    """A DNS that says what the test wants; `rebind.test` is public at the first look-up, ours at the next."""
 
-    _SAYS = {
+    _SAYS: ClassVar = {
         "inner.test": ["10.0.0.8"],
         "meta.test": ["169.254.169.254"],
         "six.test": ["::ffff:127.0.0.1"],

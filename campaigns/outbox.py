@@ -1,0 +1,186 @@
+"""What happened, for others: webhooks, and who is told what next.
+
+An event is written in the transaction in which it happened, by triggers (`store/functions/tell_*.sql`): no
+statement can forget it, and workers of the release before write it too. What is told is a hint; what is true
+is what `reading` says.
+"""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID, uuid4
+
+from campaigns.domain.message_ref import message_refs
+from campaigns.domain.webhooks import (
+    GIVE_UP_SECONDS,
+    Attempt,
+    EventType,
+    endpoint_wait_seconds,
+    wait_seconds,
+)
+from campaigns.store.outbox import deliveries as rows
+from campaigns.store.outbox import webhooks as hooks
+from campaigns.store.outbox.deliveries import Became, Claimed, Delivery
+from campaigns.store.outbox.webhooks import Webhook
+from campaigns.store.session import Database
+
+MOST_IN_FLIGHT_OF_ONE = 2
+"""Requests to one webhook at once: a slow one holds no more of ours."""
+
+LEASE_SECONDS = 45.0
+"""How long a delivery belongs to the process that makes it: three times what a request may take."""
+
+BOTH_SECRETS_SECONDS = 24 * 3600.0
+"""How long after a rotation the secret of before signs as well."""
+
+KEPT_SECONDS = 30 * 24 * 3600.0
+"""How long events and their deliveries are kept."""
+
+_FORGOTTEN_AT_ONCE = 1000
+_MOST_SHOWN = 100
+_GONE = "it answered 410: it is gone for good"
+_GAVE_UP = "it took nothing for three days"
+
+
+async def create(
+    database: Database,
+    *,
+    url: str,
+    secret: str,
+    owner: str | None,
+    event_types: Sequence[EventType],
+    with_numbers: bool,
+) -> UUID:
+    """Make a webhook whose address was checked (`domain.webhooks.check_url`). Gives its id.
+
+    `owner` None: it hears of every owner's campaigns.
+    """
+    webhook_id = uuid4()
+    await hooks.add(
+        database,
+        webhook_id,
+        url=url,
+        secret=secret,
+        owner=owner,
+        event_types=[each.value for each in event_types],
+        with_numbers=with_numbers,
+    )
+    return webhook_id
+
+
+async def webhooks(database: Database) -> list[Webhook]:
+    """All, the oldest first."""
+    return await hooks.webhooks(database)
+
+
+async def show(database: Database, webhook_id: UUID) -> tuple[Webhook, list[Delivery]]:
+    """One webhook and its newest deliveries. Raises NotFound."""
+    (webhook,) = await hooks.webhooks(database, webhook_id)
+    return webhook, await rows.deliveries(database, webhook_id, most=_MOST_SHOWN)
+
+
+async def rotate(database: Database, webhook_id: UUID, secret: str) -> datetime:
+    """Sign by another secret. Gives until when the one of before signs as well. Raises NotFound."""
+    return await hooks.rotate(database, webhook_id, secret, both_seconds=BOTH_SECRETS_SECONDS)
+
+
+async def enable(database: Database, webhook_id: UUID) -> None:
+    """Deliver again, beginning with what waits. Idempotent. Raises NotFound."""
+    await hooks.enable(database, webhook_id)
+
+
+async def disable(database: Database, webhook_id: UUID, reason: str) -> None:
+    """Deliver nothing more until it is enabled. Idempotent. Raises NotFound."""
+    await hooks.disable(database, webhook_id, reason)
+
+
+async def delete(database: Database, webhook_id: UUID) -> None:
+    """Forget a webhook, and what waits for it. Raises NotFound."""
+    await hooks.delete(database, webhook_id)
+
+
+async def test(database: Database, webhook_id: UUID) -> UUID:
+    """Send an event of no meaning to this webhook alone. Gives the event's id. Raises NotFound."""
+    return await hooks.add_test(database, webhook_id)
+
+
+async def replay(database: Database, webhook_id: UUID, event_id: UUID) -> None:
+    """Deliver one event once more, with its id of before. Raises NotFound."""
+    await hooks.replay(database, webhook_id, event_id)
+
+
+async def recover(database: Database, webhook_id: UUID, since: datetime, *, all_of_them: bool = False) -> int:
+    """Deliver what was missed since then, in order and with the ids of before; with `all_of_them` also what
+    was taken. Gives how many events. Raises NotFound.
+    """
+    return await hooks.recover(database, webhook_id, since, all_of_them=all_of_them)
+
+
+async def are_due(database: Database) -> bool:
+    """Whether anything is to be delivered now."""
+    return await rows.are_due(database)
+
+
+async def claim(database: Database, *, most: int) -> list[Claimed]:
+    """The deliveries that the caller is to make now, oldest first; no other process has them meanwhile.
+
+    At most two of one webhook are in flight, and events of one campaign go one after the other.
+    """
+    return await rows.claim(
+        database, most=most, most_of_one=MOST_IN_FLIGHT_OF_ONE, lease_seconds=LEASE_SECONDS
+    )
+
+
+async def body(database: Database, claimed: Claimed) -> str:
+    """What is sent: JSON with `type`, `timestamp` and `data`, the same on every attempt.
+
+    Numbers are looked up here, for a webhook that was made with them: the outbox holds none.
+    """
+    data = json.loads(claimed.data)
+    if claimed.type == EventType.MESSAGE_SETTLED:
+        settled = dict(data.pop("messages"))
+        batch_id, campaign_id = data.pop("batch_id"), UUID(data["campaign_id"])
+        phones = await rows.phones(database, batch_id, [*settled]) if claimed.with_numbers else {}
+        references = message_refs(campaign_id, data.pop("number"), settled)
+        data["messages"] = [
+            {"reference": reference, "state": state}
+            | ({"phone": phones[position]} if position in phones else {})
+            for reference, (position, state) in zip(references, settled.items(), strict=True)
+        ]
+    if "campaign_id" in data:
+        data["link"] = f"/v1/campaigns/{data['campaign_id']}"
+    event = {"type": claimed.type, "timestamp": claimed.at.isoformat(), "data": data}
+    return json.dumps(event, ensure_ascii=False, separators=(",", ":"))
+
+
+async def settle(database: Database, claimed: Claimed, attempt: Attempt, random: float) -> str | None:
+    """Write down what became of a delivery, and when it is tried again. Gives why its webhook was disabled by
+    it; None where it was not. `random` in [0, 1).
+    """
+    asked = attempt.retry_after_seconds
+    succeeded, is_gone = attempt.verdict == "delivered", attempt.verdict == "gone"
+    became = Became(
+        succeeded,
+        attempt.status,
+        attempt.took_ms,
+        attempt.answer,
+        attempt.why,
+        # What is gone may be enabled again by a person: its events wait meanwhile.
+        again_in_seconds=None
+        if succeeded
+        else 0.0
+        if is_gone
+        else wait_seconds(claimed.attempt, random, asked),
+        rest_in_seconds=None
+        if succeeded
+        else endpoint_wait_seconds(claimed.failure_count + 1, random, asked),
+        disables=_GONE if is_gone else None,
+    )
+    return await rows.settle(database, claimed, became, give_up_seconds=GIVE_UP_SECONDS, gave_up=_GAVE_UP)
+
+
+async def forget(database: Database) -> int:
+    """Delete events older than 30 days with their deliveries, a bounded number; for every tick. Gives how
+    many.
+    """
+    return await rows.forget(database, older_than_seconds=KEPT_SECONDS, most=_FORGOTTEN_AT_ONCE)

@@ -1,0 +1,1 @@
+"""What is told to webhooks: the webhooks, the events, their deliveries."""
