@@ -27,8 +27,8 @@ from campaigns.store.session import Database
 MOST_IN_FLIGHT_OF_ONE = 2
 """Requests to one webhook at once: a slow one holds no more of ours."""
 
-LEASE_SECONDS = 45.0
-"""How long a delivery belongs to the process that makes it: three times what a request may take."""
+LEASE_SECONDS = 30.0
+"""How long a delivery belongs to the process that makes it: twice what a request may take."""
 
 BOTH_SECRETS_SECONDS = 24 * 3600.0
 """How long after a rotation the secret of before signs as well."""
@@ -36,8 +36,8 @@ BOTH_SECRETS_SECONDS = 24 * 3600.0
 KEPT_SECONDS = 30 * 24 * 3600.0
 """How long events and their deliveries are kept."""
 
-_FORGOTTEN_AT_ONCE = 1000
-_MOST_SHOWN = 100
+_FORGOTTEN_AT_ONCE = 1000  # events a tick
+_MOST_SHOWN = 100  # deliveries of one webhook
 _GONE = "it answered 410: it is gone for good"
 _GAVE_UP = "it took nothing for three days"
 
@@ -99,7 +99,7 @@ async def delete(database: Database, webhook_id: UUID) -> None:
     await hooks.delete(database, webhook_id)
 
 
-async def test(database: Database, webhook_id: UUID) -> UUID:
+async def send_test(database: Database, webhook_id: UUID) -> UUID:
     """Send an event of no meaning to this webhook alone. Gives the event's id. Raises NotFound."""
     return await hooks.add_test(database, webhook_id)
 

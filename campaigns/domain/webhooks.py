@@ -36,8 +36,8 @@ CHOOSABLE: tuple[EventType, ...] = tuple(each for each in EventType if each is n
 
 # Seconds after the first failed attempt, the second …: 11 attempts in 75.6 hours.
 _WAITS = (5, 60, 300, 1800, *(hours * 3600 for hours in (2, 5, 10, 14, 20, 24)))
-_JITTER = 0.2
-_LONGEST_RETRY_AFTER_SECONDS = 24 * 3600.0
+_JITTER = 0.2  # the share by which waits differ
+_LONGEST_RETRY_AFTER_SECONDS = 24 * 3600.0  # a Retry-After beyond this is taken as this
 
 MOST_ATTEMPTS = len(_WAITS) + 1
 """How often one event is tried at one webhook that takes others."""
@@ -45,8 +45,8 @@ MOST_ATTEMPTS = len(_WAITS) + 1
 GIVE_UP_SECONDS = 3 * 24 * 3600.0
 """A webhook that took nothing for so long is disabled."""
 
-_GONE = 410
-_LOWEST_FREE_PORT = 1024
+_GONE = 410  # the status by which a receiver wants nothing more
+_LOWEST_FREE_PORT = 1024  # below, besides 80 and 443, are services that are no webhooks
 
 
 @value
@@ -101,12 +101,12 @@ def endpoint_wait_seconds(
     return wait
 
 
-class WebhookRefused(CampaignError, ValueError):
+class EndpointRefused(CampaignError, ValueError):
     """A webhook cannot be made so; the sentence says why and shows nothing of its address."""
 
 
 def check_url(url: str, *, allows_plain_http: bool, allowed: Networks, own_url: str | None) -> None:
-    """Refuse an address that no webhook may have. Raises WebhookRefused.
+    """Refuse an address that no webhook may have. Raises EndpointRefused.
 
     Whether a name leads into our own network is looked at in each attempt, at the address that is really
     connected to; here only an address that is written as a number can be judged.
@@ -114,27 +114,27 @@ def check_url(url: str, *, allows_plain_http: bool, allowed: Networks, own_url: 
     try:
         parts = split(url)
     except ValueError as error:
-        raise WebhookRefused(f"the address {error}") from None
+        raise EndpointRefused(f"the address {error}") from None
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise WebhookRefused("the address must begin with https:// and a host")
+        raise EndpointRefused("the address must begin with https:// and a host")
     if "@" in parts.netloc:
-        raise WebhookRefused(
+        raise EndpointRefused(
             "the address must have no user and no password; the signature says that it is us"
         )
     if parts.scheme == "http" and not allows_plain_http:
-        raise WebhookRefused(
+        raise EndpointRefused(
             "the address must begin with https://; in a network that is yours alone set "
             "CAMPAIGNS_ALLOW_PLAIN_HTTP=yes"
         )
     port = parts.port
     if port is not None and port not in {80, 443} and port < _LOWEST_FREE_PORT:
-        raise WebhookRefused(
+        raise EndpointRefused(
             "the port must be 443, 80 or from 1024 up: below are services that are no webhooks"
         )
     if own_url is not None and _host(own_url) == _host(url):
-        raise WebhookRefused("the address is our own (CAMPAIGNS_PUBLIC_URL): a webhook tells somebody else")
+        raise EndpointRefused("the address is our own (CAMPAIGNS_PUBLIC_URL): a webhook tells somebody else")
     if not may_be_public(parts.hostname, allowed):
-        raise WebhookRefused(
+        raise EndpointRefused(
             "the address is not a public one; name its network in CAMPAIGNS_WEBHOOK_ALLOW if it is meant"
         )
 
@@ -145,10 +145,10 @@ def _host(url: str) -> str:
 
 def chosen_events(names: Sequence[str]) -> list[EventType]:
     """The events of these names, each once in our order; of no name all but those of single messages, which
-    are many. Raises WebhookRefused.
+    are many. Raises EndpointRefused.
     """
     unknown = sorted({*names} - {each.value for each in CHOOSABLE})
     if unknown:
-        raise WebhookRefused(f"there is no such event; there are: {', '.join(CHOOSABLE)}")
+        raise EndpointRefused(f"there is no such event; there are: {', '.join(CHOOSABLE)}")
     wanted = names or [each for each in CHOOSABLE if each is not EventType.MESSAGE_SETTLED]
     return [each for each in CHOOSABLE if each.value in wanted]

@@ -1,4 +1,4 @@
-"""The database is what `store/tables/` says, however it came to be, and refuses what the laws forbid."""
+"""What tests on a real database share: one without a schema, who is told, and what tells."""
 
 from collections.abc import AsyncIterator
 
@@ -6,6 +6,10 @@ import pytest
 
 from campaigns.store.session import Database
 from tests.conftest import open_database
+from tests.contract.webhooks.receiver import Receiver, receiving
+from worker.settings.safety import read_networks
+from worker.webhooks.delivering import Deliverer
+from worker.webhooks.requests import Requests
 
 
 @pytest.fixture
@@ -14,3 +18,18 @@ async def empty(empty_database_url: str) -> AsyncIterator[Database]:
     opened = open_database(empty_database_url)
     yield opened
     await opened.close()
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    """Who is told, on loopback."""
+    async with receiving() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+async def deliverer(database: Database) -> AsyncIterator[Deliverer]:
+    """What a worker delivers with; it may reach loopback."""
+    requests = Requests(read_networks("127.0.0.0/8"), most=32)
+    yield Deliverer(database, requests)
+    await requests.close()

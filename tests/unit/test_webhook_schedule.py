@@ -8,8 +8,8 @@ from campaigns.domain.webhooks import (
     CHOOSABLE,
     MOST_ATTEMPTS,
     Attempt,
+    EndpointRefused,
     EventType,
-    WebhookRefused,
     check_url,
     chosen_events,
     endpoint_wait_seconds,
@@ -79,7 +79,7 @@ def test_what_an_answer_means(status: int, verdict: str) -> None:
     ],
 )
 def test_an_address_that_no_webhook_may_have(url: str, sentence: str) -> None:
-    with pytest.raises(WebhookRefused, match=sentence) as refused:
+    with pytest.raises(EndpointRefused, match=sentence) as refused:
         check_url(url, allows_plain_http=False, allowed=(), own_url="https://campaigns.example.com/x")
     assert "secret" not in str(refused.value)
     assert "10.0.0" not in str(refused.value)
@@ -103,7 +103,7 @@ def test_the_events_that_are_chosen() -> None:
         EventType.CAMPAIGN_HELD,
         EventType.CAMPAIGN_FINISHED,
     ]
-    with pytest.raises(WebhookRefused, match="there are: "):
+    with pytest.raises(EndpointRefused, match="there are: "):
         chosen_events(["campaign.exploded"])
-    with pytest.raises(WebhookRefused):
+    with pytest.raises(EndpointRefused):
         chosen_events(["webhook.test"])

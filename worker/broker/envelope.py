@@ -19,7 +19,16 @@ from uuid import uuid4
 
 from kombu.utils.json import dumps, loads
 
-from worker.queues import MERGE_RECEIPTS, POLL_BATCHES, PROBE_ACCOUNT, QUEUE_OF, SEND_BATCHES, SUBMIT, TICK
+from worker.queues import (
+    DELIVER_WEBHOOKS,
+    MERGE_RECEIPTS,
+    POLL_BATCHES,
+    PROBE_ACCOUNT,
+    QUEUE_OF,
+    SEND_BATCHES,
+    SUBMIT,
+    TICK,
+)
 
 MOST_BYTES = 16 * 2**20
 """Of a task's body, uncompressed. It is JSON: in memory a byte of it becomes up to twenty."""
@@ -306,6 +315,7 @@ def _are_batches(args: list[Any]) -> bool:
 _ARGUMENTS: Mapping[str, Callable[[list[Any]], bool]] = {
     TICK: lambda args: args == [],
     MERGE_RECEIPTS: lambda args: args == [],
+    DELIVER_WEBHOOKS: lambda args: args == [],
     SEND_BATCHES: _are_batches,
     POLL_BATCHES: _are_batches,
     PROBE_ACCOUNT: lambda args: len(args) == 1 and isinstance(args[0], str),

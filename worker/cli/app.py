@@ -20,6 +20,7 @@ from worker.cli import (
     streams,
     submit,
     suppression,
+    webhook,
 )
 from worker.cli.doctor import command as doctor
 from worker.cli.printable import printable
@@ -36,6 +37,7 @@ app.add_typer(account.app, name="account")
 app.add_typer(suppression.app, name="suppression")
 app.add_typer(aside.app, name="aside")
 app.add_typer(key.app, name="key")
+app.add_typer(webhook.app, name="webhook")
 
 
 for command in (

@@ -71,6 +71,7 @@ from worker.shapes.webhooks import (
     Webhook,
     WebhookDelivery,
     WebhookDetail,
+    WebhookDone,
     WebhookSecret,
 )
 from worker.shapes.work import (
@@ -145,6 +146,7 @@ __all__ = [
     "Webhook",
     "WebhookDelivery",
     "WebhookDetail",
+    "WebhookDone",
     "WebhookSecret",
     "Working",
     "amount_text",

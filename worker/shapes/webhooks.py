@@ -61,6 +61,14 @@ class WebhookSecret(Shape):
     )
 
 
+class WebhookDone(Shape):
+    """What was done with a webhook."""
+
+    id: Id
+    event_id: Id | None = Field(default=None, description="What is on its way, where it is one event.")
+    event_count: int | None = Field(default=None, description="How many events are on their way.")
+
+
 class EventHold(Shape):
     """Why a campaign or an account is on hold."""
 

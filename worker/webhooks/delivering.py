@@ -44,22 +44,22 @@ class Deliverer:
         if self._is_delivering:
             return []
         self._is_delivering = True
-        under_way: set[asyncio.Task[tuple[UUID, str] | None]] = set()
+        in_flight: set[asyncio.Task[tuple[UUID, str] | None]] = set()
         ended: list[asyncio.Task[tuple[UUID, str] | None]] = []
         try:
             while True:
-                free = 0 if self._is_stopping() else MOST_AT_ONCE - len(under_way)
+                free = 0 if self._is_stopping() else MOST_AT_ONCE - len(in_flight)
                 claimed = await outbox.claim(self._database, most=free) if free else []
-                under_way |= {asyncio.create_task(self._one(each)) for each in claimed}
-                if not under_way:
+                in_flight |= {asyncio.create_task(self._one(each)) for each in claimed}
+                if not in_flight:
                     break
-                done, under_way = await asyncio.wait(
-                    under_way, timeout=_LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED
+                done, in_flight = await asyncio.wait(
+                    in_flight, timeout=_LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED
                 )
                 ended += done
         finally:
             self._is_delivering = False
-            await asyncio.gather(*under_way, return_exceptions=True)
+            await asyncio.gather(*in_flight, return_exceptions=True)
         return [disabled for each in ended if (disabled := each.result()) is not None]
 
     async def _one(self, claimed: Claimed) -> tuple[UUID, str] | None:

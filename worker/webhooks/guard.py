@@ -15,7 +15,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver
 
 from campaigns.domain.public_addresses import Networks, is_public
-from campaigns.domain.webhooks import WebhookRefused
+from campaigns.domain.webhooks import EndpointRefused
 
 _LOOK_UP_SECONDS = 5.0
 
@@ -57,7 +57,7 @@ def connector(
 
 
 async def check_name(url: str, allowed: Networks) -> None:
-    """Look up the host of a new webhook. Raises WebhookRefused where it is unknown or leads into our network.
+    """Look up the host of a new webhook. Raises EndpointRefused where it is unknown or leads to us.
 
     For the sentence only: each attempt is judged again where it connects.
     """
@@ -67,9 +67,9 @@ async def check_name(url: str, allowed: Networks) -> None:
         async with asyncio.timeout(_LOOK_UP_SECONDS):
             found = await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except OSError:  # also out of time
-        raise WebhookRefused("the name in the address is not known: nothing could be delivered") from None
+        raise EndpointRefused("the name in the address is not known: nothing could be delivered") from None
     if not all(is_public(str(address[0]), allowed) for *_, address in found):
-        raise WebhookRefused(
+        raise EndpointRefused(
             "the name in the address leads into a network that is not public; name that network in "
             "CAMPAIGNS_WEBHOOK_ALLOW if it is meant"
         )

@@ -8,6 +8,7 @@ from email.utils import parsedate_to_datetime
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
+from aiohttp.http import HttpProcessingError
 from yarl import URL
 
 from campaigns.domain.public_addresses import Networks
@@ -18,7 +19,7 @@ TOTAL_SECONDS = 15.0
 """For one request, from the look-up of the name to the end of the answer."""
 
 _MOST_ANSWER_BYTES = 64 * 1024  # read, so that the receiver may finish its answer; the rest is cut off
-_KEPT_ANSWER_BYTES = 1000
+_KEPT_ANSWER_BYTES = 1000  # of an answer, for people who look why it was not taken
 _HEADERS = {"Content-Type": "application/json", "Accept-Encoding": "identity", "User-Agent": "campaigns"}
 
 
@@ -66,7 +67,7 @@ class Requests:
                     answer,
                     retry_after_seconds=_retry_after_seconds(response),
                 )
-        except Exception as error:  # every way to fail is a value: one receiver must not stop another's
+        except _CAUSED_BY_RECEIVERS as error:
             return Attempt(None, _since(started), trouble=_why(error))
 
     async def close(self) -> None:
@@ -116,6 +117,9 @@ def _retry_after_seconds(response: aiohttp.ClientResponse) -> float | None:
         until = until.replace(tzinfo=UTC)
     return (until - datetime.now(UTC)).total_seconds()
 
+
+# What a receiver can cause: a value each, so that one cannot stop another's deliveries.
+_CAUSED_BY_RECEIVERS = (aiohttp.ClientError, HttpProcessingError, OSError, TimeoutError, ValueError)
 
 # In this order: certificate and TLS errors are connector errors too. Nothing of the address is said.
 _WHY: tuple[tuple[type[Exception], str], ...] = (

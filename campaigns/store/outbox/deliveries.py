@@ -49,8 +49,8 @@ _HAND_OUT = """
 
 # Of each webhook the oldest that are due, so that at most two are in flight; of one that fails, one, and of
 # those the one that was tried least: else one event that it never takes would hold up all others. Of a
-# campaign, and of an account, only the oldest that waits: its events come in order. A lease that ran out counts no more.
-# Webhooks in random order: with more of them than may be claimed, none is always the last.
+# campaign, and of an account, only the oldest that waits: its events come in order. A lease that ran out
+# counts no more. Webhooks in random order: with more of them than may be claimed, none is always the last.
 _CLAIM = """
     WITH ready AS (
         SELECT w.id, w.failure_count FROM webhook w

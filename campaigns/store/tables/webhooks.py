@@ -124,7 +124,7 @@ class WebhookDelivery(SQLModel, table=True):
     event_id: int = Field(
         sa_column=Column(BigInteger, ForeignKey("webhook_event.id", ondelete="CASCADE"), nullable=False)
     )
-    # What has the same (a campaign's id, a hash of an account's name) is delivered in order, one after the other;
+    # What has the same (a campaign's id, a hash of an account's name) is delivered in order;
     # NULL: in no order, as what is replayed.
     sequence_key: UUID | None = Field(default=None, sa_column=Column(Uuid))
     created_at: datetime = Field(sa_column=moment(default=True))
