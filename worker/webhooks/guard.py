@@ -17,7 +17,7 @@ from aiohttp.abc import AbstractResolver
 from campaigns.domain.public_addresses import Networks, is_public
 from campaigns.domain.webhooks import EndpointRefused
 
-_LOOK_UP_SECONDS = 5.0
+_LOOK_UP_SECONDS = 5.0  # for the name of a new webhook
 
 
 class NotPublic(OSError):
