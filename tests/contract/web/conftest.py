@@ -24,6 +24,8 @@ from worker.settings.model import Settings
 from worker.spool import Spool
 from worker.web.inbox import Taken
 from worker.web.server import serve
+from worker.webhooks.delivering import Deliverer
+from worker.webhooks.requests import Requests
 
 PUBLIC_URL = "https://sms.shop.test/campaigns"
 SECRET = "a-secret-of-our-own"
@@ -127,6 +129,7 @@ async def web_of(
         asyncio.Semaphore(),
         LateAnswers(),
         Spool(Path()),
+        Deliverer(database, Requests((), most=1)),
     )
     ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     server = asyncio.create_task(serve(parts, host, 0, ready.set_result, write=book.write, **more))
