@@ -36,7 +36,7 @@ async def rename(database: Database, campaign_id: UUID, name: str) -> None:
             "UPDATE campaign SET name = $2 WHERE id = $1 RETURNING true", campaign_id, name
         )
     if not changed:
-        raise NotFound(f"there is no campaign {campaign_id}; see: campaigns list")
+        raise no_such_campaign(campaign_id)
 
 
 # Failed: not one message ever reached the provider (and some were meant to: where all are suppressed nothing
