@@ -90,9 +90,55 @@ async def create(
     return NewKey(f"cmp_{key_id}_{secret}", row)
 
 
+def excess(
+    maker: KeyRow,
+    *,
+    owner: str,
+    scopes: Sequence[str],
+    accounts: Sequence[str] | None,
+    expires_at: datetime | None,
+    is_for_all_owners: bool,
+) -> str | None:
+    """What a key would give to a new one without having it itself, as one sentence; None: nothing."""
+    missing = sorted(set(scopes) - set(maker.scopes))
+    is_beyond_owner = not maker.is_for_all_owners and (is_for_all_owners or owner != maker.owner)
+    is_beyond_accounts = maker.accounts is not None and (
+        not accounts or not set(accounts) <= set(maker.accounts)
+    )
+    is_later = maker.expires_at is not None and (expires_at is None or expires_at > maker.expires_at)
+    sentences = (
+        (missing, f"the key has not itself: {', '.join(missing)}"),
+        (is_beyond_owner, "the key sees its owner's campaigns alone, and so does every key that it makes"),
+        (is_beyond_accounts, "the key is limited to accounts: limit the new one to some of those"),
+        (is_later, "the new key would last longer than the key that makes it: give an earlier end"),
+    )
+    return next((sentence for is_so, sentence in sentences if is_so), None)
+
+
 async def listed(database: Database) -> list[KeyRow]:
     """Every key there was, the newest first."""
     return await rows.listed(database)
+
+
+async def page(
+    database: Database,
+    reach: Reach,
+    *,
+    limit: int,
+    after: tuple[datetime, str] | None = None,
+) -> list[KeyRow]:
+    """The newest keys of the owner within reach, newest first. `after`: those older than the key that was
+    made then and has this id.
+    """
+    return await rows.listed(database, owner=reach.owner, after=after, limit=limit)
+
+
+async def find(database: Database, reach: Reach, key_id: str) -> KeyRow:
+    """One key. Raises NotFound: also where it is another owner's."""
+    found = await rows.find(database, key_id)
+    if found is None or reach.owner not in {None, found[0].owner}:
+        raise NotFound(f"there is no key {key_id}")
+    return found[0]
 
 
 async def revoke(database: Database, actor: Actor, key_id: str) -> bool:

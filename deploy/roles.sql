@@ -7,7 +7,7 @@
 --
 --   campaigns_migrate   campaigns migrate: owns the schema
 --   campaigns_worker    celery worker, and the commands of operators
---   campaigns_api       campaigns web --serve api: what a worker may, but it makes no keys and changes no audit
+--   campaigns_api       campaigns web --serve api: what a worker may, but it changes no scopes of keys and no audit
 --   campaigns_web       campaigns web --serve callbacks, which faces the Internet: may store a receipt and look whether it is well
 --
 -- The tables are in a schema of their own, which each role finds by its search_path. Where they are in
@@ -46,8 +46,9 @@ BEGIN
     IF to_regclass('campaigns.api_key') IS NOT NULL THEN
         REVOKE INSERT, UPDATE, DELETE ON campaigns.alembic_version FROM campaigns_worker, campaigns_api;
         -- The audit is append only for everybody, by its trigger.
-        REVOKE INSERT, UPDATE, DELETE ON campaigns.api_key FROM campaigns_api;
-        GRANT UPDATE (last_used_at) ON campaigns.api_key TO campaigns_api;
+        -- It makes and revokes keys (POST and DELETE /v1/keys); what a key may do is never changed.
+        REVOKE UPDATE, DELETE ON campaigns.api_key FROM campaigns_api;
+        GRANT UPDATE (last_used_at, revoked_at) ON campaigns.api_key TO campaigns_api;
         GRANT SELECT ON campaigns.alembic_version, campaigns.pulse TO campaigns_web;
         GRANT SELECT, INSERT ON campaigns.waiting_receipt TO campaigns_web;
     END IF;

@@ -63,10 +63,27 @@ async def find(database: Database, key_id: str) -> tuple[KeyRow, bytes] | None:
     return None if record is None else (_row(record), record["secret_hash"])
 
 
-async def listed(database: Database) -> list[KeyRow]:
-    """Every key there was, the newest first."""
+async def listed(
+    database: Database,
+    *,
+    owner: str | None = None,
+    after: tuple[datetime, str] | None = None,
+    limit: int | None = None,
+) -> list[KeyRow]:
+    """Every key there was, the newest first. `owner`: this one's alone; `after`: those that come after the
+    key of this moment and id.
+    """
+    made_at, key_id = after or (None, None)
     async with database.connection() as connection:
-        records = await connection.fetch(f"SELECT {_COLUMNS} FROM api_key ORDER BY created_at DESC, id")
+        records = await connection.fetch(
+            f"SELECT {_COLUMNS} FROM api_key WHERE ($1::text IS NULL OR owner = $1)"
+            " AND ($2::timestamptz IS NULL OR created_at < $2 OR (created_at = $2 AND id > $3))"
+            " ORDER BY created_at DESC, id LIMIT $4",
+            owner,
+            made_at,
+            key_id,
+            limit,
+        )
     return [_row(record) for record in records]
 
 

@@ -39,7 +39,7 @@ def url_of(role: str, url: str) -> str:
 
 
 def status_of(url: str, body: bytes | None = None, key: str | None = None) -> int:
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"} if key else {}
     with urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=30) as answer:
         status: int = answer.status
         return status
@@ -84,16 +84,16 @@ async def test_each_role_does_its_work_and_no_more(
     assert status_of(f"{url}/health") == 200
 
     stack.settings["DATABASE_URL"] = url_of("campaigns_worker", empty_database_url)
-    key = stack.json("key", "create", "--owner", "shop", "--scope", "read")
+    key = stack.json("key", "create", "--owner", "shop", "--scope", "read,admin")
     as_api = url_of("campaigns_api", empty_database_url)
     stack.settings["DATABASE_URL"] = as_api
     stack.start("api", "campaigns", "web", "--port", "0", "--serve", "api")
     api_url = wait_until(lambda: listening("api"), "the API listens")
     assert status_of(f"{api_url}/v1/campaigns", key=key["key"]) == 200
+    assert status_of(f"{api_url}/v1/keys", b'{"scopes": ["read"]}', key["key"]) == 201
     assert stack.stop("api") == 0
     api = await asyncpg.connect(as_api)
     for statement in (
-        "INSERT INTO api_key (id, owner, secret_hash, scopes) VALUES ('a', 'a', sha256('a'), '{admin}')",
         "UPDATE api_key SET scopes = '{admin}'",
         "DELETE FROM api_key",
         "CREATE TABLE campaigns.t (x int)",

@@ -185,6 +185,12 @@ class NewKey(Key):
     key: str
 
 
+class KeyPage(Page):
+    """Keys without their secrets, newest first."""
+
+    items: list[Key]
+
+
 class AuditEntry(Shape):
     """A change, or an attempt at one that was then refused."""
 

@@ -5,7 +5,7 @@ It is not signed: it says only where to go on in what the key may see anyway.
 
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TypeVar
 from uuid import UUID
@@ -54,10 +54,15 @@ def read_numbers(cursor: str, count: int, *, most: int = 2**31 - 1) -> list[int]
 
 def read_moment_and_id(cursor: str) -> tuple[datetime, UUID]:
     """The moment and the id that a cursor was made of. Raises Refused."""
+    return read_moment_and(UUID, cursor)
+
+
+def read_moment_and(kind: Callable[[str], T], cursor: str) -> tuple[datetime, T]:
+    """The moment and the value that a cursor was made of. Raises Refused."""
     try:
-        at, id_ = _read(cursor, 2)
+        at, text = _read(cursor, 2)
         moment = datetime.fromisoformat(at)
-        found = UUID(id_)
+        found = kind(text)
     except ValueError:
         raise _refused() from None
     if moment.tzinfo is None:
