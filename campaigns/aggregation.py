@@ -4,15 +4,18 @@ Each batch keeps a tally of its messages by state, counted in the same transacti
 campaign's totals are the sum over its batches. `verify` counts the messages themselves and must agree.
 """
 
+import asyncio
 from uuid import UUID
 
 from campaigns.domain.states import CampaignState, MessageState
 from campaigns.store import aggregation as rows
+from campaigns.store import progress
 from campaigns.store.rescue import sweep
 from campaigns.store.session import Database
 
 _BATCHES_A_SWEEP = 200
 _SUMMED_UP_A_TICK = 10
+_LOOK_SECONDS = progress.POINT_SECONDS / 2  # what has not changed is summed for it as well
 
 
 async def finish(database: Database, campaign_id: UUID | None = None) -> list[UUID]:
@@ -31,6 +34,23 @@ async def sum_up(database: Database) -> None:
     Idempotent; for every tick. Where a late receipt changes one after all, it is summed again.
     """
     await rows.sum_up(database, limit=_SUMMED_UP_A_TICK)
+
+
+class Progress:
+    """Notes how campaigns go over time, for every tick; it does not look at each."""
+
+    def __init__(self) -> None:
+        self._looked_at = float("-inf")
+
+    async def note(self, database: Database) -> None:
+        """Give each open campaign whose totals have changed a point, and tell webhooks that hear of progress.
+
+        Idempotent; also where several processes do it. The last point comes with the totals, by `sum_up`.
+        """
+        now = asyncio.get_running_loop().time()
+        if now - self._looked_at >= _LOOK_SECONDS:
+            self._looked_at = now
+            await progress.note(database)
 
 
 async def change_state(database: Database, campaign_id: UUID, target: CampaignState) -> bool:

@@ -15,6 +15,7 @@ from campaigns.domain.message_ref import key_of
 from campaigns.domain.phone import PHONE_REASONS, InvalidPhone, is_region, normalise
 from campaigns.domain.said import LONGEST_PROVIDER_ID, believed_id
 from campaigns.domain.states import SETTLED, MessageState
+from campaigns.store import progress as progress_rows
 from campaigns.store.reading import export as export_rows
 from campaigns.store.reading import messages as message_rows
 from campaigns.store.reading import overviews as overview_rows
@@ -185,8 +186,9 @@ async def messages(
     return [] if key is None else await message_rows.by_key(database, key, account=account, reach=reach)
 
 
-# Pages of what belongs to one campaign, each from where the one before ended. Look with `status` first
-# whether it is within reach.
+# What belongs to one campaign, in pages that go on where the one before ended, or whole. Look first, with
+# `status`, whether it is within reach.
 message_page = pages.messages
 batch_page = pages.batches
+progress = progress_rows.points
 refusal_page = pages.refusals

@@ -53,6 +53,7 @@ def tick() -> None:
         rescued = await rescue.rescue(parts.database, apart_seconds=parts.desk.policy.lease_seconds)
         for campaign_id in await aggregation.finish(parts.database):
             await _say_finished(parts, campaign_id)
+        await _progress.note(parts.database)
         await aggregation.sum_up(parts.database)
         resent_count = await rescue.resend(parts.database, parts.desk.policy)
         probed_accounts = await holding.deal_probes(parts.database)
@@ -321,6 +322,7 @@ async def _say_finished(parts: Parts, campaign_id: UUID) -> None:
 
 
 _guard = holding.Guard()
+_progress = aggregation.Progress()
 
 
 async def _look_back(parts: Parts, *, once: bool = False) -> None:

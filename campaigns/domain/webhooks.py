@@ -19,6 +19,7 @@ class EventType(StrEnum):
 
     CAMPAIGN_ACCEPTED = "campaign.accepted"
     CAMPAIGN_STARTED = "campaign.started"
+    CAMPAIGN_PROGRESS = "campaign.progress"
     CAMPAIGN_PAUSED = "campaign.paused"
     CAMPAIGN_HELD = "campaign.held"
     CAMPAIGN_RESUMED = "campaign.resumed"
@@ -33,6 +34,8 @@ class EventType(StrEnum):
 
 CHOOSABLE: tuple[EventType, ...] = tuple(each for each in EventType if each is not EventType.TEST)
 """What a webhook can ask for. A test comes to every webhook that asks for one."""
+
+_MANY = frozenset({EventType.MESSAGE_SETTLED, EventType.CAMPAIGN_PROGRESS})  # told to those alone that ask
 
 # Seconds after the first failed attempt, the second …: 11 attempts in 75.6 hours.
 _WAITS = (5, 60, 300, 1800, *(hours * 3600 for hours in (2, 5, 10, 14, 20, 24)))
@@ -144,11 +147,11 @@ def _host(url: str) -> str:
 
 
 def chosen_events(names: Sequence[str]) -> list[EventType]:
-    """The events of these names, each once in our order; of no name all but those of single messages, which
-    are many. Raises EndpointRefused.
+    """The events of these names, each once in our order; of no name all but those that are many, of
+    single messages and of progress. Raises EndpointRefused.
     """
     unknown = sorted({*names} - {each.value for each in CHOOSABLE})
     if unknown:
         raise EndpointRefused(f"there is no such event; there are: {', '.join(CHOOSABLE)}")
-    wanted = names or [each for each in CHOOSABLE if each is not EventType.MESSAGE_SETTLED]
+    wanted = names or [each for each in CHOOSABLE if each not in _MANY]
     return [each for each in CHOOSABLE if each.value in wanted]

@@ -11,6 +11,7 @@ from campaigns.store.conditions import IS_CANCELLED, IS_NOT_DONE, IS_OVER
 from campaigns.store.grouping import grouped
 from campaigns.store.law import quoted
 from campaigns.store.moves import lock_to_move
+from campaigns.store.progress import KEPT_POINT
 from campaigns.store.session import Database
 from campaigns.store.totals import REASONS, TOTALS, by_state, sums
 
@@ -84,7 +85,8 @@ async def finish(database: Database, asked: Sequence[_Over]) -> list[bool]:
     return [ended.pop(each.campaign_id, False) for each in asked]
 
 
-# A batch that is being changed is waited for and summed as it is then; a later change forgets the sums.
+# A batch that is being changed is waited for and summed as it is then; a later change forgets the sums. The
+# last point of its progress comes of the same sums.
 _SUM_UP = f"""
     WITH over AS (
         SELECT c.id FROM campaign c WHERE c.finished_at IS NOT NULL AND c.totals IS NULL
@@ -97,7 +99,8 @@ _SUM_UP = f"""
     sums AS (
         SELECT b.campaign_id, {sums("b.campaign_id", "held")}
         FROM held b GROUP BY b.campaign_id HAVING NOT bool_or({IS_NOT_DONE})
-    )
+    ),
+    noted AS ({KEPT_POINT})
     UPDATE campaign c
     SET totals = to_jsonb(sums) - 'campaign_id' || jsonb_build_object('reasons', {REASONS})
     FROM sums WHERE c.id = sums.campaign_id
@@ -106,7 +109,7 @@ _SUM_UP = f"""
 
 
 async def sum_up(database: Database, *, limit: int) -> int:
-    """Keep the totals of campaigns that are over and have none kept. Gives of how many."""
+    """Keep the totals, and the last point, of campaigns that are over and have none kept. Gives how many."""
     async with database.connection() as connection:
         return len(await connection.fetch(_SUM_UP, limit))
 

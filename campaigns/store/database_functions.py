@@ -20,6 +20,13 @@ _PARTS = re.compile(r"(CREATE .*?)AS (\$\w*\$)(.*)\2", re.DOTALL)
 # What a batch keeps of its messages: a count for every state, and the sums beside.
 _KEPT = (*TALLY_COLUMNS, "segment_count", "cost", "priced_count", "unpriced_count", "other_costs")
 
+TOTALS_BY_STATE = "jsonb_build_object({})".format(
+    ", ".join(
+        f"{quoted(state)}, sum(b.{column})" for state, column in zip(MessageState, TALLY_COLUMNS, strict=True)
+    )
+)
+"""SQL: a campaign's totals over its batches `b`, as webhooks are told them."""
+
 _LAW = {
     "pollable": in_list(POLLABLE),
     "tally_types": ", ".join(f"{column} bigint" for column in TALLY_COLUMNS),
@@ -34,12 +41,7 @@ _LAW = {
         state.value: quoted(state)
         for state in (CampaignState.ACCEPTED, CampaignState.RUNNING, CampaignState.PAUSED)
     },
-    "totals_by_state": "jsonb_build_object({})".format(
-        ", ".join(
-            f"{quoted(state)}, sum(b.{column})"
-            for state, column in zip(MessageState, TALLY_COLUMNS, strict=True)
-        )
-    ),
+    "totals_by_state": TOTALS_BY_STATE,
 }
 
 

@@ -2,11 +2,12 @@
 
 from collections import Counter
 
+import asyncpg
 import pytest
 from celery import Celery
 
 from tests.acceptance.processes import Stack, csv_of, ledger_counts, post_fault
-from tests.waiting import wait_until
+from tests.waiting import until, wait_until
 from worker.settings.addresses import broker_url
 from worker.stack.embedded.servers import ServerUrls
 
@@ -32,8 +33,10 @@ def _fate(phone: str) -> str:
     return _FATES.get(phone[-2:], "delivered")
 
 
-def test_five_thousand_recipients_end_as_their_numbers_say(stack: Stack) -> None:
-    """Every message settled exactly as its fate says, the ledger holding each phone once."""
+async def test_five_thousand_recipients_end_as_their_numbers_say(stack: Stack, database_url: str) -> None:
+    """Every message settled exactly as its fate says, the ledger holding each phone once; ticks noted how it
+    went.
+    """
     rows = [{"phone": f"+3706{n:07d}", "city": ("Vilnius", "Kaunas", "Klaipeda")[n % 3]} for n in range(5000)]
     url = stack.simulator("--delivery-seconds", "2")
     stack.worker()
@@ -48,6 +51,17 @@ def test_five_thousand_recipients_end_as_their_numbers_say(stack: Stack) -> None
     assert {line["phone"]: line["state"] for line in stack.export(submitted["id"])} == {
         row["phone"]: _fate(row["phone"]) for row in rows
     }
+    connection = await asyncpg.connect(database_url)
+
+    async def delivered_counts() -> list[int]:
+        rows = await connection.fetch("SELECT totals->'delivered' AS n FROM campaign_progress ORDER BY at")
+        found = [int(row["n"] or 0) for row in rows]
+        return found if found and found[-1] == expected["delivered"] else []
+
+    noted = await until(delivered_counts, "the last point of its progress")
+    await connection.close()
+    assert noted[0] == 0
+    assert noted == sorted(noted)
     ledger = ledger_counts(url)
     assert set(ledger) == {row["phone"][1:] for row in rows if row["phone"][-2:] not in _NEVER_ACCEPTED}
     assert set(ledger.values()) == {1}

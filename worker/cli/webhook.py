@@ -35,7 +35,10 @@ def create(
     ] = None,
     event: Annotated[
         list[str] | None,
-        typer.Option(help=f"What it hears of, once for each; else all but messages: {', '.join(CHOOSABLE)}."),
+        typer.Option(
+            help="What it hears of, once for each; else all but messages and progress: "
+            f"{', '.join(CHOOSABLE)}."
+        ),
     ] = None,
     with_numbers: Annotated[
         bool, typer.Option("--with-numbers", help="Tell numbers of messages, beside references.")

@@ -12,7 +12,7 @@ from campaigns.store.keys import KeyRow
 from campaigns.store.reading.overviews import Overview
 from campaigns.store.reading.pages import BatchRow, RefusalRow
 from worker.shapes.base import Moment, Shape, Text
-from worker.shapes.campaigns import Campaign, Reason
+from worker.shapes.campaigns import Campaign, ProgressPoint, Reason
 from worker.shapes.messages import Message
 
 Cursor = str | None
@@ -52,6 +52,13 @@ class FoundMessages(Shape):
     """The messages that were looked for, newest first."""
 
     items: list[Message]
+    next_cursor: Cursor = Field(default=None, description="Always null: there is one page.")
+
+
+class Progress(Shape):
+    """How a campaign went over time, the oldest point first."""
+
+    items: list[ProgressPoint]
     next_cursor: Cursor = Field(default=None, description="Always null: there is one page.")
 
 

@@ -5,7 +5,8 @@ from typing import Any, Literal, Self
 from pydantic import Field
 
 from campaigns import reading
-from campaigns.domain.states import CampaignState, MessageState
+from campaigns.domain.states import SETTLED, CampaignState, MessageState
+from campaigns.store.progress import Point
 from campaigns.store.reading.overviews import Overview
 from campaigns.watching import Working as FoundWorking
 from worker.shapes.base import Amount, Id, Moment, Shape, Text
@@ -85,6 +86,21 @@ class Campaign(Shape):
             status_lag=lag and StatusLag.like(lag),
             **more,
         )
+
+
+class ProgressPoint(Shape):
+    """A campaign's totals at a moment."""
+
+    at: Moment
+    totals: dict[MessageState, int] = Field(description="Messages by state; every state is named.")
+    settled_count: int = Field(description="Messages with a final state.")
+    cost: Cost = Field(description="What was charged in the campaign's own currency.")
+
+    @classmethod
+    def of(cls, point: Point, currency: str | None) -> Self:
+        """A point as it is shown."""
+        settled_count = sum(count for state, count in point.totals.items() if state in SETTLED)
+        return cls.like(point, settled_count=settled_count, cost=Cost(amount=point.cost, currency=currency))
 
 
 class Working(Shape):

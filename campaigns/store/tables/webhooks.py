@@ -69,6 +69,13 @@ class WebhookEvent(SQLModel, table=True):
     __table_args__ = (
         Index("webhook_event_to_hand_out", "id", postgresql_where=text("handed_out_at IS NULL")),
         Index("webhook_event_at", "at"),
+        # When a campaign's progress was told last: at most once a minute.
+        Index(
+            "webhook_event_of_progress",
+            "campaign_id",
+            "at",
+            postgresql_where=text("type = 'campaign.progress'"),
+        ),
     )
 
     id: int | None = Field(default=None, sa_column=Column(BigInteger, Identity(), primary_key=True))

@@ -9,6 +9,7 @@ from pydantic import Field
 from campaigns import reading
 from campaigns.domain.access import Scope
 from campaigns.domain.states import CampaignState
+from campaigns.store.progress import MOST_POINTS, POINT_SECONDS
 from campaigns.store.reading.overviews import Overview, Wanted
 from worker import shapes
 from worker.web.api import cursors
@@ -80,6 +81,14 @@ async def get_campaign(call: Call, path: CampaignPath) -> Answer:
     return Answer(shapes.OwnedCampaign.of(await owned(call, path.id)))
 
 
+async def list_progress(call: Call, path: CampaignPath) -> Answer:
+    """How a campaign went over time."""
+    overview = await owned(call, path.id)
+    points = await reading.progress(call.parts.database, path.id)
+    items = [shapes.ProgressPoint.of(each, overview.currency) for each in points]
+    return Answer(shapes.Progress(items=items, next_cursor=None))
+
+
 async def list_reasons(call: Call, path: CampaignPath) -> Answer:
     """Why messages of a campaign reached nobody."""
     overview = await owned(call, path.id)
@@ -138,6 +147,20 @@ OPERATIONS = (
         rate=Rate.READ,
         path_model=CampaignPath,
         answers={200: shapes.OwnedCampaign},
+    ),
+    Operation(
+        id="listProgress",
+        method="GET",
+        path="/v1/campaigns/{id}/progress",
+        tag=_TAG,
+        summary="Read how a campaign went over time",
+        description=f"Totals when they had changed, {POINT_SECONDS} s apart or more, {MOST_POINTS} at most "
+        "however long it runs; the last is that of its end.",
+        handler=list_progress,
+        scope=Scope.READ,
+        rate=Rate.READ,
+        path_model=CampaignPath,
+        answers={200: shapes.Progress},
     ),
     Operation(
         id="listReasons",

@@ -5,8 +5,11 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from campaigns.domain.states import MessageState
+from campaigns.store import progress
 from campaigns.store.session import Database
 from tests.contract.web.api.conftest import SECRET_PHONE, Api, is_problem
+from tests.integration.rows import query
 from tests.river import phones, submit
 
 
@@ -33,7 +36,7 @@ async def test_one_campaign(api: Api, ours: UUID) -> None:
     assert "aiohttp" not in said.headers["Server"]
 
 
-BELOW = ("", "/reasons", "/batches", "/refused", "/messages", "/export")
+BELOW = ("", "/progress", "/reasons", "/batches", "/refused", "/messages", "/export")
 
 
 async def test_another_owners_is_not_there(api: Api, theirs: UUID, subtests: pytest.Subtests) -> None:
@@ -78,3 +81,17 @@ async def test_batches_and_refused_rows(api: Api, ours: UUID) -> None:
     refused = await api.pages(f"/v1/campaigns/{ours}/refused", limit=1)
     assert [(each["row"], each["reason"]) for each in refused] == [(252, "no_region")]
     assert await api.pages(f"/v1/campaigns/{ours}/reasons") == []
+
+
+async def test_progress_over_time(api: Api, ours: UUID) -> None:
+    await query(api.database, "UPDATE campaign SET state = 'running', currency = 'EUR'")
+    await progress.note(api.database)
+    await query(api.database, "UPDATE campaign_progress SET at = at - interval '10 seconds'")
+    await query(api.database, "UPDATE batch SET cost = 0.25 WHERE number = 1")
+    await progress.note(api.database)
+    first, last = await api.pages(f"/v1/campaigns/{ours}/progress")
+    assert first["at"] < last["at"]
+    assert set(first["totals"]) == {state.value for state in MessageState}
+    assert (first["totals"]["queued"], first["settled_count"]) == (250, 0)
+    assert first["cost"] == {"amount": "0.00", "currency": "EUR"}
+    assert last["cost"] == {"amount": "0.25", "currency": "EUR"}
