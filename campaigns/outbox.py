@@ -79,6 +79,35 @@ async def show(database: Database, webhook_id: UUID) -> tuple[Webhook, list[Deli
     return webhook, await rows.deliveries(database, webhook_id, most=_MOST_SHOWN)
 
 
+async def page(
+    database: Database, *, owner: str | None, limit: int, after: tuple[datetime, UUID] | None = None
+) -> list[Webhook]:
+    """The oldest webhooks of an owner (None: of all), oldest first. `after`: those made after the one of this
+    moment and id.
+    """
+    return await hooks.webhooks(database, owner=owner, after=after, most=limit)
+
+
+async def find(database: Database, webhook_id: UUID, *, owner: str | None) -> Webhook:
+    """One webhook of an owner (None: of any). Raises NotFound."""
+    (webhook,) = await hooks.webhooks(database, webhook_id, owner=owner)
+    return webhook
+
+
+async def delivery_page(
+    database: Database, webhook_id: UUID, *, limit: int, before: int | None = None, state: str | None = None
+) -> list[Delivery]:
+    """The newest deliveries of a webhook, newest first. `before`: those older than the one of this id;
+    `state`: waiting, succeeded or given_up.
+    """
+    return await rows.deliveries(database, webhook_id, most=limit, before=before, state=state)
+
+
+async def choose(database: Database, webhook_id: UUID, event_types: Sequence[EventType]) -> None:
+    """Tell a webhook of these events from now on; what waits already is still told. Raises NotFound."""
+    await hooks.choose(database, webhook_id, [each.value for each in event_types])
+
+
 async def rotate(database: Database, webhook_id: UUID, secret: str) -> datetime:
     """Sign by another secret. Gives until when the one of before signs as well. Raises NotFound."""
     return await hooks.rotate(database, webhook_id, secret, both_seconds=BOTH_SECRETS_SECONDS)

@@ -71,11 +71,15 @@ from worker.shapes.messages import (
 )
 from worker.shapes.webhooks import (
     Event,
+    NewWebhook,
     Webhook,
     WebhookDelivery,
+    WebhookDeliveryPage,
     WebhookDetail,
     WebhookDone,
+    WebhookPage,
     WebhookSecret,
+    event_shape,
 )
 from worker.shapes.work import (
     Alive,
@@ -132,6 +136,7 @@ __all__ = [
     "Messages",
     "Moment",
     "NewKey",
+    "NewWebhook",
     "OwnedCampaign",
     "Page",
     "Progress",
@@ -151,10 +156,13 @@ __all__ = [
     "Text",
     "Webhook",
     "WebhookDelivery",
+    "WebhookDeliveryPage",
     "WebhookDetail",
     "WebhookDone",
+    "WebhookPage",
     "WebhookSecret",
     "Working",
     "amount_text",
+    "event_shape",
     "public",
 ]

@@ -5,6 +5,8 @@ from typing import Literal
 from pydantic import Field
 
 from campaigns.domain.states import CampaignState, MessageState
+from campaigns.domain.webhooks import EventType
+from worker.shapes.api import Page
 from worker.shapes.base import Id, Moment, Shape, Text
 
 
@@ -43,6 +45,24 @@ class WebhookDelivery(Shape):
     took_milliseconds: int | None
     trouble: Text | None = Field(description="Why it was not taken.")
     answer: Text | None = Field(description="The first 1,000 bytes of the last answer.")
+
+
+class WebhookPage(Page):
+    """Webhooks, oldest first."""
+
+    items: list[Webhook]
+
+
+class NewWebhook(Webhook):
+    """A webhook that was just made: its secret is shown this once."""
+
+    secret: str = Field(description="whsec_ and base64, as Standard Webhooks wants it.")
+
+
+class WebhookDeliveryPage(Page):
+    """Deliveries of one webhook, newest first."""
+
+    items: list[WebhookDelivery]
 
 
 class WebhookDetail(Webhook):
@@ -122,6 +142,42 @@ class NothingEvent(Shape):
 class Event(Shape):
     """The body of a request to a webhook."""
 
-    type: str
+    type: EventType
     timestamp: Moment = Field(description="When it happened.")
-    data: CampaignEvent | SettledEvent | AccountEvent | NothingEvent
+
+
+class ToldOfCampaign(Event):
+    """Something happened to a campaign."""
+
+    data: CampaignEvent
+
+
+class ToldOfMessages(Event):
+    """Messages of one batch were settled."""
+
+    data: SettledEvent
+
+
+class ToldOfAccount(Event):
+    """Nothing is handed over on an account, or it goes on."""
+
+    data: AccountEvent
+
+
+class ToldOfNothing(Event):
+    """Somebody wanted to see whether events arrive."""
+
+    data: NothingEvent
+
+
+_TOLD = {
+    "campaign": ToldOfCampaign,
+    "message": ToldOfMessages,
+    "account": ToldOfAccount,
+    "webhook": ToldOfNothing,
+}
+
+
+def event_shape(event_type: EventType) -> type[Event]:
+    """What is sent for an event of this type."""
+    return _TOLD[event_type.partition(".")[0]]

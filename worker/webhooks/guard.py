@@ -66,7 +66,7 @@ async def check_name(url: str, allowed: Networks) -> None:
     try:
         async with asyncio.timeout(_LOOK_UP_SECONDS):
             found = await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except OSError:  # also out of time
+    except (OSError, UnicodeError):  # also out of time, and a label that no name may have
         raise EndpointRefused("the name in the address is not known: nothing could be delivered") from None
     if not all(is_public(str(address[0]), allowed) for *_, address in found):
         raise EndpointRefused(

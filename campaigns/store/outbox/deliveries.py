@@ -216,6 +216,7 @@ async def settle(
 class Delivery:
     """One event at one webhook: how often it was tried, and what the last answer was."""
 
+    id: int
     event_id: UUID
     type: str
     at: datetime
@@ -231,16 +232,26 @@ class Delivery:
     answer: str | None = field(repr=False)
 
 
-async def deliveries(database: Database, webhook_id: UUID, *, most: int) -> list[Delivery]:
-    """The newest deliveries of a webhook."""
+async def deliveries(
+    database: Database,
+    webhook_id: UUID,
+    *,
+    most: int,
+    before: int | None = None,
+    state: str | None = None,
+) -> list[Delivery]:
+    """The newest deliveries of a webhook, newest first. `before`: those older than the one of this id."""
     async with database.connection() as connection:
         records = await connection.fetch(
-            "SELECT e.event_id, e.type, e.at, e.campaign_id, d.state, d.attempt, d.is_replay, d.due_at,"
+            "SELECT d.id, e.event_id, e.type, e.at, e.campaign_id, d.state, d.attempt, d.is_replay, d.due_at,"
             " d.tried_at, d.status, d.took_milliseconds, d.trouble, d.answer"
             " FROM webhook_delivery d JOIN webhook_event e ON e.id = d.event_id"
-            " WHERE d.webhook_id = $1 ORDER BY d.id DESC LIMIT $2",
+            " WHERE d.webhook_id = $1 AND ($3::bigint IS NULL OR d.id < $3)"
+            " AND ($4::text IS NULL OR d.state = $4) ORDER BY d.id DESC LIMIT $2",
             webhook_id,
             most,
+            before,
+            state,
         )
     return [Delivery(**record) for record in records]
 

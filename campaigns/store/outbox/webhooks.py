@@ -43,8 +43,10 @@ _WEBHOOKS = """
         SELECT count(*)::int AS waiting_count, min(created_at) AS waiting_since
         FROM webhook_delivery WHERE webhook_id = w.id AND state = 'waiting'
     ) d
-    WHERE $1::uuid IS NULL OR w.id = $1
-    ORDER BY w.created_at, w.id
+    WHERE ($1::uuid IS NULL OR w.id = $1)
+      AND ($2::text IS NULL OR (w.owner = $2 AND NOT w.is_for_all_owners))
+      AND ($3::timestamptz IS NULL OR (w.created_at, w.id) > ($3, $4::uuid))
+    ORDER BY w.created_at, w.id LIMIT $5
 """
 
 
@@ -72,10 +74,20 @@ async def add(
         )
 
 
-async def webhooks(database: Database, webhook_id: UUID | None = None) -> list[Webhook]:
-    """All, the oldest first, or the one of this id. Raises NotFound."""
+async def webhooks(
+    database: Database,
+    webhook_id: UUID | None = None,
+    *,
+    owner: str | None = None,
+    after: tuple[datetime, UUID] | None = None,
+    most: int | None = None,
+) -> list[Webhook]:
+    """All, the oldest first, or the one of this id. `owner`: this one's alone; `after`: those that come after
+    the webhook of this moment and id. Raises NotFound.
+    """
+    made_at, last_id = after or (None, None)
     async with database.connection() as connection:
-        records = await connection.fetch(_WEBHOOKS, webhook_id)
+        records = await connection.fetch(_WEBHOOKS, webhook_id, owner, made_at, last_id, most)
     if webhook_id is not None and not records:
         raise _none(webhook_id)
     return [Webhook(**record) for record in records]
@@ -116,6 +128,13 @@ async def disable(database: Database, webhook_id: UUID, reason: str) -> None:
         " disabled_at = coalesce(disabled_at, now()) WHERE id = $1 RETURNING id",
         webhook_id,
         reason,
+    )
+
+
+async def choose(database: Database, webhook_id: UUID, event_types: Sequence[str]) -> None:
+    """Tell it of these types of events from now on. Raises NotFound."""
+    await _change(
+        database, "UPDATE webhook SET event_types = $2 WHERE id = $1 RETURNING id", webhook_id, event_types
     )
 
 

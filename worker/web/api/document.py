@@ -7,6 +7,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from campaigns.domain.access import SCOPE_MEANINGS
+from campaigns.domain.webhooks import EventType
+from worker.shapes import event_shape
 from worker.web.api import problems
 from worker.web.api.operations import JSON, Operation
 from worker.web.api.problems import Kind, Problem
@@ -35,6 +37,7 @@ def document(operations: Sequence[Operation], *, server: str | None = None) -> d
         "servers": [{"url": server or "/"}],
         "tags": [{"name": tag} for tag in dict.fromkeys(operation.tag for operation in operations)],
         "paths": paths,
+        "webhooks": {event: _told(event, references) for event in EventType},
         "components": {
             "schemas": schemas,
             "responses": {kind.name: _problem(kind, references) for kind in Kind},
@@ -52,6 +55,7 @@ def document(operations: Sequence[Operation], *, server: str | None = None) -> d
 
 def _schemas(operations: Iterable[Operation]) -> tuple[Schemas, dict[str, Any]]:
     wanted: dict[tuple[Any, JsonSchemaMode], None] = {(Problem, "serialization"): None}
+    wanted |= {(event_shape(event), "serialization"): None for event in EventType}
     for operation in operations:
         wanted |= {(model, "validation"): None for model in operation.parts().values() if model}
         wanted |= {(model, "serialization"): None for model in operation.answers.values()}
@@ -59,6 +63,42 @@ def _schemas(operations: Iterable[Operation]) -> tuple[Schemas, dict[str, Any]]:
     references, schema = models_json_schema(in_order, ref_template=_REFERENCE)
     found: dict[str, Any] = schema.get("$defs", {})
     return references, found
+
+
+def _told(event: EventType, references: Schemas) -> dict[str, Any]:
+    """What a webhook is sent for an event."""
+    shape = event_shape(event)
+    headers = {
+        "webhook-id": "The event's id: the same on every attempt.",
+        "webhook-timestamp": "Of this attempt, in seconds since 1970.",
+        "webhook-signature": "By Standard Webhooks 1.0.0, v1; two of them while a secret is rotated.",
+    }
+    this_type = {"properties": {"type": {"const": event.value}}}
+    return {
+        "post": {
+            "operationId": f"told {event.value}",
+            "summary": (shape.__doc__ or "").strip().splitlines()[0],
+            "security": [],
+            "parameters": [
+                {
+                    "name": name,
+                    "in": "header",
+                    "required": True,
+                    "description": description,
+                    "schema": {"type": "string"},
+                }
+                for name, description in headers.items()
+            ],
+            "requestBody": {
+                "required": True,
+                "content": {JSON: {"schema": {"allOf": [references[shape, "serialization"], this_type]}}},
+            },
+            "responses": {
+                "2XX": {"description": "Taken. Anything else, also a redirect, is tried again."},
+                "410": {"description": "Wanted no more: the webhook is disabled."},
+            },
+        }
+    }
 
 
 def _entry(operation: Operation, references: Schemas, schemas: dict[str, Any]) -> dict[str, Any]:

@@ -48,7 +48,8 @@ Moment = Annotated[AwareDatetime, BeforeValidator(_checked_moment)]
 """A moment as clients write it: ISO 8601, with its offset."""
 
 
-def _storable(given: str) -> str:
+def storable(given: str) -> str:
+    """For a model's field: refuse what the database cannot hold. Raises ValueError that repeats nothing."""
     try:
         check_storable("text", given)
     except CampaignError:
@@ -56,8 +57,11 @@ def _storable(given: str) -> str:
     return given
 
 
-Line = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_storable)]
+Line = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(storable)]
 """Text in bounds that the database can hold."""
+
+
+Method = Literal["GET", "POST", "PATCH", "DELETE"]
 
 
 class Rate(Enum):
@@ -137,7 +141,7 @@ class Operation:
     """
 
     id: str
-    method: Literal["GET", "POST", "PATCH", "DELETE"]
+    method: Method
     path: str
     tag: str
     summary: str

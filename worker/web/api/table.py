@@ -1,6 +1,6 @@
 """The table of operations: what is not here has no route."""
 
-from worker.web.api import accounts, acts, audit, campaigns, keys, messages, submitting, suppressed
+from worker.web.api import accounts, acts, audit, campaigns, keys, messages, submitting, suppressed, webhooks
 from worker.web.api.operations import Operation
 
 OPERATIONS: tuple[Operation, ...] = (
@@ -10,6 +10,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *acts.OPERATIONS,
     *accounts.OPERATIONS,
     *suppressed.OPERATIONS,
+    *webhooks.OPERATIONS,
     *keys.OPERATIONS,
     *audit.OPERATIONS,
 )

@@ -5,6 +5,7 @@ import re
 from typing import Any
 
 import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from campaigns.domain.access import Scope
 from tests.contract.web.api.conftest import Api
@@ -21,6 +22,10 @@ def references(part: Any) -> list[str]:
         here = [part["$ref"]] if isinstance(part.get("$ref"), str) else []
         return here + [found for value in part.values() for found in references(value)]
     return [found for value in part for found in references(value)] if isinstance(part, list) else []
+
+
+def test_it_is_openapi() -> None:
+    OpenAPIV31SpecValidator(DOCUMENT).validate()
 
 
 def test_every_reference_leads_somewhere() -> None:

@@ -56,6 +56,7 @@ async def test_a_key_needs_the_scope_of_the_operation(api: Api, subtests: pytest
         for operation in OPERATIONS:
             path = operation.path.replace("{id}", "00000000-0000-0000-0000-000000000000")
             path = path.replace("{name}", "main").replace("{reference}", "x")
+            path = path.replace("{event_id}", "00000000-0000-0000-0000-000000000000")
             with subtests.test(f"{operation.id} without {scope}"):
                 said = await lacking.call(operation.method, path)
                 missing = said.status == 403
