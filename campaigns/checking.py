@@ -25,7 +25,7 @@ from campaigns.domain.segments import PLAIN_FORMS, Encoding, count_segments, pla
 from campaigns.store import checking as staged_rows
 from campaigns.store.checking import Kind, StagedMessage
 from campaigns.store.session import Database
-from campaigns.store.submission import Intake, TakenIn
+from campaigns.store.submission import Intake, TakenIn, known_campaign
 from campaigns.submission import (
     Submission,
     cleaner_of,
@@ -177,7 +177,7 @@ async def check(
     submission = completed(submission)
     cleaner = cleaner_of(submission, keeps_refused=keeps_refused)
     async with staged(database, cleaner, rows, executor=executor, hear=hear) as intake:
-        known = await intake.known(new_campaign(submission, cleaner, 0))
+        known = await known_campaign(intake.connection, new_campaign(submission, cleaner, 0))
         refused = await intake.refuse_duplicates()
         recipient_count = intake.recipient_count
         suppressed_count = await staged_rows.leave_out_suppressed(intake)

@@ -25,13 +25,16 @@ _OWNER = """
 ALTER TABLE campaign
     ADD COLUMN owner text NOT NULL DEFAULT '',
     ADD COLUMN owner_key text,
+    ADD COLUMN follow_up_of uuid,
     ADD CONSTRAINT campaign_owner_key_check CHECK (
         CASE WHEN owner = '' THEN owner_key IS NULL ELSE submission_key IS NULL END
     );
 
 CREATE UNIQUE INDEX campaign_owner_key ON campaign (owner, owner_key);
 
-CREATE INDEX campaign_newest ON campaign (created_at DESC, id DESC)
+CREATE INDEX campaign_newest ON campaign (created_at DESC, id DESC);
+
+CREATE INDEX campaign_follow_up_of ON campaign (follow_up_of) WHERE follow_up_of IS NOT NULL
 """
 
 _KEYS = """
