@@ -17,7 +17,7 @@ from uuid import UUID
 
 from campaigns.adapter_calls import call_adapter
 from campaigns.cleaning import Cleaner, Portion
-from campaigns.domain.errors import ProviderRefused
+from campaigns.domain.errors import OverAllowance, ProviderRefused
 from campaigns.domain.message_ref import message_refs
 from campaigns.domain.policy import BATCH_SIZE
 from campaigns.domain.provider import Money, OutboundMessage, Provider
@@ -25,7 +25,7 @@ from campaigns.domain.segments import PLAIN_FORMS, Encoding, count_segments, pla
 from campaigns.store import checking as staged_rows
 from campaigns.store.checking import Kind, StagedMessage
 from campaigns.store.session import Database
-from campaigns.store.submission import Intake, TakenIn, known_campaign
+from campaigns.store.submission import Intake, NewCampaign, TakenIn
 from campaigns.submission import (
     Submission,
     cleaner_of,
@@ -177,9 +177,11 @@ async def check(
     submission = completed(submission)
     cleaner = cleaner_of(submission, keeps_refused=keeps_refused)
     async with staged(database, cleaner, rows, executor=executor, hear=hear) as intake:
-        known = await known_campaign(intake.connection, new_campaign(submission, cleaner, 0))
+        wanted = new_campaign(submission, cleaner, 0)
+        known = await intake.known(wanted)
         refused = await intake.refuse_duplicates()
         recipient_count = intake.recipient_count
+        trouble = await _trouble(intake, wanted, cleaner, refused) if known is None else None
         suppressed_count = await staged_rows.leave_out_suppressed(intake)
         kinds = await staged_rows.kinds(intake)
         first_rows = await staged_rows.first_refused(intake, most=MOST_ROWS_NAMED)
@@ -198,7 +200,7 @@ async def check(
         suppressed_count=suppressed_count,
         batch_count=batch_count,
         refused=[RefusedRows(reason, count, first_rows[reason]) for reason, count in refused.items()],
-        trouble=None if recipient_count else nobody_to_send_to(cleaner, refused),
+        trouble=trouble,
         known=known,
         noted=dict(sorted(cleaner.noted.items())),
         columns=columns,
@@ -215,6 +217,18 @@ async def check(
         duration_seconds=request_count / through.requests_per_second,
         content_hash=cleaner.content_hash(),
     )
+
+
+async def _trouble(
+    intake: Intake, wanted: NewCampaign, cleaner: Cleaner, refused: Mapping[str, int]
+) -> str | None:
+    if intake.recipient_count == 0:
+        return nobody_to_send_to(cleaner, refused)
+    try:
+        await intake.check_allowance(wanted)
+    except OverAllowance as over:
+        return str(over)
+    return None
 
 
 def _summed(counts: Iterable[tuple[int, int]]) -> Counter[int]:

@@ -144,9 +144,17 @@ async def campaign_holds(database: Database) -> list[CampaignHold]:
 
 
 async def resume_campaign(
-    database: Database, campaign_id: UUID, *, operator: str, sender_id: str | None = None
+    database: Database,
+    campaign_id: UUID,
+    *,
+    operator: str,
+    sender_id: str | None = None,
+    approval_above: int | None = None,
 ) -> Resumed:
-    """Let a campaign go on that is paused or on hold, by an operator's decision; where a sender id is given,
-    with that. Recorded. Where it is refused still, it is held again. Raises NotFound, NotAllowed.
+    """Let a campaign go on that is paused or on hold, by an operator's decision (or a key's); where a sender
+    id is given, with that. Recorded. Where it is refused still, it is held again. Raises NotFound, and
+    NotAllowed: also where it waits for approval and has more segments than the caller may let go on.
     """
-    return await campaign_hold.resume(database, campaign_id, operator=operator, sender_id=sender_id)
+    return await campaign_hold.resume(
+        database, campaign_id, operator=operator, sender_id=sender_id, approval_above=approval_above
+    )

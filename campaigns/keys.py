@@ -14,6 +14,7 @@ from hashlib import sha256
 
 from campaigns import auditing
 from campaigns.domain.access import Actor, Reach, Scope
+from campaigns.domain.allowance import UNBOUNDED, Allowance
 from campaigns.domain.errors import CampaignError, NotFound
 from campaigns.store import keys as rows
 from campaigns.store.keys import KeyRow
@@ -38,7 +39,7 @@ class NewKey:
         return f"NewKey({self.row.id})"
 
 
-async def create(
+async def create(  # noqa: PLR0913  what a key is made of
     database: Database,
     actor: Actor,
     *,
@@ -47,10 +48,12 @@ async def create(
     accounts: Sequence[str] | None = None,
     expires_at: datetime | None = None,
     is_for_all_owners: bool = False,
+    allowance: Allowance = UNBOUNDED,
 ) -> NewKey:
     """Make a key. Two keys of one owner may be valid at once: that is how one is replaced by another.
 
-    Takes the owner's short name, at least one scope, the accounts it is limited to (None: none). Recorded.
+    Takes the owner's short name, at least one scope, the accounts it is limited to (None: none), how much may
+    be submitted with it. Recorded.
     Raises CampaignError for a name, a scope or an end that cannot be.
     """
     if not _OWNER.fullmatch(owner):
@@ -70,6 +73,7 @@ async def create(
         scopes=tuple(scope for scope in Scope if scope in scopes),
         accounts=None if accounts is None else tuple(sorted(set(accounts))),
         is_for_all_owners=is_for_all_owners,
+        allowance=allowance,
         created_at=datetime.now(UTC),
         expires_at=expires_at,
         revoked_at=None,
@@ -85,6 +89,9 @@ async def create(
         accounts=accounts and list(accounts),
         expires_at=expires_at and expires_at.isoformat(),
         all_owners=is_for_all_owners,
+        recipients_per_day=allowance.recipients_per_day,
+        segments_per_month=allowance.segments_per_month,
+        approval_above=allowance.approval_above,
     )
     await rows.add(database, row, _hash(secret))
     return NewKey(f"cmp_{key_id}_{secret}", row)
@@ -98,6 +105,7 @@ def excess(
     accounts: Sequence[str] | None,
     expires_at: datetime | None,
     is_for_all_owners: bool,
+    allowance: Allowance,
 ) -> str | None:
     """What a key would give to a new one without having it itself, as one sentence; None: nothing."""
     missing = sorted(set(scopes) - set(maker.scopes))
@@ -110,6 +118,11 @@ def excess(
         (missing, f"the key has not itself: {', '.join(missing)}"),
         (is_beyond_owner, "the key sees its owner's campaigns alone, and so does every key that it makes"),
         (is_beyond_accounts, "the key is limited to accounts: limit the new one to some of those"),
+        (
+            allowance.exceeds(maker.allowance),
+            "the new key could submit more than the key that makes it: give recipients_per_day, "
+            "segments_per_month and approval_above that are no larger than its own",
+        ),
         (is_later, "the new key would last longer than the key that makes it: give an earlier end"),
     )
     return next((sentence for is_so, sentence in sentences if is_so), None)

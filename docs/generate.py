@@ -48,6 +48,7 @@ _UNITS = {
     "_per_request": "recipients",
     "currency": "ISO 4217",
     "trusted_proxies": "addresses or networks, with commas",
+    "api_hosts": "names, with commas",
     "webhook_allow": "addresses or networks, with commas",
 }
 

@@ -3,6 +3,7 @@
     CampaignError                 one sentence a person can act on; safe to print and to log
     +-- SubmissionError           a submission that cannot be taken in: what, where, how to mend it
     |   +-- SubmissionKeyConflict the key was used before, with other content
+    |   +-- OverAllowance         more than its owner or its account may submit
     +-- NotFound                  no such campaign, account, recipient
     +-- NotAllowed                the campaign's state does not allow that
     +-- ProviderRefused           a question outside sending (balance, stats) the provider would not answer
@@ -34,6 +35,16 @@ class SubmissionError(CampaignError):
 
 class SubmissionKeyConflict(SubmissionError):
     """The submission key belongs to a campaign with other content."""
+
+
+class OverAllowance(SubmissionError):
+    """It is more than its owner or its account may submit just now. `retry_after_seconds`: when there is room
+    again; None: it is more than there ever is.
+    """
+
+    def __init__(self, sentence: str, *, retry_after_seconds: int | None) -> None:
+        super().__init__(sentence)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class NotFound(CampaignError):

@@ -5,6 +5,7 @@ Data and pure checks: taking a submission in needs them, and has no adapter.
 
 import re
 
+from campaigns.domain.allowance import UNBOUNDED, Allowance
 from campaigns.domain.values import value
 
 
@@ -30,6 +31,7 @@ class AccountTerms:
     needs_sender_id: bool = True
     currency: str | None = None  # ISO 4217
     limits: Limits = NO_LIMITS
+    allowance: Allowance = UNBOUNDED  # whoever submits
 
 
 def wrong_sender(limits: Limits, sender_id: str) -> str | None:

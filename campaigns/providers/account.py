@@ -65,6 +65,9 @@ class AccountSettings(Group):
     """How fast we ask what became of messages, counted apart from what is sent. Not set: sends and questions
     share REQUESTS_PER_SECOND, half each while both want it. Too high: we are throttled; too low: statuses
     come late."""
+    segments_per_month: int | None = Field(default=None, ge=1)
+    """How many segments may be submitted in a month (UTC), whoever submits; not set: any number. Too low:
+    submissions are refused until the month is over; not set: nothing bounds what a mistake costs."""
     burst: int = Field(default=1, ge=1)
     """Requests that may leave at once after a pause. Any second may then hold so many above the rate, so
     it is 1 unless the provider allows more; a steady rate loses nothing by it."""

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 import asyncpg
 
+from campaigns.domain.allowance import Allowance
 from campaigns.store.session import Database
 
 _NOTE_AGAIN = timedelta(minutes=1)  # a key may be used thousands of times a minute: that is one write
@@ -20,6 +21,7 @@ class KeyRow:
     scopes: Sequence[str]
     accounts: Sequence[str] | None  # None: all
     is_for_all_owners: bool
+    allowance: Allowance
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
@@ -30,11 +32,17 @@ class KeyRow:
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
 
 
-_COLUMNS = "id, owner, scopes, accounts, is_for_all_owners, created_at, expires_at, revoked_at, last_used_at"
+_ALLOWANCE = ("recipients_per_day", "segments_per_month", "approval_above")
+_COLUMNS = (
+    "id, owner, scopes, accounts, is_for_all_owners, created_at, expires_at, revoked_at, last_used_at,"
+    f" {', '.join(_ALLOWANCE)}"
+)
 
 
 def _row(record: asyncpg.Record) -> KeyRow:
-    return KeyRow(**{name: value for name, value in record.items() if name != "secret_hash"})
+    given = {name: value for name, value in record.items() if name != "secret_hash"}
+    allowance = Allowance(*(given.pop(name) for name in _ALLOWANCE))
+    return KeyRow(**given, allowance=allowance)
 
 
 async def add(database: Database, row: KeyRow, secret_hash: bytes) -> None:
@@ -42,7 +50,8 @@ async def add(database: Database, row: KeyRow, secret_hash: bytes) -> None:
     async with database.connection() as connection:
         await connection.execute(
             "INSERT INTO api_key (id, owner, scopes, accounts, is_for_all_owners, created_at, expires_at,"
-            " secret_hash) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+            " secret_hash, recipients_per_day, segments_per_month, approval_above)"
+            " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
             row.id,
             row.owner,
             list(row.scopes),
@@ -51,6 +60,9 @@ async def add(database: Database, row: KeyRow, secret_hash: bytes) -> None:
             row.created_at,
             row.expires_at,
             secret_hash,
+            row.allowance.recipients_per_day,
+            row.allowance.segments_per_month,
+            row.allowance.approval_above,
         )
 
 

@@ -15,10 +15,11 @@ from uuid import UUID
 import asyncpg
 
 from campaigns.cleaning import Refused, StagedRecipient
+from campaigns.domain.allowance import UNBOUNDED, Allowance, Used
 from campaigns.domain.errors import DatabaseUnavailable, SubmissionError, SubmissionKeyConflict
-from campaigns.domain.following import Followed
 from campaigns.domain.schedule import ALWAYS, Schedule
-from campaigns.store import following
+from campaigns.store import allowances
+from campaigns.store.allowances import Bound, bounds_of
 from campaigns.store.person import IS_LISTED, person_key
 from campaigns.store.session import CHANNEL, Connection, Database
 
@@ -41,7 +42,13 @@ class NewCampaign:
     once_within_seconds: float | None = None  # without a key: the same content since then is the same
     noted: Mapping[str, int] = field(default_factory=dict)
     owner: str = ""  # '': the operators' and the tasks'
-    followed: Followed | None = None  # whose messages the rows are; their numbers are those messages' rows
+    allowance: Allowance = UNBOUNDED  # of its owner's key
+    account_allowance: Allowance = UNBOUNDED
+
+    @property
+    def bounds(self) -> list[Bound]:
+        """What bounds how much of this owner and on this account may be taken in."""
+        return bounds_of(self.owner, self.allowance, self.account, self.account_allowance)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +133,10 @@ _MAKE_BATCHES = f"""
     FROM numbered p JOIN made b ON b.number = p.nth / $2 + 1
 """
 
+# That it was accepted is told first, which else waits for the end of the transaction.
+_TELL = "SET CONSTRAINTS campaign_accepted_is_told IMMEDIATE"
+_PAUSE = "UPDATE campaign SET state = 'paused' WHERE id = $1"
+
 _KNOWN = (
     "SELECT id, content_hash, recipient_count, refused::text AS refused, noted::text AS noted, created_at"
     " FROM campaign"
@@ -164,7 +175,8 @@ class Intake:
         """Make what was staged a campaign, cut into batches, and commit. To be called once.
 
         A submission key that is known with the same content gives the campaign it made then. Raises
-        SubmissionKeyConflict when the content differs, NobodyToSendTo when no recipient is left.
+        SubmissionKeyConflict when the content differs, OverAllowance when it is more than may be submitted,
+        NobodyToSendTo when no recipient is left. What somebody else is to approve is paused.
         Two at the same instant make one campaign: the unique key makes the second wait for the first.
         """
         async with self._committed():
@@ -175,21 +187,23 @@ class Intake:
                     campaign.content_hash,
                     campaign.owner,
                 )
-            known = await known_campaign(self.connection, campaign)
+            await allowances.lock(self.connection, campaign.bounds)
+            known = await self.known(campaign)
             if known is not None:
                 return known
             refused = await self.refuse_duplicates()
-            if campaign.followed is not None:
-                self.recipient_count -= await following.leave_out_changed(self.connection, campaign.followed)
             if self.recipient_count == 0:
                 raise NobodyToSendTo(refused)
+            segment_count = await self.check_allowance(campaign)
+            most = campaign.allowance.approval_above
+            needs_approval = most is not None and segment_count > most
             created = await self.connection.fetchval(
                 "INSERT INTO campaign (id, state, name, account, sender_id, text, submission_key,"
                 " content_hash, currency, recipient_count, refused, on_doubt, send_at, not_after, noted,"
-                " owner, owner_key, follow_up_of)"
+                " owner, segment_count, needs_approval, owner_key)"
                 " VALUES ($1, 'accepted', $2, $3, $4, $5, CASE WHEN $15 = '' THEN $6 END, $7, coalesce($8,"
                 " (SELECT currency FROM account_currency WHERE account = $3)), $9, $10, $11, $12, $13, $14,"
-                " $15, CASE WHEN $15 <> '' THEN $6 END, $16)"
+                " $15, $16, $17, CASE WHEN $15 <> '' THEN $6 END)"
                 " ON CONFLICT DO NOTHING RETURNING true",
                 campaign.id,
                 campaign.name,
@@ -206,11 +220,12 @@ class Intake:
                 campaign.schedule.not_after,
                 json.dumps(dict(campaign.noted)),
                 campaign.owner,
-                campaign.followed and campaign.followed.campaign_id,
+                segment_count,
+                needs_approval,
             )
             if not created:
                 # Somebody else committed the same key while we were counting.
-                known = await known_campaign(self.connection, campaign)
+                known = await self.known(campaign)
                 if known is None:
                     raise RuntimeError("the campaign with this submission key vanished while it was read")
                 return known
@@ -229,8 +244,20 @@ class Intake:
                 campaign.account,
             )
             await self._check_made(campaign.id, int(made.rpartition(" ")[2]))
+            if needs_approval:
+                await self.connection.execute(_TELL)
+                await self.connection.execute(_PAUSE, campaign.id)
             await self.connection.execute(f"NOTIFY {CHANNEL}")  # heard when this commits
         return TakenIn(campaign.id, True, self.recipient_count, refused, noted=campaign.noted)
+
+    async def check_allowance(self, campaign: NewCampaign) -> int:
+        """How many segments are staged. Raises OverAllowance where that is more than may be submitted."""
+        segment_count: int = await self.connection.fetchval(
+            "SELECT coalesce(sum(segment_count), 0)::bigint FROM staged"
+        )
+        wanted = Used(self.recipient_count, segment_count)
+        await allowances.check_left(self.connection, campaign.bounds, wanted)
+        return segment_count
 
     async def refuse_duplicates(self) -> dict[str, int]:
         """Refuse every row of a number but the first. Gives how many rows were refused in all, by reason.
@@ -265,36 +292,36 @@ class Intake:
                 "PostgreSQL, or a trigger in it? see: campaigns doctor"
             )
 
+    async def known(self, campaign: NewCampaign) -> TakenIn | None:
+        """The campaign that the same submission made before, None where there is none.
 
-async def known_campaign(connection: Connection, campaign: NewCampaign) -> TakenIn | None:
-    """The campaign that the same submission made before, None where there is none.
-
-    Raises SubmissionKeyConflict where the key belongs to other content.
-    """
-    if campaign.submission_key is None:
-        return await _known_by_content(connection, campaign)
-    record = await connection.fetchrow(f"{_KNOWN} WHERE {_HAS_KEY}", campaign.submission_key, campaign.owner)
-    if record is not None and record["content_hash"] != campaign.content_hash:
-        raise SubmissionKeyConflict(
-            # The key itself is not repeated: it may be anything, a number or a page of text.
-            f"the submission key was used before, by campaign {record['id']}, with other content; "
-            "use another key for another campaign"
+        Raises SubmissionKeyConflict where the key belongs to other content.
+        """
+        if campaign.submission_key is None:
+            return await self._known_by_content(campaign)
+        record = await self.connection.fetchrow(
+            f"{_KNOWN} WHERE {_HAS_KEY}", campaign.submission_key, campaign.owner
         )
-    return _known_of(record)
+        if record is not None and record["content_hash"] != campaign.content_hash:
+            raise SubmissionKeyConflict(
+                # The key itself is not repeated: it may be anything, a number or a page of text.
+                f"the submission key was used before, by campaign {record['id']}, with other content; "
+                "use another key for another campaign"
+            )
+        return _known_of(record)
 
-
-async def _known_by_content(connection: Connection, campaign: NewCampaign) -> TakenIn | None:
-    if campaign.once_within_seconds is None:
-        return None
-    return _known_of(
-        await connection.fetchrow(
-            f"{_KNOWN} WHERE content_hash = $1 AND owner = $3"
-            " AND created_at > now() - make_interval(secs => $2) ORDER BY created_at DESC LIMIT 1",
-            campaign.content_hash,
-            campaign.once_within_seconds,
-            campaign.owner,
+    async def _known_by_content(self, campaign: NewCampaign) -> TakenIn | None:
+        if campaign.once_within_seconds is None:
+            return None
+        return _known_of(
+            await self.connection.fetchrow(
+                f"{_KNOWN} WHERE content_hash = $1 AND owner = $3"
+                " AND created_at > now() - make_interval(secs => $2) ORDER BY created_at DESC LIMIT 1",
+                campaign.content_hash,
+                campaign.once_within_seconds,
+                campaign.owner,
+            )
         )
-    )
 
 
 def _known_of(record: asyncpg.Record | None) -> TakenIn | None:

@@ -27,9 +27,17 @@ def ask(url: str, key: str, method: str = "GET", body: Any = None) -> tuple[int,
 
 def test_a_key_is_made_used_and_revoked(stack: Stack) -> None:
     stack.simulator()
+    stack.run("migrate")
+    stack.run("aside", "drop", "receipt:1", check=False)
     made = stack.json(
-        "key", "create", "--owner", "shop", "--scope", "read,operate", "--scope", "admin", "--all"
+        *("key", "create", "--owner", "shop", "--scope", "read,operate", "--scope", "admin", "--all"),
+        *("--recipients-per-day", "1000", "--segments-per-month", "20000", "--approval-above", "500"),
     )
+    assert [made[each] for each in ("recipients_per_day", "segments_per_month", "approval_above")] == [
+        1000,
+        20_000,
+        500,
+    ]
     assert made["scopes"] == ["read", "operate", "admin"]
     assert (made["owner"], made["all"], made["accounts"]) == ("shop", True, None)
     stack.run("submit", "-", "--account", "main", "--text", "Hello", stdin=b"phone\n+37060000001\n")
@@ -54,6 +62,8 @@ def test_a_key_is_made_used_and_revoked(stack: Stack) -> None:
         ("campaign.rename", "key"),
         ("campaign.submit", "operator"),
         ("key.create", "operator"),
+        ("aside.drop", "operator"),
+        ("schema.migrate", "operator"),
     ]
 
     assert b"revoked" in stack.run("key", "revoke", made["id"]).stdout

@@ -16,6 +16,7 @@ from campaigns import aside
 from campaigns.domain.errors import CampaignError
 from worker import shapes
 from worker.broker import aside_tasks
+from worker.cli.operator import record
 from worker.cli.terminal import AsJson, ask, out, print_json, say
 from worker.settings.reading import load_settings
 
@@ -115,25 +116,28 @@ def listed(
 @app.command("retry")
 def retry(ids: Ids, as_json: AsJson = False) -> None:
     """Have it done again. What still cannot be done is set aside again."""
-    _act(ids, lambda kind: kind.retry, "tried again", as_json)
+    _act("aside.retry", ids, lambda kind: kind.retry, "tried again", as_json)
 
 
 @app.command("drop")
 def drop(ids: Ids, as_json: AsJson = False) -> None:
     """Forget it for good."""
-    _act(ids, lambda kind: kind.drop, "dropped", as_json)
+    _act("aside.drop", ids, lambda kind: kind.drop, "dropped", as_json)
 
 
 _Act = Callable[["Parts", Sequence[int]], Awaitable[Sequence[int]]]
 
 
-def _act(ids: Sequence[str], act_of: Callable[[Kind], _Act], done: str, as_json: bool) -> None:
+def _act(action: str, ids: Sequence[str], act_of: Callable[[Kind], _Act], done: str, as_json: bool) -> None:
     wanted: dict[str, list[int]] = {}
     for named in ids:
         name, number = _parsed(named)
         wanted.setdefault(name, []).append(number)
 
     async def work(parts: "Parts") -> list[str]:
+        for name, numbers in wanted.items():
+            for number in numbers:
+                await record(parts.database, action, f"aside/{name}:{number}")
         found = []
         for name, numbers in wanted.items():
             found += [f"{name}:{number}" for number in await act_of(KINDS[name])(parts, numbers)]

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from campaigns import keys
 from campaigns.domain.access import SCOPE_MEANINGS
+from campaigns.domain.allowance import Allowance
 from campaigns.store.keys import KeyRow
 from campaigns.store.session import Database
 from worker import shapes
@@ -22,7 +23,7 @@ _SCOPES = "; ".join(f"{scope}: {meaning}" for scope, meaning in SCOPE_MEANINGS.i
 
 
 @app.command("create")
-def create(
+def create(  # noqa: PLR0913, PLR0917  its options
     owner: Annotated[
         str, typer.Option(help="Whose it is: a short name, such as shop. It sees its own campaigns.")
     ],
@@ -35,12 +36,23 @@ def create(
         typer.Option(metavar="TIME", help="When it ends, e.g. 2027-01-01T00:00+02:00; without a zone UTC."),
     ] = None,
     all_owners: Annotated[bool, typer.Option("--all", help="Let it see every owner's campaigns.")] = False,
+    recipients_per_day: Annotated[
+        int | None, typer.Option(min=1, help="How many may be submitted in a day (UTC).")
+    ] = None,
+    segments_per_month: Annotated[
+        int | None,
+        typer.Option(min=1, help="How many segments, which are what is paid for, in a month."),
+    ] = None,
+    approval_above: Annotated[
+        int | None,
+        typer.Option(min=1, help="A campaign of more segments waits for a key that may, or an operator."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a key. It is shown this once.
 
     Two keys of one owner may be valid at once: make the new one, have it used,
-    revoke the old one.
+    revoke the old one. What was submitted is counted by owner, over all its keys.
     """
     settings = load_settings()
     accounts = [name.lower() for name in account or ()]
@@ -56,6 +68,7 @@ def create(
             accounts=accounts or None,
             expires_at=None if expires is None else _moment(expires),
             is_for_all_owners=all_owners,
+            allowance=Allowance(recipients_per_day, segments_per_month, approval_above),
         ),
         settings,
     )

@@ -9,7 +9,9 @@ from typing import Annotated
 import typer
 
 from campaigns.store import schema
+from campaigns.store.session import Database
 from simulator.options import ProviderName
+from worker.cli.operator import record
 from worker.cli.terminal import err, out, say
 from worker.settings.environment import PREFIX
 from worker.settings.reading import load_settings
@@ -124,8 +126,14 @@ def migrate() -> None:
         what = "embedded data" if location.is_made(settings) else "making new embedded data"
         err.print(f"{what} in {location.data_of(settings)}")
     with location.located_servers(settings, may_make=True) as servers:
-        revision = location.use_database(servers, lambda database: schema.migrate(database, err.print))
+        revision = location.use_database(servers, _migrate)
     say(f"the schema is at {revision}")
+
+
+async def _migrate(database: Database) -> str:
+    revision = await schema.migrate(database, err.print)
+    await record(database, "schema.migrate", f"schema/{revision}")  # after it: before there may be no audit
+    return revision
 
 
 def simulator(context: typer.Context) -> None:

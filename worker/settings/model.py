@@ -20,6 +20,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from campaigns.domain.addresses import web_address
+from campaigns.domain.allowance import Allowance
 from campaigns.domain.backoff import Backoff
 from campaigns.domain.callbacks import MIN_SECRET_CHARACTERS, CallbackUrls
 from campaigns.domain.errors import NotFound
@@ -28,7 +29,7 @@ from campaigns.domain.policy import Policy
 from worker.settings.accounts import PROVIDERS, AccountSettings, AnyAccount, Group, Seconds
 from worker.settings.addresses import Postgres, Redis, safe_url
 from worker.settings.environment import PREFIX
-from worker.settings.safety import check_secret, check_web_address, read_networks
+from worker.settings.safety import check_secret, check_web_address, read_host_names, read_networks
 
 _LEASE_MARGIN_SECONDS = 10.0  # to write down the answers after the slowest request, with room to spare
 
@@ -157,6 +158,9 @@ class Settings(BaseSettings):
     trusted_proxies: Annotated[str, AfterValidator(_networks)] | None = None
     """Our own proxies, whose X-Forwarded-For is believed in the log of refused callbacks. Too many: a caller
     may say to be anybody."""
+    api_hosts: Annotated[str, AfterValidator(read_host_names)] | None = None
+    """Names by which the API may be asked, beside localhost, addresses and PUBLIC_URL's; not set: behind a
+    proxy any, else none. One missing: who asks by it gets 421."""
     webhook_allow: Annotated[str, AfterValidator(_networks)] | None = None
     """Networks of our own that webhooks may reach; none: public addresses alone. Too many: whoever may make
     a webhook sends requests into our network."""
@@ -294,7 +298,12 @@ class Settings(BaseSettings):
         """What a submission must know of the account called `name`, in either case. Raises NotFound."""
         account = self.account(name.lower())
         return AccountTerms(
-            name.lower(), account.sender_id, account.needs_sender_id, account.currency, account.limits
+            name.lower(),
+            account.sender_id,
+            account.needs_sender_id,
+            account.currency,
+            account.limits,
+            Allowance(segments_per_month=account.segments_per_month),
         )
 
     def callback_urls(self, name: str) -> CallbackUrls | None:

@@ -3,6 +3,7 @@
 Each check raises ValueError: a sentence without its subject, which does not show what was typed.
 """
 
+import re
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Literal
 from urllib.parse import urlsplit
@@ -54,3 +55,11 @@ def read_networks(listed: str) -> list[IPv4Network | IPv6Network]:
         raise ValueError(
             "must be addresses or networks with commas between, such as 127.0.0.1,10.0.0.0/8"
         ) from None
+
+
+def read_host_names(listed: str) -> str:
+    """Names of hosts with commas between, as they are compared: in small letters, without blanks."""
+    names = [part.strip().lower() for part in listed.split(",") if part.strip()]
+    if not names or not all(re.fullmatch(r"[a-z0-9_]([a-z0-9._-]*[a-z0-9_])?", name) for name in names):
+        raise ValueError("must be names of hosts with commas between, without port, such as api.shop.example")
+    return ",".join(names)

@@ -29,11 +29,16 @@ class OwnedCampaign(Campaign):
 
     owner: str = Field(description="Of the key that submitted it; empty: an operator, or a task.")
     settled_count: int = Field(description="Messages with a final state.")
+    needs_approval: bool = Field(description="Whether a key that may submit as many is to resume it.")
 
     @classmethod
     def of(cls, overview: Overview, **more: Any) -> Self:
         """A campaign as the API shows it."""
-        return super().of(overview, settled_count=reading.settled_count(overview), **more)
+        return super().of(
+            overview,
+            settled_count=reading.settled_count(overview),
+            **more,
+        )
 
 
 class CampaignPage(Page):
@@ -169,6 +174,9 @@ class Key(Shape):
     scopes: list[str]
     accounts: list[str] | None = Field(description="Those it is limited to; null: all.")
     all: bool = Field(description="Whether it sees every owner's campaigns.")
+    recipients_per_day: int | None = Field(description="What its owner may submit with it; null: any number.")
+    segments_per_month: int | None = Field(description="The same, of what is paid for.")
+    approval_above: int | None = Field(description="Campaigns of more segments wait for approval.")
     created_at: Moment
     expires_at: Moment | None
     revoked_at: Moment | None
@@ -182,6 +190,9 @@ class Key(Shape):
             scopes=[*row.scopes],
             accounts=None if row.accounts is None else [*row.accounts],
             all=row.is_for_all_owners,
+            recipients_per_day=row.allowance.recipients_per_day,
+            segments_per_month=row.allowance.segments_per_month,
+            approval_above=row.allowance.approval_above,
             **more,
         )
 

@@ -15,6 +15,7 @@ from campaigns.store import schema
 from worker.bootstrap import Parts
 from worker.logs.logger import get_logger
 from worker.settings.safety import is_loopback, read_networks
+from worker.web import hosts
 from worker.web.api import routes as api
 from worker.web.api.submitting import LARGE
 from worker.web.callbacks import MAX_BODY_BYTES, Callbacks
@@ -69,7 +70,7 @@ async def serve(
     inbox = Inbox(write or (lambda taken: receipts.take_in_many(parts.database, taken)))
     limit = ConnectionLimit(most=most_connections())
     runner = web.AppRunner(
-        _application(parts, inbox, limit, served),
+        _application(parts, inbox, limit, served, is_behind_proxy=is_behind_proxy),
         access_log=None,  # an address holds a token
         logger=_quiet_logger(),
         keepalive_timeout=_KEEPALIVE_SECONDS,
@@ -140,9 +141,13 @@ async def serve_until_signal(
 
 
 def _application(
-    parts: Parts, inbox: Inbox, limit: ConnectionLimit, served: frozenset[Part]
+    parts: Parts, inbox: Inbox, limit: ConnectionLimit, served: frozenset[Part], *, is_behind_proxy: bool
 ) -> web.Application:
-    middlewares = [limit.middleware(), *([api.middleware()] if Part.API in served else [])]
+    middlewares = [limit.middleware()]
+    if Part.API in served:
+        if names := hosts.names_of(parts.settings, is_behind_proxy=is_behind_proxy):
+            middlewares.append(hosts.middleware(names))
+        middlewares.append(api.middleware())
     application = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=middlewares)
     if Part.CALLBACKS in served:
         Callbacks(

@@ -82,16 +82,30 @@ class Resumed:
 
 
 async def resume(
-    database: Database, campaign_id: UUID, *, operator: str, sender_id: str | None = None
+    database: Database,
+    campaign_id: UUID,
+    *,
+    operator: str,
+    sender_id: str | None = None,
+    approval_above: int | None = None,
 ) -> Resumed:
     """Let a campaign go on that is paused, on hold, or both; with another sender id where one is given.
 
-    Recorded with who and when. Raises NotFound, NotAllowed: it is over, or it is given a sender id and is not
-    on hold.
+    Recorded with who and when. Raises NotFound, NotAllowed: it is over, it is given a sender id and is not on
+    hold, or it waits for approval and has more segments than `approval_above`.
     """
     async with database.transaction() as connection:
         before = await lock_to_move(connection, campaign_id, CampaignState.RUNNING)
         is_running = before is CampaignState.RUNNING
+        if approval_above is not None and await connection.fetchval(
+            "SELECT needs_approval AND segment_count > $2 FROM campaign WHERE id = $1",
+            campaign_id,
+            approval_above,
+        ):
+            raise NotAllowed(
+                f"campaign {campaign_id} waits for approval: have a key resume it that may submit as many "
+                f"without asking, or an operator by: campaigns resume {campaign_id}"
+            )
         was_held = bool(
             await connection.fetchval(
                 "UPDATE campaign_hold SET lifted_at = now(), lifted_by = $2, new_sender_id = $3"
@@ -104,7 +118,8 @@ async def resume(
         if sender_id is not None and not was_held:
             raise NotAllowed(f"campaign {campaign_id} is not on hold; its sender id is changed only then")
         await connection.execute(
-            "UPDATE campaign SET state = $3, sender_id = coalesce($2, sender_id) WHERE id = $1",
+            "UPDATE campaign SET state = $3, sender_id = coalesce($2, sender_id), needs_approval = false"
+            " WHERE id = $1",
             campaign_id,
             sender_id,
             CampaignState.RUNNING,

@@ -46,7 +46,6 @@ class Campaign(SQLModel, table=True):
         ),
         Index("campaign_owner_key", "owner", "owner_key", unique=True),
         Index("campaign_newest", text("created_at DESC"), text("id DESC")),
-        Index("campaign_follow_up_of", "follow_up_of", postgresql_where=text("follow_up_of IS NOT NULL")),
         # What the tick looks at: campaigns in which something may still happen.
         Index("campaign_open", "id", postgresql_where=text("finished_at IS NULL")),
         Index(
@@ -73,6 +72,10 @@ class Campaign(SQLModel, table=True):
     # release before has ON CONFLICT (submission_key), and needs that column unique by itself.
     submission_key: str | None = Field(default=None, sa_column=Column(Text, unique=True))  # where owner = ''
     owner_key: str | None = Field(default=None, sa_column=Column(Text))  # where there is an owner
+    # Segments of its messages when it was taken in, of those suppressed too; the release before says 0.
+    segment_count: int = Field(sa_column=Column(BigInteger, nullable=False, server_default="0"))
+    # Whether its key may not let it go on: it is paused until somebody who may does.
+    needs_approval: bool = Field(sa_column=Column(Boolean, nullable=False, server_default="false"))
     content_hash: str = Field(sa_column=Column(Text, nullable=False))
     currency: str | None = Field(default=None, sa_column=Column(Text))
     refused: dict[str, int] = Field(sa_column=Column(JSONB, nullable=False))
@@ -87,8 +90,6 @@ class Campaign(SQLModel, table=True):
     # Nothing is handed over before the one or after the other; NULL: no bound.
     send_at: datetime | None = Field(default=None, sa_column=moment(nullable=True))
     not_after: datetime | None = Field(default=None, sa_column=moment(nullable=True))
-    # Whose recipients it sends to again. No foreign key: that campaign may be erased before this one.
-    follow_up_of: UUID | None = Field(default=None, sa_column=Column(Uuid))
 
 
 class Refusal(SQLModel, table=True):

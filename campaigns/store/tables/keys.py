@@ -31,6 +31,11 @@ class ApiKey(SQLModel, table=True):
     accounts: list[str] | None = Field(default=None, sa_column=Column(ARRAY(Text)))
     # Whether it sees the campaigns of every owner, and not its own alone.
     is_for_all_owners: bool = Field(sa_column=Column(Boolean, nullable=False, server_default="false"))
+    # How much may be submitted, by all keys of its owner together; NULL: any number.
+    recipients_per_day: int | None = Field(default=None, sa_column=Column(BigInteger))
+    segments_per_month: int | None = Field(default=None, sa_column=Column(BigInteger))
+    # A campaign of more segments waits until somebody else approves it; NULL: none does.
+    approval_above: int | None = Field(default=None, sa_column=Column(BigInteger))
 
 
 class Audit(SQLModel, table=True):

@@ -2,10 +2,11 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import aiohttp
@@ -111,7 +112,11 @@ class Web:
 
 @asynccontextmanager
 async def web_of(
-    database: Database, redis: Redis, host: str = "127.0.0.1", **more: Any
+    database: Database,
+    redis: Redis,
+    host: str = "127.0.0.1",
+    settings: Mapping[str, Any] = MappingProxyType({}),
+    **more: Any,
 ) -> AsyncIterator[Web]:
     """Serve the account `main`, which calls back, and `silent`, which does not. `more`: `serve`'s own."""
     stub, book = Listening("main"), Book()
@@ -121,7 +126,7 @@ async def web_of(
     }
     desk = Desk(accounts, POLICY, "web", lambda: 0.5)
     parts = Parts(
-        Settings(accounts=dict.fromkeys(accounts, SETTINGS)),
+        Settings(accounts=dict.fromkeys(accounts, SETTINGS), **settings),
         database,
         redis,
         desk,

@@ -7,7 +7,7 @@ from campaigns import keys
 from campaigns.domain.access import Actor
 from campaigns.domain.errors import CampaignError
 from campaigns.store.session import Database
-from tests.contract.web.conftest import Web, web_of
+from tests.contract.web.conftest import PUBLIC_URL, SECRET, Web, web_of
 from tests.integration.rows import query
 from worker.web.server import Part
 
@@ -81,3 +81,37 @@ async def test_livez_asks_nobody_and_readyz_says_what_is_missing(
         async with web.client.get(web.url + "/readyz") as answer:
             assert (answer.status, (await answer.json())["checks"]["redis"]) == (503, "Redis is away")
         assert await status(web, "/livez") == 200
+
+
+async def test_a_name_that_is_not_ours_is_misdirected(
+    database: Database, redis: Redis, subtests: pytest.Subtests
+) -> None:
+    """A page whose own name leads here (DNS rebinding) gets nothing of the API, nor its document."""
+
+    async def asked(web: Web, host: str | None, path: str = "/openapi.json") -> int:
+        head = f"GET {path} HTTP/1.1\r\nConnection: close\r\n" + (f"Host: {host}\r\n" if host else "")
+        return int((await web.raw(f"{head}\r\n".encode())).split()[1])
+
+    ours = ("localhost:8026", "127.0.0.1", "[::1]:8026", "10.0.0.7:80", "SMS.shop.test.", "api.shop.test:443")
+    others = ("evil.test", "127.0.0.1.evil.test", "localhost.evil.test", "[::1", "x@localhost", "", None)
+    settings = {"api_hosts": "api.shop.test", "public_url": PUBLIC_URL, "callback_secret": SECRET}
+    async with web_of(database, redis, settings=settings) as web:
+        for host in ours:
+            with subtests.test(host):
+                assert await asked(web, host) == 200
+        for strange in others:
+            with subtests.test(strange or "none"):
+                assert await asked(web, strange) in {421, 400}
+        for path in ("/v1/campaigns", "/v1/nothing", "/", "/docs", "/HEALTH"):
+            with subtests.test(path):
+                assert await asked(web, "evil.test", path) == 421
+        for path, status_ in (("/health", 200), ("/livez", 200), ("/callbacks/main/wrong", 404)):
+            assert await asked(web, "whatever.test", path) == status_, "probes and providers ask as they like"
+        async with web.client.get(web.url + "/v1/campaigns", headers={"Host": "evil.test"}) as answer:
+            assert answer.status == 421
+            assert answer.headers["Cache-Control"] == "no-store"
+            assert (await answer.json(content_type=None))["type"] == "/problems/misdirected"
+    async with web_of(database, redis, is_behind_proxy=True) as web:
+        assert await asked(web, "any.test") == 200, "its proxy knows the names"
+    async with web_of(database, redis, is_behind_proxy=True, settings=settings) as web:
+        assert (await asked(web, "any.test"), await asked(web, "api.shop.test")) == (421, 200)

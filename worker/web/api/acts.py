@@ -7,7 +7,6 @@ from pydantic import Field, model_validator
 
 from campaigns import aggregation, auditing, holding, rescue, submission
 from campaigns.domain.access import Scope
-from campaigns.domain.following import CONFIRMATION
 from campaigns.domain.states import CampaignState
 from worker import shapes
 from worker.web.api.campaigns import CampaignPath, owned
@@ -15,6 +14,7 @@ from worker.web.api.operations import Answer, Asked, Call, Handler, Line, Operat
 from worker.web.api.problems import Kind
 
 _TAG = "Acts"
+CONFIRMATION = "a second text is possible"
 
 
 class NewName(Asked):
@@ -77,7 +77,13 @@ async def resume_campaign(call: Call, path: CampaignPath, body: Resumption | Non
     if sender_id is not None:
         submission.sender_of(call.parts.settings.terms(before.account), sender_id)
     await _record(call, "resume", path.id, before=before.state, sender_id=sender_id)
-    await holding.resume_campaign(call.parts.database, path.id, operator=_name_of(call), sender_id=sender_id)
+    await holding.resume_campaign(
+        call.parts.database,
+        path.id,
+        operator=_name_of(call),
+        sender_id=sender_id,
+        approval_above=call.caller.key.allowance.approval_above,
+    )
     return await _now(call, path.id)
 
 

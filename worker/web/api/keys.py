@@ -6,6 +6,7 @@ from pydantic import Field
 
 from campaigns import keys
 from campaigns.domain.access import SCOPE_MEANINGS, Scope
+from campaigns.domain.allowance import Allowance
 from worker import shapes
 from worker.web.api import cursors
 from worker.web.api.campaigns import Paged
@@ -13,6 +14,7 @@ from worker.web.api.operations import Answer, Asked, Call, Line, Moment, Operati
 from worker.web.api.problems import Kind, Mistake, Refused
 
 _TAG = "Keys"
+Count = Annotated[int, Field(ge=1, le=2**53)] | None
 
 
 class KeyPath(Asked):
@@ -45,6 +47,19 @@ class WantedKey(Asked):
     ] = None
     expires_at: Annotated[Moment | None, Field(description="When it ends; null: when it is revoked.")] = None
     all: Annotated[bool, Field(description="Whether it sees every owner's campaigns.")] = False
+    recipients_per_day: Annotated[
+        Count, Field(description="What its owner may submit in a day (UTC) with it; null: any number.")
+    ] = None
+    segments_per_month: Annotated[Count, Field(description="The same, of segments in a month.")] = None
+    approval_above: Annotated[
+        Count,
+        Field(description="A campaign of more segments waits for approval; null: none does."),
+    ] = None
+
+    @property
+    def allowance(self) -> Allowance:
+        """How much it allows."""
+        return Allowance(self.recipients_per_day, self.segments_per_month, self.approval_above)
 
 
 async def list_keys(call: Call, query: Paged) -> Answer:
@@ -77,6 +92,7 @@ async def create_key(call: Call, body: WantedKey) -> Answer:
         accounts=body.accounts,
         expires_at=body.expires_at,
         is_for_all_owners=body.all,
+        allowance=body.allowance,
     ):
         raise Refused(Kind.MISSING_SCOPE, sentence)
     made = await keys.create(
@@ -87,6 +103,7 @@ async def create_key(call: Call, body: WantedKey) -> Answer:
         accounts=body.accounts,
         expires_at=body.expires_at,
         is_for_all_owners=body.all,
+        allowance=body.allowance,
     )
     return Answer(shapes.NewKey.of(made.row, key=made.key), status=201)
 
@@ -119,8 +136,8 @@ OPERATIONS = (
         tag=_TAG,
         summary="Make a key",
         description="Its secret is in this answer and nowhere else. A key cannot give what it does not have: "
-        "scopes, another owner, every owner, accounts, a later end. Two keys of one owner may be valid at "
-        "once: make the new one, have it used, revoke the old one.",
+        "scopes, another owner, every owner, accounts, a later end, a larger budget. Two keys of one owner "
+        "may be valid at once: make the new one, have it used, revoke the old one.",
         handler=create_key,
         scope=Scope.ADMIN,
         rate=Rate.CHANGE,

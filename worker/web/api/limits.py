@@ -9,6 +9,7 @@ from math import ceil
 from worker.web.api.operations import Rate
 
 _MOST_REMEMBERED = 10_000  # addresses or keys: strangers must not fill the memory
+_RECORDED_AT_ONCE = 60  # refusals, after a pause
 FAILURES_PER_MINUTE = 10
 """Keys that are none, from one address; then it is answered 429 without a look."""
 
@@ -47,6 +48,7 @@ class Limits:
     def __init__(self, now: Callable[[], float]) -> None:
         self._asked = Buckets(now)
         self._failed = Buckets(now)
+        self._recorded = Buckets(now)
 
     def take(self, key_id: str, rate: Rate) -> int:
         """Count a request of a key. Gives 0, or after how many seconds it may come again."""
@@ -59,3 +61,9 @@ class Limits:
     def guessing_seconds(self, address: str) -> int:
         """After how many seconds an address may show a key again; 0: now."""
         return self._failed.wait(address, FAILURES_PER_MINUTE / 60, FAILURES_PER_MINUTE)
+
+    def is_to_record(self, name: str) -> bool:
+        """Whether a refusal of this key or address is to be a row of the audit: the first, then one a minute,
+        and of all of them one a second. The audit is kept for good, and strangers must not fill it.
+        """
+        return not self._recorded.take(name, 1 / 60, 1) and not self._recorded.take("", 1, _RECORDED_AT_ONCE)

@@ -164,7 +164,9 @@ class Operation:
     def all_problems(self) -> list[Kind]:
         """Every problem that it may answer, in order of status."""
         found = {Kind.NO_SUCH_KEY, Kind.MISSING_SCOPE, Kind.TOO_MANY_REQUESTS, Kind.INVALID_REQUEST}
-        found |= {Kind.DATABASE_AWAY, Kind.MALFORMED, *self.problems}
+        found |= {Kind.DATABASE_AWAY, Kind.MALFORMED, Kind.MISDIRECTED, *self.problems}
+        if self.scope is Scope.SUBMIT:
+            found.add(Kind.OVER_ALLOWANCE)
         if self.path_model is not None:
             found.add(Kind.NOT_FOUND)
         if self.body is not None or self.streams_in:

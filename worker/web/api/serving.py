@@ -11,12 +11,14 @@ from typing import Any
 from aiohttp import hdrs, web
 from pydantic import ValidationError
 
-from campaigns import keys
+from campaigns import auditing, keys
+from campaigns.domain.access import Actor
 from campaigns.domain.errors import (
     CampaignError,
     DatabaseUnavailable,
     NotAllowed,
     NotFound,
+    OverAllowance,
     ProviderRefused,
     SchemaMismatch,
     SubmissionKeyConflict,
@@ -88,9 +90,11 @@ class Serving:
             if shown:
                 self._limits.failed(address)
                 log.warning("key refused", caller=address, operation=operation.id)
+                await self._record(Actor("key", "unknown", address), "key.refused", operation)
             raise Refused(Kind.NO_SUCH_KEY, "give a valid key: Authorization: Bearer cmp_…")
         if operation.scope not in key.scopes:
             log.warning("scope missing", key=key.id, caller=address, operation=operation.id)
+            await self._record(Actor("key", key.id, address, key.owner), "scope.refused", operation)
             raise Refused(Kind.MISSING_SCOPE, f"the key lacks the scope {operation.scope}")
         if seconds := self._limits.take(key.id, operation.rate):
             raise Refused(
@@ -99,6 +103,13 @@ class Serving:
                 retry_after_seconds=seconds,
             )
         return Caller(key, keys.reach_of(key), address)
+
+    async def _record(self, actor: Actor, action: str, operation: Operation) -> None:
+        """A refusal in the audit. Of the same key or address one a minute: who was refused is told, and not
+        how often. The id of a key that is none is nobody's word, so it is not written down.
+        """
+        if self._limits.is_to_record(f"{actor.name} {actor.origin} {action}"):
+            await auditing.record(self._parts.database, actor, action, f"operation/{operation.id}")
 
 
 async def _wait_for_us(_request: web.Request) -> None:
@@ -192,7 +203,7 @@ def _response(answer: Answer) -> web.Response:
     )
 
 
-def _refused(operation: Operation, error: CampaignError) -> Refused:
+def _refused(operation: Operation, error: CampaignError) -> Refused:  # noqa: PLR0911  a line an error
     match error:
         case NotFound():
             return Refused(Kind.NOT_FOUND)  # no detail: another owner's and none at all look alike
@@ -200,6 +211,8 @@ def _refused(operation: Operation, error: CampaignError) -> Refused:
             return Refused(Kind.NOT_ALLOWED, str(error))
         case SubmissionKeyConflict():
             return Refused(Kind.SUBMISSION_KEY_REUSED, str(error))
+        case OverAllowance():
+            return Refused(Kind.OVER_ALLOWANCE, str(error), retry_after_seconds=error.retry_after_seconds)
         case ProviderRefused():
             return Refused(Kind.PROVIDER_REFUSED, "see the log of the web for the provider's answer")
         case DatabaseUnavailable() | SchemaMismatch() | WitnessUnavailable():

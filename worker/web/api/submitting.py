@@ -160,13 +160,6 @@ async def _admit(call: Call) -> AsyncIterator[None]:
     if call.request.content_type not in _STREAMS_IN:
         yield
         return
-    async with slot(call):
-        yield
-
-
-@asynccontextmanager
-async def slot(call: Call) -> AsyncIterator[None]:
-    """One of the large submissions that a process may have at once. Raises Refused where there is none."""
     try:
         with call.request.app[LARGE].slot():
             yield
@@ -309,6 +302,7 @@ def _wanted(call: Call, told: Told, headers: KeyHeader) -> Submission:
             mobile_only=told.mobile_only,
             literal=told.literal,
             owner=call.caller.key.owner,
+            allowance=call.caller.key.allowance,
         )
     )
 

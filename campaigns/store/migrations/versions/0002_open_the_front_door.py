@@ -25,16 +25,15 @@ _OWNER = """
 ALTER TABLE campaign
     ADD COLUMN owner text NOT NULL DEFAULT '',
     ADD COLUMN owner_key text,
-    ADD COLUMN follow_up_of uuid,
+    ADD COLUMN segment_count bigint NOT NULL DEFAULT '0',
+    ADD COLUMN needs_approval boolean NOT NULL DEFAULT false,
     ADD CONSTRAINT campaign_owner_key_check CHECK (
         CASE WHEN owner = '' THEN owner_key IS NULL ELSE submission_key IS NULL END
     );
 
 CREATE UNIQUE INDEX campaign_owner_key ON campaign (owner, owner_key);
 
-CREATE INDEX campaign_newest ON campaign (created_at DESC, id DESC);
-
-CREATE INDEX campaign_follow_up_of ON campaign (follow_up_of) WHERE follow_up_of IS NOT NULL
+CREATE INDEX campaign_newest ON campaign (created_at DESC, id DESC)
 """
 
 _KEYS = """
@@ -49,6 +48,9 @@ CREATE TABLE api_key (
     scopes text[] NOT NULL,
     accounts text[],
     is_for_all_owners boolean NOT NULL DEFAULT false,
+    recipients_per_day bigint,
+    segments_per_month bigint,
+    approval_above bigint,
     CONSTRAINT api_key_secret_hash_check CHECK (octet_length(secret_hash) = 32),
     CONSTRAINT api_key_owner_check CHECK (owner <> '')
 );

@@ -27,7 +27,7 @@ async def answered(api: Api, head: str, body: bytes = b"") -> bytes:
 
 
 def head(key: str, *lines: str) -> str:
-    return "\n".join((f"POST {SEARCH} HTTP/1.1", "Host: here", f"Authorization: Bearer {key}", *lines))
+    return "\n".join((f"POST {SEARCH} HTTP/1.1", "Host: localhost", f"Authorization: Bearer {key}", *lines))
 
 
 async def test_who_waits_for_100_continue_is_refused_without_a_body(api: Api) -> None:

@@ -8,7 +8,7 @@ from campaigns import keys
 from campaigns.domain.access import Scope
 from tests.contract.web.api.conftest import OPERATOR, Api, Said, is_problem
 from tests.integration.rows import query
-from worker.web.api.limits import FAILURES_PER_MINUTE
+from worker.web.api.limits import FAILURES_PER_MINUTE, Limits
 from worker.web.api.table import OPERATIONS
 
 
@@ -85,3 +85,26 @@ async def test_use_is_noted(api: Api) -> None:
     await api.get("/v1/campaigns")
     (row,) = await keys.listed(api.database)
     assert row.last_used_at == first, "at most once a minute"
+
+
+async def test_refusals_are_in_the_audit_and_do_not_fill_it(api: Api) -> None:
+    """Who was refused what, and from where: of the same key or address one row a minute. What a stranger
+    shows is nobody's id.
+    """
+    reader = await api.with_key(scopes=["read"])
+    guesser = Api(api.web, api.database, f"cmp_{reader.key.split('_')[1]}_{'0' * 64}")
+    for client in (guesser, guesser, reader, reader, reader):
+        await client.get("/v1/audit")
+    rows = await query(
+        api.database,
+        "SELECT action, actor, owner, subject, origin FROM audit WHERE action LIKE '%.refused' ORDER BY id",
+    )
+    assert [tuple(row.values()) for row in rows] == [
+        ("key.refused", "unknown", "", "operation/listAudit", "127.0.0.1"),
+        ("scope.refused", reader.key.split("_")[1], "shop", "operation/listAudit", "127.0.0.1"),
+    ]
+
+
+def test_refusals_of_many_addresses_are_a_row_a_second() -> None:
+    limits = Limits(lambda: 1000.0)
+    assert 1 <= sum(limits.is_to_record(f"192.0.2.{n}") for n in range(500)) <= 100

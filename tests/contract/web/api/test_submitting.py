@@ -202,7 +202,7 @@ async def stalled(api: Api, *, path: str = "/v1/campaigns") -> AsyncIterator[asy
     host, _, port = api.web.url.removeprefix("http://").rpartition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     head = (
-        f"POST {path}?account=main&text=Hello HTTP/1.1\r\nHost: x\r\nContent-Type: text/csv\r\n"
+        f"POST {path}?account=main&text=Hello HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/csv\r\n"
         f"Authorization: Bearer {api.key}\r\nContent-Length: 1000000\r\n\r\nphone\n+37060000001\n"
     )
     writer.write(head.encode())
@@ -261,7 +261,7 @@ async def _first_line(api: Api, account: str, *headers: str) -> bytes:
     reader, writer = await asyncio.open_connection(host, int(port))
     lines = [
         f"POST /v1/campaigns?account={account}&text=Hello HTTP/1.1",
-        "Host: x",
+        "Host: localhost",
         "Content-Type: text/csv",
         "Expect: 100-continue",
         "Content-Length: 1000000",
