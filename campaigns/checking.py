@@ -25,7 +25,7 @@ from campaigns.domain.segments import PLAIN_FORMS, Encoding, count_segments, pla
 from campaigns.store import checking as staged_rows
 from campaigns.store.checking import Kind, StagedMessage
 from campaigns.store.session import Database
-from campaigns.store.submission import Intake, NewCampaign, TakenIn
+from campaigns.store.submission import Intake, NewCampaign, TakenIn, known_campaign
 from campaigns.submission import (
     Submission,
     cleaner_of,
@@ -178,7 +178,7 @@ async def check(
     cleaner = cleaner_of(submission, keeps_refused=keeps_refused)
     async with staged(database, cleaner, rows, executor=executor, hear=hear) as intake:
         wanted = new_campaign(submission, cleaner, 0)
-        known = await intake.known(wanted)
+        known = await known_campaign(intake.connection, wanted)
         refused = await intake.refuse_duplicates()
         recipient_count = intake.recipient_count
         trouble = await _trouble(intake, wanted, cleaner, refused) if known is None else None

@@ -6,6 +6,8 @@ doubtful (a missing column, a torn row) is an error, and nothing is stored.
 """
 
 import asyncio
+import hashlib
+import json
 import math
 import re
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
@@ -19,6 +21,7 @@ from uuid import UUID, uuid4
 from campaigns.cleaning import REASONS, Cleaner, Portion, Wanted
 from campaigns.domain.allowance import UNBOUNDED, Allowance
 from campaigns.domain.errors import SubmissionError, is_harmless, shown_column
+from campaigns.domain.following import Followed
 from campaigns.domain.limits import AccountTerms, too_long, wrong_sender
 from campaigns.domain.phone import REFUSED_KINDS, check_region
 from campaigns.domain.policy import BATCH_SIZE, Policy
@@ -70,6 +73,7 @@ class Submission:
     mobile_only: bool = False
     literal: bool = False
     owner: str = ""  # of the API key; '': an operator's, or a task's
+    followed: Followed | None = None  # whose messages the rows are: see `follow_up`
     allowance: Allowance = UNBOUNDED  # of the API key
     campaign_id: UUID = field(default_factory=uuid4, compare=False)  # of the campaign that is made, if one is
 
@@ -104,6 +108,8 @@ async def submit(
                 new_campaign(submission, cleaner, policy.give_up_seconds), batch_size=batch_size
             )
     except NobodyToSendTo as nobody:
+        if not nobody.refused:  # a follow-up, and meanwhile all of them were reached
+            raise SubmissionError("nobody is left to send to: all were reached meanwhile") from nobody
         raise SubmissionError(nobody_to_send_to(cleaner, nobody.refused)) from nobody
     return replace(
         taken,
@@ -165,7 +171,7 @@ def new_campaign(submission: Submission, cleaner: Cleaner, give_up_seconds: floa
         sender_id=submission.sender_id or "",
         text=submission.text if not cleaner.is_plain else cleaner.plain_text,
         submission_key=submission.submission_key,
-        content_hash=cleaner.content_hash(),
+        content_hash=_content_hash(submission, cleaner),
         currency=submission.account.currency,
         give_up_seconds=give_up_seconds,
         on_doubt=submission.on_doubt,
@@ -173,9 +179,26 @@ def new_campaign(submission: Submission, cleaner: Cleaner, give_up_seconds: floa
         once_within_seconds=submission.once_within_seconds,
         noted=dict(sorted(cleaner.noted.items())),
         owner=submission.owner,
+        followed=submission.followed,
         allowance=submission.allowance,
         account_allowance=submission.account.allowance,
     )
+
+
+def _content_hash(submission: Submission, cleaner: Cleaner) -> str:
+    if submission.followed is None:
+        return cleaner.content_hash()
+    # Which messages it takes in changes from hour to hour: a request that is repeated must be the same.
+    identity = [
+        *submission.followed.identity(),
+        submission.account.name,
+        submission.sender_id,
+        submission.text,
+        submission.on_doubt,
+        *submission.schedule.words(),
+        submission.literal,
+    ]
+    return hashlib.sha256(json.dumps(identity).encode()).hexdigest()
 
 
 def completed(submission: Submission) -> Submission:

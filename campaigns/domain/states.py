@@ -116,6 +116,12 @@ UNREACHED: frozenset[MessageState] = frozenset(
 )
 """Settled, and known to have reached nobody for a reason that is worth a look."""
 
+FOLLOWED_UP: frozenset[MessageState] = UNREACHED | {MessageState.CANCELLED}
+"""Settled without having reached anybody, as far as we know: a follow-up may send to these."""
+
+PERHAPS_REACHED: frozenset[MessageState] = frozenset({MessageState.UNKNOWN})
+"""Settled, and nobody knows: a follow-up sends to these only by a person's decision."""
+
 INITIAL: frozenset[MessageState] = frozenset({MessageState.QUEUED, MessageState.SUPPRESSED})
 """What a message can be when it is taken in."""
 

@@ -17,8 +17,9 @@ import asyncpg
 from campaigns.cleaning import Refused, StagedRecipient
 from campaigns.domain.allowance import UNBOUNDED, Allowance, Used
 from campaigns.domain.errors import DatabaseUnavailable, SubmissionError, SubmissionKeyConflict
+from campaigns.domain.following import Followed
 from campaigns.domain.schedule import ALWAYS, Schedule
-from campaigns.store import allowances
+from campaigns.store import allowances, following
 from campaigns.store.allowances import Bound, bounds_of
 from campaigns.store.person import IS_LISTED, person_key
 from campaigns.store.session import CHANNEL, Connection, Database
@@ -42,6 +43,7 @@ class NewCampaign:
     once_within_seconds: float | None = None  # without a key: the same content since then is the same
     noted: Mapping[str, int] = field(default_factory=dict)
     owner: str = ""  # '': the operators' and the tasks'
+    followed: Followed | None = None  # whose messages the rows are; their numbers are those messages' rows
     allowance: Allowance = UNBOUNDED  # of its owner's key
     account_allowance: Allowance = UNBOUNDED
 
@@ -188,10 +190,12 @@ class Intake:
                     campaign.owner,
                 )
             await allowances.lock(self.connection, campaign.bounds)
-            known = await self.known(campaign)
+            known = await known_campaign(self.connection, campaign)
             if known is not None:
                 return known
             refused = await self.refuse_duplicates()
+            if campaign.followed is not None:
+                self.recipient_count -= await following.leave_out_changed(self.connection, campaign.followed)
             if self.recipient_count == 0:
                 raise NobodyToSendTo(refused)
             segment_count = await self.check_allowance(campaign)
@@ -200,10 +204,10 @@ class Intake:
             created = await self.connection.fetchval(
                 "INSERT INTO campaign (id, state, name, account, sender_id, text, submission_key,"
                 " content_hash, currency, recipient_count, refused, on_doubt, send_at, not_after, noted,"
-                " owner, segment_count, needs_approval, owner_key)"
+                " owner, owner_key, follow_up_of, segment_count, needs_approval)"
                 " VALUES ($1, 'accepted', $2, $3, $4, $5, CASE WHEN $15 = '' THEN $6 END, $7, coalesce($8,"
                 " (SELECT currency FROM account_currency WHERE account = $3)), $9, $10, $11, $12, $13, $14,"
-                " $15, $16, $17, CASE WHEN $15 <> '' THEN $6 END)"
+                " $15, CASE WHEN $15 <> '' THEN $6 END, $16, $17, $18)"
                 " ON CONFLICT DO NOTHING RETURNING true",
                 campaign.id,
                 campaign.name,
@@ -220,12 +224,13 @@ class Intake:
                 campaign.schedule.not_after,
                 json.dumps(dict(campaign.noted)),
                 campaign.owner,
+                campaign.followed and campaign.followed.campaign_id,
                 segment_count,
                 needs_approval,
             )
             if not created:
                 # Somebody else committed the same key while we were counting.
-                known = await self.known(campaign)
+                known = await known_campaign(self.connection, campaign)
                 if known is None:
                     raise RuntimeError("the campaign with this submission key vanished while it was read")
                 return known
@@ -292,36 +297,36 @@ class Intake:
                 "PostgreSQL, or a trigger in it? see: campaigns doctor"
             )
 
-    async def known(self, campaign: NewCampaign) -> TakenIn | None:
-        """The campaign that the same submission made before, None where there is none.
 
-        Raises SubmissionKeyConflict where the key belongs to other content.
-        """
-        if campaign.submission_key is None:
-            return await self._known_by_content(campaign)
-        record = await self.connection.fetchrow(
-            f"{_KNOWN} WHERE {_HAS_KEY}", campaign.submission_key, campaign.owner
-        )
-        if record is not None and record["content_hash"] != campaign.content_hash:
-            raise SubmissionKeyConflict(
-                # The key itself is not repeated: it may be anything, a number or a page of text.
-                f"the submission key was used before, by campaign {record['id']}, with other content; "
-                "use another key for another campaign"
-            )
-        return _known_of(record)
+async def known_campaign(connection: Connection, campaign: NewCampaign) -> TakenIn | None:
+    """The campaign that the same submission made before, None where there is none.
 
-    async def _known_by_content(self, campaign: NewCampaign) -> TakenIn | None:
-        if campaign.once_within_seconds is None:
-            return None
-        return _known_of(
-            await self.connection.fetchrow(
-                f"{_KNOWN} WHERE content_hash = $1 AND owner = $3"
-                " AND created_at > now() - make_interval(secs => $2) ORDER BY created_at DESC LIMIT 1",
-                campaign.content_hash,
-                campaign.once_within_seconds,
-                campaign.owner,
-            )
+    Raises SubmissionKeyConflict where the key belongs to other content.
+    """
+    if campaign.submission_key is None:
+        return await _known_by_content(connection, campaign)
+    record = await connection.fetchrow(f"{_KNOWN} WHERE {_HAS_KEY}", campaign.submission_key, campaign.owner)
+    if record is not None and record["content_hash"] != campaign.content_hash:
+        raise SubmissionKeyConflict(
+            # The key itself is not repeated: it may be anything, a number or a page of text.
+            f"the submission key was used before, by campaign {record['id']}, with other content; "
+            "use another key for another campaign"
         )
+    return _known_of(record)
+
+
+async def _known_by_content(connection: Connection, campaign: NewCampaign) -> TakenIn | None:
+    if campaign.once_within_seconds is None:
+        return None
+    return _known_of(
+        await connection.fetchrow(
+            f"{_KNOWN} WHERE content_hash = $1 AND owner = $3"
+            " AND created_at > now() - make_interval(secs => $2) ORDER BY created_at DESC LIMIT 1",
+            campaign.content_hash,
+            campaign.once_within_seconds,
+            campaign.owner,
+        )
+    )
 
 
 def _known_of(record: asyncpg.Record | None) -> TakenIn | None:

@@ -14,6 +14,7 @@ from worker.cli import (
     campaign,
     check,
     export,
+    follow_up,
     key,
     message,
     running,
@@ -43,6 +44,7 @@ app.add_typer(webhook.app, name="webhook")
 for command in (
     submit.submit,
     check.check,
+    follow_up.follow_up,
     campaign.status,
     campaign.list_campaigns,
     export.export,

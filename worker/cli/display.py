@@ -68,6 +68,8 @@ def campaign(overview: Overview) -> RenderableType:
             share = ProgressBar(total=max(total, 1), completed=count, width=24, complete_style=colour)
             states.add_row(Text(state.value, style=colour), Text(str(count), justify="right"), share)
     lines: list[RenderableType] = [head, bar, states, Text(_money(overview))]
+    if overview.follow_up_of:
+        lines.append(Text(f"a follow-up of {overview.follow_up_of}"))
     if overview.is_waiting:
         lines.append(Text(f"waits for its time: nothing is handed over before {_moment(overview.send_at)}"))
     if overview.not_after and not is_over(overview):
@@ -153,6 +155,9 @@ def campaigns(overviews: Sequence[Overview]) -> RenderableType:
     refused = {each.id for each in overviews if reading.is_wholly_refused(each)}
     if refused:
         table.add_column("why")
+    has_follow_ups = any(overview.follow_up_of for overview in overviews)
+    if has_follow_ups:
+        table.add_column("follow-up of", no_wrap=True)
     for overview in overviews:
         delivered = overview.totals[MessageState.DELIVERED] + overview.totals[MessageState.READ]
         table.add_row(
@@ -165,7 +170,8 @@ def campaigns(overviews: Sequence[Overview]) -> RenderableType:
             str(delivered),
             _costs(overview),
             overview.created_at.strftime("%Y-%m-%d %H:%M"),
-            *([said(overview.reasons[0])] if overview.id in refused else []),
+            *([said(overview.reasons[0]) if overview.id in refused else ""] if refused else []),
+            *([str(overview.follow_up_of or "")] if has_follow_ups else []),
         )
     return table
 

@@ -1,5 +1,6 @@
 """`campaigns submit`: takes a campaign in, out of a file or from standard input."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -35,6 +36,7 @@ from worker.cli.wanted import (
     recipients_in,
     wanted_by,
 )
+from worker.settings.model import Settings
 from worker.settings.reading import load_settings
 
 
@@ -91,29 +93,50 @@ def submit(  # noqa: PLR0913, PLR0917  the public contract names them
             literal=literal,
         ),
     )
-    done = _Done()
 
-    async def work(database: Database) -> None:
+    async def work(database: Database) -> TakenIn:
+        subject = f"campaign/{wanted.campaign_id}"
+        await record(database, "campaign.submit", subject, account=wanted.account.name)
         with recipients_in(file, sheet) as reader, err.status("reading …") as status:
-            taken = await submission.submit(
+            return await submission.submit(
                 database,
                 settings.policy(),
                 wanted,
                 reader,
                 progress=lambda count: status.update(f"reading … {count} rows"),
             )
-        done.taken = taken
-        await record(database, "campaign.submit", f"campaign/{taken.id}", created=taken.created)
+
+    same = "the same recipients, text, sender and account" if submission_key is None else None
+    take_in(work, settings, same=same, watch=watch, as_json=as_json)
+
+
+def take_in(
+    work: Callable[[Database], Awaitable[TakenIn]],
+    settings: Settings,
+    *,
+    same: str | None,
+    watch: bool,
+    as_json: bool,
+) -> None:
+    """Take a campaign in by `work`, and say what became of it.
+
+    Once it is stored nothing that follows is a failure. `same`: what two submissions had in common where it
+    was taken in before; None: their submission key.
+    """
+    done = _Done()
+
+    async def whole(database: Database) -> None:
+        taken = done.taken = await work(database)
         _say_id(taken)
         if not as_json:
-            await _tell(database, taken, has_key=submission_key is not None)
+            await _tell(database, taken, same)
         if watch:
             await follow(database, taken.id, err if as_json else out)
         if as_json:
             print_json(shapes.Campaign.of(await reading.status(database, taken.id)).public())
 
     try:
-        do(work, settings)
+        do(whole, settings)
     except (Exception, KeyboardInterrupt) as trouble:
         if done.taken is None:
             raise
@@ -141,11 +164,11 @@ def _say_that_it_stands(taken: TakenIn, trouble: BaseException) -> None:
     err.print(f"after that: {what}; see: campaigns status {taken.id}", markup=False)
 
 
-async def _tell(database: Database, taken: TakenIn, *, has_key: bool) -> None:
+async def _tell(database: Database, taken: TakenIn, same: str | None) -> None:
     if not taken.created:
         since = f" since {taken.created_at:%Y-%m-%d %H:%M} UTC" if taken.created_at else ""
-        known = "this submission key is known" if has_key else "the same recipients, text, sender and account"
-        more = "" if has_key else "; to send it once more, say --again"
+        known = same or "this submission key is known"
+        more = "; to send it once more, say --again" if same else ""
         out.print(f"{known}{since}: campaign {taken.id}, nothing was stored again{more}")
         return
     out.print(f"campaign {taken.id}: {taken.recipient_count} recipients taken in")

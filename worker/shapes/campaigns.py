@@ -70,6 +70,7 @@ class Campaign(Shape):
     priced_count: int = Field(description="Messages whose cost is known.")
     unpriced_count: int = Field(description="Messages that the provider took and named no cost for.")
     status_lag: StatusLag | None = Field(description="None where statuses come as they should.")
+    follow_up_of: Id | None = Field(description="The campaign to whose recipients it sends again.")
 
     @classmethod
     def of(cls, overview: Overview, **more: Any) -> Self:

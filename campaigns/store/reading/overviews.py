@@ -59,6 +59,7 @@ class Overview:
     reasons: Sequence[Reason] = ()  # why messages reached nobody, the commonest first
     status_lag: StatusLag | None = None  # None where statuses come as they should
     owner: str = ""  # '': the operators' and the tasks'
+    follow_up_of: UUID | None = None  # the campaign to whose recipients it sends again
     needs_approval: bool = False  # before anything of it is handed over
 
 
@@ -82,8 +83,8 @@ ANY = Wanted()
 
 _OVERVIEW = f"""
     SELECT c.id, c.name, c.account, c.state::text AS state, c.recipient_count, c.currency, c.created_at,
-           c.owner, c.needs_approval,
-           c.finished_at, c.send_at, c.not_after, c.refused::text AS refused, c.noted::text AS noted,
+           c.owner, c.follow_up_of, c.needs_approval, c.finished_at, c.send_at, c.not_after,
+           c.refused::text AS refused, c.noted::text AS noted,
            c.send_at > now() AND c.finished_at IS NULL AND NOT {IS_CANCELLED} AS is_waiting,
            ({TOTALS})::text AS totals, h.reason AS held,
            o.held_at, o.about, o.code, o.reason, l.waiting_count, l.open_count, l.oldest_due_at,
@@ -154,6 +155,7 @@ def _overview(record: asyncpg.Record, totals: Mapping[str, Any]) -> Overview:
         else None,
         status_lag=lag_of(record),
         owner=record["owner"],
+        follow_up_of=record["follow_up_of"],
         needs_approval=record["needs_approval"] and record["state"] == CampaignState.PAUSED,
     )
 

@@ -46,6 +46,7 @@ class Campaign(SQLModel, table=True):
         ),
         Index("campaign_owner_key", "owner", "owner_key", unique=True),
         Index("campaign_newest", text("created_at DESC"), text("id DESC")),
+        Index("campaign_follow_up_of", "follow_up_of", postgresql_where=text("follow_up_of IS NOT NULL")),
         # What the tick looks at: campaigns in which something may still happen.
         Index("campaign_open", "id", postgresql_where=text("finished_at IS NULL")),
         Index(
@@ -90,6 +91,8 @@ class Campaign(SQLModel, table=True):
     # Nothing is handed over before the one or after the other; NULL: no bound.
     send_at: datetime | None = Field(default=None, sa_column=moment(nullable=True))
     not_after: datetime | None = Field(default=None, sa_column=moment(nullable=True))
+    # Whose recipients it sends to again. No foreign key: that campaign may be erased before this one.
+    follow_up_of: UUID | None = Field(default=None, sa_column=Column(Uuid))
 
 
 class Refusal(SQLModel, table=True):

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from campaigns import aggregation, auditing, holding, rescue, submission
 from campaigns.domain.access import Scope
+from campaigns.domain.following import CONFIRMATION
 from campaigns.domain.states import CampaignState
 from worker import shapes
 from worker.web.api.campaigns import CampaignPath, owned
@@ -14,7 +15,6 @@ from worker.web.api.operations import Answer, Asked, Call, Handler, Line, Operat
 from worker.web.api.problems import Kind
 
 _TAG = "Acts"
-CONFIRMATION = "a second text is possible"
 
 
 class NewName(Asked):

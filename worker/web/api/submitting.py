@@ -160,6 +160,13 @@ async def _admit(call: Call) -> AsyncIterator[None]:
     if call.request.content_type not in _STREAMS_IN:
         yield
         return
+    async with slot(call):
+        yield
+
+
+@asynccontextmanager
+async def slot(call: Call) -> AsyncIterator[None]:
+    """One of the large submissions that a process may have at once. Raises Refused where there is none."""
     try:
         with call.request.app[LARGE].slot():
             yield

@@ -1,11 +1,23 @@
 """The table of operations: what is not here has no route."""
 
-from worker.web.api import accounts, acts, audit, campaigns, keys, messages, submitting, suppressed, webhooks
+from worker.web.api import (
+    accounts,
+    acts,
+    audit,
+    campaigns,
+    following,
+    keys,
+    messages,
+    submitting,
+    suppressed,
+    webhooks,
+)
 from worker.web.api.operations import Operation
 
 OPERATIONS: tuple[Operation, ...] = (
     *campaigns.OPERATIONS,
     *submitting.OPERATIONS,
+    *following.OPERATIONS,
     *messages.OPERATIONS,
     *acts.OPERATIONS,
     *accounts.OPERATIONS,

@@ -25,6 +25,7 @@ _OWNER = """
 ALTER TABLE campaign
     ADD COLUMN owner text NOT NULL DEFAULT '',
     ADD COLUMN owner_key text,
+    ADD COLUMN follow_up_of uuid,
     ADD COLUMN segment_count bigint NOT NULL DEFAULT '0',
     ADD COLUMN needs_approval boolean NOT NULL DEFAULT false,
     ADD CONSTRAINT campaign_owner_key_check CHECK (
@@ -33,7 +34,9 @@ ALTER TABLE campaign
 
 CREATE UNIQUE INDEX campaign_owner_key ON campaign (owner, owner_key);
 
-CREATE INDEX campaign_newest ON campaign (created_at DESC, id DESC)
+CREATE INDEX campaign_newest ON campaign (created_at DESC, id DESC);
+
+CREATE INDEX campaign_follow_up_of ON campaign (follow_up_of) WHERE follow_up_of IS NOT NULL
 """
 
 _KEYS = """

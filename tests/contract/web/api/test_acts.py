@@ -5,10 +5,10 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from campaigns.domain.following import CONFIRMATION
 from campaigns.store.session import Database
 from tests.contract.web.api.conftest import Api, is_problem
 from tests.integration.rows import query
-from worker.web.api.acts import CONFIRMATION
 
 
 async def actions(database: Database) -> list[tuple[str, str]]:
@@ -52,6 +52,7 @@ ACTS: dict[str, tuple[str, Any]] = {
     "resume": ("POST", None),
     "cancel": ("POST", None),
     "resolve": ("POST", {"decision": "assume_sent"}),
+    "follow-up": ("POST", {"states": ["cancelled"]}),
     "": ("PATCH", {"name": "Mine now"}),
 }
 
