@@ -24,6 +24,8 @@ from campaigns.store.reading.messages import MessageRow
 from campaigns.store.reading.overviews import ANY, Cost, Overview, Wanted
 from campaigns.store.session import Database
 
+_REFUSED_AT_ONCE = 5_000  # rows of an export that are held
+
 By = Literal["id", "phone", "reference"]
 """What a message is looked for by: the provider's id, the number, our reference."""
 
@@ -134,8 +136,11 @@ async def export_refused(
     """The recipients that were not taken in, in the shape of `export`: row, reason, column."""
 
     async def lines() -> AsyncGenerator[dict[str, Any], None]:
-        for row, reason, column in await refusals_in_full(database, campaign_id):
-            yield {"row": row, "reason": reason, "column": column or ""}
+        after = -1
+        while page := await refusal_page(database, campaign_id, limit=_REFUSED_AT_ONCE, after=after):
+            for each in page:
+                yield {"row": each.row, "reason": each.reason, "column": each.column or ""}
+            after = page[-1].row
 
     return ["row", "reason", "column"], lines()
 

@@ -1,18 +1,15 @@
 """`campaigns check`: what a submission would become and cost; nothing is stored and nothing is sent."""
 
-import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from tempfile import TemporaryFile
-from typing import IO, TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from campaigns import checking
 from campaigns.checking import Checked, Through
 from campaigns.cleaning import NOTES, REASONS, Portion
-from worker import csv_cells, shapes
+from worker import shapes
 from worker.cli.printable import printable
 from worker.cli.streams import write_bytes
 from worker.cli.terminal import AsJson, Region, Zone, ask, err, out, print_json
@@ -36,6 +33,7 @@ from worker.cli.wanted import (
     recipients_in,
     wanted_by,
 )
+from worker.mending import Mending, mending
 from worker.settings.reading import load_settings
 from worker.shapes.checks import PRICE_SOURCE
 
@@ -44,7 +42,6 @@ if TYPE_CHECKING:
 
 _COUNTRIES_SHOWN = 10  # the largest
 _CHARACTERS_SHOWN = 12  # that cost
-_OWN_COLUMNS = ("row", "reason", "how_to_mend")
 
 
 def check(  # noqa: PLR0913, PLR0917  the options of `submit`
@@ -108,23 +105,25 @@ def check(  # noqa: PLR0913, PLR0917  the options of `submit`
     )
     name = wanted.account.name
 
-    async def work(parts: "Parts", mending: "_Mending") -> Checked:
+    async def work(parts: "Parts", kept: Mending) -> Checked:
         rate = settings.account(name).requests_per_second
         through = Through(rate, parts.desk.accounts[name].provider)
         with recipients_in(file, sheet) as reader, err.status("reading …") as status:
 
             def hear(portion: Portion) -> None:
                 status.update(f"reading … {portion.row_count} rows")
-                mending.add(portion)
+                kept.add(portion)
 
             return await checking.check(
                 parts.database, wanted, reader, through, hear=hear, keeps_refused=refused
             )
 
-    with _mending() as mending:
-        found = ask(lambda parts: work(parts, mending), settings)
+    with mending() as kept:
+        found = ask(lambda parts: work(parts, kept), settings)
         if refused:
-            mending.write()
+            for part in kept.parts():
+                write_bytes(part)
+            sys.stdout.flush()
     if as_json:
         print_json(shapes.Check.of(found).public())
     else:
@@ -183,44 +182,3 @@ def _money(estimate: checking.Estimate) -> Iterator[str]:
         enough = {True: "enough", False: "NOT ENOUGH", None: "whether it is enough is not known"}
         left = f"{shapes.amount_text(estimate.balance.amount)} {printable(estimate.balance.currency or '')}"
         yield f"balance {left.strip()}: {enough[estimate.is_enough]}"
-
-
-class _Mending:
-    """The refused rows, on their way to a CSV: its columns are known once the last row is."""
-
-    def __init__(self, kept: IO[str]) -> None:
-        self._kept = kept
-        self._columns: dict[str, None] = {}
-
-    def add(self, portion: Portion) -> None:
-        for (row, reason, column), fields in zip(portion.refusals, portion.refused_fields, strict=False):
-            self._columns.update(dict.fromkeys(fields))
-            self._kept.write(json.dumps([row, reason, column, dict(fields)]) + "\n")
-
-    def write(self) -> None:
-        """Print it to standard output, repeats of a number left out."""
-        own = [self._free(name) for name in _OWN_COLUMNS]
-        write_bytes(_csv_line([*self._columns, *own]))
-        self._kept.seek(0)
-        for line in self._kept:
-            row, reason, column, fields = json.loads(line)
-            cells = [fields.get(name, "") for name in self._columns]
-            why = REASONS.get(reason, reason) + (f" (column {column})" if column else "")
-            write_bytes(_csv_line([*cells, str(row), reason, why]))
-        sys.stdout.flush()
-
-    def _free(self, name: str) -> str:
-        while name in self._columns:
-            name = f"refused_{name}"
-        return name
-
-
-def _csv_line(cells: list[str]) -> bytes:
-    # As names of columns: whoever wrote a cell, a spreadsheet must not run it.
-    return csv_cells.head_line(cells).encode(errors="backslashreplace")
-
-
-@contextmanager
-def _mending() -> Iterator[_Mending]:
-    with TemporaryFile("w+", encoding="utf-8") as kept:
-        yield _Mending(kept)

@@ -1,9 +1,12 @@
 """Operations that read campaigns and change nothing."""
 
+from collections.abc import AsyncIterator
+from contextlib import aclosing
 from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
+from aiohttp import web
 from pydantic import Field
 
 from campaigns import reading
@@ -11,11 +14,13 @@ from campaigns.domain.access import Scope
 from campaigns.domain.states import CampaignState
 from campaigns.store.progress import MOST_POINTS, POINT_SECONDS
 from campaigns.store.reading.overviews import Overview, Wanted
-from worker import shapes
+from worker import csv_cells, shapes
 from worker.web.api import cursors
 from worker.web.api.operations import Answer, Asked, Call, Line, Moment, Operation, Rate
+from worker.web.api.streams import CSV, stream, wants_csv
 
 _TAG = "Campaigns"
+_LINES_A_PART = 1_000  # of CSV, sent at once
 
 Limit = Annotated[int, Field(ge=1, le=cursors.MOST_ITEMS, description="Items of a page.")]
 Cursor = Annotated[
@@ -110,9 +115,11 @@ async def list_batches(call: Call, path: CampaignPath, query: Paged) -> Answer:
     )
 
 
-async def list_refused(call: Call, path: CampaignPath, query: Paged) -> Answer:
-    """A page of the rows that were not taken in."""
+async def list_refused(call: Call, path: CampaignPath, query: Paged) -> Answer | web.StreamResponse:
+    """A page of the rows that were not taken in; as CSV all of them."""
     await owned(call, path.id)
+    if wants_csv(call):
+        return await stream(call, CSV, f"{path.id}-refused.csv", _refused_csv(call, path.id))
     after = cursors.read_numbers(query.cursor, 1)[0] if query.cursor is not None else -1
     found = await reading.refusal_page(call.parts.database, path.id, limit=query.limit + 1, after=after)
     items, last = cursors.cut(found, query.limit)
@@ -121,6 +128,18 @@ async def list_refused(call: Call, path: CampaignPath, query: Paged) -> Answer:
             items=[shapes.Refusal.of(each) for each in items], next_cursor=last and cursors.write(last.row)
         )
     )
+
+
+async def _refused_csv(call: Call, campaign_id: UUID) -> AsyncIterator[bytes]:
+    columns, lines = await reading.export_refused(call.parts.database, campaign_id)
+    held = [csv_cells.head_line(columns)]
+    async with aclosing(lines):
+        async for line in lines:
+            held.append(csv_cells.line((name, line[name]) for name in columns))
+            if len(held) >= _LINES_A_PART:
+                yield "".join(held).encode()
+                held = []
+    yield "".join(held).encode()
 
 
 OPERATIONS = (
@@ -194,11 +213,13 @@ OPERATIONS = (
         path="/v1/campaigns/{id}/refused",
         tag=_TAG,
         summary="List the rows that were not taken in",
+        description="With `Accept: text/csv` all of them as CSV, streamed: row, reason, column.",
         handler=list_refused,
         scope=Scope.READ,
         rate=Rate.READ,
         path_model=CampaignPath,
         query=Paged,
         answers={200: shapes.RefusalPage},
+        streams_out=(CSV,),
     ),
 )

@@ -148,7 +148,8 @@ def _responses(operation: Operation, references: Schemas) -> dict[str, Any]:
         }
     if operation.streams_out:
         stream = {media_type: {"schema": {"type": "string"}} for media_type in operation.streams_out}
-        responses["200"] = {"description": "The whole, streamed.", "content": stream}
+        answer = responses.setdefault("200", {"description": "The whole, streamed.", "content": {}})
+        answer["content"] |= stream
     for kind in operation.all_problems():
         key = str(kind.status)
         if key in responses:  # two problems of one status: told apart by `type`

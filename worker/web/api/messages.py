@@ -20,10 +20,10 @@ from worker.web.api import cursors
 from worker.web.api.campaigns import CampaignPath, Paged, owned
 from worker.web.api.operations import Answer, Asked, Call, Line, Operation, Rate
 from worker.web.api.problems import Kind, Refused
+from worker.web.api.streams import stream
 
 _TAG = "Messages"
 _SEARCH_SECONDS = 30.0  # a search by number or provider id reads all messages
-_WRITE_SECONDS = 60.0  # for a client to take the next part of an export
 _PART_CHARACTERS = 65_536  # gathered before they are sent
 _MEDIA_TYPES = {"csv": "text/csv", "jsonl": "application/jsonl"}
 
@@ -150,25 +150,13 @@ async def export_messages(call: Call, path: CampaignPath, query: ExportFilter) -
     )
     columns, lines = await reading.export(call.parts.database, path.id, state=query.state)
     async with aclosing(lines):
-        response = web.StreamResponse(
-            headers={
-                "Content-Type": f"{_MEDIA_TYPES[query.format]}; charset=utf-8",
-                "Content-Disposition": f'attachment; filename="{path.id}.{query.format}"',
-                "Cache-Control": "no-store",
-                "X-Content-Type-Options": "nosniff",
-            }
-        )
-        await response.prepare(call.request)
-        async for part in _parts_of(columns, lines, query):
-            async with asyncio.timeout(_WRITE_SECONDS):
-                await response.write(part.encode(errors="backslashreplace"))
-        await response.write_eof()
-    return response
+        parts = _parts_of(columns, lines, query)
+        return await stream(call, _MEDIA_TYPES[query.format], f"{path.id}.{query.format}", parts)
 
 
 async def _parts_of(
     columns: list[str], lines: AsyncGenerator[dict[str, Any], None], query: ExportFilter
-) -> AsyncIterator[str]:
+) -> AsyncIterator[bytes]:
     held = [csv_cells.head_line(columns, raw=query.raw)] if query.format == "csv" else []
     held_characters = 0
     async for line in lines:
@@ -179,9 +167,9 @@ async def _parts_of(
             held.append(json.dumps(line) + "\n")
         held_characters += len(held[-1])
         if held_characters >= _PART_CHARACTERS:
-            yield "".join(held)
+            yield "".join(held).encode(errors="backslashreplace")
             held, held_characters = [], 0
-    yield "".join(held)
+    yield "".join(held).encode(errors="backslashreplace")
 
 
 OPERATIONS = (

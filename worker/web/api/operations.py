@@ -134,7 +134,8 @@ the body is one of `streams_in`, which the handler reads itself). Raises Refused
 class Operation:
     """One method of one path.
 
-    `answers` are the objects by status; a stream is described by `streams_out` (media types, always 200).
+    `answers` are the objects by status; a stream is described by `streams_out` (media types, always 200;
+    where an object has that status too, the client's Accept decides).
     `problems` are those beside the ones that follow from the rest of the declaration. `admit` is entered
     before the first byte of the body is read, and left when the answer is made: it refuses with Refused
     what there is no room for.

@@ -14,8 +14,7 @@ from typing import Annotated, Literal
 from aiohttp import BodyPartReader, MultipartReader, web
 from pydantic import BeforeValidator, Field, ValidationError
 
-from campaigns import auditing, checking, reading, submission
-from campaigns.checking import Through
+from campaigns import auditing, reading, submission
 from campaigns.domain.access import Scope
 from campaigns.domain.errors import NotFound
 from campaigns.domain.phone import REFUSED_KINDS
@@ -48,7 +47,7 @@ _STREAMS: Mapping[str, Format] = {
     "application/jsonl": "jsonl",
     "application/x-ndjson": "jsonl",
 }
-_STREAMS_IN = {
+STREAMS_IN = {
     "text/csv": "A row for each recipient, the first names the columns; any size. Fields are in the query.",
     "application/jsonl": "An object for each recipient on a line of its own. Fields are in the query.",
     "application/x-ndjson": "The same.",
@@ -146,7 +145,7 @@ class KeyHeader(Asked):
 
 
 @dataclass(frozen=True, slots=True)
-class _Coming:
+class Coming:
     """A submission on its way in: what was told, its rows, and whose threads clean them (None: asyncio's)."""
 
     told: Told
@@ -155,9 +154,9 @@ class _Coming:
 
 
 @asynccontextmanager
-async def _admit(call: Call) -> AsyncIterator[None]:
+async def admit(call: Call) -> AsyncIterator[None]:
     """A slot for a body that is streamed, before its first byte is read."""
-    if call.request.content_type not in _STREAMS_IN:
+    if call.request.content_type not in STREAMS_IN:
         yield
         return
     async with slot(call):
@@ -179,14 +178,14 @@ async def slot(call: Call) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _coming(call: Call, query: Query, body: Recipients | None) -> AsyncIterator[_Coming]:
+async def coming(call: Call, query: Query, body: Recipients | None) -> AsyncIterator[Coming]:
     """What was sent, to be read once within the block. Raises Refused."""
     media_type = call.request.content_type
     if media_type not in _STREAMS and query.model_fields_set:
         where = f"/query/{sorted(query.model_fields_set)[0]}"
         raise Refused(Kind.INVALID_REQUEST, None, [Mistake(pointer=where, detail="give it in the body")])
     if body is not None:
-        yield _Coming(body, submission.rows_of(body.recipients), None)
+        yield Coming(body, submission.rows_of(body.recipients), None)
         return
     threads = call.request.app[LARGE].threads
     upload: Upload | None = None
@@ -200,7 +199,7 @@ async def _coming(call: Call, query: Query, body: Recipients | None) -> AsyncIte
         else:
             told, upload = await _form(call.request)
             rows = _rows(upload, None)
-        yield _Coming(told, rows, threads)
+        yield Coming(told, rows, threads)
     except UploadFailed as failed:
         raise Refused(_KINDS[failed.status], str(failed)) from None
     finally:
@@ -291,7 +290,8 @@ def _account_of(call: Call, told: Told, where: str) -> str:
     return name
 
 
-def _wanted(call: Call, told: Told, headers: KeyHeader) -> Submission:
+def wanted_of(call: Call, told: Told, headers: KeyHeader) -> Submission:
+    """The submission that is meant, of the key's owner. Raises Refused, SubmissionError."""
     where = "query" if call.request.content_type in _STREAMS else "body"
     return submission.completed(
         Submission(
@@ -317,8 +317,8 @@ def _wanted(call: Call, told: Told, headers: KeyHeader) -> Submission:
 async def submit_campaign(call: Call, query: Query, headers: KeyHeader, body: Recipients | None) -> Answer:
     """Take a campaign in. Answered once the database has it."""
     database = call.parts.database
-    async with _coming(call, query, body) as coming:
-        wanted = _wanted(call, coming.told, headers)
+    async with coming(call, query, body) as found:
+        wanted = wanted_of(call, found.told, headers)
         await auditing.record(
             database,
             call.caller.actor,
@@ -327,27 +327,14 @@ async def submit_campaign(call: Call, query: Query, headers: KeyHeader, body: Re
             account=wanted.account.name,
         )
         taken = await submission.submit(
-            database, call.parts.desk.policy, wanted, coming.rows, executor=coming.executor
+            database, call.parts.desk.policy, wanted, found.rows, executor=found.executor
         )
     overview = await reading.status(database, taken.id)
     location = {"Location": f"/v1/campaigns/{taken.id}"}
     return Answer(shapes.OwnedCampaign.of(overview), 201 if taken.created else 200, location)
 
 
-async def check_campaign(call: Call, query: Query, headers: KeyHeader, body: Recipients | None) -> Answer:
-    """Say what a campaign would become."""
-    parts = call.parts
-    async with _coming(call, query, body) as coming:
-        wanted = _wanted(call, coming.told, headers)
-        name = wanted.account.name
-        through = Through(
-            parts.settings.account(name).requests_per_second, parts.desk.accounts[name].provider
-        )
-        found = await checking.check(parts.database, wanted, coming.rows, through, executor=coming.executor)
-    return Answer(shapes.Check.of(found))
-
-
-_ABOUT = f"""At most {MOST_RECIPIENTS:,} recipients and {BODY_BYTES // 1_000_000} MB as JSON. A file of any
+ABOUT = f"""At most {MOST_RECIPIENTS:,} recipients and {BODY_BYTES // 1_000_000} MB as JSON. A file of any
 size is sent as the body itself, with the fields in the query, or as a form: it is read as it comes, and given
 up when nothing came for 30 seconds."""
 
@@ -358,7 +345,7 @@ OPERATIONS = (
         path="/v1/campaigns",
         tag=_TAG,
         summary="Submit a campaign",
-        description=f"201 and its address the first time, 200 and the same campaign after. {_ABOUT}",
+        description=f"201 and its address the first time, 200 and the same campaign after. {ABOUT}",
         handler=submit_campaign,
         scope=Scope.SUBMIT,
         rate=Rate.SUBMIT,
@@ -366,28 +353,9 @@ OPERATIONS = (
         headers=KeyHeader,
         body=Recipients,
         body_bytes=BODY_BYTES,
-        streams_in=_STREAMS_IN,
+        streams_in=STREAMS_IN,
         answers={201: shapes.OwnedCampaign, 200: shapes.OwnedCampaign},
         problems=(Kind.SUBMISSION_KEY_REUSED, Kind.BUSY),
-        admit=_admit,
-    ),
-    Operation(
-        id="checkCampaign",
-        method="POST",
-        path="/v1/campaigns/check",
-        tag=_TAG,
-        summary="Say what a campaign would become and cost",
-        description=f"Nothing is stored and nothing is sent. {_ABOUT}",
-        handler=check_campaign,
-        scope=Scope.SUBMIT,
-        rate=Rate.SUBMIT,
-        query=Query,
-        headers=KeyHeader,
-        body=Recipients,
-        body_bytes=BODY_BYTES,
-        streams_in=_STREAMS_IN,
-        answers={200: shapes.Check},
-        problems=(Kind.SUBMISSION_KEY_REUSED, Kind.BUSY),
-        admit=_admit,
+        admit=admit,
     ),
 )

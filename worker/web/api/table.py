@@ -5,6 +5,7 @@ from worker.web.api import (
     acts,
     audit,
     campaigns,
+    checking,
     following,
     keys,
     messages,
@@ -17,6 +18,7 @@ from worker.web.api.operations import Operation
 OPERATIONS: tuple[Operation, ...] = (
     *campaigns.OPERATIONS,
     *submitting.OPERATIONS,
+    *checking.OPERATIONS,
     *following.OPERATIONS,
     *messages.OPERATIONS,
     *acts.OPERATIONS,
