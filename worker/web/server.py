@@ -17,11 +17,13 @@ from worker.logs.logger import get_logger
 from worker.settings.safety import is_loopback, read_networks
 from worker.web import hosts
 from worker.web.api import routes as api
+from worker.web.api.events import STREAMS
 from worker.web.api.submitting import LARGE
 from worker.web.callbacks import MAX_BODY_BYTES, Callbacks
 from worker.web.connections import BACKLOG, ConnectionLimit, most_connections
 from worker.web.health import SERVICE, Health
 from worker.web.inbox import Inbox, Write
+from worker.web.streams import Streams
 from worker.web.uploads import LargeSubmissions
 
 _KEEPALIVE_SECONDS = 75.0  # the default of common web servers
@@ -161,9 +163,15 @@ def _application(
         api.add_routes(application.router, parts)
         application[LARGE] = large = LargeSubmissions()
 
+        application[STREAMS] = streams = Streams(parts.database)
+
+        async def let_go(_application: web.Application) -> None:
+            streams.close()
+
         async def end(_application: web.Application) -> None:
             large.close()
 
+        application.on_shutdown.append(let_go)
         application.on_cleanup.append(end)
     return application
 

@@ -150,6 +150,8 @@ def _responses(operation: Operation, references: Schemas) -> dict[str, Any]:
         stream = {media_type: {"schema": {"type": "string"}} for media_type in operation.streams_out}
         answer = responses.setdefault("200", {"description": "The whole, streamed.", "content": {}})
         answer["content"] |= stream
+    if operation.no_content:
+        responses["204"] = {"description": operation.no_content}
     for kind in operation.all_problems():
         key = str(kind.status)
         if key in responses:  # two problems of one status: told apart by `type`

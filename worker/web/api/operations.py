@@ -159,6 +159,7 @@ class Operation:
     body_is_optional: bool = False
     streams_in: Mapping[str, str] = field(default_factory=dict)  # media type -> what it holds
     streams_out: Sequence[str] = ()
+    no_content: str = ""  # when it answers 204, in a sentence
     problems: Sequence[Kind] = ()
     admit: Callable[[Call], AbstractAsyncContextManager[None]] | None = None
 

@@ -6,6 +6,7 @@ from worker.web.api import (
     audit,
     campaigns,
     checking,
+    events,
     following,
     keys,
     messages,
@@ -17,6 +18,7 @@ from worker.web.api.operations import Operation
 
 OPERATIONS: tuple[Operation, ...] = (
     *campaigns.OPERATIONS,
+    *events.OPERATIONS,
     *submitting.OPERATIONS,
     *checking.OPERATIONS,
     *following.OPERATIONS,

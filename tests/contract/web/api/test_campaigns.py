@@ -36,7 +36,7 @@ async def test_one_campaign(api: Api, ours: UUID) -> None:
     assert "aiohttp" not in said.headers["Server"]
 
 
-BELOW = ("", "/progress", "/reasons", "/batches", "/refused", "/messages", "/export")
+BELOW = ("", "/progress", "/events", "/reasons", "/batches", "/refused", "/messages", "/export")
 
 
 async def test_another_owners_is_not_there(api: Api, theirs: UUID, subtests: pytest.Subtests) -> None:
