@@ -19,12 +19,12 @@ async def suppress(database: Database, raw_phones: Sequence[str], region: str | 
     new. Raises SubmissionError when one cannot be read, and then stores none.
     """
     check_storable("reason", reason)
-    return await rows.suppress(database, _phones(raw_phones, region), reason)
+    return await rows.suppress(database, read_phones(raw_phones, region), reason)
 
 
 async def unsuppress(database: Database, raw_phones: Sequence[str], region: str | None) -> int:
     """Take numbers off the suppression list. Gives how many were on it."""
-    return await rows.unsuppress(database, _phones(raw_phones, region))
+    return await rows.unsuppress(database, read_phones(raw_phones, region))
 
 
 async def is_suppressed(database: Database, phone: str) -> bool:
@@ -42,7 +42,8 @@ async def page(database: Database, *, limit: int, after: str = "") -> list[tuple
     return await rows.page(database, limit=limit, after=after)
 
 
-def _phones(raw_phones: Sequence[str], region: str | None) -> list[str]:
+def read_phones(raw_phones: Sequence[str], region: str | None) -> list[str]:
+    """Numbers in E.164. Raises SubmissionError, which names the first that cannot be read by its position."""
     check_region(region)
     phones = []
     for position, raw in enumerate(raw_phones, 1):

@@ -22,9 +22,9 @@ _ROWS_AT_ONCE = 2000
 # of a message that waited for its next attempt only the number of attempts tells.
 _HAD_RESENDS = """(c.on_doubt = 'resend'
     OR EXISTS (SELECT FROM resolution r WHERE r.campaign_id = c.id AND r.word = 'resend'))"""
-_PROVIDERS_WORD = in_list({MessageState.UNDELIVERED, MessageState.REJECTED})
+_SAID_BY_PROVIDER = in_list({MessageState.UNDELIVERED, MessageState.REJECTED})
 _IS_CERTAIN = f"""(m.attempt = 0 OR NOT {_HAD_RESENDS}
-    OR (m.attempt = 1 AND m.state IN {_PROVIDERS_WORD}))"""
+    OR (m.attempt = 1 AND m.state IN {_SAID_BY_PROVIDER}))"""
 
 
 def _is_chosen(followed: Followed) -> str:
@@ -34,12 +34,12 @@ def _is_chosen(followed: Followed) -> str:
         certain.append(f"m.state IN {in_list(followed.states)}")
     if followed.takes_never_handed_over:
         certain.append(f"(m.state IN {in_list(FOLLOWED_UP)} AND m.attempt = 0)")
-    ways = [f"(({' OR '.join(certain)}) AND {_IS_CERTAIN})"] if certain else []
+    choices = [f"(({' OR '.join(certain)}) AND {_IS_CERTAIN})"] if certain else []
     if followed.takes_doubtful:
-        ways.append(f"m.state IN {in_list(PERHAPS_REACHED)}")
-        ways.append(f"(m.state IN {in_list(FOLLOWED_UP)} AND NOT {_IS_CERTAIN})")
+        choices.append(f"m.state IN {in_list(PERHAPS_REACHED)}")
+        choices.append(f"(m.state IN {in_list(FOLLOWED_UP)} AND NOT {_IS_CERTAIN})")
     # Most batches have none: their tallies say so, and their messages are not read.
-    return f"{sum_of(FOLLOWED_UP | PERHAPS_REACHED, 'b')} > 0 AND ({' OR '.join(ways)})"
+    return f"{sum_of(FOLLOWED_UP | PERHAPS_REACHED, 'b')} > 0 AND ({' OR '.join(choices)})"
 
 
 def _chosen(followed: Followed) -> str:

@@ -1,24 +1,17 @@
 """`campaigns account A …`: ask about one account, or let it go on."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.table import Table
 
-from campaigns import holding
 from campaigns.domain.errors import CampaignError
 from campaigns.domain.phone import InvalidPhone, normalise
-from campaigns.domain.provider import Money
-from campaigns.store.session import Database
 from worker import shapes
-from worker.cli.operator import record
 from worker.cli.printable import printable
-from worker.cli.terminal import AsJson, Region, ask, do, out, print_json, say
+from worker.cli.terminal import AsJson, Region, ask, out, print_json, say, use
 from worker.settings.environment import PREFIX
 from worker.settings.reading import load_settings
-
-if TYPE_CHECKING:
-    from worker.bootstrap import Parts
 
 app = typer.Typer(no_args_is_help=True, help="Ask about one account, or let it go on.")
 
@@ -32,15 +25,7 @@ def account(context: typer.Context, name: Annotated[str, typer.Argument(metavar=
 @app.command()
 def balance(context: typer.Context, as_json: AsJson = False) -> None:
     """What is left on it, says the provider."""
-    settings = load_settings()
-    settings.account(context.obj)
-
-    async def work(parts: "Parts") -> Money:
-        found = await parts.desk.accounts[context.obj].provider.balance()
-        await holding.learn_currency(parts.database, context.obj, found)
-        return found
-
-    money = ask(work, settings)
+    money = use(lambda backend: backend.balance(context.obj), asks_provider=True)
     if as_json:
         print_json(shapes.Balance.of(context.obj, money).public())
     else:
@@ -146,12 +131,7 @@ def try_one(
 @app.command("resume")
 def resume_account(context: typer.Context) -> None:
     """Lift the hold on it, now that its trouble is mended."""
-
-    async def work(database: Database) -> bool:
-        await record(database, "account.resume", f"account/{context.obj}")
-        return await holding.resume_account(database, context.obj)
-
-    lifted = do(work)
+    lifted = use(lambda backend: backend.resume_account(context.obj))
     say("it may send again" if lifted else "it was not on hold")
 
 

@@ -3,6 +3,9 @@
 Exit codes: 0 done, 1 it failed, 2 wrong usage or settings, 130 Ctrl-C.
 """
 
+from collections.abc import Callable
+from contextlib import suppress
+from functools import wraps
 from typing import NoReturn
 
 import typer
@@ -25,8 +28,8 @@ from worker.cli import (
 )
 from worker.cli.doctor import command as doctor
 from worker.cli.printable import printable
-from worker.cli.terminal import err
-from worker.settings.reading import SettingsError
+from worker.cli.terminal import err, refuse_api
+from worker.settings.reading import SettingsError, load_settings
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -41,7 +44,19 @@ app.add_typer(key.app, name="key")
 app.add_typer(webhook.app, name="webhook")
 
 
-for command in (
+def _here(command: Callable[..., None]) -> Callable[..., None]:
+    """The same command, refused where an API is set: it runs what is on this machine."""
+
+    @wraps(command)
+    def checked(*given: object, **named: object) -> None:
+        with suppress(SettingsError):  # the command says it itself
+            refuse_api(load_settings())
+        command(*given, **named)
+
+    return checked
+
+
+_COMMANDS: tuple[Callable[..., None], ...] = (
     submit.submit,
     check.check,
     follow_up.follow_up,
@@ -54,17 +69,18 @@ for command in (
     campaign.reschedule,
     campaign.resolve,
     message.message,
-    running.up,
-    running.web,
-    running.demo,
-    running.migrate,
-    doctor.doctor,
-    doctor.alive,
-):
+    _here(running.up),
+    _here(running.web),
+    _here(running.demo),
+    _here(running.migrate),
+    _here(doctor.doctor),
+    _here(doctor.alive),
+)
+for command in _COMMANDS:
     app.command("list" if command is campaign.list_campaigns else None)(command)
 
 # Their options are Celery's and the simulator's own.
-for passed_on in (running.worker, running.beat, running.simulator):
+for passed_on in (_here(running.worker), _here(running.beat), running.simulator):
     app.command(
         context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
     )(passed_on)

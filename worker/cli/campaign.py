@@ -4,13 +4,15 @@ from typing import Annotated
 
 import typer
 
-from campaigns import aggregation, batching, holding, reading, rescue, submission, watching
+from campaigns import batching, holding
 from campaigns.domain.schedule import read_schedule
 from campaigns.domain.states import CampaignState
+from campaigns.store.rescue.resolution import Decision
 from campaigns.store.session import Database
 from worker import shapes
 from worker.cli import display
-from worker.cli.operator import login, record
+from worker.cli.backend.backend import Backend
+from worker.cli.operator import record
 from worker.cli.terminal import (
     AsJson,
     CampaignId,
@@ -24,28 +26,28 @@ from worker.cli.terminal import (
     print_json,
     read_id,
     say,
+    use,
 )
 from worker.settings.reading import load_settings
 
 
 def status(campaign_id: CampaignId, watch: Watch = False, as_json: AsJson = False) -> None:
     """How a campaign stands: totals by state, cost, segments; and whether anybody works on what is due."""
-    settings = load_settings()
 
-    async def work(database: Database) -> None:
+    async def work(backend: Backend) -> None:
         wanted = read_id(campaign_id)
         if watch:
-            await follow(database, wanted, err if as_json else out)
-        overview = await reading.status(database, wanted)
-        found = await watching.working(database, tick_seconds=settings.tick_seconds)
+            await follow(backend, wanted, err if as_json else out)
+        overview = await backend.status(wanted)
+        found = await backend.working()
         if as_json:
-            print_json(shapes.CampaignStatus.of(overview, working=shapes.Working.of(found)).public())
+            print_json(shapes.CampaignStatus.of(overview, working=found).public())
         elif not watch:
             out.print(display.campaign(overview))
-        if not display.is_over(overview) and (trouble := found.trouble()):
-            (err if as_json else out).print(trouble, markup=False)
+        if not display.is_over(overview) and found.trouble:
+            (err if as_json else out).print(found.trouble, markup=False)
 
-    do(work, settings)
+    use(work)
 
 
 def list_campaigns(
@@ -53,7 +55,7 @@ def list_campaigns(
     as_json: AsJson = False,
 ) -> None:
     """The newest campaigns."""
-    overviews = do(lambda database: reading.newest(database, limit=limit))
+    overviews = use(lambda backend: backend.newest(limit))
     if as_json:
         print_json(shapes.public([shapes.Campaign.of(overview) for overview in overviews]))
     elif overviews:
@@ -63,15 +65,15 @@ def list_campaigns(
 
 
 def _change(campaign_id: str, target: CampaignState, action: str, done: str) -> None:
-    async def work(database: Database) -> None:
-        await record(database, f"campaign.{action}", f"campaign/{read_id(campaign_id)}")
-        changed = await aggregation.change_state(database, read_id(campaign_id), target)
-        overview = await reading.status(database, read_id(campaign_id))
+    async def work(backend: Backend) -> None:
+        wanted = read_id(campaign_id)
+        changed = await backend.change_state(wanted, target, action)
+        overview = await backend.status(wanted)
         waiting = display.unsettled_states(overview)
         rest = ", ".join(f"{count} {state}" for state, count in waiting.items())
         say(done if changed else f"it was {overview.state} already" + (f"; {rest}" if rest else ""))
 
-    do(work)
+    use(work)
 
 
 def pause(campaign_id: CampaignId) -> None:
@@ -106,19 +108,8 @@ def resume(
         return
     wanted = read_id(campaign_id)
 
-    async def work(database: Database) -> None:
-        if sender_id is not None:
-            known = await reading.status(database, wanted)
-            submission.sender_of(
-                load_settings().terms(known.account), sender_id
-            )  # raises where its provider rules it out
-        await record(database, "campaign.resume", f"campaign/{wanted}", by=operator, sender_id=sender_id)
-        resumed = await holding.resume_campaign(
-            database, wanted, operator=operator or login(), sender_id=sender_id
-        )
-        out.print("running" if resumed.was_paused or resumed.was_held else "it was running already")
-
-    do(work)
+    resumed = use(lambda backend: backend.resume(wanted, operator, sender_id))
+    out.print("running" if resumed else "it was running already")
 
 
 def cancel(campaign_id: CampaignId) -> None:
@@ -159,28 +150,9 @@ def resolve(
     """Your word on messages in doubt, recorded with who and when."""
     if resend == assume_sent:
         raise typer.BadParameter("say one of --resend and --assume-sent")
-    settings = load_settings()
-
-    async def work(database: Database) -> None:
-        wanted = read_id(campaign_id)
-        await record(
-            database,
-            "campaign.resolve",
-            f"campaign/{wanted}",
-            by=operator,
-            decision="resend" if resend else "assume_sent",
-            one_number=phone is not None,
-        )
-        count = await rescue.resolve(
-            database,
-            settings.policy(),
-            wanted,
-            "resend" if resend else "assume_sent",
-            raw_phone=phone,
-            region=region.upper() if region else None,
-            operator=operator or login(),
-        )
-        done = "queued again" if resend else "settled as unknown"
-        say(f"{count} in doubt, now {done}" if count else "nothing of it is in doubt")
-
-    do(work, settings)
+    wanted = read_id(campaign_id)
+    decision: Decision = "resend" if resend else "assume_sent"
+    code = region.upper() if region else None
+    count = use(lambda backend: backend.resolve(wanted, decision, phone, code, operator))
+    done = "queued again" if resend else "settled as unknown"
+    say(f"{count} in doubt, now {done}" if count else "nothing of it is in doubt")

@@ -2,17 +2,16 @@
 
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from campaigns import checking
-from campaigns.checking import Checked, Through
-from campaigns.cleaning import NOTES, REASONS, Portion
+from campaigns.cleaning import NOTES, REASONS
 from worker import shapes
+from worker.cli.backend.backend import Backend
 from worker.cli.printable import printable
 from worker.cli.streams import write_bytes
-from worker.cli.terminal import AsJson, Region, Zone, ask, err, out, print_json
+from worker.cli.terminal import AsJson, Region, Zone, check_told, err, out, print_json, use
 from worker.cli.wanted import (
     AccountName,
     Again,
@@ -31,14 +30,9 @@ from worker.cli.wanted import (
     TextFile,
     Typed,
     recipients_in,
-    wanted_by,
+    told_by,
 )
-from worker.mending import Mending, mending
 from worker.settings.reading import load_settings
-from worker.shapes.checks import PRICE_SOURCE
-
-if TYPE_CHECKING:
-    from worker.bootstrap import Parts
 
 _COUNTRIES_SHOWN = 10  # the largest
 _CHARACTERS_SHOWN = 12  # that cost
@@ -81,8 +75,7 @@ def check(  # noqa: PLR0913, PLR0917  the options of `submit`
     if refused and as_json:
         raise typer.BadParameter("say one of --refused and --json")
     settings = load_settings()
-    wanted = wanted_by(
-        settings,
+    told = told_by(
         Typed(
             file=file,
             account=account,
@@ -103,29 +96,22 @@ def check(  # noqa: PLR0913, PLR0917  the options of `submit`
             literal=literal,
         ),
     )
-    name = wanted.account.name
+    check_told(settings, told)
 
-    async def work(parts: "Parts", kept: Mending) -> Checked:
-        rate = settings.account(name).requests_per_second
-        through = Through(rate, parts.desk.accounts[name].provider)
+    async def work(backend: Backend) -> shapes.Check:
         with recipients_in(file, sheet) as reader, err.status("reading …") as status:
-
-            def hear(portion: Portion) -> None:
-                status.update(f"reading … {portion.row_count} rows")
-                kept.add(portion)
-
-            return await checking.check(
-                parts.database, wanted, reader, through, hear=hear, keeps_refused=refused
+            return await backend.check(
+                told,
+                reader,
+                lambda count: status.update(f"reading … {count} rows"),
+                write_bytes if refused else None,
             )
 
-    with mending() as kept:
-        found = ask(lambda parts: work(parts, kept), settings)
-        if refused:
-            for part in kept.parts():
-                write_bytes(part)
-            sys.stdout.flush()
+    found = use(work, settings, asks_provider=True)
+    if refused:
+        sys.stdout.flush()
     if as_json:
-        print_json(shapes.Check.of(found).public())
+        print_json(found.public())
     else:
         console = err if refused else out
         for line in _lines(found):
@@ -134,7 +120,7 @@ def check(  # noqa: PLR0913, PLR0917  the options of `submit`
         raise typer.Exit(1)
 
 
-def _lines(found: Checked) -> Iterator[str]:
+def _lines(found: shapes.Check) -> Iterator[str]:
     if found.known is not None:
         yield f"it is campaign {found.known.id} already: nothing would be stored again"
     if found.trouble is not None:
@@ -161,22 +147,23 @@ def _lines(found: Checked) -> Iterator[str]:
             yield f"    {costly.character} {costly.name}, {where}: {costly.message_count} messages{instead}"
     if found.longest is not None:
         yield f"  the longest is that of row {found.longest.row}: {found.longest.segment_count} segments"
-    yield from _money(found.estimate)
+    yield from _money(found.cost)
     yield f"about {found.duration_seconds:.0f} s at the account's pace ({found.request_count} requests)"
     for message in found.sample:
         yield f"row {message.row}: {printable(message.text)}"
 
 
-def _money(estimate: checking.Estimate) -> Iterator[str]:
+def _money(estimate: shapes.Estimate) -> Iterator[str]:
     currency = printable(estimate.currency or "")
     if estimate.amount is None:
         yield "the cost is not known: this account was charged for no segment to these countries"
     else:
-        yield f"about {shapes.amount_text(estimate.amount)} {currency} ({PRICE_SOURCE} on this account)"
+        amount = shapes.amount_text(estimate.amount)
+        yield f"about {amount} {currency} ({estimate.price_source} on this account)"
         for each in estimate.countries[:_COUNTRIES_SHOWN]:
             price = "no price is known" if each.price is None else f"{shapes.amount_text(each.price)} each"
             yield f"  {each.country}: {each.segment_count} segments, {price}"
-    if estimate.balance is None:
+    if estimate.balance is None or estimate.balance.amount is None:
         yield f"the balance is not known: {printable(estimate.balance_trouble or '')}"
     else:
         enough = {True: "enough", False: "NOT ENOUGH", None: "whether it is enough is not known"}

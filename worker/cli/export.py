@@ -7,13 +7,11 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from campaigns import reading
-from campaigns.store.session import Database
 from worker import csv_cells
-from worker.cli.operator import record
+from worker.cli.backend.backend import Backend
 from worker.cli.printable import json_of, printable
 from worker.cli.streams import write_bytes
-from worker.cli.terminal import CampaignId, do, read_id
+from worker.cli.terminal import CampaignId, read_id, use
 
 _CHARACTERS_A_WRITE = 65_536  # gathered before they are written
 
@@ -46,16 +44,10 @@ def export(
     if (raw or excel) and file_format != "csv":
         raise typer.BadParameter("--raw and --excel are for CSV")
 
-    async def work(database: Database) -> None:
-        wanted = read_id(campaign_id)
+    async def work(backend: Backend) -> None:
         # A terminal would obey control characters; a file gets them unchanged.
         shown = _printable if sys.stdout.isatty() else _as_it_is
-        await reading.status(database, wanted)  # raises NotFound before anything is printed
-        await record(database, "campaign.export", f"campaign/{wanted}", refused=refused or None)
-        if refused:
-            columns, lines = await reading.export_refused(database, wanted)
-        else:
-            columns, lines = await reading.export(database, wanted)
+        columns, lines = await backend.export(read_id(campaign_id), file_format, refused=refused)
         if file_format == "jsonl":
             await _write(lines, lambda line: json_of(line) + "\n")
         else:
@@ -69,7 +61,7 @@ def export(
 
             await _write(lines, row, head)
 
-    do(work)
+    use(work)
 
 
 async def _write(

@@ -4,13 +4,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from campaigns import follow_up as following
 from campaigns.domain.following import CHOICES, CONFIRMATION, chosen
 from campaigns.domain.schedule import read_schedule
-from campaigns.store.session import Database
-from campaigns.store.submission import TakenIn
-from campaigns.submission import ONCE_WITHIN_SECONDS
-from worker.cli.operator import record
+from worker.cli.backend.backend import ToldFollowUp
 from worker.cli.submit import take_in
 from worker.cli.terminal import AsJson, CampaignId, Watch, Zone, read_id, read_text
 from worker.cli.wanted import Again, At, Literally, NotAfter, SubmissionKey, TextFile
@@ -59,31 +55,19 @@ def follow_up(  # noqa: PLR0913, PLR0917  one option each
         raise typer.BadParameter("say one of --again and --submission-key")
     if text is not None and text_file is not None:
         raise typer.BadParameter("say one of --text and --text-file")
-    settings = load_settings()
-    words = [part.strip() for given in states or () for part in given.split(",") if part.strip()]
-    campaign = read_id(campaign_id)
-    wanted = following.FollowUp(
-        chosen(campaign, words, in_doubt),
+    told = ToldFollowUp(
+        campaign_id=read_id(campaign_id),
+        states=[part.strip() for given in states or () for part in given.split(",") if part.strip()],
+        in_doubt=in_doubt,
         text=read_text(text_file) if text_file is not None else text,
-        sender_id=sender_id,
         name=name,
+        sender_id=sender_id,
         submission_key=submission_key,
+        again=again,
         on_doubt=on_doubt,
         schedule=read_schedule(at, not_after, zone),
         literal=literal,
-        once_within_seconds=None if again else ONCE_WITHIN_SECONDS,
     )
-
-    async def work(database: Database) -> TakenIn:
-        await record(
-            database,
-            "campaign.follow_up",
-            f"campaign/{campaign}",
-            states=words,
-            in_doubt=in_doubt is not None,
-            follow_up=str(wanted.campaign_id),
-        )
-        return await following.follow_up(database, settings.policy(), wanted, settings.terms)
-
+    chosen(told.campaign_id, told.states, in_doubt)  # raises for what is none of the choices
     same = "the same follow-up" if submission_key is None else None
-    take_in(work, settings, same=same, watch=watch, as_json=as_json)
+    take_in(lambda backend: backend.follow_up(told), load_settings(), same=same, watch=watch, as_json=as_json)

@@ -11,10 +11,11 @@ from campaigns import reading
 from campaigns.domain.errors import CampaignError
 from campaigns.domain.provider import PaceUsedUp, Question, Sighting
 from campaigns.store.reading.messages import MessageRow
-from campaigns.store.session import Database
 from worker import shapes
 from worker.cli import display
-from worker.cli.terminal import AsJson, Region, ask, do, out, print_json
+from worker.cli.backend.backend import Backend
+from worker.cli.backend.here import Here
+from worker.cli.terminal import AsJson, Region, ask, out, print_json, use
 from worker.settings.reading import load_settings
 
 if TYPE_CHECKING:
@@ -70,8 +71,8 @@ def message(  # noqa: PLR0913, PLR0917  one option each
     if live and name is not None:
         settings.account(name)  # raises NotFound before anything is looked for
 
-    async def work(database: Database, parts: "Parts | None") -> bool:
-        rows = await reading.messages(database, by=by, value=value, account=name, limit=limit or _LIMIT)
+    async def work(backend: Backend, parts: "Parts | None") -> bool:
+        rows = await backend.messages(by, value, name, limit or _LIMIT)
         asked: str | None = None
         seen: list[Sighting] | None = None
         trouble: CampaignError | None = None
@@ -102,9 +103,9 @@ def message(  # noqa: PLR0913, PLR0917  one option each
         return bool(rows or seen)
 
     if live:
-        found = ask(lambda parts: work(parts.database, parts), settings)
+        found = ask(lambda parts: work(Here(settings, parts.database, parts), parts), settings)
     else:
-        found = do(lambda database: work(database, None), settings)
+        found = use(lambda backend: work(backend, None), settings)
     raise typer.Exit(0 if found else 1)
 
 

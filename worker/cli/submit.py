@@ -6,16 +6,14 @@ from typing import Annotated
 
 import typer
 
-from campaigns import reading, submission
 from campaigns.cleaning import NOTES, REASONS
 from campaigns.domain.errors import CampaignError, origin_of
-from campaigns.store.session import Database
 from campaigns.store.submission import TakenIn
 from worker import shapes
-from worker.cli.operator import record
+from worker.cli.backend.backend import Backend
 from worker.cli.printable import printable
 from worker.cli.streams import OutputLost
-from worker.cli.terminal import AsJson, Region, Watch, Zone, do, err, follow, out, print_json
+from worker.cli.terminal import AsJson, Region, Watch, Zone, check_told, err, follow, out, print_json, use
 from worker.cli.wanted import (
     AccountName,
     Again,
@@ -34,7 +32,7 @@ from worker.cli.wanted import (
     TextFile,
     Typed,
     recipients_in,
-    wanted_by,
+    told_by,
 )
 from worker.settings.model import Settings
 from worker.settings.reading import load_settings
@@ -71,8 +69,7 @@ def submit(  # noqa: PLR0913, PLR0917  the public contract names them
     error.
     """
     settings = load_settings()
-    wanted = wanted_by(
-        settings,
+    told = told_by(
         Typed(
             file=file,
             account=account,
@@ -94,24 +91,18 @@ def submit(  # noqa: PLR0913, PLR0917  the public contract names them
         ),
     )
 
-    async def work(database: Database) -> TakenIn:
-        subject = f"campaign/{wanted.campaign_id}"
-        await record(database, "campaign.submit", subject, account=wanted.account.name)
+    check_told(settings, told)
+
+    async def work(backend: Backend) -> TakenIn:
         with recipients_in(file, sheet) as reader, err.status("reading …") as status:
-            return await submission.submit(
-                database,
-                settings.policy(),
-                wanted,
-                reader,
-                progress=lambda count: status.update(f"reading … {count} rows"),
-            )
+            return await backend.submit(told, reader, lambda count: status.update(f"reading … {count} rows"))
 
     same = "the same recipients, text, sender and account" if submission_key is None else None
     take_in(work, settings, same=same, watch=watch, as_json=as_json)
 
 
 def take_in(
-    work: Callable[[Database], Awaitable[TakenIn]],
+    work: Callable[[Backend], Awaitable[TakenIn]],
     settings: Settings,
     *,
     same: str | None,
@@ -125,18 +116,18 @@ def take_in(
     """
     done = _Done()
 
-    async def whole(database: Database) -> None:
-        taken = done.taken = await work(database)
+    async def whole(backend: Backend) -> None:
+        taken = done.taken = await work(backend)
         _say_id(taken)
         if not as_json:
-            await _tell(database, taken, same)
+            await _tell(backend, taken, same)
         if watch:
-            await follow(database, taken.id, err if as_json else out)
+            await follow(backend, taken.id, err if as_json else out)
         if as_json:
-            print_json(shapes.Campaign.of(await reading.status(database, taken.id)).public())
+            print_json(shapes.Campaign.of(await backend.status(taken.id)).public())
 
     try:
-        do(whole, settings)
+        use(whole, settings)
     except (Exception, KeyboardInterrupt) as trouble:
         if done.taken is None:
             raise
@@ -164,7 +155,7 @@ def _say_that_it_stands(taken: TakenIn, trouble: BaseException) -> None:
     err.print(f"after that: {what}; see: campaigns status {taken.id}", markup=False)
 
 
-async def _tell(database: Database, taken: TakenIn, same: str | None) -> None:
+async def _tell(backend: Backend, taken: TakenIn, same: str | None) -> None:
     if not taken.created:
         since = f" since {taken.created_at:%Y-%m-%d %H:%M} UTC" if taken.created_at else ""
         known = same or "this submission key is known"
@@ -174,7 +165,7 @@ async def _tell(database: Database, taken: TakenIn, same: str | None) -> None:
     out.print(f"campaign {taken.id}: {taken.recipient_count} recipients taken in")
     for reason, count in taken.refused.items():
         out.print(f"  {count} not taken in: {reason} ({REASONS.get(reason, reason)})", markup=False)
-    rows = await reading.refusals_in_full(database, taken.id, limit=10)
+    rows = await backend.refusals(taken.id, 10)
     if rows:
         more = " …" if sum(taken.refused.values()) > len(rows) else ""
         each = (f"{row} {why}" + (f" {{{printable(name)}}}" if name else "") for row, why, name in rows)

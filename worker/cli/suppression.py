@@ -4,12 +4,9 @@ from typing import Annotated
 
 import typer
 
-from campaigns import suppression
 from campaigns.domain.phone import mask
-from campaigns.store.session import Database
-from worker.cli.operator import record
 from worker.cli.printable import printable
-from worker.cli.terminal import Region, do, out, read_lines, say
+from worker.cli.terminal import Region, out, read_lines, say, use
 
 app = typer.Typer(no_args_is_help=True, help="Numbers that are never sent to.")
 
@@ -32,12 +29,7 @@ def suppress(
 ) -> None:
     """Never send to these numbers again: also not what is queued already, nor what is paused."""
     wanted = _read(phones, file)
-
-    async def work(database: Database) -> int:
-        await record(database, "suppression.add", "suppression", phone_count=len(wanted))
-        return await suppression.suppress(database, wanted, _code(region), reason)
-
-    count = do(work)
+    count = use(lambda backend: backend.suppress(wanted, _code(region), reason))
     say(f"{count} added")
 
 
@@ -49,12 +41,7 @@ def unsuppress(
 ) -> None:
     """Take numbers off the list."""
     wanted = _read(phones, file)
-
-    async def work(database: Database) -> int:
-        await record(database, "suppression.remove", "suppression", phone_count=len(wanted))
-        return await suppression.unsuppress(database, wanted, _code(region))
-
-    count = do(work)
+    count = use(lambda backend: backend.unsuppress(wanted, _code(region)))
     say(f"{count} removed")
 
 
@@ -63,7 +50,7 @@ def suppressed(
     full: Annotated[bool, typer.Option(help="Show whole numbers.")] = False,
 ) -> None:
     """The list, oldest first."""
-    for phone, reason, created_at in do(suppression.suppressed):
+    for phone, reason, created_at in use(lambda backend: backend.suppressed()):
         out.print(
             f"{phone if full else mask(phone)}\t{created_at:%Y-%m-%d}\t{printable(reason)}", markup=False
         )

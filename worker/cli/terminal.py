@@ -12,15 +12,18 @@ import typer
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
-from campaigns import reading
 from campaigns.domain.errors import CampaignError, NotFound
 from campaigns.store import schema
 from campaigns.store.session import Database
 from worker.cli import display, streams
+from worker.cli.backend.backend import Backend, Told
+from worker.cli.backend.here import Here, submission_of
 from worker.cli.printable import json_of, printable
+from worker.settings.environment import PREFIX
 from worker.settings.model import Settings
 from worker.settings.reading import load_settings
 from worker.stack import location
+from worker.stack.interrupts import run_on_loop
 
 if TYPE_CHECKING:
     from worker.bootstrap import Parts
@@ -63,6 +66,56 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for other progr
 Region = Annotated[str | None, typer.Option(help="The country of numbers without a country code, e.g. LT.")]
 
 
+def use(
+    work: Callable[[Backend], Awaitable[_T]],
+    settings: Settings | None = None,
+    *,
+    asks_provider: bool = False,
+) -> _T:
+    """Run `work` by the API where one is set, else by the database of the settings.
+
+    `asks_provider`: its provider is asked, too. Raises what `work` raises.
+    """
+    chosen = settings or load_settings()
+    if chosen.api_url is not None:
+        return _by_api(work, chosen)
+    if asks_provider:
+        return ask(lambda parts: work(Here(chosen, parts.database, parts)), chosen)
+    return do(lambda database: work(Here(chosen, database)), chosen)
+
+
+def _by_api(work: Callable[[Backend], Awaitable[_T]], settings: Settings) -> _T:
+    from worker.cli.backend.client import opened  # noqa: PLC0415  HTTP, which no other command waits for
+    from worker.cli.backend.there import There  # noqa: PLC0415  likewise
+
+    url, key = settings.api_url or "", settings.api_key.get_secret_value() if settings.api_key else ""
+
+    async def whole() -> _T:
+        async with opened(url, key) as client:
+            return await work(There(client))
+
+    return run_on_loop(whole)
+
+
+def check_told(settings: Settings, told: Told) -> None:
+    """Refuse, before anything is connected or read, what the account rules out; the API says so itself."""
+    if settings.api_url is not None:
+        return
+    wanted = submission_of(settings, told)
+    if told.sender_id and not wanted.account.limits.takes_sender_id:
+        provider = wanted.account.limits.provider
+        err.print(f"{provider} takes no sender id: it is kept with the campaign and not sent")
+
+
+def refuse_api(settings: Settings) -> None:
+    """Refuse what works on this machine alone. Raises CampaignError where an API is set."""
+    if settings.api_url is not None:
+        raise CampaignError(
+            f"this works on the database itself and cannot be done over the API: unset {PREFIX}API_URL and "
+            f"{PREFIX}API_KEY, and do it where the database is"
+        )
+
+
 def do(work: Callable[[Database], Awaitable[_T]], settings: Settings | None = None) -> _T:
     """Run `work` with the database of the settings (an embedded one is started for it and stopped after it).
 
@@ -73,7 +126,9 @@ def do(work: Callable[[Database], Awaitable[_T]], settings: Settings | None = No
         await schema.check(database)
         return await work(database)
 
-    with _servers(settings or load_settings()) as located:
+    chosen = settings or load_settings()
+    refuse_api(chosen)
+    with _servers(chosen) as located:
         return location.use_database(located, checked)
 
 
@@ -85,6 +140,7 @@ def ask(work: Callable[["Parts"], Awaitable[_T]], settings: Settings) -> _T:
         await schema.check(parts.database)
         return await work(parts)
 
+    refuse_api(settings)
     with _servers(settings) as located:
         return run_once(located, checked)
 
@@ -123,11 +179,11 @@ def read_id(text: str) -> UUID:
         raise NotFound(f"{printable(text)!r} is no campaign id; see: campaigns list") from None
 
 
-async def follow(database: Database, campaign_id: UUID, console: Console) -> None:
+async def follow(backend: Backend, campaign_id: UUID, console: Console) -> None:
     """Show a campaign on `console` until it is over."""
     await display.watch(
         console,
-        lambda: reading.status(database, campaign_id),
+        lambda: backend.status(campaign_id),
         lambda: asyncio.sleep(_LOOK_SECONDS),
     )
 

@@ -14,10 +14,9 @@ from campaigns.domain.errors import CampaignError
 from campaigns.domain.phone import REFUSED_KINDS
 from campaigns.domain.schedule import read_schedule
 from campaigns.recipient_files import RecipientFile, open_recipients
-from campaigns.submission import Submission
+from worker.cli.backend.backend import Told
 from worker.cli.printable import printable
 from worker.cli.terminal import err, read_text
-from worker.settings.model import Settings
 
 _SLICE_BYTES = 65_536  # read at once
 
@@ -105,8 +104,8 @@ class Typed:
     literal: bool
 
 
-def wanted_by(settings: Settings, typed: Typed) -> Submission:
-    """The submission that is meant. What is wrong with it is said here, before a row is read.
+def told_by(typed: Typed) -> Told:
+    """What is meant. What is wrong with it is said here, before a row is read.
 
     Raises typer.BadParameter for options that exclude each other, NotFound, CampaignError.
     """
@@ -116,28 +115,22 @@ def wanted_by(settings: Settings, typed: Typed) -> Submission:
         raise typer.BadParameter("say one of --text and --text-file")
     if typed.text_file == typed.file == "-":
         raise typer.BadParameter("the recipients and the text cannot both come by standard input")
-    terms = settings.terms(typed.account)
     from_file = "standard input" if typed.file == "-" else submission.name_of(Path(typed.file).stem)
-    wanted = submission.completed(
-        Submission(
-            account=terms,
-            text=typed.text if typed.text is not None else read_text(str(typed.text_file)),
-            sender_id=typed.sender_id,
-            name=typed.name or from_file,
-            submission_key=typed.submission_key,
-            phone_column=typed.phone_column,
-            region=typed.region,
-            on_doubt=typed.on_doubt,
-            schedule=read_schedule(typed.at, typed.not_after, typed.zone),
-            once_within_seconds=None if typed.again else submission.ONCE_WITHIN_SECONDS,
-            allow_kinds=typed.allow_kinds,
-            mobile_only=typed.mobile_only,
-            literal=typed.literal,
-        )
+    return Told(
+        account=typed.account,
+        text=typed.text if typed.text is not None else read_text(str(typed.text_file)),
+        name=typed.name or from_file,
+        sender_id=typed.sender_id,
+        submission_key=typed.submission_key,
+        again=typed.again,
+        phone_column=typed.phone_column,
+        region=typed.region,
+        on_doubt=typed.on_doubt,
+        schedule=read_schedule(typed.at, typed.not_after, typed.zone),
+        allow_kinds=typed.allow_kinds,
+        mobile_only=typed.mobile_only,
+        literal=typed.literal,
     )
-    if typed.sender_id and not terms.limits.takes_sender_id:
-        err.print(f"{terms.limits.provider} takes no sender id: it is kept with the campaign and not sent")
-    return wanted
 
 
 @contextmanager

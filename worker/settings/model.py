@@ -164,6 +164,11 @@ class Settings(BaseSettings):
     webhook_allow: Annotated[str, AfterValidator(_networks)] | None = None
     """Networks of our own that webhooks may reach; none: public addresses alone. Too many: whoever may make
     a webhook sends requests into our network."""
+    api_url: Annotated[str, AfterValidator(web_address)] | None = None
+    """The API of another `campaigns web`, everything before /v1: commands then work by it and not by the
+    database; none: by the database. Wrong: a stranger is told the key, texts and numbers."""
+    api_key: SecretStr | None = Field(default=None, min_length=1)
+    """The key with which commands speak to API_URL. Known to others: they may do what it may."""
     poll: PollSettings = PollSettings()
     """When to ask what became of messages."""
     retry: RetrySettings = RetrySettings()
@@ -217,7 +222,18 @@ class Settings(BaseSettings):
                     raise ValueError(f"{variable} {error}") from None
         return accounts
 
-    @field_validator("public_url")
+    @field_validator("api_key")
+    @classmethod
+    def _is_set_with_the_api_url(cls, key: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if "api_url" in info.data and (key is None) is not (info.data["api_url"] is None):
+            missing, given = ("API_KEY", "API_URL") if key is None else ("API_URL", "API_KEY")
+            raise ValueError(
+                f"{PREFIX}{missing} is missing: {PREFIX}{given} is set, so set both, or neither of them for "
+                "commands that work by the database"
+            )
+        return key
+
+    @field_validator("public_url", "api_url")
     @classmethod
     def _is_called_in_secret(cls, url: str | None, info: ValidationInfo) -> str | None:
         if url is not None:
@@ -344,7 +360,7 @@ class Settings(BaseSettings):
             url.password for url in urls if url.password and url.password not in {url.username, url.path[1:]}
         }
         keys = {secret for account in self.accounts.values() for secret in account.secrets()}
-        for secret in (self.callback_secret, self.callback_secret_before):
+        for secret in (self.callback_secret, self.callback_secret_before, self.api_key):
             keys |= {secret.get_secret_value()} if secret is not None else set()
         return frozenset({*passwords, *map(unquote, passwords), *keys})
 

@@ -26,7 +26,6 @@ Id = Annotated[
 ]
 Amount = Annotated[
     Decimal,
-    SkipValidation,
     PlainSerializer(amount_text, return_type=str),
     WithJsonSchema({"type": "string", "examples": ["12.50"]}),
 ]

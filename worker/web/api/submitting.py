@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Literal
 
-from aiohttp import BodyPartReader, MultipartReader, web
+from aiohttp import BodyPartReader, MultipartReader, hdrs, web
 from pydantic import BeforeValidator, Field, ValidationError
 
 from campaigns import auditing, reading, submission
@@ -197,8 +197,8 @@ async def coming(call: Call, query: Query, body: Recipients | None) -> AsyncIter
             upload = Upload(call.request.content.readany)
             rows = _rows(upload, _STREAMS[media_type])
         else:
-            told, upload = await _form(call.request)
-            rows = _rows(upload, None)
+            told, upload, file_format = await _form(call.request)
+            rows = _rows(upload, file_format)
         yield Coming(told, rows, threads)
     except UploadFailed as failed:
         raise Refused(_KINDS[failed.status], str(failed)) from None
@@ -223,8 +223,10 @@ def _told(where: str, given: Mapping[str, object]) -> Told:
     raise Refused(Kind.INVALID_REQUEST, None, found)
 
 
-async def _form(request: web.Request) -> tuple[Told, Upload]:
-    """The fields of a form, and its file, which is to be read. Raises Refused and UploadFailed."""
+async def _form(request: web.Request) -> tuple[Told, Upload, Format | None]:
+    """The fields of a form, and its file, which is to be read, with its format where that is said. Raises
+    Refused and UploadFailed.
+    """
     await go_on(request)
     try:
         parts = await request.multipart()
@@ -236,7 +238,10 @@ async def _form(request: web.Request) -> tuple[Told, Upload]:
         if part is None:
             raise Refused(Kind.INVALID_REQUEST, None, [_missing("/body/file")])
         if part.name == "file":
-            return _told("body", given), Upload(partial(part.read_chunk, _PIECE_BYTES))
+            said = _STREAMS.get(part.headers.get(hdrs.CONTENT_TYPE, ""))
+            # Many programs call any file text/csv.
+            file_format = said if said == "jsonl" else None
+            return _told("body", given), Upload(partial(part.read_chunk, _PIECE_BYTES)), file_format
         _add_field(given, part.name or "", await Upload(part.read_chunk, most_bytes=_FIELD_BYTES).whole())
     raise Refused(Kind.INVALID_REQUEST, f"a form may have {_MOST_FIELDS} fields, and the file after them")
 

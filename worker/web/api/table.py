@@ -13,6 +13,7 @@ from worker.web.api import (
     submitting,
     suppressed,
     webhooks,
+    working,
 )
 from worker.web.api.operations import Operation
 
@@ -25,6 +26,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *messages.OPERATIONS,
     *acts.OPERATIONS,
     *accounts.OPERATIONS,
+    *working.OPERATIONS,
     *suppressed.OPERATIONS,
     *webhooks.OPERATIONS,
     *keys.OPERATIONS,

@@ -1,0 +1,235 @@
+"""Commands by the database of the settings, as an operator: each change is in the audit before it is done."""
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
+from datetime import datetime
+from typing import TYPE_CHECKING, Literal
+from uuid import UUID
+
+from campaigns import (
+    aggregation,
+    checking,
+    follow_up,
+    holding,
+    reading,
+    rescue,
+    submission,
+    suppression,
+    watching,
+)
+from campaigns.cleaning import Portion
+from campaigns.domain.following import chosen
+from campaigns.domain.provider import Money
+from campaigns.domain.recipients import Recipient
+from campaigns.domain.states import CampaignState
+from campaigns.reading import By
+from campaigns.store.reading.messages import MessageRow
+from campaigns.store.reading.overviews import Overview
+from campaigns.store.rescue.resolution import Decision
+from campaigns.store.session import Database
+from campaigns.store.submission import TakenIn
+from campaigns.submission import ONCE_WITHIN_SECONDS, Submission
+from worker import shapes
+from worker.cli.backend.backend import Heard, Lines, Told, ToldFollowUp
+from worker.cli.operator import login, record
+from worker.mending import mending
+from worker.settings.model import Settings
+
+if TYPE_CHECKING:
+    from worker.bootstrap import Parts
+
+
+def submission_of(settings: Settings, told: Told) -> Submission:
+    """The submission that is meant, with what its account decides. Raises NotFound, SubmissionError."""
+    return submission.completed(
+        Submission(
+            account=settings.terms(told.account),
+            text=told.text,
+            sender_id=told.sender_id,
+            name=told.name,
+            submission_key=told.submission_key,
+            phone_column=told.phone_column,
+            region=told.region,
+            on_doubt=told.on_doubt,
+            schedule=told.schedule,
+            once_within_seconds=None if told.again else ONCE_WITHIN_SECONDS,
+            allow_kinds=told.allow_kinds,
+            mobile_only=told.mobile_only,
+            literal=told.literal,
+        )
+    )
+
+
+class Here:
+    """Keeps `Backend`. `parts`: where a provider is asked, too."""
+
+    def __init__(self, settings: Settings, database: Database, parts: "Parts | None" = None) -> None:
+        self._settings = settings
+        self._database = database
+        self._parts = parts
+
+    async def status(self, campaign_id: UUID) -> Overview:
+        """See `Backend`."""
+        return await reading.status(self._database, campaign_id)
+
+    async def newest(self, limit: int) -> Sequence[Overview]:
+        """See `Backend`."""
+        return await reading.newest(self._database, limit=limit)
+
+    async def working(self) -> shapes.Working:
+        """See `Backend`."""
+        found = await watching.working(self._database, tick_seconds=self._settings.tick_seconds)
+        return shapes.Working.of(found)
+
+    async def submit(self, told: Told, rows: Iterable[Recipient], hear: Heard) -> TakenIn:
+        """See `Backend`."""
+        wanted = submission_of(self._settings, told)
+        await record(
+            self._database,
+            "campaign.submit",
+            f"campaign/{wanted.campaign_id}",
+            account=wanted.account.name,
+        )
+        return await submission.submit(self._database, self._settings.policy(), wanted, rows, progress=hear)
+
+    async def check(
+        self,
+        told: Told,
+        rows: Iterable[Recipient],
+        hear: Heard,
+        mend: Callable[[bytes], None] | None,
+    ) -> shapes.Check:
+        """See `Backend`."""
+        wanted = submission_of(self._settings, told)
+        name = wanted.account.name
+        provider = None if self._parts is None else self._parts.desk.accounts[name].provider
+        through = checking.Through(self._settings.account(name).requests_per_second, provider)
+        with mending() if mend is not None else nullcontext() as kept:
+
+            def hear_portion(portion: Portion) -> None:
+                hear(portion.row_count)
+                if kept is not None:
+                    kept.add(portion)
+
+            found = await checking.check(
+                self._database, wanted, rows, through, hear=hear_portion, keeps_refused=mend is not None
+            )
+            if kept is not None and mend is not None:
+                for part in kept.parts():
+                    mend(part)
+        return shapes.Check.of(found)
+
+    async def follow_up(self, told: ToldFollowUp) -> TakenIn:
+        """See `Backend`."""
+        wanted = follow_up.FollowUp(
+            chosen(told.campaign_id, told.states, told.in_doubt),
+            text=told.text,
+            sender_id=told.sender_id,
+            name=told.name,
+            submission_key=told.submission_key,
+            on_doubt=told.on_doubt,
+            schedule=told.schedule,
+            literal=told.literal,
+            once_within_seconds=None if told.again else ONCE_WITHIN_SECONDS,
+        )
+        await record(
+            self._database,
+            "campaign.follow_up",
+            f"campaign/{told.campaign_id}",
+            states=list(told.states),
+            in_doubt=told.in_doubt is not None,
+            follow_up=str(wanted.campaign_id),
+        )
+        return await follow_up.follow_up(
+            self._database, self._settings.policy(), wanted, self._settings.terms
+        )
+
+    async def refusals(self, campaign_id: UUID, limit: int) -> Sequence[tuple[int, str, str | None]]:
+        """See `Backend`."""
+        return await reading.refusals_in_full(self._database, campaign_id, limit=limit)
+
+    async def export(
+        self, campaign_id: UUID, file_format: Literal["csv", "jsonl"], *, refused: bool
+    ) -> tuple[Sequence[str], Lines]:
+        """See `Backend`."""
+        await reading.status(self._database, campaign_id)  # raises NotFound before anything is printed
+        await record(self._database, "campaign.export", f"campaign/{campaign_id}", refused=refused or None)
+        if refused:
+            return await reading.export_refused(self._database, campaign_id)
+        return await reading.export(self._database, campaign_id)
+
+    async def change_state(self, campaign_id: UUID, target: CampaignState, action: str) -> bool:
+        """See `Backend`."""
+        await record(self._database, f"campaign.{action}", f"campaign/{campaign_id}")
+        return await aggregation.change_state(self._database, campaign_id, target)
+
+    async def resume(self, campaign_id: UUID, operator: str | None, sender_id: str | None) -> bool:
+        """See `Backend`."""
+        if sender_id is not None:
+            known = await reading.status(self._database, campaign_id)
+            # Raises where its provider rules it out.
+            submission.sender_of(self._settings.terms(known.account), sender_id)
+        subject = f"campaign/{campaign_id}"
+        await record(self._database, "campaign.resume", subject, by=operator, sender_id=sender_id)
+        resumed = await holding.resume_campaign(
+            self._database, campaign_id, operator=operator or login(), sender_id=sender_id
+        )
+        return resumed.was_paused or resumed.was_held
+
+    async def resolve(
+        self,
+        campaign_id: UUID,
+        decision: Decision,
+        phone: str | None,
+        region: str | None,
+        operator: str | None,
+    ) -> int:
+        """See `Backend`."""
+        await record(
+            self._database,
+            "campaign.resolve",
+            f"campaign/{campaign_id}",
+            by=operator,
+            decision=decision,
+            one_number=phone is not None,
+        )
+        return await rescue.resolve(
+            self._database,
+            self._settings.policy(),
+            campaign_id,
+            decision,
+            raw_phone=phone,
+            region=region,
+            operator=operator or login(),
+        )
+
+    async def messages(self, by: By, value: str, account: str | None, limit: int) -> Sequence[MessageRow]:
+        """See `Backend`."""
+        return await reading.messages(self._database, by=by, value=value, account=account, limit=limit)
+
+    async def suppress(self, phones: Sequence[str], region: str | None, reason: str) -> int:
+        """See `Backend`."""
+        await record(self._database, "suppression.add", "suppression", phone_count=len(phones))
+        return await suppression.suppress(self._database, phones, region, reason)
+
+    async def unsuppress(self, phones: Sequence[str], region: str | None) -> int:
+        """See `Backend`."""
+        await record(self._database, "suppression.remove", "suppression", phone_count=len(phones))
+        return await suppression.unsuppress(self._database, phones, region)
+
+    async def suppressed(self) -> Sequence[tuple[str, str, datetime]]:
+        """See `Backend`."""
+        return await suppression.suppressed(self._database)
+
+    async def balance(self, account: str) -> Money:
+        """See `Backend`."""
+        self._settings.account(account)
+        assert self._parts is not None  # noqa: S101  `use` was told that a provider is asked
+        found = await self._parts.desk.accounts[account].provider.balance()
+        await holding.learn_currency(self._database, account, found)
+        return found
+
+    async def resume_account(self, account: str) -> bool:
+        """See `Backend`."""
+        await record(self._database, "account.resume", f"account/{account}")
+        return await holding.resume_account(self._database, account)
