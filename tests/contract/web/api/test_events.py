@@ -177,8 +177,8 @@ async def test_a_client_that_does_not_read_is_dropped_and_costs_the_others_nothi
     deaf = socket.socket()
     deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     deaf.connect((address.hostname, address.port))
-    head = f"GET /v1/campaigns/{ours}/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {api.key}\r\n\r\n"
-    deaf.sendall(head.encode())
+    head = (f"GET /v1/campaigns/{ours}/events HTTP/1.1", f"Host: {address.netloc}")
+    deaf.sendall("\r\n".join((*head, f"Authorization: Bearer {api.key}", "", "")).encode())
     deaf.setblocking(False)
     try:
         assert (await asyncio.get_running_loop().sock_recv(deaf, 15)) == b"HTTP/1.1 200 OK"
