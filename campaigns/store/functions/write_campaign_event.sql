@@ -2,20 +2,20 @@
 -- hears of it.
 --
 -- Takes: campaign_id, type; hold, why it is on hold (none: it is not told).
-CREATE OR REPLACE FUNCTION write_campaign_event(p_event jsonb)
+CREATE OR REPLACE FUNCTION write_campaign_event(p_group jsonb)
 RETURNS void
 LANGUAGE plpgsql
 AS $$
 BEGIN
     INSERT INTO webhook_event (type, owner, campaign_id, account, data)
-    SELECT p_event->>'type', c.owner, c.id, c.account,
+    SELECT p_group->>'type', c.owner, c.id, c.account,
            jsonb_build_object(
                'campaign_id', c.id, 'name', c.name, 'account', c.account, 'state', c.state,
                'recipient_count', c.recipient_count,
                'totals', (SELECT {{totals_by_state}} FROM batch b WHERE b.campaign_id = c.id)
-           ) || CASE WHEN p_event ? 'hold' THEN jsonb_build_object('hold', p_event->'hold') ELSE '{}' END
+           ) || CASE WHEN p_group ? 'hold' THEN jsonb_build_object('hold', p_group->'hold') ELSE '{}' END
     FROM campaign c
-    WHERE c.id = (p_event->>'campaign_id')::uuid
-      AND EXISTS (SELECT FROM hearing_webhooks(p_event || jsonb_build_object('owner', c.owner)));
+    WHERE c.id = (p_group->>'campaign_id')::uuid
+      AND EXISTS (SELECT FROM hearing_webhooks(p_group || jsonb_build_object('owner', c.owner)));
 END
 $$;
