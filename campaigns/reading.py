@@ -5,6 +5,7 @@ Everything that shows something reads it here: the commands, later an API and a 
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal
 from uuid import UUID
@@ -18,9 +19,10 @@ from campaigns.domain.states import SETTLED, MessageState
 from campaigns.store import progress as progress_rows
 from campaigns.store.reading import export as export_rows
 from campaigns.store.reading import messages as message_rows
+from campaigns.store.reading import months, pages
 from campaigns.store.reading import overviews as overview_rows
-from campaigns.store.reading import pages
 from campaigns.store.reading.messages import MessageRow
+from campaigns.store.reading.months import Month
 from campaigns.store.reading.overviews import ANY, Cost, Overview, Wanted
 from campaigns.store.session import Database
 
@@ -88,6 +90,16 @@ def costs(overview: Overview) -> list[Cost]:
     """What was charged, a currency each, the campaign's own first; none where it is not known."""
     main = main_cost(overview)
     return [*overview.costs] or ([main] if main is not None else [])
+
+
+async def month(
+    database: Database, account: str, of: date | None = None, *, reach: Reach = EVERYTHING
+) -> Month:
+    """What went through an account in the calendar month, in UTC, of a day (None: today)."""
+    day = of or datetime.now(UTC).date()
+    begins_at = datetime(day.year, day.month, 1, tzinfo=UTC)
+    ends_at = (begins_at + timedelta(days=31)).replace(day=1)
+    return await months.month(database, account, begins_at, ends_at, reach=reach)
 
 
 async def export(

@@ -6,6 +6,7 @@ it, ids are text. `public()` gives what `json` writes.
 """
 
 from worker.shapes.accounts import (
+    AccountMonth,
     Balance,
     Day,
     StopListing,
@@ -96,6 +97,7 @@ from worker.shapes.work import (
 __all__ = [
     "Account",
     "AccountHold",
+    "AccountMonth",
     "AccountPage",
     "Alive",
     "Amount",

@@ -6,7 +6,10 @@ from typing import Annotated, Self
 from pydantic import Field, PlainSerializer, SkipValidation, WithJsonSchema
 
 from campaigns.domain.provider import Money, StopListEntry
-from worker.shapes.base import Amount, Shape, Text
+from campaigns.domain.states import MessageState
+from campaigns.store.reading.months import Month
+from worker.shapes.base import Amount, Moment, Shape, Text
+from worker.shapes.campaigns import Cost
 
 
 class Balance(Shape):
@@ -20,6 +23,27 @@ class Balance(Shape):
     def of(cls, account: str, money: Money) -> Self:
         """A balance as it is shown."""
         return cls.like(money, account=account)
+
+
+class AccountMonth(Shape):
+    """What the campaigns of one calendar month in UTC made of an account, as far as the key may see them. A
+    campaign belongs to the month in which it was taken in.
+    """
+
+    account: str
+    begins_at: Moment
+    ends_at: Moment = Field(description="The first moment of the next month.")
+    campaign_count: int
+    totals: dict[MessageState, int] = Field(description="Messages by state; every state is named.")
+    segment_count: int
+    costs: list[Cost] = Field(description="What is known to have been charged, a currency each.")
+    unpriced_count: int = Field(description="Messages that the provider took and named no cost for.")
+
+    @classmethod
+    def of(cls, account: str, month: Month) -> Self:
+        """A month as it is shown."""
+        costs = [Cost(amount=amount, currency=currency) for currency, amount in month.costs.items()]
+        return cls.like(month, account=account, costs=costs)
 
 
 class Day(Shape):

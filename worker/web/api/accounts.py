@@ -1,10 +1,12 @@
 """Operations on accounts: how they are, what is left on them, and the end of a hold."""
 
 import asyncio
+from datetime import date
+from typing import Annotated
 
 from pydantic import Field
 
-from campaigns import auditing, holding
+from campaigns import auditing, holding, reading
 from campaigns.domain.access import Scope
 from campaigns.domain.errors import NotFound
 from campaigns.domain.policy import Account
@@ -20,6 +22,19 @@ class AccountPath(Asked):
     """Names an account."""
 
     name: str = Field(max_length=200, description="The account's name.")
+
+
+class MonthFilter(Asked):
+    """Which month."""
+
+    month: Annotated[
+        str | None,
+        Field(pattern=r"^20\d\d-(0[1-9]|1[0-2])$", description="Such as 2026-11, in UTC; else this one."),
+    ] = None
+
+    def first_day(self) -> date | None:
+        """A day of it; None: of this month."""
+        return None if self.month is None else date.fromisoformat(f"{self.month}-01")
 
 
 def _account(call: Call, name: str) -> Account:
@@ -54,6 +69,13 @@ async def get_account(call: Call, path: AccountPath) -> Answer:
     _account(call, path.name)
     (found,) = [each for each in await _shown(call) if each.name == path.name]
     return Answer(found)
+
+
+async def get_month(call: Call, path: AccountPath, query: MonthFilter) -> Answer:
+    """What went through an account in a month."""
+    _account(call, path.name)
+    found = await reading.month(call.parts.database, path.name, query.first_day(), reach=call.caller.reach)
+    return Answer(shapes.AccountMonth.of(path.name, found))
 
 
 async def get_balance(call: Call, path: AccountPath) -> Answer:
@@ -99,6 +121,20 @@ OPERATIONS = (
         rate=Rate.READ,
         path_model=AccountPath,
         answers={200: shapes.Account},
+    ),
+    Operation(
+        id="getAccountMonth",
+        method="GET",
+        path="/v1/accounts/{name}/month",
+        tag=_TAG,
+        summary="Read what went through an account in a month",
+        description="Of the campaigns that the key may see and that were taken in then, as they are now.",
+        handler=get_month,
+        scope=Scope.READ,
+        rate=Rate.SEARCH,
+        path_model=AccountPath,
+        query=MonthFilter,
+        answers={200: shapes.AccountMonth},
     ),
     Operation(
         id="getBalance",
