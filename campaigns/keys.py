@@ -176,7 +176,8 @@ async def recognise(database: Database, key: str) -> KeyRow | None:
     is_right = hmac.compare_digest(_hash(parsed[2] if parsed else ""), secret_hash)
     if row is None or not is_right or not row.is_valid(datetime.now(UTC)):
         return None
-    await rows.note_use(database, row)
+    if row.last_used_at is None or datetime.now(UTC) - row.last_used_at >= rows.NOTE_AGAIN:
+        await rows.note_use(database, row)
     return row
 
 

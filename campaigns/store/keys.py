@@ -9,7 +9,8 @@ import asyncpg
 from campaigns.domain.allowance import Allowance
 from campaigns.store.session import Database
 
-_NOTE_AGAIN = timedelta(minutes=1)  # a key may be used thousands of times a minute: that is one write
+NOTE_AGAIN = timedelta(minutes=1)
+"""How often a use is noted: a key may be used thousands of times a minute, and that is one write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,5 +118,5 @@ async def note_use(database: Database, row: KeyRow) -> None:
             "UPDATE api_key SET last_used_at = now()"
             " WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < now() - $2::interval)",
             row.id,
-            _NOTE_AGAIN,
+            NOTE_AGAIN,
         )

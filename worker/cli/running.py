@@ -85,6 +85,11 @@ def web(
 
     def ready(url: str) -> None:
         say(f"web listening on {url}")
+        if behind_proxy and settings.trusted_proxies is None and web_server.Part.API in served:
+            err.print(
+                f"{PREFIX}TRUSTED_PROXIES is not set: all callers are taken for one, and ten wrong keys a "
+                "minute of anybody stop everybody"
+            )
         if settings.public_url is None and web_server.Part.CALLBACKS in served:
             err.print(
                 f"{PREFIX}PUBLIC_URL is not set: no provider is asked to call, and no callback is taken"

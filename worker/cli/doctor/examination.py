@@ -9,7 +9,7 @@ from pathlib import Path
 from campaigns import aggregation, reading
 from campaigns.domain.errors import CampaignError
 from worker.bootstrap import Parts
-from worker.cli.doctor import broker, outside, postgres, work
+from worker.cli.doctor import broker, door, outside, postgres, work
 from worker.cli.doctor.findings import Finding, Status, fail, look, note, ok, skipped
 from worker.runtime import run_once
 from worker.settings.addresses import safe_url
@@ -87,13 +87,16 @@ async def _examine(parts: Parts, settings: Settings) -> list[Finding]:
         findings += await look("doubt", lambda: work.doubt(database))
         findings += await look("set aside", lambda: work.receipts_set_aside(database))
         findings += await look("campaigns", lambda: work.campaign_holds(database))
+        findings += await look("webhooks", lambda: door.webhooks(database))
+        findings += await look("keys", lambda: door.api_keys(database))
         findings += await look("totals", lambda: _totals(parts))
         try:
             held = await work.holds(database)
         except CampaignError as error:
             findings.append(fail("holds", str(error)))
     else:
-        findings += skipped(["work", "doubt", "set aside", "totals", "holds"], "there is no schema to ask")
+        names = ["work", "doubt", "set aside", "webhooks", "keys", "totals", "holds"]
+        findings += skipped(names, "there is no schema to ask")
     for name in parts.desk.accounts:
         if name in held:
             findings.append(fail(f"account {name}", held.pop(name)))
