@@ -12,20 +12,28 @@ from collections.abc import Iterable, Mapping, Sequence
 from campaigns.domain.errors import is_harmless
 from campaigns.domain.visible import column_key, visible
 
+_MOST_NAMED = 10  # columns that one sentence names
+
 
 class TemplateError(ValueError):
     """The text cannot be used as a template. One sentence: where, and how to mend it; never the text."""
 
 
 class MissingColumn(LookupError):
-    """A row lacks the column the text asks for. `column` is its name as the text has it."""
+    """A row lacks columns that the text asks for: at least one. `columns` are their names as the text has
+    them, `column` is the first.
+    """
 
-    def __init__(self, column: str) -> None:
-        super().__init__(f"the text asks for the column {{{_shown(column)}}}, which is not there")
-        self.column = column
+    def __init__(self, *columns: str) -> None:
+        shown = ", ".join(f"{{{_shown(column)}}}" for column in columns[:_MOST_NAMED])
+        more = f" and {len(columns) - _MOST_NAMED} more" if len(columns) > _MOST_NAMED else ""
+        one = "the column {}, which is not there", "the columns {}, which are not there"
+        super().__init__("the text asks for " + one[len(columns) > 1].format(shown + more))
+        self.columns = columns
+        self.column = columns[0]
 
-    def __reduce__(self) -> tuple[type["MissingColumn"], tuple[str]]:
-        return MissingColumn, (self.column,)
+    def __reduce__(self) -> tuple[type["MissingColumn"], tuple[str, ...]]:
+        return MissingColumn, self.columns
 
 
 class EmptyCell(LookupError):
@@ -93,9 +101,17 @@ class Template:
 
         A column is the header's own name exactly, else the one that is equal without regard to case,
         surrounding blanks and what is not seen. Gives a template whose `columns` are names of `header`.
-        Raises MissingColumn when none is, TemplateError when several are and so the choice would be a guess.
+        Raises MissingColumn with all for which none is, TemplateError when several are and the choice would
+        be a guess.
         """
-        found = {column: _find(column, header) for column in self.columns}
+        found, missing = {}, []
+        for column in self.columns:
+            try:
+                found[column] = _find(column, header)
+            except MissingColumn:
+                missing.append(column)
+        if missing:
+            raise MissingColumn(*missing)
         bound = Template.__new__(Template)
         bound._set(self._format, [(found[key], asked, default) for key, asked, default in self._slots])
         return bound

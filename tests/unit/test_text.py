@@ -145,6 +145,15 @@ def test_a_column_that_is_not_there_is_named(source: str) -> None:
         template.bind(["phone"])
 
 
+def test_all_columns_that_are_not_there_are_named() -> None:
+    with pytest.raises(MissingColumn, match=r"the columns \{name\}, \{town\}, which are not there") as caught:
+        Template("{name} {phone} {town}").bind(["phone"])
+    assert caught.value.columns == ("name", "town")
+    many = Template(" ".join(f"{{c{n}}}" for n in range(30)))
+    with pytest.raises(MissingColumn, match=r"\{c9\} and 20 more, which"):
+        many.bind(["phone"])
+
+
 def test_a_sentence_in_braces_by_mistake_is_not_shown_whole() -> None:
     with pytest.raises(MissingColumn) as caught:
         Template("{Dear Jonas, you owe us 120 euros since the 4th of May}").render({})
@@ -155,6 +164,8 @@ def test_a_missing_column_can_be_sent_between_processes() -> None:
     missing = pickle.loads(pickle.dumps(MissingColumn("name")))  # noqa: S301  our own bytes of a moment ago
     assert missing.column == "name"
     assert str(missing) == str(MissingColumn("name"))
+    both = pickle.loads(pickle.dumps(MissingColumn("a", "b")))  # noqa: S301  likewise
+    assert both.columns == ("a", "b")
 
 
 def test_a_template_shows_its_columns_and_not_its_text() -> None:

@@ -167,6 +167,7 @@ def _application(
 
         async def let_go(_application: web.Application) -> None:
             streams.close()
+            large.give_up()  # a client that stalls would be waited for
 
         async def end(_application: web.Application) -> None:
             large.close()

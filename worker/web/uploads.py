@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import CancelledError, Executor, ThreadPoolExecutor
 from contextlib import contextmanager
+from weakref import WeakSet
 
 from aiohttp import web
 
@@ -122,7 +123,19 @@ class LargeSubmissions:
 
     def __init__(self, most: int = MOST_LARGE_SUBMISSIONS) -> None:
         self._free_count = most
+        self._uploads: WeakSet[Upload] = WeakSet()
         self._threads = ThreadPoolExecutor(most, thread_name_prefix="upload")
+
+    def upload(self, read: Callable[[], Awaitable[bytes]], *, most_bytes: int | None = None) -> Upload:
+        """A body of one of them, as `Upload` takes it: given up when all are."""
+        made = Upload(read, most_bytes=most_bytes)
+        self._uploads.add(made)
+        return made
+
+    def give_up(self) -> None:
+        """Read none of them any more: nothing of what had not come whole is stored. For the loop."""
+        for upload in list(self._uploads):
+            upload.give_up()
 
     @property
     def threads(self) -> Executor:
@@ -141,5 +154,5 @@ class LargeSubmissions:
             self._free_count += 1
 
     def close(self) -> None:
-        """Begin nothing more. Every upload was given up before."""
+        """Begin nothing more."""
         self._threads.shutdown(wait=False, cancel_futures=True)

@@ -116,10 +116,21 @@ class Query(Options):
     text: _Text | None = None
 
 
+def _few(given: object) -> object:
+    if isinstance(given, list) and len(given) > MOST_RECIPIENTS:
+        raise ValueError(
+            f"too many: {MOST_RECIPIENTS} at most as JSON; send more as text/csv or application/jsonl, with "
+            "the file as the body"
+        )
+    return given
+
+
 class Recipients(Told):
     """A campaign with its recipients: objects of plain values, among them the number."""
 
-    recipients: Annotated[list[dict[str, _Cell]], Field(min_length=1, max_length=MOST_RECIPIENTS)]
+    recipients: Annotated[
+        list[dict[str, _Cell]], BeforeValidator(_few), Field(min_length=1, max_length=MOST_RECIPIENTS)
+    ]
 
 
 class KeyHeader(Asked):
@@ -187,19 +198,19 @@ async def coming(call: Call, query: Query, body: Recipients | None) -> AsyncIter
     if body is not None:
         yield Coming(body, submission.rows_of(body.recipients), None)
         return
-    threads = call.request.app[LARGE].threads
+    large = call.request.app[LARGE]
     upload: Upload | None = None
     try:
         if media_type in _STREAMS:
             told = _told("query", query.model_dump(exclude_unset=True))
             _account_of(call, told, "query")
             await go_on(call.request)
-            upload = Upload(call.request.content.readany)
+            upload = large.upload(call.request.content.readany)
             rows = _rows(upload, _STREAMS[media_type])
         else:
             told, upload, file_format = await _form(call.request)
             rows = _rows(upload, file_format)
-        yield Coming(told, rows, threads)
+        yield Coming(told, rows, large.threads)
     except UploadFailed as failed:
         raise Refused(_KINDS[failed.status], str(failed)) from None
     finally:
@@ -227,6 +238,7 @@ async def _form(request: web.Request) -> tuple[Told, Upload, Format | None]:
     """The fields of a form, and its file, which is to be read, with its format where that is said. Raises
     Refused and UploadFailed.
     """
+    large = request.app[LARGE]
     await go_on(request)
     try:
         parts = await request.multipart()
@@ -234,19 +246,21 @@ async def _form(request: web.Request) -> tuple[Told, Upload, Format | None]:
         raise Refused(Kind.MALFORMED, "the form has no boundary that can be used") from None
     given: dict[str, object] = {}
     for _ in range(_MOST_FIELDS):
-        part = await _next_part(parts)
+        part = await _next_part(large, parts)
         if part is None:
             raise Refused(Kind.INVALID_REQUEST, None, [_missing("/body/file")])
         if part.name == "file":
             said = _STREAMS.get(part.headers.get(hdrs.CONTENT_TYPE, ""))
             # Many programs call any file text/csv.
             file_format = said if said == "jsonl" else None
-            return _told("body", given), Upload(partial(part.read_chunk, _PIECE_BYTES)), file_format
-        _add_field(given, part.name or "", await Upload(part.read_chunk, most_bytes=_FIELD_BYTES).whole())
+            upload = large.upload(partial(part.read_chunk, _PIECE_BYTES))
+            return _told("body", given), upload, file_format
+        value = await large.upload(part.read_chunk, most_bytes=_FIELD_BYTES).whole()
+        _add_field(given, part.name or "", value)
     raise Refused(Kind.INVALID_REQUEST, f"a form may have {_MOST_FIELDS} fields, and the file after them")
 
 
-async def _next_part(parts: MultipartReader) -> BodyPartReader | None:
+async def _next_part(large: LargeSubmissions, parts: MultipartReader) -> BodyPartReader | None:
     found: list[BodyPartReader | None] = []
 
     async def read() -> bytes:
@@ -256,7 +270,7 @@ async def _next_part(parts: MultipartReader) -> BodyPartReader | None:
         found.append(part)
         return b""
 
-    await Upload(read).next()  # for its bounds
+    await large.upload(read).next()  # for its bounds
     return found[0]
 
 

@@ -191,6 +191,10 @@ async def test_a_json_body_has_a_bound(api: Api) -> None:
     said = await stream(api, io.BytesIO(large.encode()), "application/json")
 
     assert is_problem(said, 413, "too-large")
+    many = await submit(api, BODY | {"recipients": [{"phone": "1"}] * 10_001})
+    assert is_problem(many, 422, "invalid-request")
+    assert [each["pointer"] for each in many.json["errors"]] == ["/body/recipients"]
+    assert "text/csv" in many.json["errors"][0]["detail"]
 
 
 # --- uploads that stall or break off -------------------------------------------------------------------
@@ -198,20 +202,25 @@ async def test_a_json_body_has_a_bound(api: Api) -> None:
 
 @asynccontextmanager
 async def stalled(api: Api, *, path: str = "/v1/campaigns") -> AsyncIterator[asyncio.StreamWriter]:
-    """An upload that began, and goes on no more until the block ends: then its client hangs up."""
+    """An upload that was let in, or refused for want of room, and goes on no more until the block ends: then
+    its client hangs up.
+    """
     host, _, port = api.web.url.removeprefix("http://").rpartition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     head = (
         f"POST {path}?account=main&text=Hello HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/csv\r\n"
-        f"Authorization: Bearer {api.key}\r\nContent-Length: 1000000\r\n\r\nphone\n+37060000001\n"
+        f"Authorization: Bearer {api.key}\r\nContent-Length: 1000000\r\nExpect: 100-continue\r\n\r\n"
     )
     writer.write(head.encode())
-    await writer.drain()
+    async with asyncio.timeout(30):
+        answer = await reader.readline()
+    if b"100" in answer:
+        writer.write(b"phone\n+37060000001\n")
+        await writer.drain()
     try:
         yield writer
     finally:
         writer.close()
-        assert reader is not None
 
 
 async def _is_busy(api: Api) -> bool:
@@ -241,6 +250,14 @@ async def test_six_stalled_uploads_hold_nobody_up(api: Api) -> None:
         return (await stream(api, CSV, "text/csv")).status in {200, 201}
 
     await until(is_free, "the slots are free once their clients hung up")
+
+
+async def test_a_stalled_upload_does_not_hold_up_the_end_of_the_process(api: Api, database: Database) -> None:
+    async with stalled(api), stalled(api):
+        await until(lambda: _is_busy(api), "both are being read")
+        async with asyncio.timeout(10):  # 15 s are what a connection is waited for
+            await api.web.end()
+    assert (await stored(database))["campaign"] == 0
 
 
 async def test_a_client_that_hangs_up_leaves_nothing(api: Api, database: Database) -> None:
