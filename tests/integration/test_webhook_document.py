@@ -36,7 +36,6 @@ async def test_every_event_is_sent_as_the_document_says(
 ) -> None:
     webhook_id = await make(database, receiver.url, *CHOOSABLE, with_numbers=True)
     taken = await submit(database, phones(2))
-    await progress.note(database)
     trouble = CampaignTrouble(about="text", code="13", reason="the text is refused")
     await campaign_hold.hold(
         database,
@@ -50,6 +49,7 @@ async def test_every_event_is_sent_as_the_document_says(
     await holding.resume_campaign(database, taken.id, operator="eve")
     await aggregation.change_state(database, taken.id, CampaignState.PAUSED)
     await aggregation.change_state(database, taken.id, CampaignState.RUNNING)
+    await progress.note(database)
     await flow(database, make_desk(), taken.id)
     cancelled = await submit(database, phones(1))
     await aggregation.change_state(database, cancelled.id, CampaignState.CANCELLED)
