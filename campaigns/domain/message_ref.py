@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from uuid import UUID
 
 _REF = re.compile(r"([0-9a-f]{32})-([1-9][0-9]{0,8})-([0-9]{1,2})", re.ASCII)
+REFERENCE_PATTERN = r"^[0-9a-f]{32}-[1-9][0-9]{0,8}-[0-9]{1,2}$"
+"""The form of a reference, for documents."""
 
 
 @dataclass(frozen=True, slots=True)

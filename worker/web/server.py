@@ -16,6 +16,7 @@ from worker.bootstrap import Parts
 from worker.logs.logger import get_logger
 from worker.settings.safety import is_loopback, read_networks
 from worker.web import hosts
+from worker.web.api import problems
 from worker.web.api import routes as api
 from worker.web.api.events import STREAMS
 from worker.web.api.submitting import LARGE
@@ -34,6 +35,30 @@ log = get_logger("campaigns.web")
 # The versions of Python and aiohttp help only attackers. The parser's own refusals pass no hook of ours, so
 # the header is set where every answer takes it from.
 web_response.SERVER_SOFTWARE = SERVICE  # type: ignore[attr-defined]  # read there, not exported
+
+MOST_LINE_BYTES = 32_768
+"""Of a request's first line: a query may hold the text of a campaign, with twelve bytes for a character."""
+
+_answer_of_aiohttp = web.RequestHandler.handle_error
+
+
+def _without_quoting(
+    handler: web.RequestHandler,
+    request: web.BaseRequest,
+    status: int = 500,
+    exc: BaseException | None = None,
+    message: str | None = None,
+) -> web.StreamResponse:
+    """What is answered where no request could be read. aiohttp quotes what it could not read, and that may be
+    a text or a number.
+    """
+    _answer_of_aiohttp(handler, request, status, exc, message)  # it logs, and raises where it is too late
+    response = problems.answer(problems.Kind.MALFORMED if status < 500 else problems.Kind.INTERNAL)
+    response.force_close()
+    return response
+
+
+web.RequestHandler.handle_error = _without_quoting  # type: ignore[method-assign, assignment]  # no hook passes there
 
 
 class Part(StrEnum):
@@ -77,6 +102,7 @@ async def serve(
         logger=_quiet_logger(),
         keepalive_timeout=_KEEPALIVE_SECONDS,
         shutdown_timeout=_SHUTDOWN_SECONDS,
+        max_line_size=MOST_LINE_BYTES,
         auto_decompress=False,  # a signature is over the bytes as they came, and a bomb stays small
     )
     await runner.setup()

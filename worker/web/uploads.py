@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from weakref import WeakSet
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 MOST_LARGE_SUBMISSIONS = 2
 """At once, in one process: with eight, every other answer takes half a second. More processes take more."""
@@ -21,6 +22,17 @@ IDLE_SECONDS = 30.0
 
 _LEAST_BYTES_PER_SECOND = 1_000  # on average, over the time that was waited for the client
 _PATIENCE_SECONDS = 60.0  # before the average counts
+
+
+# What aiohttp raises of a body that is cut off, and of a form's part that is not closed or has no head.
+_UNREADABLE = (
+    web.RequestPayloadError,
+    HttpProcessingError,
+    ConnectionError,
+    ValueError,
+    RuntimeError,
+    AssertionError,
+)
 
 
 class UploadFailed(Exception):
@@ -71,7 +83,7 @@ class Upload:
             raise UploadFailed(
                 408, f"nothing of the body came for {self._idle_seconds:g} s; send it again"
             ) from None
-        except (web.RequestPayloadError, ConnectionError, ValueError):  # cut off; a part that is not closed
+        except _UNREADABLE:
             raise _incomplete() from None
         finally:
             self._reading = None

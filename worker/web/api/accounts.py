@@ -21,7 +21,7 @@ _BALANCE_SECONDS = 60.0  # for which a balance is told again without asking the 
 class AccountPath(Asked):
     """Names an account."""
 
-    name: str = Field(max_length=200, description="The account's name.")
+    name: str = Field(max_length=200, description="The account's name.", examples=["main"])
 
 
 class MonthFilter(Asked):

@@ -3,7 +3,7 @@
 from typing import Annotated, Literal, Self
 from uuid import UUID
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from campaigns import aggregation, auditing, holding, rescue, submission
 from campaigns.domain.access import Scope
@@ -11,7 +11,7 @@ from campaigns.domain.following import CONFIRMATION
 from campaigns.domain.states import CampaignState
 from worker import shapes
 from worker.web.api.campaigns import CampaignPath, owned
-from worker.web.api.operations import Answer, Asked, Call, Handler, Line, Operation, Rate
+from worker.web.api.operations import Answer, Asked, Call, Handler, Line, Operation, Rate, Region
 from worker.web.api.problems import Kind
 
 _TAG = "Acts"
@@ -20,7 +20,7 @@ _TAG = "Acts"
 class NewName(Asked):
     """What a campaign is to be called."""
 
-    name: Annotated[Line, Field(description="Printable characters on one line.")]
+    name: Annotated[Line, Field(description="Printable characters on one line.", examples=["Spring sale"])]
 
 
 class Resumption(Asked):
@@ -34,14 +34,24 @@ class Resumption(Asked):
 class Resolution(Asked):
     """What becomes of messages in doubt."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                {"properties": {"decision": {"const": "assume_sent"}}},
+                {"properties": {"confirm": {"const": CONFIRMATION}}, "required": ["confirm"]},
+            ]
+        }
+    )
+
     decision: Annotated[
         Literal["resend", "assume_sent"],
-        Field(description="resend: queue them again; assume_sent: settle them as unknown."),
+        Field(
+            description="resend: queue them again; assume_sent: settle them as unknown.",
+            examples=["assume_sent"],
+        ),
     ]
     phone: Annotated[Line | None, Field(description="Only this number's message.")] = None
-    region: Annotated[
-        str | None, Field(pattern="^[A-Za-z]{2}$", description="Of a number without a country code.")
-    ] = None
+    region: Region | None = None
     confirm: Annotated[str | None, Field(max_length=100, description=f"For resend: {CONFIRMATION!r}.")] = None
 
     @model_validator(mode="after")
@@ -98,7 +108,7 @@ async def resolve_doubt(call: Call, path: CampaignPath, body: Resolution) -> Ans
         path.id,
         body.decision,
         raw_phone=body.phone,
-        region=body.region and body.region.upper(),
+        region=body.region,
         operator=_name_of(call),
     )
     return Answer(shapes.Count(count=count))

@@ -31,7 +31,7 @@ Cursor = Annotated[
 class CampaignPath(Asked):
     """Names a campaign."""
 
-    id: UUID = Field(description="The campaign's id.")
+    id: UUID = Field(description="The campaign's id.", examples=["0de42725-799e-4b48-8047-b343181269fe"])
 
 
 class Paged(Asked):

@@ -1,5 +1,6 @@
 """The OpenAPI document (3.1) of a table of operations."""
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
@@ -10,7 +11,7 @@ from campaigns.domain.access import SCOPE_MEANINGS
 from campaigns.domain.webhooks import EventType
 from worker.shapes import event_shape
 from worker.web.api import problems
-from worker.web.api.operations import JSON, Operation
+from worker.web.api.operations import JSON, Asked, Operation
 from worker.web.api.problems import Kind, Problem
 
 VERSION = "1"
@@ -29,7 +30,7 @@ def document(operations: Sequence[Operation], *, server: str | None = None) -> d
     references, schemas = _schemas(operations)
     paths: dict[str, Any] = {}
     for operation in operations:
-        entry = _entry(operation, references, schemas)
+        entry = _entry(operation, references, schemas, _links(operation, operations))
         paths.setdefault(operation.path, {})[operation.method.lower()] = entry
     return {
         "openapi": "3.1.0",
@@ -51,6 +52,20 @@ def document(operations: Sequence[Operation], *, server: str | None = None) -> d
             },
         },
     }
+
+
+_EXAMPLES = {
+    "text/csv": "phone,name\n+37060000001,Ona\n",
+    "application/jsonl": '{"phone": "+37060000001", "name": "Ona"}\n',
+    "application/x-ndjson": '{"phone": "+37060000001", "name": "Ona"}\n',
+}
+"""Of bodies that are streamed, by their media type."""
+
+
+def example(model: type[Asked]) -> dict[str, Any]:
+    """What may be sent, of the fields that have an example."""
+    properties = model.model_json_schema()["properties"]
+    return {name: each["examples"][0] for name, each in properties.items() if "examples" in each}
 
 
 def _schemas(operations: Iterable[Operation]) -> tuple[Schemas, dict[str, Any]]:
@@ -101,7 +116,31 @@ def _told(event: EventType, references: Schemas) -> dict[str, Any]:
     }
 
 
-def _entry(operation: Operation, references: Schemas, schemas: dict[str, Any]) -> dict[str, Any]:
+def _links(operation: Operation, operations: Sequence[Operation]) -> dict[str, Any]:
+    """What goes on from its answer: operations on what it made, on the first item of its list, and those that
+    it names.
+    """
+    found = {name: dict(parameters) for name, parameters in operation.links.items()}
+    if 201 in operation.answers:
+        pointer = ""
+    elif operation.method == "GET" and any(
+        "items" in each.model_fields for each in operation.answers.values()
+    ):
+        pointer = "/items/0"
+    else:
+        pointer = None
+    own = dict.fromkeys(re.findall(r"\{(\w+)\}", operation.path))
+    for other in operations if pointer is not None else ():
+        item = re.fullmatch(re.escape(operation.path) + r"/\{(\w+)\}(/[^{]*)?", other.path)
+        if item is not None:
+            found[other.id] = {name: f"$request.path.{name}" for name in own}
+            found[other.id][item[1]] = f"$response.body#{pointer}/{item[1]}"
+    return {name: {"operationId": name, "parameters": parameters} for name, parameters in found.items()}
+
+
+def _entry(
+    operation: Operation, references: Schemas, schemas: dict[str, Any], links: dict[str, Any]
+) -> dict[str, Any]:
     entry: dict[str, Any] = {
         "operationId": operation.id,
         "tags": [operation.tag],
@@ -113,12 +152,17 @@ def _entry(operation: Operation, references: Schemas, schemas: dict[str, Any]) -
         entry["parameters"] = parameters
     content: dict[str, Any] = {}
     if operation.body is not None:
-        content[JSON] = {"schema": references[operation.body, "validation"]}
+        content[JSON] = {
+            "schema": references[operation.body, "validation"],
+            "example": example(operation.body),
+        }
     for media_type, what in operation.streams_in.items():
         content[media_type] = {"schema": {"type": "string", "description": what}}
+        if media_type in _EXAMPLES:
+            content[media_type]["example"] = _EXAMPLES[media_type]
     if content:
         entry["requestBody"] = {"required": not operation.body_is_optional, "content": content}
-    entry["responses"] = _responses(operation, references)
+    entry["responses"] = _responses(operation, references, links)
     return entry
 
 
@@ -139,13 +183,15 @@ def _parameters(operation: Operation, references: Schemas, schemas: dict[str, An
     return found
 
 
-def _responses(operation: Operation, references: Schemas) -> dict[str, Any]:
+def _responses(operation: Operation, references: Schemas, links: dict[str, Any]) -> dict[str, Any]:
     responses: dict[str, Any] = {}
     for status, model in operation.answers.items():
         responses[str(status)] = {
             "description": (model.__doc__ or model.__name__).strip().splitlines()[0],
             "content": {JSON: {"schema": references[model, "serialization"]}},
         }
+        if links:
+            responses[str(status)]["links"] = links
     if operation.streams_out:
         stream = {media_type: {"schema": {"type": "string"}} for media_type in operation.streams_out}
         answer = responses.setdefault("200", {"description": "The whole, streamed.", "content": {}})

@@ -32,6 +32,7 @@ class Following(Asked):
         tuple[_Choice, ...],
         Field(
             max_length=len(CHOICES),
+            examples=[["not_reached"]],
             description="Which messages: `not_reached` is each of expired, undelivered, failed and rejected;"
             " `never_handed_over` those that never left; else single states.",
         ),

@@ -20,7 +20,11 @@ Count = Annotated[int, Field(ge=1, le=2**53)] | None
 class KeyPath(Asked):
     """Names a key."""
 
-    id: str = Field(pattern="^[a-z0-9]{8}$", description="The key's id: what follows `cmp_` in it.")
+    id: str = Field(
+        pattern="^[a-z0-9]{8}$",
+        description="The key's id: what follows `cmp_` in it.",
+        examples=["7f3k2m9a"],
+    )
 
 
 class WantedKey(Asked):
@@ -38,6 +42,7 @@ class WantedKey(Asked):
         Field(
             min_length=1,
             max_length=50,
+            examples=[["read"]],
             description="; ".join(f"{scope}: {meaning}" for scope, meaning in SCOPE_MEANINGS.items()),
         ),
     ]

@@ -7,18 +7,19 @@ from contextlib import aclosing, asynccontextmanager
 from typing import Annotated, Any, Literal, Self
 
 from aiohttp import web
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from campaigns import auditing, reading
 from campaigns.domain.access import Scope
 from campaigns.domain.errors import NotFound
+from campaigns.domain.message_ref import REFERENCE_PATTERN
 from campaigns.domain.states import MessageState
 from campaigns.reading import By
 from campaigns.store.reading.pages import BEGINNING, Position
 from worker import csv_cells, shapes
 from worker.web.api import cursors
 from worker.web.api.campaigns import CampaignPath, Paged, owned
-from worker.web.api.operations import Answer, Asked, Call, Line, Operation, Rate
+from worker.web.api.operations import Answer, Asked, Call, Line, Operation, Rate, Region
 from worker.web.api.problems import Kind, Refused
 from worker.web.api.streams import stream
 
@@ -48,18 +49,29 @@ class ExportFilter(Asked):
 class MessagePath(Asked):
     """Names a message."""
 
-    reference: str = Field(max_length=64, description="The message's reference.")
+    reference: str = Field(
+        pattern=REFERENCE_PATTERN,
+        description="The message's reference.",
+        examples=["0de42725799e4b488047b343181269fe-1-0"],
+    )
 
 
 class Search(Asked):
     """What a message is looked for by: exactly one of the three."""
 
-    phone: Line | None = None
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [
+                {"required": [name], "properties": {name: {"type": "string"}}}
+                for name in ("phone", "reference", "provider_message_id")
+            ]
+        }
+    )
+
+    phone: Annotated[Line | None, Field(examples=["+37060000001"])] = None
     reference: Line | None = None
     provider_message_id: Line | None = None
-    region: Annotated[
-        str | None, Field(pattern="^[A-Za-z]{2}$", description="Of a number without a country code.")
-    ] = None
+    region: Region | None = None
     account: Line | None = None
     limit: Annotated[int, Field(ge=1, le=cursors.MOST_ITEMS)] = 100
 
@@ -105,7 +117,7 @@ async def list_messages(call: Call, path: CampaignPath, query: MessageFilter) ->
 async def search_messages(call: Call, body: Search) -> Answer:
     """The messages to a number, of a reference or of a provider's id."""
     ((by, typed),) = body.given()
-    value = reading.sought(by, typed, body.region and body.region.upper())
+    value = reading.sought(by, typed, body.region)
     try:
         async with asyncio.timeout(_SEARCH_SECONDS):
             found = await reading.messages(
@@ -185,6 +197,7 @@ OPERATIONS = (
         path_model=CampaignPath,
         query=MessageFilter,
         answers={200: shapes.MessagePage},
+        links={"getMessage": {"reference": "$response.body#/items/0/reference"}},
     ),
     Operation(
         id="exportMessages",
@@ -215,6 +228,7 @@ OPERATIONS = (
         rate=Rate.SEARCH,
         body=Search,
         answers={200: shapes.FoundMessages},
+        links={"getMessage": {"reference": "$response.body#/items/0/reference"}},
         problems=(Kind.BUSY,),
     ),
     Operation(

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, 
 
 from campaigns.domain.access import Actor, Reach, Scope
 from campaigns.domain.errors import CampaignError
+from campaigns.domain.phone import is_region
 from campaigns.domain.provider import Money
 from campaigns.domain.unstorable import check_storable
 from campaigns.store.keys import KeyRow
@@ -32,9 +33,11 @@ _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[T ]")
 
 
 class Asked(BaseModel):
-    """The base of models of what clients send: nothing that is not known, texts in bounds."""
+    """The base of models of what clients send: nothing that is not known, texts in bounds; in JSON 0 is no
+    false. What comes as text (a path, a query, a form) is read with `strict=False`.
+    """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True, strict=True)
 
 
 def _checked_moment(given: object) -> object:
@@ -44,7 +47,7 @@ def _checked_moment(given: object) -> object:
     return given
 
 
-Moment = Annotated[AwareDatetime, BeforeValidator(_checked_moment)]
+Moment = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_checked_moment)]
 """A moment as clients write it: ISO 8601, with its offset."""
 
 
@@ -62,6 +65,20 @@ Line = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(storab
 
 
 Method = Literal["GET", "POST", "PATCH", "DELETE"]
+
+
+def _region(given: str) -> str:
+    if not is_region(given.upper()):
+        raise ValueError("it is no region: give a two-letter country code such as LT or DE")
+    return given.upper()
+
+
+Region = Annotated[
+    str,
+    Field(pattern="^[A-Za-z]{2}$", description="Of numbers without a country code, such as LT."),
+    AfterValidator(_region),
+]
+"""Where a number is read that has no country code."""
 
 
 class Rate(Enum):
@@ -138,7 +155,8 @@ class Operation:
     where an object has that status too, the client's Accept decides).
     `problems` are those beside the ones that follow from the rest of the declaration. `admit` is entered
     before the first byte of the body is read, and left when the answer is made: it refuses with Refused
-    what there is no room for.
+    what there is no room for. `links` say which operations go on from its answer, by id, and where their
+    parameters are in it; those of a list and of what was made follow from the paths.
     """
 
     id: str
@@ -162,6 +180,7 @@ class Operation:
     no_content: str = ""  # when it answers 204, in a sentence
     problems: Sequence[Kind] = ()
     admit: Callable[[Call], AbstractAsyncContextManager[None]] | None = None
+    links: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def all_problems(self) -> list[Kind]:
         """Every problem that it may answer, in order of status."""

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Annotated, Literal
 
 from aiohttp import BodyPartReader, MultipartReader, hdrs, web
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError, WithJsonSchema
 
 from campaigns import auditing, reading, submission
 from campaigns.domain.access import Scope
@@ -22,7 +22,7 @@ from campaigns.domain.recipients import Format, read_recipients
 from campaigns.domain.schedule import Schedule
 from campaigns.submission import ONCE_WITHIN_SECONDS, Submission
 from worker import shapes
-from worker.web.api.operations import Answer, Asked, Call, Line, Moment, Operation, Rate
+from worker.web.api.operations import Answer, Asked, Call, Line, Moment, Operation, Rate, Region
 from worker.web.api.problems import Kind, Mistake, Refused, mistakes
 from worker.web.api.serving import go_on
 from worker.web.uploads import Busy, LargeSubmissions, Upload, UploadFailed
@@ -35,6 +35,9 @@ MOST_RECIPIENTS = 10_000
 
 BODY_BYTES = 5_000_000
 """Of a JSON body."""
+
+MOST_QUERY_CHARACTERS = 1_600
+"""Of a text in a query, where each may take twelve bytes: a head has a bound (`server.MOST_LINE_BYTES`)."""
 
 _FIELD_BYTES = 64 * 1024  # of one field of a form
 _MOST_FIELDS = 50  # of a form
@@ -51,7 +54,7 @@ STREAMS_IN = {
     "text/csv": "A row for each recipient, the first names the columns; any size. Fields are in the query.",
     "application/jsonl": "An object for each recipient on a line of its own. Fields are in the query.",
     "application/x-ndjson": "The same.",
-    _FORM: "The fields, then `file`, which is CSV or JSON lines.",
+    _FORM: "The fields, a longer text too, then `file`, which is CSV or JSON lines.",
 }
 
 
@@ -60,9 +63,10 @@ def _listed(given: object) -> object:
 
 
 _AllowKinds = Annotated[
-    tuple[Line, ...],
+    tuple[Annotated[Line, WithJsonSchema({"type": "string", "enum": [*REFUSED_KINDS]})], ...],
     BeforeValidator(_listed),
     Field(
+        strict=False,  # the list that the function above gives is a tuple, too
         max_length=len(REFUSED_KINDS),
         description=f"Kinds of numbers to send to, too: {', '.join(REFUSED_KINDS)}.",
     ),
@@ -73,9 +77,10 @@ _Text = Annotated[
         min_length=1,
         max_length=submission.MAX_TEXT_CHARACTERS,
         description="{column} is filled in for each recipient, {column|else} where it is empty.",
+        examples=["Hello {name}"],
     ),
 ]
-_Account = Annotated[Line, Field(description="The account to send through.")]
+_Account = Annotated[Line, Field(description="The account to send through.", examples=["main"])]
 _Cell = str | int | float | bool | None
 
 
@@ -87,10 +92,7 @@ class Options(Asked):
         Line | None, Field(description="What phones show as the sender; else the account's own.")
     ] = None
     phone_column: Annotated[Line, Field(description="The column with the number.")] = "phone"
-    region: Annotated[
-        str | None,
-        Field(pattern="^[A-Za-z]{2}$", description="Of numbers without a country code, such as LT."),
-    ] = None
+    region: Region | None = None
     on_doubt: Annotated[
         Literal["hold", "resend"],
         Field(description="Messages in doubt: hold them, or send them again (a second text is possible)."),
@@ -113,7 +115,10 @@ class Query(Options):
     """The same, in the query: for a body that is a file. A JSON body or a form has them in itself."""
 
     account: _Account | None = None
-    text: _Text | None = None
+    text: Annotated[
+        _Text | None,
+        Field(max_length=MOST_QUERY_CHARACTERS, description="A longer one needs a form."),
+    ] = None
 
 
 def _few(given: object) -> object:
@@ -129,7 +134,13 @@ class Recipients(Told):
     """A campaign with its recipients: objects of plain values, among them the number."""
 
     recipients: Annotated[
-        list[dict[str, _Cell]], BeforeValidator(_few), Field(min_length=1, max_length=MOST_RECIPIENTS)
+        list[dict[str, _Cell]],
+        BeforeValidator(_few),
+        Field(
+            min_length=1,
+            max_length=MOST_RECIPIENTS,
+            examples=[[{"phone": "+37060000001", "name": "Ona"}]],
+        ),
     ]
 
 
@@ -192,8 +203,10 @@ async def slot(call: Call) -> AsyncIterator[None]:
 async def coming(call: Call, query: Query, body: Recipients | None) -> AsyncIterator[Coming]:
     """What was sent, to be read once within the block. Raises Refused."""
     media_type = call.request.content_type
-    if media_type not in _STREAMS and query.model_fields_set:
-        where = f"/query/{sorted(query.model_fields_set)[0]}"
+    # What is as it is anyhow does no harm: generated clients send defaults.
+    told_there = sorted(name for name, value in query if value != Query.model_fields[name].default)
+    if media_type not in _STREAMS and told_there:
+        where = f"/query/{told_there[0]}"
         raise Refused(Kind.INVALID_REQUEST, None, [Mistake(pointer=where, detail="give it in the body")])
     if body is not None:
         yield Coming(body, submission.rows_of(body.recipients), None)
@@ -228,7 +241,7 @@ def _rows(upload: Upload, file_format: Format | None) -> Iterable[tuple[int, Map
 
 def _told(where: str, given: Mapping[str, object]) -> Told:
     try:
-        return Told.model_validate(given)
+        return Told.model_validate(given, strict=False)
     except ValidationError as error:
         found = mistakes(where, error, Told)
     raise Refused(Kind.INVALID_REQUEST, None, found)

@@ -9,14 +9,15 @@ from campaigns.domain.access import Scope
 from worker import shapes
 from worker.web.api import cursors
 from worker.web.api.campaigns import Paged
-from worker.web.api.operations import Answer, Asked, Call, Line, Operation, Rate
+from worker.web.api.operations import Answer, Asked, Call, Line, Operation, Rate, Region
 
 _TAG = "Suppression"
 _MOST_PHONES = 1_000  # numbers of one request
 _SUBJECT = "suppression"
 
 Phones = Annotated[
-    list[Annotated[str, Field(min_length=1, max_length=64)]], Field(min_length=1, max_length=_MOST_PHONES)
+    list[Annotated[str, Field(min_length=1, max_length=64)]],
+    Field(min_length=1, max_length=_MOST_PHONES, examples=[["+37060000001"]]),
 ]
 
 
@@ -24,9 +25,7 @@ class Listed(Asked):
     """Numbers of the list."""
 
     phones: Phones
-    region: Annotated[
-        str | None, Field(pattern="^[A-Za-z]{2}$", description="Of numbers without a country code.")
-    ] = None
+    region: Region | None = None
 
 
 class NewlyListed(Listed):
@@ -53,7 +52,7 @@ async def list_suppressed(call: Call, query: Paged) -> Answer:
 async def suppress(call: Call, body: NewlyListed) -> Answer:
     """Put numbers on the list."""
     await _record(call, "suppression.add", body)
-    count = await suppression.suppress(call.parts.database, body.phones, _region(body), body.reason)
+    count = await suppression.suppress(call.parts.database, body.phones, body.region, body.reason)
     return Answer(shapes.Count(count=count))
 
 
@@ -61,12 +60,8 @@ async def unsuppress(call: Call, body: Listed) -> Answer:
     """Take numbers off the list."""
     await _record(call, "suppression.remove", body)
     return Answer(
-        shapes.Count(count=await suppression.unsuppress(call.parts.database, body.phones, _region(body)))
+        shapes.Count(count=await suppression.unsuppress(call.parts.database, body.phones, body.region))
     )
-
-
-def _region(body: Listed) -> str | None:
-    return body.region and body.region.upper()
 
 
 async def _record(call: Call, action: str, body: Listed) -> None:

@@ -43,13 +43,16 @@ Heard = Annotated[
 class WebhookPath(Asked):
     """Names a webhook."""
 
-    id: UUID = Field(description="The webhook's id.")
+    id: UUID = Field(description="The webhook's id.", examples=["3f2b9c54-8f0e-4a53-9d7e-2f6b1c0a7d11"])
 
 
 class EventPath(WebhookPath):
     """Names an event at a webhook."""
 
-    event_id: UUID = Field(description="The event's id, as its deliveries and the header webhook-id have it.")
+    event_id: UUID = Field(
+        description="The event's id, as its deliveries and the header webhook-id have it.",
+        examples=["9a1f6d0e-55c1-4c62-8e0b-6f3d2b7c4e90"],
+    )
 
 
 class WantedWebhook(Asked):
@@ -96,7 +99,9 @@ class DeliveryFilter(Paged):
 class Recovery(Asked):
     """What is delivered once more."""
 
-    since: Annotated[Moment, Field(description="What happened from then on.")]
+    since: Annotated[
+        Moment, Field(description="What happened from then on.", examples=["2026-12-01T09:30:00+02:00"])
+    ]
     all: Annotated[bool, Field(description="Also what it took: for a receiver that lost what it had.")] = (
         False
     )

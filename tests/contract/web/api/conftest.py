@@ -12,6 +12,7 @@ from campaigns.domain.access import Actor, Scope
 from campaigns.store.session import Database
 from tests.contract.web.conftest import Web
 from tests.river import phones, submit
+from worker.web.api.operations import Operation
 
 OPERATOR = Actor("operator", "ona", "here")
 SECRET_PHONE = "+37060004711"  # of the other owner: it must never be answered
@@ -96,6 +97,15 @@ async def theirs(api: Api) -> UUID:
     """A campaign of another owner."""
     taken = await submit(api.database, [{"phone": SECRET_PHONE}], owner="clinic", submission_key="k")
     return taken.id
+
+
+def example_path(operation: Operation) -> str:
+    """Its path with the document's own examples."""
+    path = operation.path
+    if operation.path_model is not None:
+        for name, schema in operation.path_model.model_json_schema()["properties"].items():
+            path = path.replace(f"{{{name}}}", schema["examples"][0])
+    return path
 
 
 def is_problem(said: Said, status: int, kind: str) -> bool:

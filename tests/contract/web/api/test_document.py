@@ -1,6 +1,7 @@
 """The document: whole, in form, and the same as what is served."""
 
 import inspect
+import json
 import re
 from typing import Any
 
@@ -9,7 +10,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from campaigns.domain.access import Scope
 from tests.contract.web.api.conftest import Api
-from worker.web.api.document import document
+from worker.web.api.document import document, example
 from worker.web.api.operations import Call
 from worker.web.api.table import OPERATIONS
 
@@ -71,6 +72,11 @@ def test_every_scope_is_explained_and_every_parameter_typed() -> None:
     for entry in (each for path in DOCUMENT["paths"].values() for each in path.values()):
         for parameter in entry.get("parameters", ()):
             assert parameter["schema"].keys() & {"type", "anyOf", "$ref", "allOf", "enum"}, parameter
+
+
+@pytest.mark.parametrize("operation", [each for each in OPERATIONS if each.body], ids=lambda each: each.id)
+def test_the_example_of_a_body_is_taken(operation: Any) -> None:
+    operation.body.model_validate_json(json.dumps(example(operation.body)))
 
 
 async def test_it_is_served_without_a_key(api: Api) -> None:

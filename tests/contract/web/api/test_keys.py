@@ -6,7 +6,7 @@ import pytest
 
 from campaigns import keys
 from campaigns.domain.access import Scope
-from tests.contract.web.api.conftest import OPERATOR, Api, Said, is_problem
+from tests.contract.web.api.conftest import OPERATOR, Api, Said, example_path, is_problem
 from tests.integration.rows import query
 from worker.web.api.limits import FAILURES_PER_MINUTE, Limits
 from worker.web.api.table import OPERATIONS
@@ -54,9 +54,7 @@ async def test_a_key_needs_the_scope_of_the_operation(api: Api, subtests: pytest
     for scope in Scope:
         lacking = await api.with_key(scopes=[other for other in Scope if other is not scope])
         for operation in OPERATIONS:
-            path = operation.path.replace("{id}", "00000000-0000-0000-0000-000000000000")
-            path = path.replace("{name}", "main").replace("{reference}", "x")
-            path = path.replace("{event_id}", "00000000-0000-0000-0000-000000000000")
+            path = example_path(operation)
             with subtests.test(f"{operation.id} without {scope}"):
                 said = await lacking.call(operation.method, path)
                 missing = said.status == 403

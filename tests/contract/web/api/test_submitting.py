@@ -17,6 +17,7 @@ from tests.integration.rows import query
 from tests.integration.submitted import stored
 from tests.river import phones
 from tests.waiting import until
+from worker.web.api.submitting import MOST_QUERY_CHARACTERS
 
 BODY: dict[str, Any] = {
     "account": "main",
@@ -119,6 +120,26 @@ async def test_a_check_says_what_would_become_of_it_and_stores_nothing(api: Api)
 
 
 # --- refusals ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("part", ["", "no head\r\n\r\nx\r\n", "a: b\r\n" * 200])
+async def test_a_form_that_cannot_be_read_is_no_mistake_of_ours(api: Api, part: str) -> None:
+    said = await api.call(
+        "POST",
+        "/v1/campaigns",
+        data=f"--b\r\n{part}--b--\r\n".encode(),
+        headers={"Content-Type": "multipart/form-data; boundary=b"},
+    )
+
+    assert is_problem(said, 400, "malformed")
+
+
+async def test_the_longest_text_fits_into_a_query(api: Api) -> None:
+    said = await stream(api, CSV, "text/csv", path="/check", text="😀" * MOST_QUERY_CHARACTERS)
+
+    assert is_problem(said, 422, "invalid-request"), "it is too long as an SMS"
+    longer = await stream(api, CSV, "text/csv", path="/check", text="a" * (MOST_QUERY_CHARACTERS + 1))
+    assert longer.json["errors"][0]["pointer"] == "/query/text"
 
 
 @pytest.mark.parametrize("path", ["", "/check"])
