@@ -201,7 +201,7 @@ def _responses(operation: Operation, references: Schemas, links: dict[str, Any])
     for kind in operation.all_problems():
         key = str(kind.status)
         if key in responses:  # two problems of one status: told apart by `type`
-            responses[key] = {
+            responses[key] = responses[key] | {
                 "description": f"{responses[key].get('description', '')} or {kind.title}".strip(),
                 "content": {problems.MEDIA_TYPE: {"schema": references[Problem, "serialization"]}},
             }

@@ -1,4 +1,4 @@
-"""Puts the API into the application: its operations, and its document."""
+"""Puts the API into the application: its operations, and its document, for programs and for people."""
 
 import asyncio
 import json
@@ -11,10 +11,12 @@ from worker.settings.safety import read_networks
 from worker.web.api.document import document
 from worker.web.api.limits import Limits
 from worker.web.api.operations import JSON
+from worker.web.api.page import CONTENT_SECURITY_POLICY, page
 from worker.web.api.serving import HEADERS, Serving, answer_problems
 from worker.web.api.table import OPERATIONS
 
 DOCUMENT_PATH = "/openapi.json"
+PAGE_PATH = "/docs"
 
 
 def add_routes(router: web.UrlDispatcher, parts: Parts) -> None:
@@ -29,6 +31,13 @@ def add_routes(router: web.UrlDispatcher, parts: Parts) -> None:
         return web.Response(text=text, content_type=JSON, headers=HEADERS)
 
     router.add_get(DOCUMENT_PATH, tell)
+    shown = page(OPERATIONS, server=parts.settings.public_url)
+
+    async def show(_request: web.Request) -> web.Response:
+        more = {"Content-Security-Policy": CONTENT_SECURITY_POLICY, "Referrer-Policy": "no-referrer"}
+        return web.Response(text=shown, content_type="text/html", headers=HEADERS | more)
+
+    router.add_get(PAGE_PATH, show)
 
 
 def middleware() -> Middleware:

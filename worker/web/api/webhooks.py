@@ -86,7 +86,10 @@ class WebhookChange(Asked):
     event_types: Annotated[Heard | None, Field(description="What it hears of from now on.")] = None
     enabled: Annotated[
         bool | None,
-        Field(description="false: deliver nothing; true: deliver again, beginning with what waits."),
+        Field(
+            description="false: deliver nothing; true: deliver again, beginning with what waits.",
+            examples=[True],
+        ),
     ] = None
 
 
