@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import calling_back, fairness, large, race, statements, submitting
+from benchmarks import calling_back, fairness, front_door, large, race, statements, submitting
 from benchmarks.ground import ROOT, Ground, Refused, ground, machine, say
 from benchmarks.rivals import RIVALS
 from benchmarks.table import Row, markdown
@@ -58,6 +58,9 @@ SINGLES: dict[str, Callable[[Ground, Wanted], list[Row]]] = {
         large=wanted.large,
         repeat=wanted.large_repeat,
         limit_seconds=wanted.limit_seconds,
+    ),
+    "front-door": lambda ground, wanted: front_door.measure(
+        ground, large=wanted.large, repeat=wanted.large_repeat, limit_seconds=wanted.limit_seconds
     ),
     "callbacks": lambda ground, wanted: calling_back.measure(
         ground, count=wanted.recipients, repeat=wanted.large_repeat, limit_seconds=wanted.limit_seconds

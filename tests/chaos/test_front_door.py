@@ -1,8 +1,14 @@
-"""kill -9 at the front door: the web in the middle of uploads."""
+"""kill -9 at the front door: the web in the middle of uploads, workers in the middle of deliveries."""
 
 import json
 import re
 import socket
+import threading
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -119,3 +125,92 @@ async def test_29_the_web_killed_in_the_middle_of_uploads(folder: Path) -> None:
             (f"order-{n:03}", *(RECIPIENTS,) * 3) for n in range(_KILLS)
         ]
         print(json.dumps({"scenario": "29", "kills": _KILLS, "stored_before": stored_before}))  # noqa: T201
+
+
+@contextmanager
+def _receiver() -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """An address that takes a moment to answer, and what came there: ids of events, and bodies."""
+    heard: list[tuple[str, str]] = []
+    moment = threading.Event()  # set by nobody: a receiver that works for a moment
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+            heard.append((self.headers["webhook-id"], body))
+            moment.wait(0.05)
+            try:
+                self.send_response(204)
+                self.end_headers()
+            except OSError:
+                self.close_connection = True  # it was killed while it waited
+
+        def log_message(self, *_: object) -> None:
+            """Not to standard error."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    serving = threading.Thread(target=server.serve_forever, name="receiver")
+    serving.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/hook", heard
+    finally:
+        server.shutdown()
+        serving.join()
+        server.server_close()
+
+
+async def test_30_workers_killed_in_the_middle_of_deliveries(folder: Path) -> None:
+    """Each event comes at least once, those of a campaign in order; what comes twice is the same."""
+    with _receiver() as (address, heard), storm(folder, ACCOUNTS__MAIN__REQUESTS_PER_SECOND="20") as raging:
+        raging.settings |= {"WEBHOOK_ALLOW": "127.0.0.0/8", "ALLOW_PLAIN_HTTP": "yes"}
+        events = ("campaign.accepted", "campaign.started", "message.settled", "campaign.finished")
+        options = [option for each in events for option in ("--event", each)]
+        raging.json("webhook", "create", address, *options)
+        raging.begin(workers=2, simulator=("--latency-seconds", "0.05"))
+        ids = [raging.submit(RECIPIENTS // 2, first=n * RECIPIENTS // 2) for n in range(2)]
+
+        def came(before: int) -> bool:
+            return len(heard) > before
+
+        kills = 0
+        for number in range(_KILLS):
+            wait_until(
+                partial(came, len(heard)),
+                "something is delivered between two kills",
+                seconds=90,
+                every=raging.random.uniform(0.01, 0.06),
+            )
+            raging.kill(f"worker-{number % 2}")
+            raging.worker(f"worker-{number % 2}")
+            kills += 1
+        await raging.until_quiet(meanwhile=raging.bury)
+        await raging.until(
+            "SELECT 1 WHERE NOT EXISTS (SELECT FROM webhook_delivery WHERE state = 'waiting')"
+            " AND NOT EXISTS (SELECT FROM webhook_event WHERE handed_out_at IS NULL)",
+            what="every event is delivered",
+            seconds=180,
+        )
+        written = await raging.sql(
+            "SELECT event_id::text AS id, campaign_id, type, data->>'batch_id' AS batch FROM webhook_event e"
+            " ORDER BY e.id"
+        )
+        bodies: dict[str, set[str]] = defaultdict(set)
+        for event_id, body in heard:
+            bodies[event_id].add(body)
+        assert set(bodies) == {row["id"] for row in written}, "an event was lost, or made up"
+        assert {len(each) for each in bodies.values()} == {1}, "another body under the same id"
+        first = list(dict.fromkeys(event_id for event_id, _ in heard))
+        for campaign_id in {row["campaign_id"] for row in written}:
+            own = {row["id"]: row for row in written if row["campaign_id"] == campaign_id}
+            came_as = [own[each] for each in first if each in own]
+            kinds = list(dict.fromkeys(row["type"] for row in came_as))
+            assert kinds == [*events], "not in order"
+            assert came_as[-1]["type"] == "campaign.finished", "something came after its end"
+            for batch in {row["batch"] for row in came_as}:  # two batches may be settled at the same moment
+                of_batch = [row["id"] for row in written if row["batch"] == batch and row["id"] in own]
+                came = [row["id"] for row in came_as if row["batch"] == batch]
+                assert came == of_batch, "not in order"
+        await raging.judge(*ids)
+        assert kills == _KILLS
+        print(  # noqa: T201  for docs/chaos.md
+            json.dumps({"scenario": "30", "kills": kills, "events": len(written), "came": len(heard)})
+        )

@@ -1,6 +1,7 @@
 """How webhooks are told: in order, at least once, one webhook never at the cost of another."""
 
 import asyncio
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,6 +14,7 @@ from campaigns import aggregation, outbox
 from campaigns.domain.errors import NotFound
 from campaigns.domain.states import CampaignState
 from campaigns.domain.webhooks import EventType
+from campaigns.store.outbox import deliveries
 from campaigns.store.session import Database
 from tests.contract.webhooks.receiver import Receiver, receiving
 from tests.integration.rows import query
@@ -241,3 +243,32 @@ async def test_old_events_are_forgotten_with_their_deliveries(database: Database
     await change(database, "UPDATE webhook_event SET at = now() - interval '31 days'")
     assert await outbox.forget(database) == 1
     assert await query(database, "SELECT id FROM webhook_delivery") == []
+
+
+async def test_thousands_of_one_campaign_that_wait_are_not_compared_with_each_other(
+    database: Database,
+) -> None:
+    """A campaign of a million settles ten thousand batches: a claim finds the oldest by the index."""
+    await make(database, "https://hooks.shop.test/")
+    await query(
+        database,
+        "INSERT INTO webhook_event (type, campaign_id, data) SELECT 'campaign.paused', $1, '{}'"
+        " FROM generate_series(1, 3000)",
+        UUID(int=1),
+    )
+    while await query(database, "SELECT 1 FROM webhook_event WHERE handed_out_at IS NULL LIMIT 1"):
+        await outbox.claim(database, most=0)
+    await query(database, "ANALYZE webhook_delivery")
+    (plan,) = await query(
+        database, f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {deliveries._CLAIM}", 32, 2, 30.0
+    )
+    (explained,) = json.loads(plan["QUERY PLAN"])
+    assert explained["Plan"]["Actual Rows"] == 1
+    assert _looks(explained["Plan"]) < 30_000, "it looks at each again and again"
+
+
+def _looks(plan: dict[str, Any]) -> float:
+    """Rows that a plan looked at and threw away, or read."""
+    thrown = plan.get("Rows Removed by Join Filter", 0) + plan.get("Rows Removed by Filter", 0)
+    own = (thrown + plan["Actual Rows"]) * plan["Actual Loops"]
+    return float(own + sum(_looks(each) for each in plan.get("Plans", [])))

@@ -47,6 +47,9 @@ _HAND_OUT = """
     UPDATE webhook_event e SET handed_out_at = now() FROM new WHERE e.id = new.id
 """
 
+# Of a campaign the oldest is found by the index, from one campaign to the next: a large one has ten thousand
+# that wait, and to ask of each whether an earlier one waits took seconds.
+#
 # Of each webhook the oldest that are due, so that at most two are in flight; of one that fails, one, and of
 # those the one that was tried least: else one event that it never takes would hold up all others. Of a
 # campaign, and of an account, only the oldest that waits: its events come in order. A lease that ran out
@@ -66,16 +69,29 @@ _CLAIM = """
             WHERE f.webhook_id = ready.id AND f.state = 'waiting' AND f.leased_until > now()
         ) flight
         CROSS JOIN LATERAL (
-            SELECT d.id FROM webhook_delivery d
-            WHERE d.webhook_id = ready.id AND d.state = 'waiting' AND d.due_at <= now()
-              AND (d.leased_until IS NULL OR d.leased_until <= now())
-              AND NOT EXISTS (
-                  SELECT FROM webhook_delivery earlier
-                  WHERE earlier.webhook_id = d.webhook_id AND earlier.sequence_key = d.sequence_key
-                    AND earlier.event_id < d.event_id AND earlier.state = 'waiting')
+            WITH RECURSIVE oldest AS (
+                (SELECT f.id, f.sequence_key FROM webhook_delivery f
+                 WHERE f.webhook_id = ready.id AND f.state = 'waiting' AND f.sequence_key IS NOT NULL
+                 ORDER BY f.sequence_key, f.event_id LIMIT 1)
+                UNION ALL
+                SELECT n.id, n.sequence_key FROM oldest CROSS JOIN LATERAL (
+                    SELECT f.id, f.sequence_key FROM webhook_delivery f
+                    WHERE f.webhook_id = ready.id AND f.state = 'waiting'
+                      AND f.sequence_key > oldest.sequence_key
+                    ORDER BY f.sequence_key, f.event_id LIMIT 1
+                ) n
+            ),
+            may_go AS (
+                SELECT id FROM oldest
+                UNION ALL
+                SELECT f.id FROM webhook_delivery f
+                WHERE f.webhook_id = ready.id AND f.state = 'waiting' AND f.sequence_key IS NULL
+            )
+            SELECT d.id FROM may_go JOIN webhook_delivery d ON d.id = may_go.id
+            WHERE d.due_at <= now() AND (d.leased_until IS NULL OR d.leased_until <= now())
             ORDER BY CASE WHEN ready.failure_count > 0 THEN d.attempt ELSE 0 END, d.event_id, d.id
             LIMIT greatest(0, CASE WHEN ready.failure_count > 0 THEN 1 ELSE $2 END - flight.n)
-            FOR NO KEY UPDATE SKIP LOCKED
+            FOR NO KEY UPDATE OF d SKIP LOCKED
         ) d
         ORDER BY random() LIMIT $1
     ),
