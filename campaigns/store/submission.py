@@ -19,8 +19,10 @@ from campaigns.domain.allowance import UNBOUNDED, Allowance, Used
 from campaigns.domain.errors import DatabaseUnavailable, SubmissionError, SubmissionKeyConflict
 from campaigns.domain.following import Followed
 from campaigns.domain.schedule import ALWAYS, Schedule
+from campaigns.domain.states import CampaignState
 from campaigns.store import allowances, following
 from campaigns.store.allowances import Bound, bounds_of
+from campaigns.store.law import quoted
 from campaigns.store.person import IS_LISTED, person_key
 from campaigns.store.session import CHANNEL, Connection, Database
 
@@ -137,7 +139,7 @@ _MAKE_BATCHES = f"""
 
 # That it was accepted is told first, which else waits for the end of the transaction.
 _TELL = "SET CONSTRAINTS campaign_accepted_is_told IMMEDIATE"
-_PAUSE = "UPDATE campaign SET state = 'paused' WHERE id = $1"
+_PAUSE = f"UPDATE campaign SET state = {quoted(CampaignState.PAUSED)} WHERE id = $1"
 
 _KNOWN = (
     "SELECT id, content_hash, recipient_count, refused::text AS refused, noted::text AS noted, created_at"
