@@ -10,8 +10,10 @@ from functools import cache
 from importlib.resources import files
 
 from campaigns.domain.states import OPEN, POLLABLE, SETTLED, CampaignState, MessageState
+from campaigns.domain.timeline import Source
 from campaigns.store.law import TALLY_COLUMNS, in_list, quoted, sum_of
 from campaigns.store.session import Connection
+from campaigns.store.timeline import noted, of, plain
 
 _FOLDER = files(__package__).joinpath("functions")
 _PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
@@ -42,6 +44,16 @@ _LAW = {
         for state in (CampaignState.ACCEPTED, CampaignState.RUNNING, CampaignState.PAUSED)
     },
     "totals_by_state": TOTALS_BY_STATE,
+    "answer_noted": noted(of(Source.ANSWER), "a.state", plain("a.provider_state")),
+    "absence_noted": noted(of(Source.LOOK_UP), quoted(MessageState.QUEUED)),
+    "evidence_noted": noted(
+        f"CASE WHEN NOT e.was_asked THEN {of(Source.CALLBACK)}"
+        f" WHEN m.state = {quoted(MessageState.IN_DOUBT)} THEN {of(Source.LOOK_UP)}"
+        f" ELSE {of(Source.POLL)} END",
+        "e.state",
+        plain("e.provider_state"),
+        at="coalesce(e.learned_at, now())",
+    ),
 }
 
 

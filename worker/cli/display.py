@@ -14,6 +14,7 @@ from campaigns.domain.holds import CampaignHold
 from campaigns.domain.provider import Sighting
 from campaigns.domain.said import reason_of
 from campaigns.domain.states import SETTLED, MessageState
+from campaigns.domain.timeline import Step
 from campaigns.store.reading.messages import MessageRow
 from campaigns.store.reading.overviews import Overview
 from campaigns.store.reading.status_lag import StatusLag
@@ -201,8 +202,20 @@ def message(row: MessageRow) -> RenderableType:
             else []
         ),
         f"changed {row.updated_at:%Y-%m-%d %H:%M:%S} UTC",
+        *(_step(step) for step in row.steps),
     ]
     return Group(heading, *(Text(f"  {line}") for line in lines))
+
+
+def _step(step: Step) -> str:
+    told = (
+        step.state.value if step.state else "unknown to us",
+        f"attempt {step.attempt}" if step.attempt is not None else "",
+        printable(step.provider_state or ""),
+        printable(step.provider_message_id or ""),
+    )
+    source = step.source.value.replace("_", " ")
+    return f"{step.at:%Y-%m-%d %H:%M:%S} UTC  {source}: {'  '.join(filter(None, told))}"
 
 
 def sightings(who: str, seen: Sequence[Sighting]) -> RenderableType:

@@ -89,7 +89,7 @@ def message(  # noqa: PLR0913, PLR0917  one option each
                 if seen is None
                 else shapes.Live(account=asked, sightings=[shapes.Sighting.of(each) for each in seen])
             )
-            known = [shapes.Message.of(row) for row in rows]
+            known = [shapes.TracedMessage.of(row) for row in rows]
             print_json(shapes.Messages(messages=known, live=live_now).public())
         else:
             for row in rows:

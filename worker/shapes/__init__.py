@@ -69,6 +69,8 @@ from worker.shapes.messages import (
     Message,
     Messages,
     Sighting,
+    TimelineStep,
+    TracedMessage,
 )
 from worker.shapes.webhooks import (
     Event,
@@ -156,6 +158,8 @@ __all__ = [
     "Suppressed",
     "SuppressionPage",
     "Text",
+    "TimelineStep",
+    "TracedMessage",
     "Webhook",
     "WebhookDelivery",
     "WebhookDeliveryPage",

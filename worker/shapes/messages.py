@@ -1,12 +1,13 @@
 """Messages, as we know them and as their provider does; and the lines of an export."""
 
-from typing import Self
+from typing import Any, Self
 
 from pydantic import Field
 
 from campaigns.domain.provider import Sighting as SeenMessage
 from campaigns.domain.said import reason_of
 from campaigns.domain.states import MessageState
+from campaigns.domain.timeline import Source
 from campaigns.store.reading.messages import MessageRow
 from worker.shapes.base import Amount, Id, Moment, Shape, Text
 from worker.shapes.campaigns import Cost
@@ -32,10 +33,35 @@ class Message(Shape):
     updated_at: Moment = Field(description="When we last learned something of it.")
 
     @classmethod
-    def of(cls, row: MessageRow) -> Self:
-        """A message as it is shown."""
+    def of(cls, row: MessageRow, **more: Any) -> Self:
+        """A message as it is shown; `more`: the fields that a larger shape has besides."""
         cost = None if row.cost is None else Cost(amount=row.cost, currency=row.currency)
-        return cls.like(row, cost=cost)
+        return cls.like(row, cost=cost, **more)
+
+
+class TimelineStep(Shape):
+    """Something that became of a message."""
+
+    at: Moment = Field(description="When we learned of it.")
+    source: Source = Field(description="How we learned of it: `rule` is a deadline or a cancellation.")
+    state: MessageState | None = Field(description="What it means to us; null: nothing.")
+    provider_state: Text | None = Field(description="The provider's own word.")
+    attempt: int | None = Field(description="Of a hand-over: the first is 1.")
+    provider_message_id: Text | None = Field(description="By which the provider accepted it.")
+
+
+class TracedMessage(Message):
+    """One message as we know it, with its timeline."""
+
+    timeline: list[TimelineStep] = Field(
+        description="The oldest first. A word that changed nothing is not in it, nor what a release before "
+        "this one wrote; of very many steps the newest are kept."
+    )
+
+    @classmethod
+    def of(cls, row: MessageRow, **more: Any) -> Self:
+        """A message and its timeline as they are shown."""
+        return super().of(row, timeline=[TimelineStep.like(step) for step in row.steps], **more)
 
 
 class Sighting(Shape):
@@ -73,7 +99,7 @@ class Live(Shape):
 class Messages(Shape):
     """The messages that were looked for, newest first."""
 
-    messages: list[Message]
+    messages: list[TracedMessage]
     live: Live | None = Field(description="None where the provider was not asked, or did not answer.")
 
 

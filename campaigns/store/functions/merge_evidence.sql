@@ -3,11 +3,12 @@
 -- what it went and in how many segments does not hang on the state. So repeated, late and reordered evidence
 -- ends the same. Only where a hand-over was tried; a queued message that was handed over before (the provider
 -- had said it knew no such thing) takes evidence too: else it would be sent again. Only rows that change are
--- written.
+-- written. What raises the state, or is another word for it, is a step of the timeline.
 --
--- Takes of each batch: id, and evidence, an object for all messages that were told the same: positions; state
+-- Takes of each batch: id; lease, under which its provider was asked (none: it called); and evidence, an object for all messages that were told the same: positions; state
 -- (none: it says nothing of one); provider_state, provider_message_id; by_id, whether callbacks name them by
--- that alone; reason, changed_at, cost and its currency, segment_count, channel.
+-- that alone; reason, changed_at, cost and its currency, segment_count, channel; learned_at
+-- (none: now).
 CREATE OR REPLACE FUNCTION merge_evidence(p_group jsonb)
 RETURNS void
 LANGUAGE plpgsql
@@ -49,15 +50,19 @@ BEGIN
                              WHEN m.is_counted_by_provider THEN greatest(m.segment_count, e.segment_count)
                              ELSE e.segment_count END,
         is_counted_by_provider = m.is_counted_by_provider OR e.segment_count IS NOT NULL,
+        timeline = CASE WHEN e.state > m.state
+                             OR (is_later_word(e.state, e.changed_at, m.state, m.provider_changed_at)
+                                 AND m.provider_state IS DISTINCT FROM e.provider_state)
+                        THEN {{evidence_noted}} ELSE m.timeline END,
         updated_at = now()
     FROM (
-        SELECT g.id AS batch_id, w.positions, w.state, w.provider_state, w.provider_message_id, w.reason,
+        SELECT g.id AS batch_id, g.lease IS NOT NULL AS was_asked, w.learned_at, w.positions, w.state, w.provider_state, w.provider_message_id, w.reason,
                w.changed_at, w.cost, w.segment_count, w.channel, own_currency(g.id, w.currency) AS currency
-        FROM jsonb_to_recordset(p_group) AS g(id bigint, evidence jsonb)
+        FROM jsonb_to_recordset(p_group) AS g(id bigint, lease int, evidence jsonb)
         CROSS JOIN LATERAL jsonb_to_recordset(g.evidence) AS w(
             positions smallint[], state message_state, provider_state text, provider_message_id text,
             reason text, changed_at timestamptz, cost numeric, currency text, segment_count smallint,
-            channel text
+            channel text, learned_at timestamptz
         )
         OFFSET 0  -- read once, not once a message
     ) e

@@ -16,6 +16,7 @@ BEGIN
     -- What the provider does not have is queued again, but not for ever.
     IF jsonb_path_exists(v_held, '$[*].absent[*]') THEN
         UPDATE message m SET state = 'queued', updated_at = now(),
+            timeline = {{absence_noted}},
             reason = 'the provider does not know it: ' || coalesce(m.reason, 'in doubt')
         FROM jsonb_to_recordset(v_held) AS g(id bigint, absent smallint[], most_attempts int)
         WHERE m.batch_id = ANY (v_ids) AND m.batch_id = g.id AND m.position = ANY (g.absent)

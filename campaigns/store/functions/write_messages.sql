@@ -33,6 +33,7 @@ BEGIN
         is_counted_by_provider = m.is_counted_by_provider OR a.segment_count IS NOT NULL,
         reason = a.reason,
         attempt = m.attempt - CASE WHEN a.spends_attempt OR m.state <> 'sending' THEN 0 ELSE 1 END,
+        timeline = {{answer_noted}},
         updated_at = now()
     FROM (
         SELECT g.id AS batch_id, w.positions, w.provider_message_ids, w.state, w.provider_state, w.reason,

@@ -1,5 +1,6 @@
 """Single messages, by the provider's id, the phone number or our reference."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -10,6 +11,7 @@ import asyncpg
 from campaigns.domain.access import Reach
 from campaigns.domain.message_ref import MessageKey, message_ref
 from campaigns.domain.states import EVIDENCE, MessageState
+from campaigns.domain.timeline import Step, steps
 from campaigns.store.law import in_list
 from campaigns.store.session import Database
 
@@ -34,6 +36,7 @@ class MessageRow:
     provider_changed_at: datetime | None
     updated_at: datetime
     reference: str  # ours, which the provider may know it by
+    steps: Sequence[Step] = ()  # its timeline, the oldest first
 
 
 # Why a message is in its state: the provider's reason where the provider reported the state, else ours.
@@ -43,7 +46,7 @@ SHOWN_REASON = f"""CASE WHEN m.state IN {in_list(EVIDENCE - {MessageState.UNKNOW
 COLUMNS = f"""b.campaign_id, b.number, m.position, m.row, m.phone, b.account, m.state::text AS state,
            m.provider_message_id, m.provider_state, m.attempt, m.cost,
            coalesce(m.currency, c.currency) AS currency, m.segment_count, {SHOWN_REASON} AS reason, m.channel,
-           m.provider_changed_at, m.updated_at"""
+           m.provider_changed_at, m.updated_at, m.timeline, c.created_at AS submitted_at"""
 """SQL: what `row_of` makes a message of, where `b`, `c` and `m` are its batch, its campaign and itself."""
 
 # Our reference is a key. The provider's id and the number are searched in all messages: people ask seldom,
@@ -100,12 +103,13 @@ async def _fetch(
 
 def row_of(record: asyncpg.Record) -> MessageRow:
     """A message out of `COLUMNS`."""
+    state = MessageState(record["state"])
     return MessageRow(
         campaign_id=record["campaign_id"],
         row=record["row"],
         phone=record["phone"],
         account=record["account"],
-        state=MessageState(record["state"]),
+        state=state,
         provider_message_id=record["provider_message_id"],
         provider_state=record["provider_state"],
         attempt=record["attempt"],
@@ -117,4 +121,12 @@ def row_of(record: asyncpg.Record) -> MessageRow:
         provider_changed_at=record["provider_changed_at"],
         updated_at=record["updated_at"],
         reference=message_ref(record["campaign_id"], record["number"], record["position"]),
+        steps=steps(
+            record["timeline"],
+            submitted_at=record["submitted_at"],
+            changed_at=record["updated_at"],
+            state=state,
+            attempt=record["attempt"],
+            provider_message_id=record["provider_message_id"],
+        ),
     )

@@ -146,7 +146,7 @@ _MATCH = """
 _MERGE = """
     WITH said AS (
         SELECT k.batch_id, k.position, r.id, r.evidence, r.provider_state, r.provider_message_id, r.reason,
-               r.changed_at, r.cost, r.currency, r.segment_count, r.channel,
+               r.changed_at, r.cost, r.currency, r.segment_count, r.channel, r.received_at,
                max(r.evidence) OVER (PARTITION BY k.batch_id, k.position) AS top
         FROM unnest($2::bigint[], $3::bigint[], $4::smallint[]) AS k(receipt_id, batch_id, position)
         JOIN waiting_receipt r ON r.id = k.receipt_id
@@ -166,7 +166,8 @@ _MERGE = """
                    FILTER (WHERE cost IS NOT NULL))[1] AS cost,
                (array_agg(currency ORDER BY cost DESC, coalesce(currency, '') DESC)
                    FILTER (WHERE cost IS NOT NULL))[1] AS currency,
-               max(segment_count) AS segment_count, max(channel) AS channel
+               max(segment_count) AS segment_count, max(channel) AS channel,
+               min(received_at) FILTER (WHERE evidence = top OR top IS NULL) AS learned_at
         FROM said GROUP BY batch_id, position, top
     )
     SELECT merge_evidence(coalesce(jsonb_agg(g), '[]'))

@@ -141,7 +141,7 @@ async def _merge_apart(database: Database, learned: _Learned) -> BatchState | No
 
         async def merge(evidence: Sequence[Evidence]) -> None:
             said = _evidence_fields(evidence, by_id=learned.by_id)
-            group = as_group([{"id": learned.work.batch_id, "evidence": said}])
+            group = as_group([{"id": learned.work.batch_id, "lease": learned.work.lease, "evidence": said}])
             await connection.execute("SELECT merge_evidence($1)", group)
 
         if not await hold(connection, learned.holder):

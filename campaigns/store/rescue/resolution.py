@@ -4,23 +4,30 @@ from typing import Literal
 from uuid import UUID
 
 from campaigns.domain.errors import NotAllowed, no_such_campaign
-from campaigns.domain.states import CampaignState
+from campaigns.domain.states import CampaignState, MessageState
+from campaigns.domain.timeline import Source
 from campaigns.store.conditions import IS_IN_DOUBT, MAY_STILL_BE_SENT
+from campaigns.store.law import quoted
 from campaigns.store.session import Database
 from campaigns.store.tally import Release, let_go, recount
+from campaigns.store.timeline import noted, of
 
 Decision = Literal["resend", "assume_sent"]
 
 _BATCHES_AT_ONCE = 200
 
+_DECIDED = (
+    f"CASE WHEN $4 = 'resend' THEN {quoted(MessageState.QUEUED)} ELSE {quoted(MessageState.UNKNOWN)} END"
+)
+
 _MOVE = f"""
-    UPDATE message m SET updated_at = now(),
-        state = CASE WHEN $4 = 'resend' THEN 'queued'::message_state ELSE 'unknown' END,
+    UPDATE message m SET updated_at = now(), timeline = {noted(of(Source.PERSON), _DECIDED)},
+        state = ({_DECIDED})::message_state,
         reason = CASE WHEN $4 = 'resend' THEN 'to be sent again, says ' ELSE 'assumed sent, says ' END || $3
     WHERE m.batch_id = ANY($1::bigint[]) AND {IS_IN_DOUBT} AND ($2::text IS NULL OR m.phone = $2)
     RETURNING 1
 """
-# `queued`: the one way back from doubt to the queue, and only by a person's decision. `unknown`: settled
+# Queued: the one way back from doubt to the queue, and only by a person's decision. Unknown: settled
 # without an answer of the provider; a late receipt may still raise it.
 
 

@@ -236,6 +236,8 @@ class Message(SQLModel, table=True):
     provider_changed_at: datetime | None = Field(default=None, sa_column=moment(nullable=True))
     currency: str | None = Field(default=None, sa_column=Column(Text))  # of `cost`; NULL: the campaign's
     channel: str | None = Field(default=None, sa_column=Column(Text))
+    # What became of it, a line a step, the oldest first, as `domain/timeline.py` has it.
+    timeline: str | None = Field(default=None, sa_column=Column(Text), repr=False)
     # Whether `segment_count` is the provider's: of its own counts the highest stands, ours gives way.
     is_counted_by_provider: bool = Field(sa_column=Column(Boolean, nullable=False, server_default="false"))
 

@@ -23,7 +23,7 @@ HEARTBEAT_SECONDS = 15.0
 LONGEST_SECONDS = 900.0
 """A stream ends after so long, and the client comes again: its key is looked at anew."""
 
-_RETRY_SECONDS = 30
+_RETRY_SECONDS = 30  # before a client for whom there was no room asks again
 _AGAIN_MILLISECONDS = 3_000  # before a client whose stream ended comes again
 _SEND_BUFFER_BYTES = 16 * 1024  # that the kernel keeps for a client who does not read
 _HEARTBEAT = ": \n\n"

@@ -142,7 +142,7 @@ async def get_message(call: Call, path: MessagePath) -> Answer:
     )
     if not found:
         raise NotFound("there is no such message")
-    return Answer(shapes.Message.of(found[0]))
+    return Answer(shapes.TracedMessage.of(found[0]))
 
 
 @asynccontextmanager
@@ -236,11 +236,11 @@ OPERATIONS = (
         method="GET",
         path="/v1/messages/{reference}",
         tag=_TAG,
-        summary="Read one message",
+        summary="Read one message with its timeline",
         handler=get_message,
         scope=Scope.READ_RECIPIENTS,
         rate=Rate.READ,
         path_model=MessagePath,
-        answers={200: shapes.Message},
+        answers={200: shapes.TracedMessage},
     ),
 )

@@ -21,6 +21,10 @@ OLDEST_CODE = "0001"
 _FEW = "a row for each campaign, not for each message: 100,000 of them are read in a tenth of a second"
 ACCEPTED = {"require-concurrent-index-creation": _FEW, "constraint-missing-not-valid": _FEW}
 
+_TIMELINE = """
+ALTER TABLE message ADD COLUMN timeline text
+"""
+
 _OWNER = """
 ALTER TABLE campaign
     ADD COLUMN owner text NOT NULL DEFAULT '',
@@ -212,6 +216,6 @@ CREATE TRIGGER batch_is_told AFTER UPDATE ON batch
 
 def upgrade() -> None:
     # What holds a lock on a table in use comes last.
-    for part in (_KEYS, _PROGRESS, _WEBHOOKS, _OWNER, _OUTBOX):
+    for part in (_KEYS, _PROGRESS, _WEBHOOKS, _OWNER, _TIMELINE, _OUTBOX):
         for statement in part.split(";\n\n"):
             op.execute(statement)

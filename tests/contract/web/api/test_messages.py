@@ -91,6 +91,18 @@ async def test_a_key_may_search_so_often(api: Api) -> None:
 async def test_one_message(api: Api, ours: UUID, theirs: UUID) -> None:
     said = await api.get(f"/v1/messages/{message_ref(ours, 1, 0)}")
     assert said.json["state"] == "queued"
+    (step,) = said.json["timeline"]
+    assert (step["source"], step["state"]) == ("submission", "queued")
+    await query(api.database, "UPDATE message SET timeline = '19accf4a01a c - WORD OF THEIRS'")
+    step = (await api.get(f"/v1/messages/{message_ref(ours, 1, 0)}")).json["timeline"][-1]
+    assert step == {
+        "at": "2025-11-29T00:12:55.194000+00:00",
+        "source": "callback",
+        "state": None,
+        "provider_state": "WORD OF THEIRS",
+        "attempt": None,
+        "provider_message_id": None,
+    }
     for nobodys in (message_ref(theirs, 1, 0), message_ref(ours, 99, 0), "nonsense"):
         assert is_problem(await api.get(f"/v1/messages/{nobodys}"), 404, "not-found")
 
