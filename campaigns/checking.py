@@ -26,14 +26,7 @@ from campaigns.store import checking as staged_rows
 from campaigns.store.checking import Kind, StagedMessage
 from campaigns.store.session import Database
 from campaigns.store.submission import Intake, NewCampaign, TakenIn, known_campaign
-from campaigns.submission import (
-    Submission,
-    cleaner_of,
-    completed,
-    new_campaign,
-    nobody_to_send_to,
-    staged,
-)
+from campaigns.submission import Submission, cleaner_of, completed, new_campaign, nobody_to_send_to, staged
 
 MOST_ROWS_NAMED = 10  # of each reason
 _MOST_COSTLY = 50  # characters that are named, the commonest

@@ -11,13 +11,7 @@ from datetime import datetime
 from uuid import UUID, uuid4
 
 from campaigns.domain.message_ref import message_refs
-from campaigns.domain.webhooks import (
-    GIVE_UP_SECONDS,
-    Attempt,
-    EventType,
-    endpoint_wait_seconds,
-    wait_seconds,
-)
+from campaigns.domain.webhooks import GIVE_UP_SECONDS, Attempt, EventType, endpoint_wait_seconds, wait_seconds
 from campaigns.store.outbox import deliveries as rows
 from campaigns.store.outbox import webhooks as hooks
 from campaigns.store.outbox.deliveries import Became, Claimed, Delivery

@@ -5,12 +5,7 @@ keeps its name and its form: moments are ISO 8601 with an offset, money is decim
 it, ids are text. `public()` gives what `json` writes.
 """
 
-from worker.shapes.accounts import (
-    AccountMonth,
-    Balance,
-    Day,
-    StopListing,
-)
+from worker.shapes.accounts import AccountMonth, Balance, Day, StopListing
 from worker.shapes.api import (
     Account,
     AccountHold,
@@ -35,15 +30,7 @@ from worker.shapes.api import (
     Suppressed,
     SuppressionPage,
 )
-from worker.shapes.base import (
-    Amount,
-    Id,
-    Moment,
-    Shape,
-    Text,
-    amount_text,
-    public,
-)
+from worker.shapes.base import Amount, Id, Moment, Shape, Text, amount_text, public
 from worker.shapes.campaigns import (
     Campaign,
     CampaignStatus,
@@ -63,15 +50,7 @@ from worker.shapes.checks import (
     KnownCampaign,
     RefusedRows,
 )
-from worker.shapes.messages import (
-    ExportLine,
-    Live,
-    Message,
-    Messages,
-    Sighting,
-    TimelineStep,
-    TracedMessage,
-)
+from worker.shapes.messages import ExportLine, Live, Message, Messages, Sighting, TimelineStep, TracedMessage
 from worker.shapes.webhooks import (
     Event,
     NewWebhook,
