@@ -38,23 +38,23 @@ class Followed:
         return [str(self.campaign_id), states, self.takes_never_handed_over, self.takes_doubtful]
 
 
-def chosen(campaign_id: UUID, words: Sequence[str], confirmed: str | None) -> Followed:
-    """The messages that somebody chose by words of `CHOICES`; with the sentence also those in doubt.
+def chosen(campaign_id: UUID, choices: Sequence[str], confirmed: str | None) -> Followed:
+    """The messages that somebody chose by names of `CHOICES`; with the sentence also those in doubt.
 
-    Raises SubmissionError where a word is none, where the sentence is another, or nothing is chosen.
+    Raises SubmissionError where a name is none of them, where the sentence is another, or nothing is chosen.
     """
     if confirmed is not None and confirmed != CONFIRMATION:
         raise SubmissionError(f"to send to those in doubt, say exactly: {CONFIRMATION}")
-    if not set(words) <= set(CHOICES):
+    if not set(choices) <= set(CHOICES):
         raise SubmissionError(
             f"a follow-up is of messages that are: {', '.join(CHOICES)}; those in doubt are asked for apart"
         )
-    if not words and confirmed is None:
+    if not choices and confirmed is None:
         raise SubmissionError(f"say which messages are followed up: {', '.join(CHOICES)}")
-    named = [_GROUPS.get(word) or _STATES.get(word, frozenset[MessageState]()) for word in words]
+    named = [_GROUPS.get(name) or _STATES.get(name, frozenset[MessageState]()) for name in choices]
     return Followed(
         campaign_id,
         frozenset[MessageState]().union(*named),
-        takes_never_handed_over=NEVER_HANDED_OVER in words,
+        takes_never_handed_over=NEVER_HANDED_OVER in choices,
         takes_doubtful=confirmed is not None,
     )

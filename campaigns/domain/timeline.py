@@ -10,6 +10,7 @@ provider's word where it is another. Of a hand-over the attempt.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
@@ -93,8 +94,7 @@ def steps(
     for at in reversed(range(len(found))):
         step = found[at]
         if step.source is Source.ANSWER and step.state is MessageState.ACCEPTED:
-            word = step.provider_state
-            found[at] = Step(step.at, step.source, step.state, word, None, provider_message_id)
+            found[at] = replace(step, provider_message_id=provider_message_id)
             break
     return found
 
@@ -108,11 +108,11 @@ def _read(kept: str) -> Iterator[Step]:
             yield _step(*line.split(" ", 3))
 
 
-def _step(moment: str, code: str, said: str, word: str | None = None) -> Step:
+def _step(moment: str, code: str, said: str, status_word: str | None = None) -> Step:
     at, source = _EPOCH + timedelta(milliseconds=int(moment, 16)), _SOURCES[code]
     if source is Source.HAND_OVER:
         return Step(at, source, MessageState.SENDING, attempt=int(said))
     state = None if said == "-" else MessageState(said)
-    if word is None and state is not None and source in _SAID_BY_PROVIDER:
-        word = state.value
-    return Step(at, source, state, word)
+    if status_word is None and state is not None and source in _SAID_BY_PROVIDER:
+        status_word = state.value
+    return Step(at, source, state, status_word)

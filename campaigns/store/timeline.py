@@ -7,7 +7,9 @@ from campaigns.domain.timeline import CODES, LONGEST_TIMELINE, Source
 from campaigns.store.law import quoted
 
 
-def noted(source: str, state: str, word: str = "NULL", *, message: str = "m.", at: str = "now()") -> str:
+def noted(
+    source: str, state: str, status_word: str = "NULL", *, message: str = "m.", at: str = "now()"
+) -> str:
     """SQL: the timeline of a message with one step more. Of one that was `sending` also the hand-over, whose
     moment is that of its last change: so the intent, the hottest update, writes nothing of it.
 
@@ -16,7 +18,7 @@ def noted(source: str, state: str, word: str = "NULL", *, message: str = "m.", a
     point, and when it was learned.
     """
     hand_over = _line(f"{message}updated_at", of(Source.HAND_OVER), f"{message}attempt")
-    step = _line(at, source, f"coalesce(({state})::text, '-')", f"nullif({word}, ({state})::text)")
+    step = _line(at, source, f"coalesce(({state})::text, '-')", f"nullif({status_word}, ({state})::text)")
     before = f"CASE WHEN {message}state = {quoted(MessageState.SENDING)} THEN {hand_over} END"
     return f"right(concat_ws(E'\\n', {message}timeline, {before}, {step}), {LONGEST_TIMELINE})"
 
@@ -30,6 +32,6 @@ def of(source: Source) -> str:
     return f"'{CODES[source]}'"
 
 
-def plain(word: str) -> str:
-    """SQL: a provider's word in one line."""
-    return f"translate({word}, E'\\n\\r', '  ')"
+def plain(status_word: str) -> str:
+    """SQL: a provider's status word in one line."""
+    return f"translate({status_word}, E'\\n\\r', '  ')"

@@ -16,10 +16,10 @@ from worker.web.api.problems import Kind
 from worker.web.api.submitting import LARGE, KeyHeader, slot
 
 
-def _known(word: str) -> str:
-    if word not in CHOICES:
+def _known(choice: str) -> str:
+    if choice not in CHOICES:
         raise ValueError(f"give one of: {', '.join(CHOICES)}")
-    return word
+    return choice
 
 
 _Choice = Annotated[str, AfterValidator(_known), Field(json_schema_extra={"enum": [*CHOICES]})]

@@ -109,13 +109,13 @@ def curl(operation: Operation, address: str) -> str:
     path = operation.path
     for name, value in example(operation.path_model).items() if operation.path_model is not None else ():
         path = path.replace(f"{{{name}}}", str(value))
-    words = ["curl", '-H "Authorization: Bearer $CAMPAIGNS_API_KEY"', shlex.quote(address + path)]
+    parts = ["curl", '-H "Authorization: Bearer $CAMPAIGNS_API_KEY"', shlex.quote(address + path)]
     if operation.method not in {"GET", "POST"} or (operation.method == "POST" and operation.body is None):
-        words.insert(1, f"-X {operation.method}")
+        parts.insert(1, f"-X {operation.method}")
     if operation.body is not None:
         body = json.dumps(example(operation.body), ensure_ascii=False)
-        words.append(f"-H 'Content-Type: {JSON}' -d {shlex.quote(body)}")
-    return " ".join(words)
+        parts.append(f"-H 'Content-Type: {JSON}' -d {shlex.quote(body)}")
+    return " ".join(parts)
 
 
 def _event(told: tuple[str, Any]) -> tuple[str, ...]:
@@ -150,8 +150,8 @@ def _field(
     name: str, schema: Mapping[str, Any], *, is_required: bool, where: str | None = None
 ) -> tuple[str, ...]:
     bounds = [
-        f"{word} {schema[key]}"
-        for key, word in (("minimum", "at least"), ("maximum", "at most"), ("maxLength", "at most"))
+        f"{bound} {schema[key]}"
+        for key, bound in (("minimum", "at least"), ("maximum", "at most"), ("maxLength", "at most"))
         if key in schema
     ]
     if schema.get("default") not in (None, [], ()):
