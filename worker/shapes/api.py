@@ -13,7 +13,7 @@ from campaigns.store.reading.overviews import Overview
 from campaigns.store.reading.pages import BatchRow, RefusalRow
 from worker.shapes.base import Moment, Shape, Text
 from worker.shapes.campaigns import Campaign, ProgressPoint, Reason
-from worker.shapes.messages import Message
+from worker.shapes.messages import Message, TracedMessage
 
 Cursor = str | None
 
@@ -56,7 +56,7 @@ class MessagePage(Page):
 class FoundMessages(Shape):
     """The messages that were looked for, newest first."""
 
-    items: list[Message]
+    items: list[TracedMessage]
     next_cursor: Cursor = Field(default=None, description="Always null: there is one page.")
 
 

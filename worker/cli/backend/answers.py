@@ -8,6 +8,7 @@ from uuid import UUID
 
 from campaigns.domain.holds import CampaignHold
 from campaigns.domain.states import CampaignState, MessageState
+from campaigns.domain.timeline import Source, Step
 from campaigns.store.reading.messages import MessageRow
 from campaigns.store.reading.overviews import Cost, Overview
 from campaigns.store.reading.status_lag import StatusLag
@@ -102,4 +103,16 @@ def message(said: Said) -> MessageRow:
         provider_changed_at=moment(said["provider_changed_at"]),
         updated_at=datetime.fromisoformat(said["updated_at"]),
         reference=said["reference"],
+        steps=[_step(each) for each in said["timeline"]],
+    )
+
+
+def _step(said: Said) -> Step:
+    return Step(
+        at=datetime.fromisoformat(said["at"]),
+        source=Source(said["source"]),
+        state=None if said["state"] is None else MessageState(said["state"]),
+        provider_state=said["provider_state"],
+        attempt=said["attempt"],
+        provider_message_id=said["provider_message_id"],
     )

@@ -132,7 +132,9 @@ async def search_messages(call: Call, body: Search) -> Answer:
         raise Refused(
             Kind.BUSY, f"the search took more than {_SEARCH_SECONDS:g} s", retry_after_seconds=60
         ) from None
-    return Answer(shapes.FoundMessages(items=[shapes.Message.of(row) for row in found], next_cursor=None))
+    return Answer(
+        shapes.FoundMessages(items=[shapes.TracedMessage.of(row) for row in found], next_cursor=None)
+    )
 
 
 async def get_message(call: Call, path: MessagePath) -> Answer:
