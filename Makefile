@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOCK := requirements/development.lock
 
-.PHONY: help setup demo clients test chaos storm bench lint check audit format docs picture lock clean
+.PHONY: help setup demo clients test chaos storm bench lint check audit format docs catalogue picture lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
@@ -63,6 +63,12 @@ format: setup  ## put the code in its one format
 
 docs: setup  ## write docs/settings.md and docs/limits.md from the code
 	PYTHONPATH=. $(BIN)/python docs/generate.py
+
+# Sorted and without places, so that two people who add sentences seldom meet.
+catalogue: setup  ## bring the dashboard's new sentences into its catalogues, to be translated there
+	@$(BIN)/pybabel -q extract --no-location --sort-output --omit-header -k N_ -F pyproject.toml -o $(VENV)/dashboard.pot .
+	@for language in worker/web/locale/*/; do $(BIN)/pybabel -q update --no-fuzzy-matching --ignore-obsolete --omit-header -w 120 \
+		-D dashboard -d worker/web/locale -l $$(basename $$language) -i $(VENV)/dashboard.pot || exit 1; done
 
 picture: setup  ## draw docs/demo.svg from a demo that is run for it
 	$(BIN)/python docs/picture.py

@@ -35,13 +35,14 @@ class KeyRow:
 
 _ALLOWANCE = ("recipients_per_day", "segments_per_month", "approval_above")
 _COLUMNS = (
-    "id, owner, scopes, accounts, is_for_all_owners, created_at, expires_at, revoked_at, last_used_at,"
-    f" {', '.join(_ALLOWANCE)}"
+    "id, owner, scopes, accounts, is_for_all_owners, created_at, expires_at, revoked_at, last_used_at, "
+    f"{', '.join(_ALLOWANCE)}"
 )
 
 
-def _row(record: asyncpg.Record) -> KeyRow:
-    given = {name: value for name, value in record.items() if name != "secret_hash"}
+def read_key(record: asyncpg.Record) -> KeyRow:
+    """A key out of a row that has its columns, and perhaps others."""
+    given = {name: record[name] for name in _COLUMNS.split(", ")}
     allowance = Allowance(*(given.pop(name) for name in _ALLOWANCE))
     return KeyRow(**given, allowance=allowance)
 
@@ -73,7 +74,7 @@ async def find(database: Database, key_id: str) -> tuple[KeyRow, bytes] | None:
         record = await connection.fetchrow(
             f"SELECT {_COLUMNS}, secret_hash FROM api_key WHERE id = $1", key_id
         )
-    return None if record is None else (_row(record), record["secret_hash"])
+    return None if record is None else (read_key(record), record["secret_hash"])
 
 
 async def listed(
@@ -97,7 +98,7 @@ async def listed(
             key_id,
             limit,
         )
-    return [_row(record) for record in records]
+    return [read_key(record) for record in records]
 
 
 async def revoke(database: Database, key_id: str) -> bool | None:

@@ -185,6 +185,11 @@ ILLEGAL = {
     "api_key_secret_hash_check": (
         "INSERT INTO api_key (id, owner, secret_hash, scopes) VALUES ('a', 'shop', 'a key in clear', '{}')"
     ),
+    "dashboard_session_secret_hash_check": (
+        "WITH key AS (INSERT INTO api_key (id, owner, secret_hash, scopes)"
+        " VALUES ('a', 'shop', sha256('a'), '{}'))"
+        " INSERT INTO dashboard_session (secret_hash, key_id) VALUES ('a secret in clear', 'a')"
+    ),
     "audit_actor_kind_check": (
         "INSERT INTO audit (actor_kind, actor, action, subject, origin) VALUES ('god', '', '', '', '')"
     ),

@@ -13,7 +13,7 @@ def test_the_wheel_holds_every_file_that_is_read_at_run_time() -> None:
         str(path.relative_to(ROOT))
         for package in ("campaigns", "worker")
         for path in (ROOT / package).rglob("*")
-        if path.suffix in {".sql", ".lua", ".mako", ".py"}
+        if path.suffix in {".sql", ".lua", ".mako", ".py", ".html", ".css", ".js", ".svg", ".po"}
     }
     assert len({path for path in read if path.endswith(".sql")}) >= 10
     assert read - packed == set()

@@ -61,17 +61,17 @@ def web(
     port: WebPort = 8026,
     serve: Annotated[
         str, typer.Option(metavar="PARTS", help="What is served, with commas between.")
-    ] = "callbacks,api",
+    ] = "callbacks,api,dashboard",
     behind_proxy: Annotated[
         bool, typer.Option("--behind-proxy", help="A proxy of yours that speaks https is in front.")
     ] = False,
 ) -> None:
-    """Take the providers' callbacks, and serve the API.
+    """Take the providers' callbacks, and serve the API and the dashboard.
 
-    Beyond this machine the API needs a key (campaigns key create), and a proxy
+    Beyond this machine those two need a key (campaigns key create), and a proxy
     that speaks https. Who takes many callbacks and large uploads runs two of
-    these: --serve callbacks, and --serve api. /livez, /readyz and /health tell
-    how it is.
+    these: --serve callbacks, and --serve api,dashboard. /livez, /readyz and
+    /health tell how it is.
     """
     from worker.logs.logger import configure_logs
     from worker.runtime import run_once
@@ -85,7 +85,7 @@ def web(
 
     def ready(url: str) -> None:
         say(f"web listening on {url}")
-        if behind_proxy and settings.trusted_proxies is None and web_server.Part.API in served:
+        if behind_proxy and settings.trusted_proxies is None and web_server.WITH_KEYS & served:
             err.print(
                 f"{PREFIX}TRUSTED_PROXIES is not set: all callers are taken for one, and ten wrong keys a "
                 "minute of anybody stop everybody"

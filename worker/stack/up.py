@@ -36,7 +36,7 @@ def run_stack(
         if settings.public_url is not None:
             host, port = web_address
             # Beyond this machine the API needs a key and a proxy in front: who wants that runs it apart.
-            served = "callbacks,api" if is_loopback(host) else "callbacks"
+            served = "callbacks,api,dashboard" if is_loopback(host) else "callbacks"
             command = web_command("--host", host, "--port", str(port), "--serve", served)
             family.start("web", command, environment)
             parts.append(f"web on {host}:{port} for callbacks to {settings.public_url}")

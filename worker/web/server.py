@@ -24,6 +24,8 @@ from worker.web.callbacks import MAX_BODY_BYTES, Callbacks
 from worker.web.connections import BACKLOG, ConnectionLimit, most_connections
 from worker.web.health import SERVICE, Health
 from worker.web.inbox import Inbox, Write
+from worker.web.pages.serving import Dashboard
+from worker.web.pages.table import PAGES
 from worker.web.streams import Streams
 from worker.web.uploads import LargeSubmissions
 
@@ -66,9 +68,12 @@ class Part(StrEnum):
 
     CALLBACKS = "callbacks"
     API = "api"
+    DASHBOARD = "dashboard"
 
 
 ALL_PARTS = frozenset(Part)
+WITH_KEYS = frozenset({Part.API, Part.DASHBOARD})
+"""What is served to those who have a key."""
 
 
 async def serve(
@@ -90,7 +95,7 @@ async def serve(
     """
     try:
         await schema.check(parts.database)
-        if Part.API in served and not is_loopback(host):
+        if served & WITH_KEYS and not is_loopback(host):
             await _refuse_strangers(parts, host, is_behind_proxy=is_behind_proxy)
     except DatabaseUnavailable as away:  # no key is valid while it is away
         log.warning("database away", why=str(away))
@@ -172,10 +177,16 @@ def _application(
     parts: Parts, inbox: Inbox, limit: ConnectionLimit, served: frozenset[Part], *, is_behind_proxy: bool
 ) -> web.Application:
     middlewares = [limit.middleware()]
-    if Part.API in served:
+    is_for_keys = bool(served & WITH_KEYS)
+    if is_for_keys:
         if names := hosts.names_of(parts.settings, is_behind_proxy=is_behind_proxy):
             middlewares.append(hosts.middleware(names))
+        serving = api.serving_of(parts)
+    if Part.API in served:
         middlewares.append(api.middleware())
+    if Part.DASHBOARD in served:
+        dashboard = Dashboard(serving, PAGES, is_behind_proxy=is_behind_proxy)
+        middlewares.append(dashboard.middleware())
     application = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=middlewares)
     if Part.CALLBACKS in served:
         Callbacks(
@@ -186,10 +197,12 @@ def _application(
         ).add_routes(application.router)
     Health(parts).add_routes(application.router)
     if Part.API in served:
-        api.add_routes(application.router, parts)
+        api.add_routes(application.router, serving)
+    if Part.DASHBOARD in served:
+        dashboard.add_routes(application.router)
+    if is_for_keys:
         application[LARGE] = large = LargeSubmissions()
-
-        application[STREAMS] = streams = Streams(parts.database)
+        application[STREAMS] = streams = Streams()
 
         async def let_go(_application: web.Application) -> None:
             streams.close()

@@ -1,5 +1,6 @@
-"""Campaigns that are watched by clients of this process: each is asked for once a second, whatever the number
-of its clients, and each client holds the newest state alone. So a slow client costs the others nothing.
+"""What is watched by clients of this process, campaigns and pages: each is looked at once a second, whatever
+the number of its clients, and each client holds the newest state alone. So a slow client costs the others
+nothing.
 """
 
 import asyncio
@@ -8,19 +9,16 @@ import json
 import socket
 import struct
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import NoReturn, Self
-from uuid import UUID
+from typing import Any, NoReturn, Self
 
 from aiohttp import web
 
-from campaigns import reading
 from campaigns.domain.errors import DatabaseUnavailable, NotFound, origin_of
 from campaigns.store.reading.overviews import Overview
-from campaigns.store.session import Database
 from worker import shapes
 from worker.logs.logger import get_logger
 
@@ -36,6 +34,14 @@ MOST_STREAMS_OF_A_KEY = 100
 UNREAD_SECONDS = 10.0
 """A client that has not taken the event before for so long is dropped."""
 
+HEARTBEAT_SECONDS = 15.0
+"""After which a stream that has nothing to tell says that it lives."""
+
+MEDIA_TYPE = "text/event-stream"
+
+_AGAIN_MILLISECONDS = 3_000  # before a client whose stream ended comes again
+_SEND_BUFFER_BYTES = 16 * 1024  # that the kernel keeps for a client who does not read
+_HEARTBEAT = ": \n\n"
 _REST = 9  # times as long as a look took: however slow the database, a tenth of one connection at most
 _MOST_LOOKS = 4  # connections of the pool that looks use at once
 
@@ -52,23 +58,57 @@ class TooMany(Exception):
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A campaign as it is told to its watchers. `id` is that of its content: the same in every process."""
+    """Something as it is told to its watchers, in named parts. `id` is that of its content: the same in every
+    process.
+    """
 
     id: str
-    text: str = field(repr=False)  # a server-sent event
+    parts: Mapping[str, Any] = field(repr=False)
     is_last: bool
 
     @classmethod
-    def of(cls, overview: Overview) -> Self:
+    def of(cls, parts: Mapping[str, Any], *, is_last: bool) -> Self:
+        """Takes what `json` writes, by name."""
+        return cls(hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16], parts, is_last)
+
+    @classmethod
+    def of_campaign(cls, overview: Overview) -> Self:
         """A campaign as it is now."""
-        data = json.dumps(shapes.OwnedCampaign.of(overview).public())
         is_last = overview.finished_at is not None
-        name = hashlib.sha256(data.encode()).hexdigest()[:16]
-        return cls(name, f"id: {name}\nevent: {'end' if is_last else 'status'}\ndata: {data}\n\n", is_last)
+        return cls.of(shapes.OwnedCampaign.of(overview).public(), is_last=is_last)
+
+    def event(self, parts: Mapping[str, Any]) -> str:
+        """A server-sent event that tells these parts of it."""
+        name = "end" if self.is_last else "status"
+        return f"id: {self.id}\nevent: {name}\ndata: {json.dumps(parts)}\n\n"
+
+    @property
+    def text(self) -> str:
+        """An event that tells it whole."""
+        return self.event(self.parts)
+
+    def text_after(self, seen: "State | None") -> str:
+        """An event for a client that saw a state of the same thing before."""
+        return self.text
+
+
+class PartsState(State):
+    """Something of which each part stands alone: a client that knows one is not told it again."""
+
+    def text_after(self, seen: State | None) -> str:
+        """An event that tells what has changed."""
+        known = {} if seen is None else seen.parts
+        return self.event({name: part for name, part in self.parts.items() if known.get(name) != part})
+
+
+Look = Callable[[], Awaitable[State]]
+"""Looks at what is watched. Raises NotFound where it is gone, DatabaseUnavailable."""
 
 
 class Watched:
-    """One campaign. `state` is None until the first look; `is_over` says that nobody looks any more."""
+    """What is looked at for its clients. `state` is None until the first look; `is_over` says that nobody
+    looks any more.
+    """
 
     def __init__(self, *, is_over: bool) -> None:
         self.state: State | None = None
@@ -95,10 +135,9 @@ class Watched:
 class Streams:
     """All that is watched in this process. Use it on one event loop."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._watched: dict[UUID, Watched] = {}
-        self._looking: dict[UUID, asyncio.Task[None]] = {}
+    def __init__(self) -> None:
+        self._watched: dict[Hashable, Watched] = {}
+        self._looking: dict[Hashable, asyncio.Task[None]] = {}
         self._of_key: Counter[str] = Counter()
         self._looks = asyncio.Semaphore(_MOST_LOOKS)
         self.is_closing = False
@@ -119,53 +158,55 @@ class Streams:
                 del self._of_key[key_id]
 
     @asynccontextmanager
-    async def watch(self, campaign_id: UUID) -> AsyncIterator[Watched]:
-        """A campaign, looked at while anybody is in such a block."""
-        watched = self._watched.get(campaign_id)
+    async def watch(self, name: Hashable, look: Look) -> AsyncIterator[Watched]:
+        """What is looked at while anybody is in such a block. Under one name, all see the same: the first
+        one's `look` serves the others.
+        """
+        watched = self._watched.get(name)
         if watched is None:
-            watched = self._watched[campaign_id] = Watched(is_over=self.is_closing)
-        if not watched.is_over and campaign_id not in self._looking:
-            self._looking[campaign_id] = asyncio.create_task(self._look(campaign_id, watched))
+            watched = self._watched[name] = Watched(is_over=self.is_closing)
+        if not watched.is_over and name not in self._looking:
+            self._looking[name] = asyncio.create_task(self._keep_looking(name, watched, look))
         watched.client_count += 1
         try:
             yield watched
         finally:
             watched.client_count -= 1
-            if not watched.client_count and self._watched.get(campaign_id) is watched:
-                self._forget(campaign_id)
+            if not watched.client_count and self._watched.get(name) is watched:
+                self._forget(name)
 
-    def _forget(self, campaign_id: UUID) -> None:
-        self._watched.pop(campaign_id).tell(is_over=True)
-        if looking := self._looking.pop(campaign_id, None):
+    def _forget(self, name: Hashable) -> None:
+        self._watched.pop(name).tell(is_over=True)
+        if looking := self._looking.pop(name, None):
             looking.cancel()
 
-    async def _look(self, campaign_id: UUID, watched: Watched) -> None:
+    async def _keep_looking(self, name: Hashable, watched: Watched, look: Look) -> None:
         try:
             while not (watched.state and watched.state.is_last):
                 async with self._looks:
                     began_at = monotonic()
                     state = watched.state
                     try:
-                        state = State.of(await reading.status(self._database, campaign_id))
+                        state = await look()
                     except DatabaseUnavailable as away:  # the clients wait with us
-                        log.warning("database away", why=str(away), campaign_id=str(campaign_id))
+                        log.warning("database away", why=str(away))
                 if state is not None and (watched.state is None or state.id != watched.state.id):
                     watched.tell(state, is_over=state.is_last)
                 await asyncio.sleep(max(LOOK_SECONDS, _REST * (monotonic() - began_at)))
         except NotFound:
-            log.info("a watched campaign is gone", campaign_id=str(campaign_id))
+            log.info("what was watched is gone")
         except Exception as error:  # a bug: its clients are let go, and come again
-            log.error("a campaign cannot be watched", campaign_id=str(campaign_id), why=origin_of(error))
+            log.error("what is watched cannot be looked at", why=origin_of(error))
         finally:
             watched.tell(is_over=True)
-            if self._watched.get(campaign_id) is watched:
-                del self._watched[campaign_id], self._looking[campaign_id]
+            if self._watched.get(name) is watched:
+                del self._watched[name], self._looking[name]
 
     def close(self) -> None:
         """Let every client go: it comes again, and finds another process."""
         self.is_closing = True
-        for campaign_id in [*self._watched]:
-            self._forget(campaign_id)
+        for name in [*self._watched]:
+            self._forget(name)
 
 
 class Writer:
@@ -208,3 +249,63 @@ class Writer:
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             transport.abort()
         raise ConnectionResetError("the client does not read")
+
+
+def event_stream() -> web.StreamResponse:
+    """An answer that is a stream of events."""
+    return web.StreamResponse(
+        headers={
+            "Content-Type": MEDIA_TYPE,
+            "Cache-Control": "no-store",
+            "X-Content-Type-Options": "nosniff",
+            "X-Accel-Buffering": "no",  # nginx would hold events back
+        }
+    )
+
+
+async def tell(
+    request: web.Request,
+    response: web.StreamResponse,
+    first: State,
+    watching: AbstractAsyncContextManager[Watched],
+    *,
+    seen: str | None,
+    longest_seconds: float,
+) -> web.StreamResponse:
+    """Answer with the states of what is watched as they come, until its last, or for so long.
+
+    Takes its state now, and the id of the state that the client saw last, which is not told again.
+    """
+    connection = request.get_extra_info("socket")
+    if connection is not None:  # a client that does not read is noticed the sooner the less the kernel keeps
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
+    await response.prepare(request)
+    writer = Writer(request, response)
+    try:
+        if first.is_last:
+            await writer.end(first.text)
+        else:
+            await writer.write(f"retry: {_AGAIN_MILLISECONDS}\n\n")
+            async with watching as watched:
+                await _tell(writer, watched, first, seen, longest_seconds)
+    except ConnectionError:
+        return response  # nobody is there to be told
+    return response
+
+
+async def _tell(
+    writer: Writer, watched: Watched, state: State, seen: str | None, longest_seconds: float
+) -> None:
+    ends_at = monotonic() + longest_seconds
+    told: State | None = state if state.id == seen else None
+    while True:
+        if state.is_last:
+            return await writer.end(state.text_after(told))
+        if watched.is_over or monotonic() >= ends_at:
+            return await writer.end()
+        is_known = told is not None and told.id == state.id
+        was_taken = await writer.write(_HEARTBEAT if is_known else state.text_after(told))
+        told = state if was_taken else told
+        if not watched.is_over and (watched.state is None or watched.state.id == state.id):
+            await watched.wait(HEARTBEAT_SECONDS if was_taken else LOOK_SECONDS)
+        state = watched.state or state

@@ -14,7 +14,7 @@ from campaigns.store.tables.campaigns import (
     Refusal,
 )
 from campaigns.store.tables.decisions import CampaignHold, Resolution, Suppression
-from campaigns.store.tables.keys import ApiKey, Audit
+from campaigns.store.tables.keys import ApiKey, Audit, DashboardSession
 from campaigns.store.tables.receipts import WaitingReceipt
 from campaigns.store.tables.webhooks import Webhook, WebhookDelivery, WebhookEvent
 
@@ -26,6 +26,7 @@ __all__ = [
     "Campaign",
     "CampaignHold",
     "CampaignProgress",
+    "DashboardSession",
     "Message",
     "MessageByProviderId",
     "NewHold",

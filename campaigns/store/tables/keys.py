@@ -3,7 +3,17 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, Identity, Index, LargeBinary, Text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Identity,
+    Index,
+    LargeBinary,
+    Text,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, SQLModel
 
@@ -57,3 +67,18 @@ class Audit(SQLModel, table=True):
     origin: str = Field(sa_column=Column(Text, nullable=False))  # an address, or the machine of an operator
     # What was before and what is after, never a number or a text.
     detail: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False, server_default="{}"))
+
+
+class DashboardSession(SQLModel, table=True):
+    """A browser that is signed in with a key. Its secret is random and is kept as SHA-256 alone."""
+
+    __tablename__ = "dashboard_session"
+    __table_args__ = (
+        CheckConstraint("octet_length(secret_hash) = 32", name="dashboard_session_secret_hash_check"),
+        Index("dashboard_session_of_key", "key_id"),
+    )
+
+    secret_hash: bytes = Field(sa_column=Column(LargeBinary, primary_key=True), repr=False)
+    key_id: str = Field(sa_column=Column(Text, ForeignKey("api_key.id", ondelete="CASCADE"), nullable=False))
+    created_at: datetime = Field(sa_column=moment(default=True))
+    used_at: datetime = Field(sa_column=moment(default=True))

@@ -19,19 +19,23 @@ DOCUMENT_PATH = "/openapi.json"
 PAGE_PATH = "/docs"
 
 
-def add_routes(router: web.UrlDispatcher, parts: Parts) -> None:
-    """Route every operation of the table, and the document."""
+def serving_of(parts: Parts) -> Serving:
+    """Who serves the operations in this process, to whom it may be."""
     limits = Limits(asyncio.get_running_loop().time)
-    serving = Serving(parts, limits, read_networks(parts.settings.trusted_proxies or ""))
+    return Serving(parts, limits, read_networks(parts.settings.trusted_proxies or ""))
+
+
+def add_routes(router: web.UrlDispatcher, serving: Serving) -> None:
+    """Route every operation of the table, and the document."""
     for operation in OPERATIONS:
         serving.add(router, operation)
-    text = json.dumps(document(OPERATIONS, server=parts.settings.public_url), indent=1)
+    text = json.dumps(document(OPERATIONS, server=serving.parts.settings.public_url), indent=1)
 
     async def tell(_request: web.Request) -> web.Response:
         return web.Response(text=text, content_type=JSON, headers=HEADERS)
 
     router.add_get(DOCUMENT_PATH, tell)
-    shown = page(OPERATIONS, server=parts.settings.public_url)
+    shown = page(OPERATIONS, server=serving.parts.settings.public_url)
 
     async def show(_request: web.Request) -> web.Response:
         more = {"Content-Security-Policy": CONTENT_SECURITY_POLICY, "Referrer-Policy": "no-referrer"}

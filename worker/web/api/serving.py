@@ -12,7 +12,7 @@ from aiohttp import hdrs, web
 from pydantic import ValidationError
 
 from campaigns import auditing, keys
-from campaigns.domain.access import Actor
+from campaigns.domain.access import Actor, Scope
 from campaigns.domain.errors import (
     CampaignError,
     DatabaseUnavailable,
@@ -25,10 +25,11 @@ from campaigns.domain.errors import (
     WitnessUnavailable,
     origin_of,
 )
+from campaigns.store.keys import KeyRow
 from worker.bootstrap import Parts
 from worker.logs.logger import get_logger
 from worker.web.api.limits import Limits
-from worker.web.api.operations import JSON, Answer, Asked, Call, Caller, Operation, Shared
+from worker.web.api.operations import JSON, Answer, Asked, Call, Caller, Operation, Rate, Shared
 from worker.web.api.problems import Kind, Mistake, Refused, mistakes, of_status
 from worker.web.caller import Network, caller_of
 
@@ -45,12 +46,12 @@ HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
 class Serving:
-    """Serves the operations of one process."""
+    """Serves the operations of one process: over HTTP, and to the dashboard, which has no other rules."""
 
     def __init__(self, parts: Parts, limits: Limits, trusted_proxies: Sequence[Network]) -> None:
-        self._parts = parts
-        self._limits = limits
-        self._shared = Shared()
+        self.parts = parts
+        self.limits = limits
+        self.shared = Shared()
         self._trusted_proxies = trusted_proxies
 
     def add(self, router: web.UrlDispatcher, operation: Operation) -> None:
@@ -63,7 +64,7 @@ class Serving:
 
     async def _handle(self, operation: Operation, request: web.Request) -> web.StreamResponse:
         try:
-            call = Call(request, self._parts, await self._caller(operation, request), self._shared)
+            call = await self._call(operation, request)
             given = _parts(operation, request)
             async with operation.admit(call) if operation.admit is not None else nullcontext():
                 if operation.body is not None or operation.streams_in:
@@ -73,44 +74,87 @@ class Serving:
         except Refused as refused:
             return refused.response()
         except CampaignError as error:
-            return _refused(operation, error).response()
+            return refusal_of(operation.id, error).response()
 
-    async def _caller(self, operation: Operation, request: web.Request) -> Caller:
+    async def _call(self, operation: Operation, request: web.Request) -> Call:
         """Raises Refused. What is wrong with a key is not told."""
-        address = caller_of(request, self._trusted_proxies)
-        if seconds := self._limits.guessing_seconds(address):
+        address = self.address_of(request)
+        shown = request.headers.get(hdrs.AUTHORIZATION, "")
+        is_bearer = shown[: len(_SCHEME)].lower() == _SCHEME
+        key = await self.recognise(shown[len(_SCHEME) :] if is_bearer else "", address, operation.id)
+        if key is None:
+            raise Refused(Kind.NO_SUCH_KEY, "give a valid key: Authorization: Bearer cmp_…")
+        caller = Caller(key, keys.reach_of(key), address)
+        await self.look(operation.scope, operation.id, caller)
+        self.count(operation.rate, caller)
+        return Call(request, self.parts, caller, self.shared)
+
+    def address_of(self, request: web.Request) -> str:
+        """The caller's address, for limits, log and audit."""
+        return caller_of(request, self._trusted_proxies)
+
+    async def recognise(self, shown: str, address: str, what: str) -> KeyRow | None:
+        """The key that somebody shows; None where it is none. Takes what it is shown for. Raises Refused
+        where this address showed too many that were none.
+        """
+        if seconds := self.limits.guessing_seconds(address):
             raise Refused(
                 Kind.TOO_MANY_REQUESTS,
                 "too many keys from this address were none",
                 retry_after_seconds=seconds,
             )
-        shown = request.headers.get(hdrs.AUTHORIZATION, "")
-        is_bearer = shown[: len(_SCHEME)].lower() == _SCHEME
-        key = await keys.recognise(self._parts.database, shown[len(_SCHEME) :] if is_bearer else "")
-        if key is None:
-            if shown:
-                self._limits.failed(address)
-                log.warning("key refused", caller=address, operation=operation.id)
-                await self._record(Actor("key", "unknown", address), "key.refused", operation)
-            raise Refused(Kind.NO_SUCH_KEY, "give a valid key: Authorization: Bearer cmp_…")
-        if operation.scope not in key.scopes:
-            log.warning("scope missing", key=key.id, caller=address, operation=operation.id)
-            await self._record(Actor("key", key.id, address, key.owner), "scope.refused", operation)
-            raise Refused(Kind.MISSING_SCOPE, f"the key lacks the scope {operation.scope}")
-        if seconds := self._limits.take(key.id, operation.rate):
+        key = await keys.recognise(self.parts.database, shown)
+        if key is None and shown:
+            self.limits.failed(address)
+            log.warning("key refused", caller=address, operation=what)
+            await self._record(Actor("key", "unknown", address), "key.refused", what)
+        return key
+
+    async def look(self, scope: Scope, what: str, caller: Caller) -> None:
+        """Raises Refused where the caller's key has not this scope."""
+        if scope not in caller.key.scopes:
+            log.warning("scope missing", key=caller.key.id, caller=caller.address, operation=what)
+            await self._record(caller.actor, "scope.refused", what)
+            raise Refused(Kind.MISSING_SCOPE, f"the key lacks the scope {scope}")
+
+    def count(self, rate: Rate, caller: Caller) -> None:
+        """Raises Refused where the caller's key asks too often."""
+        if seconds := self.limits.take(caller.key.id, rate):
             raise Refused(
                 Kind.TOO_MANY_REQUESTS,
-                f"a key may do this {operation.rate.per_second:g} times a second",
+                f"a key may do this {rate.per_second:g} times a second",
                 retry_after_seconds=seconds,
             )
-        return Caller(key, keys.reach_of(key), address)
 
-    async def _record(self, actor: Actor, action: str, operation: Operation) -> None:
+    async def ask(
+        self,
+        operation: Operation,
+        request: web.Request,
+        caller: Caller,
+        sent: Mapping[str, Mapping[str, Any]],
+    ) -> Answer | web.StreamResponse:
+        """What an operation answers to somebody who is known already: by the same handler, after the same
+        look at scope and fields.
+
+        Takes by name (`path`, `query`, `body`) what a form or an address holds, as text. Raises Refused. How
+        often is not counted: the one who asks for others does that.
+        """
+        await self.look(operation.scope, operation.id, caller)
+        try:
+            given: dict[str, Any] = {"body": None} if operation.body_is_optional else {}
+            for name, model in operation.parts().items():
+                if model is not None and (name in sent or name not in given):
+                    given[name] = _valid(name, model, sent.get(name, {}))
+            return await operation.handler(Call(request, self.parts, caller, self.shared), **given)
+        except CampaignError as error:
+            raise refusal_of(operation.id, error) from None
+
+    async def _record(self, actor: Actor, action: str, what: str) -> None:
         """A refusal in the audit. Of the same key or address one a minute: who was refused is told, and not
         how often. The id of a key that is none is nobody's word, so it is not written down.
         """
-        if self._limits.is_to_record(f"{actor.name} {actor.origin} {action}"):
-            await auditing.record(self._parts.database, actor, action, f"operation/{operation.id}")
+        if self.limits.is_to_record(f"{actor.name} {actor.origin} {action}"):
+            await auditing.record(self.parts.database, actor, action, f"operation/{what}")
 
 
 def _route(operation: Operation) -> str:
@@ -215,7 +259,8 @@ def _response(answer: Answer) -> web.Response:
     )
 
 
-def _refused(operation: Operation, error: CampaignError) -> Refused:  # noqa: PLR0911  a line an error
+def refusal_of(what: str, error: CampaignError) -> Refused:  # noqa: PLR0911  a line an error
+    """How an error of campaigns is answered. Takes what was asked for, for the log."""
     match error:
         case NotFound():
             return Refused(Kind.NOT_FOUND)  # no detail: another owner's and none at all look alike
@@ -228,7 +273,7 @@ def _refused(operation: Operation, error: CampaignError) -> Refused:  # noqa: PL
         case ProviderRefused():
             return Refused(Kind.PROVIDER_REFUSED, "see the log of the web for the provider's answer")
         case DatabaseUnavailable() | SchemaMismatch() | WitnessUnavailable():
-            log.warning("database away", operation=operation.id, why=origin_of(error))
+            log.warning("database away", operation=what, why=origin_of(error))
             return Refused(Kind.DATABASE_AWAY, retry_after_seconds=_RETRY_AFTER_SECONDS)
         case _:  # one sentence about what was sent, which repeats nothing that may be a number or a text
             return Refused(Kind.INVALID_REQUEST, str(error))

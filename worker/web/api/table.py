@@ -32,3 +32,6 @@ OPERATIONS: tuple[Operation, ...] = (
     *keys.OPERATIONS,
     *audit.OPERATIONS,
 )
+
+BY_ID = {operation.id: operation for operation in OPERATIONS}
+"""Each by its id."""

@@ -25,8 +25,7 @@ from worker.web.api import events
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (streams, events):
-        monkeypatch.setattr(module, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(streams, "LOOK_SECONDS", 0.05)
 
 
 @dataclass
@@ -112,7 +111,7 @@ async def test_every_change_is_told_until_the_end(api: Api, make_desk: MakeDesk)
 async def test_one_that_comes_again_is_told_only_what_it_has_not_seen(
     api: Api, ours: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(events, "HEARTBEAT_SECONDS", 0.05)
+    monkeypatch.setattr(streams, "HEARTBEAT_SECONDS", 0.05)
     async with watching(api, ours) as stream:
         seen = await stream.hear("accepted")
         assert await stream.part() == {}, "a comment says that the stream lives"
@@ -126,7 +125,7 @@ async def test_one_that_comes_again_is_told_only_what_it_has_not_seen(
 async def test_a_stream_ends_when_its_key_is_to_be_looked_at_again(
     api: Api, ours: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(events, "HEARTBEAT_SECONDS", 0.05)
+    monkeypatch.setattr(streams, "HEARTBEAT_SECONDS", 0.05)
     monkeypatch.setattr(events, "LONGEST_SECONDS", 0.2)
     async with watching(api, ours) as stream:
         await stream.hear("accepted")
@@ -147,7 +146,7 @@ async def test_fifty_clients_cost_one_query_at_a_time(
     async with AsyncExitStack() as stack:
         clients = [await stack.enter_async_context(watching(api, ours)) for _ in range(50)]
         await asyncio.gather(*(each.hear("accepted") for each in clients))
-        monkeypatch.setattr(streams.reading, "status", counted)
+        monkeypatch.setattr(events.reading, "status", counted)
         loop = asyncio.get_running_loop()
         began_at = loop.time()
         for state in ("paused", "running", "paused"):
@@ -172,7 +171,7 @@ async def test_a_client_that_does_not_read_is_dropped_and_costs_the_others_nothi
         object.__setattr__(overview, "name", f"{next(looks)} {'x' * 10_000}")
         return overview
 
-    monkeypatch.setattr(streams.reading, "status", changing)
+    monkeypatch.setattr(events.reading, "status", changing)
     address = urlsplit(api.web.url)
     deaf = socket.socket()
     deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

@@ -1,0 +1,109 @@
+"""States as people call them, and their groups: what has one colour in bars and charts. The colours are in
+`static/app.css`, as `--state-<group>`.
+"""
+
+from collections.abc import Mapping
+
+from campaigns.domain.states import CampaignState, MessageState
+from worker.shapes import OwnedCampaign
+from worker.web.pages.frame import N_
+
+MESSAGE_STATES: Mapping[MessageState, str] = {
+    MessageState.SUPPRESSED: N_("suppressed"),
+    MessageState.CANCELLED: N_("cancelled"),
+    MessageState.QUEUED: N_("queued"),
+    MessageState.SENDING: N_("sending"),
+    MessageState.IN_DOUBT: N_("in doubt"),
+    MessageState.ACCEPTED: N_("accepted"),
+    MessageState.SENT: N_("sent"),
+    MessageState.BUFFERED: N_("buffered"),
+    MessageState.UNKNOWN: N_("unknown"),
+    MessageState.EXPIRED: N_("expired"),
+    MessageState.UNDELIVERED: N_("undelivered"),
+    MessageState.FAILED: N_("failed"),
+    MessageState.REJECTED: N_("rejected"),
+    MessageState.DELIVERED: N_("delivered"),
+    MessageState.READ: N_("read"),
+}
+
+CAMPAIGN_STATES: Mapping[CampaignState, str] = {
+    CampaignState.ACCEPTED: N_("ready"),
+    CampaignState.RUNNING: N_("running"),
+    CampaignState.PAUSED: N_("paused"),
+    CampaignState.FINISHED: N_("finished"),
+    CampaignState.CANCELLED: N_("campaign cancelled"),
+    CampaignState.FAILED: N_("nobody reached"),
+}
+
+GROUPS: Mapping[str, tuple[str, tuple[MessageState, ...]]] = {
+    "delivered": (N_("Delivered"), (MessageState.READ, MessageState.DELIVERED)),
+    "away": (
+        N_("On the way"),
+        (MessageState.SENT, MessageState.BUFFERED, MessageState.ACCEPTED, MessageState.SENDING),
+    ),
+    "doubt": (N_("In doubt"), (MessageState.IN_DOUBT,)),
+    "unknown": (N_("Unknown"), (MessageState.UNKNOWN,)),
+    "missed": (
+        N_("Not delivered"),
+        (MessageState.UNDELIVERED, MessageState.REJECTED, MessageState.FAILED, MessageState.EXPIRED),
+    ),
+    "left": (N_("Left out"), (MessageState.SUPPRESSED, MessageState.CANCELLED)),
+    "queued": (N_("Queued"), (MessageState.QUEUED,)),
+}
+"""By name: how it is called, and its states; in the order of bars, what is certain first."""
+
+GROUP_OF: Mapping[MessageState, str] = {
+    state: name for name, (_, states) in GROUPS.items() for state in states
+}
+
+DONE: dict[str, str] = {
+    "signed-out": N_("You are signed out."),
+    "paused": N_("Paused. What was handed over is followed to its end."),
+    "resumed": N_("It goes on."),
+    "cancelled": N_("Cancelled. What was handed over is followed to its end."),
+    "resolved": N_("Decided. The numbers below show it."),
+    "renamed": N_("It has its new name."),
+}
+"""What a page says of what was just done, by the word in its address (`?done=`)."""
+
+FOREIGN_FORM = N_(
+    "This form is too old, or does not come from a page of ours. Go back, reload it, and try again."
+)
+
+PROBLEMS: dict[int, str] = {
+    400: N_("The request cannot be read."),
+    403: N_("Your key may not do that."),
+    404: N_("There is no such page."),
+    405: N_("There is no such page."),
+    409: N_("Its state does not allow that."),
+    413: N_("That is too large."),
+    421: N_("This name is not ours."),
+    422: N_("That cannot be used as it is."),
+    429: N_("Too many requests. Wait a little, and try again."),
+    500: N_("This is our mistake. It is in the log."),
+    502: N_("The provider gave no usable answer."),
+    503: N_("The database is away. Nothing is lost; try again in a moment."),
+}
+"""What happened, by the status of the answer."""
+
+OTHER = N_("That did not work.")
+
+
+def by_group(totals: Mapping[MessageState, int]) -> dict[str, int]:
+    """Messages by group."""
+    return {name: sum(totals.get(state, 0) for state in states) for name, (_, states) in GROUPS.items()}
+
+
+def why(campaign: OwnedCampaign) -> str | None:
+    """Why a campaign does not go on, as a sentence of the catalogue or in the words of those who hold it."""
+    if campaign.finished_at is not None:
+        return None
+    if campaign.needs_approval:
+        return N_("waits for approval")
+    if campaign.campaign_held is not None:
+        return campaign.campaign_held.reason
+    if campaign.held is not None:
+        return campaign.held
+    if campaign.waits_for == "send_at":
+        return N_("waits for its time")
+    return campaign.trouble
