@@ -10,10 +10,10 @@ from functools import cache
 from importlib.resources import files
 
 from campaigns.domain.states import OPEN, POLLABLE, SETTLED, CampaignState, MessageState
-from campaigns.domain.timeline import Source
+from campaigns.domain.timeline import CODES, Source
 from campaigns.store.law import TALLY_COLUMNS, in_list, quoted, sum_of
 from campaigns.store.session import Connection
-from campaigns.store.timeline import noted, of, plain
+from campaigns.store.timeline import moment, noted, said, step
 
 _FOLDER = files(__package__).joinpath("functions")
 _PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
@@ -44,15 +44,15 @@ _LAW = {
         for state in (CampaignState.ACCEPTED, CampaignState.RUNNING, CampaignState.PAUSED)
     },
     "totals_by_state": TOTALS_BY_STATE,
-    "answer_noted": noted(of(Source.ANSWER), "a.state", plain("a.provider_state")),
-    "absence_noted": noted(of(Source.LOOK_UP), quoted(MessageState.QUEUED)),
+    "answer_step": step(Source.ANSWER, "w.state", "w.provider_state"),
+    "answer_noted": noted("a.step"),
+    "absence_noted": noted(step(Source.LOOK_UP, quoted(MessageState.QUEUED))),
+    "evidence_moment": moment("coalesce(w.learned_at, now())"),
+    "evidence_said": said("w.state", "w.provider_state"),
     "evidence_noted": noted(
-        f"CASE WHEN NOT e.was_asked THEN {of(Source.CALLBACK)}"
-        f" WHEN m.state = {quoted(MessageState.IN_DOUBT)} THEN {of(Source.LOOK_UP)}"
-        f" ELSE {of(Source.POLL)} END",
-        "e.state",
-        plain("e.provider_state"),
-        at="coalesce(e.learned_at, now())",
+        f"concat_ws(' ', e.moment, CASE WHEN NOT e.was_asked THEN '{CODES[Source.CALLBACK]}'"
+        f" WHEN m.state = {quoted(MessageState.IN_DOUBT)} THEN '{CODES[Source.LOOK_UP]}'"
+        f" ELSE '{CODES[Source.POLL]}' END, e.said)"
     ),
 }
 

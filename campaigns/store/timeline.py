@@ -1,5 +1,8 @@
 """How a message's timeline is written: by the statement that changes the message, so that no row is written
 for it (`domain/timeline.py` reads it; docs/decisions/0021).
+
+All give and take SQL. What is the same for many messages is worked out once, in the subquery the statement
+reads, not once a message: to put a step together costs several times as much as to add it.
 """
 
 from campaigns.domain.states import MessageState
@@ -7,31 +10,30 @@ from campaigns.domain.timeline import CODES, LONGEST_TIMELINE, Source
 from campaigns.store.law import quoted
 
 
-def noted(
-    source: str, state: str, status_word: str = "NULL", *, message: str = "m.", at: str = "now()"
-) -> str:
-    """SQL: the timeline of a message with one step more. Of one that was `sending` also the hand-over, whose
+def noted(step: str, *, message: str = "m.") -> str:
+    """The timeline of a message with one step more. Of one that was `sending` also the hand-over, whose
     moment is that of its last change: so the intent, the hottest update, writes nothing of it.
 
-    Takes SQL as well: how it is known (`of` gives it for one source), the state it has now or the evidence
-    says (NULL: none), the provider's word (kept where it is not the state's), the message's alias with its
-    point, and when it was learned.
+    Takes the message's alias with its point.
     """
-    hand_over = _line(f"{message}updated_at", of(Source.HAND_OVER), f"{message}attempt")
-    step = _line(at, source, f"coalesce(({state})::text, '-')", f"nullif({status_word}, ({state})::text)")
+    hand_over = f"{moment(f'{message}updated_at')} || ' {CODES[Source.HAND_OVER]} ' || {message}attempt"
     before = f"CASE WHEN {message}state = {quoted(MessageState.SENDING)} THEN {hand_over} END"
     return f"right(concat_ws(E'\\n', {message}timeline, {before}, {step}), {LONGEST_TIMELINE})"
 
 
-def _line(at: str, *parts: str) -> str:
-    return f"concat_ws(' ', to_hex((extract(epoch FROM {at}) * 1000)::bigint), {', '.join(parts)})"
+def step(source: Source, state: str, status_word: str = "NULL") -> str:
+    """A step of now. Takes the state the message has then, and its provider's status word."""
+    return f"concat_ws(' ', {moment('now()')}, '{CODES[source]}', {said(state, status_word)})"
 
 
-def of(source: Source) -> str:
-    """SQL: the code of a source."""
-    return f"'{CODES[source]}'"
+def said(state: str, status_word: str = "NULL") -> str:
+    """What a step says: the state (NULL: none), and the provider's status word, in one line, where it is
+    another.
+    """
+    word = f"translate({status_word}, E'\\n\\r', '  ')"
+    return f"concat_ws(' ', coalesce(({state})::text, '-'), nullif({word}, ({state})::text))"
 
 
-def plain(status_word: str) -> str:
-    """SQL: a provider's status word in one line."""
-    return f"translate({status_word}, E'\\n\\r', '  ')"
+def moment(at: str) -> str:
+    """How a moment is kept."""
+    return f"to_hex((date_part('epoch', {at}) * 1000)::bigint)"
