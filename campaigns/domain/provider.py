@@ -5,7 +5,7 @@ It keeps no state of messages, writes nothing down and never repeats a paid requ
 next is decided by the stage that called it. Every adapter passes `tests/contract/providers`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import field
 from datetime import datetime
 from decimal import Decimal
@@ -247,6 +247,25 @@ class Money:
 
 
 @value
+class QuotedPrice:
+    """What a segment to one country costs: from the cheapest of its networks to the dearest."""
+
+    country: str  # + and the country code
+    lowest: Decimal
+    highest: Decimal
+
+
+@value
+class Quote:
+    """What a provider's price list says, in the currency that the account is charged in. A country that it
+    says nothing clear of is absent.
+    """
+
+    source: str  # as a person is told where a price comes from
+    prices: Sequence[QuotedPrice]
+
+
+@value
 class DayStatistics:
     """One line of a provider's own monthly statistics."""
 
@@ -374,6 +393,12 @@ class Provider(Protocol):
 
     async def balance(self) -> Money:
         """What is left on the account. Raises ProviderRefused, also where the provider does not tell."""
+        ...
+
+    async def quote(self, countries: Collection[str]) -> Quote | None:
+        """What a segment to each of `countries` (+ and the country code) costs by the provider's price list;
+        None: it has none that can be asked. Costs nothing. Raises ProviderRefused.
+        """
         ...
 
     async def statistics(self, month: str) -> list[DayStatistics]:

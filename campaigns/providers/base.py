@@ -4,7 +4,7 @@ how many ids are asked for, together or one by one.
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from random import getrandbits, sample
 from typing import ClassVar, Generic, TypeVar
@@ -25,6 +25,7 @@ from campaigns.domain.provider import (
     OutboundMessage,
     Outcome,
     PaceUsedUp,
+    Quote,
     Receipt,
     Sightings,
     StopListEntry,
@@ -87,6 +88,10 @@ class BaseAdapter:
     async def balance(self) -> Money:
         """Not told. Raises ProviderRefused."""
         raise ProviderRefused(f"{self.company} {self.on_balance}.")
+
+    async def quote(self, countries: Collection[str]) -> Quote | None:
+        """There is no price list to be asked."""
+        return None
 
     async def statistics(self, month: str) -> list[DayStatistics]:
         """Not told. Raises ProviderRefused."""
