@@ -29,6 +29,9 @@ TOTALS_BY_STATE = "jsonb_build_object({})".format(
 )
 """SQL: a campaign's totals over its batches `b`, as webhooks are told them."""
 
+MOST_ASIDE_EVENTS = 1_000
+"""Events for webhooks that are set aside and kept."""
+
 _LAW = {
     "pollable": in_list(POLLABLE),
     "tally_types": ", ".join(f"{column} bigint" for column in TALLY_COLUMNS),
@@ -44,6 +47,7 @@ _LAW = {
         for state in (CampaignState.ACCEPTED, CampaignState.RUNNING, CampaignState.PAUSED)
     },
     "totals_by_state": TOTALS_BY_STATE,
+    "most_aside_events": str(MOST_ASIDE_EVENTS),
     "answer_step": step(Source.ANSWER, "w.state", "w.provider_state"),
     "answer_noted": noted("a.step"),
     "absence_noted": noted(step(Source.LOOK_UP, quoted(MessageState.QUEUED))),
