@@ -11,6 +11,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Literal, Protocol
 
+from campaigns.domain.prices import Quote
 from campaigns.domain.states import MessageState
 from campaigns.domain.traits import Traits
 from campaigns.domain.values import value
@@ -244,25 +245,6 @@ class Money:
 
     amount: Decimal
     currency: str | None
-
-
-@value
-class QuotedPrice:
-    """What a segment to one country costs: from the cheapest of its networks to the dearest."""
-
-    country: str  # + and the country code
-    lowest: Decimal
-    highest: Decimal
-
-
-@value
-class Quote:
-    """What a provider's price list says, in the currency that the account is charged in. A country that it
-    says nothing clear of is absent.
-    """
-
-    source: str  # as a person is told where a price comes from
-    prices: Sequence[QuotedPrice]
 
 
 @value

@@ -11,6 +11,7 @@ from typing import ClassVar, Generic, TypeVar
 
 from campaigns.domain.errors import ProviderRefused
 from campaigns.domain.limits import Limits, is_too_long
+from campaigns.domain.prices import Quote
 from campaigns.domain.provider import (
     AccountTrouble,
     Answers,
@@ -25,7 +26,6 @@ from campaigns.domain.provider import (
     OutboundMessage,
     Outcome,
     PaceUsedUp,
-    Quote,
     Receipt,
     Sightings,
     StopListEntry,

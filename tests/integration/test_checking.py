@@ -14,7 +14,8 @@ from campaigns.checking import Checked, Through
 from campaigns.cleaning import Portion
 from campaigns.domain.errors import ProviderRefused, SubmissionError, SubmissionKeyConflict
 from campaigns.domain.limits import AccountTerms
-from campaigns.domain.provider import Money, Quote, QuotedPrice
+from campaigns.domain.prices import Quote, QuotedPrice
+from campaigns.domain.provider import Money
 from campaigns.domain.segments import GSM_ALPHABET, GSM_EXTENSION, count_segments
 from campaigns.estimating import Estimate
 from campaigns.store.session import Database

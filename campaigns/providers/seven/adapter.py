@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from urllib.parse import quote_plus, urlencode
 
+from campaigns.domain.prices import Quote
 from campaigns.domain.provider import (
     AccountTrouble,
     Answers,
@@ -34,7 +35,6 @@ from campaigns.domain.provider import (
     OutboundMessage,
     Outcome,
     Question,
-    Quote,
     Receipt,
     Rejected,
     Sighting,

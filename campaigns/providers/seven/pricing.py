@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from decimal import Decimal
 
 from campaigns.domain.phone import country_code
-from campaigns.domain.provider import Quote, QuotedPrice
+from campaigns.domain.prices import Quote, QuotedPrice
 from campaigns.providers.documents import amount_of, count_of, field_of
 from campaigns.providers.seven.answers import load, top_code
 

@@ -9,13 +9,13 @@ from datetime import timedelta
 from urllib.parse import urlencode
 
 from campaigns.domain.errors import ProviderRefused
+from campaigns.domain.prices import Quote
 from campaigns.domain.provider import (
     Answers,
     Doubtful,
     Money,
     PaceUsedUp,
     Question,
-    Quote,
     Sighting,
     Sightings,
     WaitForPace,

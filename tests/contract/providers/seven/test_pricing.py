@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from campaigns.domain.errors import ProviderRefused
-from campaigns.domain.provider import Quote, QuotedPrice
+from campaigns.domain.prices import Quote, QuotedPrice
 from campaigns.providers.seven.adapter import Seven
 from campaigns.providers.seven.pricing import read_prices
 from tests.contract.providers.wire_server import WireServer, answer

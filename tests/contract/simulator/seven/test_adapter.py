@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from campaigns.domain.prices import QuotedPrice
 from campaigns.domain.provider import (
     Accepted,
     Doubtful,
@@ -14,7 +15,6 @@ from campaigns.domain.provider import (
     NotSent,
     OutboundMessage,
     Question,
-    QuotedPrice,
     Receipt,
     Rejected,
     Sighting,
