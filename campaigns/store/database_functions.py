@@ -10,10 +10,10 @@ from functools import cache
 from importlib.resources import files
 
 from campaigns.domain.states import OPEN, POLLABLE, SETTLED, CampaignState, MessageState
-from campaigns.domain.timeline import CODES, Source
+from campaigns.domain.timeline import SOURCE_CODES, Source
 from campaigns.store.law import TALLY_COLUMNS, in_list, quoted, sum_of
 from campaigns.store.session import Connection
-from campaigns.store.timeline import moment, noted, said, step
+from campaigns.store.timeline import code, moment, noted, record, step, word
 
 _FOLDER = files(__package__).joinpath("functions")
 _PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
@@ -31,6 +31,13 @@ TOTALS_BY_STATE = "jsonb_build_object({})".format(
 
 MOST_ASIDE_EVENTS = 1_000
 """Events for webhooks that are set aside and kept."""
+
+# Evidence of one that was in doubt settles it.
+_HOW_IT_IS_KNOWN = (
+    f"CASE WHEN NOT e.was_asked THEN {SOURCE_CODES[Source.CALLBACK]}"
+    f" WHEN m.state = {quoted(MessageState.IN_DOUBT)} THEN {SOURCE_CODES[Source.LOOK_UP]}"
+    f" ELSE {SOURCE_CODES[Source.POLL]} END"
+)
 
 _LAW = {
     "pollable": in_list(POLLABLE),
@@ -52,12 +59,9 @@ _LAW = {
     "answer_noted": noted("a.step"),
     "absence_noted": noted(step(Source.LOOK_UP, quoted(MessageState.QUEUED))),
     "evidence_moment": moment("coalesce(w.learned_at, now())"),
-    "evidence_said": said("w.state", "w.provider_state"),
-    "evidence_noted": noted(
-        f"concat_ws(' ', e.moment, CASE WHEN NOT e.was_asked THEN '{CODES[Source.CALLBACK]}'"
-        f" WHEN m.state = {quoted(MessageState.IN_DOUBT)} THEN '{CODES[Source.LOOK_UP]}'"
-        f" ELSE '{CODES[Source.POLL]}' END, e.said)"
-    ),
+    "evidence_code": code("w.state"),
+    "evidence_word": word("w.state", "w.provider_state"),
+    "evidence_noted": noted(f"{record('e.moment', _HOW_IT_IS_KNOWN, 'e.code')} || e.word"),
 }
 
 
