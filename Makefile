@@ -28,7 +28,7 @@ clients: setup  ## install real clients of a provider for the tests that run the
 
 # Three at a time, also on two cores: tests with real processes mostly wait. Each has its own servers.
 test: setup  ## run the tests on real PostgreSQL and Redis, with a short storm
-	CHAOS_RECIPIENTS=1000 CHAOS_GARBAGE=1000 $(BIN)/python -m pytest -n 3 --maxschedchunk 1 -m "not chaos or short"
+	CHAOS_RECIPIENTS=1000 CHAOS_GARBAGE=1000 $(BIN)/python -m pytest -n 4 --maxschedchunk 1 -m "not chaos or short"
 
 chaos: setup  ## break everything on purpose: every scenario with 5,000 recipients
 	$(BIN)/python -m pytest tests/chaos -m chaos -s

@@ -11,17 +11,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from decimal import Decimal
 from math import ceil
 from uuid import UUID
 
-from campaigns.adapter_calls import call_adapter
 from campaigns.cleaning import Cleaner, Portion
-from campaigns.domain.errors import OverAllowance, ProviderRefused
+from campaigns.domain.errors import OverAllowance
 from campaigns.domain.message_ref import message_refs
 from campaigns.domain.policy import BATCH_SIZE
-from campaigns.domain.provider import Money, OutboundMessage, Provider
+from campaigns.domain.provider import OutboundMessage, Provider
 from campaigns.domain.segments import PLAIN_FORMS, Encoding, count_segments, plain_saving
+from campaigns.estimating import Estimate, estimate
 from campaigns.store import checking as staged_rows
 from campaigns.store.checking import Kind, StagedMessage
 from campaigns.store.session import Database
@@ -31,9 +30,6 @@ from campaigns.submission import Submission, cleaner_of, completed, new_campaign
 MOST_ROWS_NAMED = 10  # of each reason
 _MOST_COSTLY = 50  # characters that are named, the commonest
 _SAMPLE_ROWS = 3
-_BALANCE_SECONDS = 10.0  # for the provider to tell it
-_PRICE_STEP = Decimal("0.000001")  # an estimate is no more exact
-_AMOUNT_STEP = Decimal("0.0001")
 _SOME_CAMPAIGN = UUID(int=0)  # the references that requests are cut with only have to be as long as real ones
 
 
@@ -80,43 +76,6 @@ class SampleMessage:
     text: str = field(repr=False)
     encoding: Encoding
     segment_count: int
-
-
-@dataclass(frozen=True, slots=True)
-class CountryEstimate:
-    """What messages to one country would cost; None where nothing to it was charged yet."""
-
-    country: str  # + and the country code
-    message_count: int
-    segment_count: int
-    price: Decimal | None  # of a segment
-    amount: Decimal | None
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """What the campaign would cost. `amount` covers all segments but `unpriced_segment_count`; None where no
-    country has a price. `priced_message_count`: how many messages the prices come from.
-    """
-
-    amount: Decimal | None
-    currency: str | None
-    priced_message_count: int
-    unpriced_segment_count: int
-    countries: Sequence[CountryEstimate]
-    balance: Money | None
-    balance_trouble: str | None  # why the balance is not known
-
-    @property
-    def is_enough(self) -> bool | None:
-        """Whether the balance covers it; None where either is not known in full, or in another currency."""
-        if self.amount is None or self.balance is None:
-            return None
-        if self.balance.currency not in {self.currency, None}:
-            return None
-        if self.balance.amount < self.amount:
-            return False
-        return None if self.unpriced_segment_count else True
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +164,7 @@ async def check(
         saved_segment_count=costly.saved_segment_count,
         longest=_shown(longest, plain) if longest is not None else None,
         sample=[_shown(each, plain) for each in sample],
-        estimate=await _estimate(database, submission, through.provider, kinds),
+        estimate=await estimate(database, submission.account, through.provider, kinds),
         request_count=request_count,
         duration_seconds=request_count / through.requests_per_second,
         content_hash=cleaner.content_hash(),
@@ -301,7 +260,7 @@ async def _costly(
     return costly
 
 
-# --- time and money ----------------------------------------------------------------------------------
+# --- time ----------------------------------------------------------------------------------------
 
 
 def _request_count(
@@ -321,59 +280,3 @@ def _request_count(
     ]
     cut = provider.requests(messages, submission.sender_id or "")
     return ceil(message_count * len(cut) / len(batch))
-
-
-async def _estimate(
-    database: Database, submission: Submission, provider: Provider | None, kinds: Sequence[Kind]
-) -> Estimate:
-    account = submission.account
-    balance, trouble = await _balance(provider)
-    paid = await staged_rows.paid(database, account.name)
-    currency = account.currency or await staged_rows.currency_of(database, account.name)
-    if currency is None and balance is not None:
-        currency = balance.currency
-    if not any(each.currency == currency for each in paid) and paid and currency is None:
-        currency = max(paid, key=lambda each: each.segment_count).currency
-    prices = staged_rows.priced(paid, currency)
-    messages: Counter[str] = Counter()
-    segments: Counter[str] = Counter()
-    for kind in kinds:
-        messages[kind.country] += kind.message_count
-        segments[kind.country] += kind.message_count * kind.segment_count
-    countries = []
-    for country, segment_count in segments.most_common():
-        known = prices.get(country)
-        price = known.cost / known.segment_count if known is not None else None
-        countries.append(
-            CountryEstimate(
-                country=country,
-                message_count=messages[country],
-                segment_count=segment_count,
-                price=None if price is None else price.quantize(_PRICE_STEP),
-                amount=None if price is None else (price * segment_count).quantize(_AMOUNT_STEP),
-            )
-        )
-    amounts = [each.amount for each in countries if each.amount is not None]
-    return Estimate(
-        amount=sum(amounts, Decimal(0)) if amounts else None,
-        currency=currency,
-        priced_message_count=sum(prices[country].message_count for country in segments if country in prices),
-        unpriced_segment_count=sum(each.segment_count for each in countries if each.amount is None),
-        countries=countries,
-        balance=balance,
-        balance_trouble=trouble,
-    )
-
-
-async def _balance(provider: Provider | None) -> tuple[Money | None, str | None]:
-    if provider is None:
-        return None, "the provider was not asked"
-
-    async def ask() -> tuple[Money | None, str | None]:
-        try:
-            return await provider.balance(), None
-        except ProviderRefused as refused:
-            return None, str(refused)
-
-    until = asyncio.get_running_loop().time() + _BALANCE_SECONDS
-    return await call_adapter(ask(), until, lambda why: (None, why))

@@ -32,6 +32,7 @@ Endpoint = Literal[
     "stat_by_month",
     "timestamp",
     "balance",
+    "pricing",
     "find_on_stop",
     "journal",
     "hooks",

@@ -2,15 +2,12 @@
 sockets; a database of its own for each test, copied from one that was migrated once.
 """
 
-import itertools
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from urllib.parse import urlsplit
 
-import asyncpg
 import pytest
 from hypothesis import settings
 from redis.asyncio import Redis
@@ -22,13 +19,13 @@ from campaigns.pacing.bucket import Pace, pace_key
 from campaigns.store import schema
 from campaigns.store.session import Database
 from tests import law_trigger
+from tests.databases import Databases, with_database
 from tests.folders import passable_folder, roomy_memory
 from tests.stub import Stub
 from worker.stack.embedded import postgres
 from worker.stack.embedded.servers import ServerUrls
 from worker.stack.embedded.servers import servers as embedded_servers
 
-_numbers = itertools.count(1)
 # An example that took long says something of a busy machine and nothing of us.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
@@ -73,11 +70,6 @@ def servers() -> Iterator[ServerUrls]:
         yield urls
 
 
-def with_database(url: str, name: str) -> str:
-    """The same server, another database."""
-    return urlsplit(url)._replace(path=f"/{name}").geturl()
-
-
 @pytest.fixture(scope="session")
 async def template(servers: ServerUrls) -> str:
     """The name of a migrated, empty database that others are copied from. The law of states stands on it."""
@@ -93,43 +85,32 @@ def open_database(url: str, pool_size: int = 10) -> Database:
     return Database(url, pool_size=pool_size, group_wait_seconds=0)
 
 
+@pytest.fixture(scope="session")
+def databases(servers: ServerUrls, template: str) -> Databases:
+    """Those that are migrated."""
+    return Databases(servers.database_url, template)
+
+
+@pytest.fixture(scope="session")
+def empty_databases(servers: ServerUrls) -> Databases:
+    """Those with nothing in them."""
+    return Databases(servers.database_url, "template1")
+
+
 @pytest.fixture
-async def empty_database_url(servers: ServerUrls) -> AsyncIterator[str]:
+async def empty_database_url(servers: ServerUrls, empty_databases: Databases) -> AsyncIterator[str]:
     """A database with nothing in it, not even a schema."""
-    async with _copy(servers.database_url, None) as url:
-        yield url
+    name = await empty_databases.take()
+    yield with_database(servers.database_url, name)
+    await empty_databases.give_back(name)
 
 
 @pytest.fixture
-async def database_url(servers: ServerUrls, template: str) -> AsyncIterator[str]:
+async def database_url(servers: ServerUrls, databases: Databases) -> AsyncIterator[str]:
     """A migrated database of the test's own."""
-    async with _copy(servers.database_url, template) as url:
-        yield url
-
-
-class _copy:  # noqa: N801  reads as what it does
-    def __init__(self, server_url: str, template: str | None) -> None:
-        self._server_url = with_database(server_url, "postgres")
-        self._name = f"test_{next(_numbers)}"
-        self._template = template
-
-    async def __aenter__(self) -> str:
-        connection = await asyncpg.connect(self._server_url)
-        try:
-            source = f" TEMPLATE {self._template}" if self._template else ""
-            await connection.execute(f"CREATE DATABASE {self._name}{source}")
-        finally:
-            await connection.close()
-        return with_database(self._server_url, self._name)
-
-    async def __aexit__(self, *_: object) -> None:
-        refused_count = await law_trigger.refused_count(with_database(self._server_url, self._name))
-        connection = await asyncpg.connect(self._server_url)
-        try:
-            await connection.execute(f"DROP DATABASE {self._name} WITH (FORCE)")
-        finally:
-            await connection.close()
-        assert not refused_count, f"{refused_count} change(s) that domain/states.py does not allow"
+    name = await databases.take()
+    yield with_database(servers.database_url, name)
+    await databases.give_back(name)
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ SCOPE_MEANINGS = {
     Scope.READ_RECIPIENTS: "read numbers and texts: messages, search, export",
     Scope.OPERATE: "pause, resume, cancel, rename, resolve doubt, lift holds",
     Scope.SUPPRESS: "read and change who is never sent to",
-    Scope.ADMIN: "make and revoke keys, manage webhooks, read the audit",
+    Scope.ADMIN: "make and revoke keys, manage webhooks, erase numbers, read the audit",
 }
 """Each scope in words, for the document and for `--help`."""
 

@@ -29,6 +29,7 @@ __all__ = [
     "TWO_DIGIT_COUNTRIES",
     "InvalidPhone",
     "check_region",
+    "country_code",
     "is_region",
     "mask",
     "normalise",
@@ -51,6 +52,13 @@ TWO_DIGIT_COUNTRIES: tuple[str, ...] = tuple(
     str(code) for code in sorted(phonenumbers.COUNTRY_CODE_TO_REGION_CODE) if 10 <= code <= 99
 )
 """Country codes of two digits. Those of one are 1 and 7; all others have three."""
+
+
+def country_code(phone: str) -> str:
+    """+ and the country code that a number, or the beginning of one, has. Takes + and digits."""
+    if phone[1:2] in {"1", "7"}:
+        return phone[:2]
+    return phone[:3] if phone[1:3] in TWO_DIGIT_COUNTRIES else phone[:4]
 
 
 def recognise(raw: str, region: str | None) -> tuple[str, str]:

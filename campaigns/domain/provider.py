@@ -5,12 +5,13 @@ It keeps no state of messages, writes nothing down and never repeats a paid requ
 next is decided by the stage that called it. Every adapter passes `tests/contract/providers`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import field
 from datetime import datetime
 from decimal import Decimal
 from typing import Literal, Protocol
 
+from campaigns.domain.prices import Quote
 from campaigns.domain.states import MessageState
 from campaigns.domain.traits import Traits
 from campaigns.domain.values import value
@@ -374,6 +375,12 @@ class Provider(Protocol):
 
     async def balance(self) -> Money:
         """What is left on the account. Raises ProviderRefused, also where the provider does not tell."""
+        ...
+
+    async def quote(self, countries: Collection[str]) -> Quote | None:
+        """What a segment to each of `countries` (+ and the country code) costs by the provider's price list;
+        None: it has none that can be asked. Costs nothing. Raises ProviderRefused.
+        """
         ...
 
     async def statistics(self, month: str) -> list[DayStatistics]:

@@ -1,12 +1,9 @@
 """A message's timeline: what became of it, when, and how we learned it. Pure.
 
-It is kept with the message as lines of text, a step each, the oldest first (`store/timeline.py` writes them):
-the moment in milliseconds since 1970 in hexadecimal, a letter that says how we learned it, the state, and the
-provider's word where it is another. Of a hand-over the attempt.
-
-    19accf3d47b h 1
-    19accf3d5c8 a accepted
-    19accf44c3a c delivered DELIVRD
+It is kept with the message as records of eight bytes, the oldest first (`store/timeline.py` writes them): a
+step is the moment in milliseconds since 1970 (six bytes), how we learned it, and the state it had then; of a
+hand-over the attempt instead. The provider's word, where it is another, follows in records that begin with
+`WORD` and hold seven bytes of UTF-8 each; the last is filled up with zeros.
 """
 
 from collections.abc import Iterator
@@ -17,8 +14,12 @@ from enum import StrEnum
 from campaigns.domain.states import MessageState
 from campaigns.domain.values import value
 
-LONGEST_TIMELINE = 1_000
-"""Characters: the oldest steps make room for new ones."""
+RECORD_BYTES = 8
+LONGEST_TIMELINE = 128 * RECORD_BYTES
+"""Bytes: the oldest steps make room for new ones."""
+
+WORD = 0xFF
+"""No moment before the year 8900 begins with it."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -38,20 +39,40 @@ class Source(StrEnum):
     RULE = "rule"  # a deadline, a cancellation, the campaign's own wish
 
 
-CODES: dict[Source, str] = {
-    Source.HAND_OVER: "h",
-    Source.ANSWER: "a",
-    Source.LATE_ANSWER: "l",
-    Source.CALLBACK: "c",
-    Source.POLL: "p",
-    Source.LOOK_UP: "u",
-    Source.RESCUE: "r",
-    Source.PERSON: "o",
-    Source.RULE: "d",
+SOURCE_CODES: dict[Source, int] = {
+    Source.HAND_OVER: 1,
+    Source.ANSWER: 2,
+    Source.LATE_ANSWER: 3,
+    Source.CALLBACK: 4,
+    Source.POLL: 5,
+    Source.LOOK_UP: 6,
+    Source.RESCUE: 7,
+    Source.PERSON: 8,
+    Source.RULE: 9,
 }
-"""How sources are kept: every message holds some."""
+"""How sources are kept. A number that was given is never given to another."""
 
-_SOURCES = {code: source for source, code in CODES.items()}
+STATE_CODES: dict[MessageState, int] = {
+    MessageState.SUPPRESSED: 1,
+    MessageState.CANCELLED: 2,
+    MessageState.QUEUED: 3,
+    MessageState.SENDING: 4,
+    MessageState.IN_DOUBT: 5,
+    MessageState.ACCEPTED: 6,
+    MessageState.SENT: 7,
+    MessageState.BUFFERED: 8,
+    MessageState.UNKNOWN: 9,
+    MessageState.EXPIRED: 10,
+    MessageState.UNDELIVERED: 11,
+    MessageState.FAILED: 12,
+    MessageState.REJECTED: 13,
+    MessageState.DELIVERED: 14,
+    MessageState.READ: 15,
+}
+"""How states are kept, by the same rule; 0: none. Their rank is not kept: a new state moves it."""
+
+_SOURCES = {code: source for source, code in SOURCE_CODES.items()}
+_STATES = {code: state for state, code in STATE_CODES.items()}
 _SAID_BY_PROVIDER = frozenset({Source.CALLBACK, Source.POLL, Source.LOOK_UP})
 
 
@@ -70,7 +91,7 @@ class Step:
 
 
 def steps(
-    kept: str | None,
+    kept: bytes | None,
     *,
     submitted_at: datetime,
     changed_at: datetime,
@@ -85,7 +106,7 @@ def steps(
     at_once = is_suppressed and changed_at <= submitted_at
     found = [
         Step(submitted_at, Source.SUBMISSION, MessageState.SUPPRESSED if at_once else MessageState.QUEUED),
-        *_read(kept or ""),
+        *_read(kept or b""),
     ]
     if state is MessageState.SENDING:
         found.append(Step(changed_at, Source.HAND_OVER, state, attempt=attempt))
@@ -99,20 +120,32 @@ def steps(
     return found
 
 
-def _read(kept: str) -> Iterator[Step]:
-    lines = kept.split("\n")
-    if len(kept) >= LONGEST_TIMELINE:
-        lines = lines[1:]  # it may have lost its beginning
-    for line in lines:
-        if line:
-            yield _step(*line.split(" ", 3))
+def _read(kept: bytes) -> Iterator[Step]:
+    step: Step | None = None
+    word = b""
+    for at in range(0, len(kept), RECORD_BYTES):
+        record = kept[at : at + RECORD_BYTES]
+        if record[0] == WORD:
+            word += record[1:]
+            continue
+        if step is not None:
+            yield _with_word(step, word)
+        step, word = _step(record), b""
+    if step is not None:
+        yield _with_word(step, word)  # a word whose step made room is left out
 
 
-def _step(moment: str, code: str, said: str, status_word: str | None = None) -> Step:
-    at, source = _EPOCH + timedelta(milliseconds=int(moment, 16)), _SOURCES[code]
+def _step(record: bytes) -> Step:
+    at = _EPOCH + timedelta(milliseconds=int.from_bytes(record[:6]))
+    source = _SOURCES[record[6]]
     if source is Source.HAND_OVER:
-        return Step(at, source, MessageState.SENDING, attempt=int(said))
-    state = None if said == "-" else MessageState(said)
-    if status_word is None and state is not None and source in _SAID_BY_PROVIDER:
-        status_word = state.value
-    return Step(at, source, state, status_word)
+        return Step(at, source, MessageState.SENDING, attempt=record[7])
+    return Step(at, source, _STATES.get(record[7]))
+
+
+def _with_word(step: Step, word: bytes) -> Step:
+    if word:
+        return replace(step, provider_state=word.rstrip(b"\0").decode(errors="replace"))
+    if step.state is not None and step.source in _SAID_BY_PROVIDER:
+        return replace(step, provider_state=step.state.value)
+    return step

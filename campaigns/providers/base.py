@@ -4,13 +4,14 @@ how many ids are asked for, together or one by one.
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from random import getrandbits, sample
 from typing import ClassVar, Generic, TypeVar
 
 from campaigns.domain.errors import ProviderRefused
 from campaigns.domain.limits import Limits, is_too_long
+from campaigns.domain.prices import Quote
 from campaigns.domain.provider import (
     AccountTrouble,
     Answers,
@@ -87,6 +88,10 @@ class BaseAdapter:
     async def balance(self) -> Money:
         """Not told. Raises ProviderRefused."""
         raise ProviderRefused(f"{self.company} {self.on_balance}.")
+
+    async def quote(self, countries: Collection[str]) -> Quote | None:
+        """There is no price list to be asked."""
+        return None
 
     async def statistics(self, month: str) -> list[DayStatistics]:
         """Not told. Raises ProviderRefused."""

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from campaigns.domain.phone import TWO_DIGIT_COUNTRIES
 from campaigns.domain.segments import GSM_ALPHABET, GSM_EXTENSION
-from campaigns.store.person import IS_LISTED
+from campaigns.store.person import IS_KEPT, IS_LISTED
 from campaigns.store.session import Database
 from campaigns.store.submission import Intake
 
@@ -156,7 +156,7 @@ async def paid(database: Database, account: str) -> list[Paid]:
             " sum(m.cost) AS cost, sum(m.segment_count)::bigint AS segment_count,"
             " count(*)::int AS message_count"
             " FROM newest n JOIN message m ON m.batch_id = n.id"
-            " WHERE m.cost IS NOT NULL AND m.segment_count > 0 GROUP BY 1, 2 ORDER BY 1, 2",
+            f" WHERE m.cost IS NOT NULL AND m.segment_count > 0 AND {IS_KEPT} GROUP BY 1, 2 ORDER BY 1, 2",
             account,
             _PRICED_DAYS,
             _PRICED_BATCHES,

@@ -10,10 +10,10 @@ from functools import cache
 from importlib.resources import files
 
 from campaigns.domain.states import OPEN, POLLABLE, SETTLED, CampaignState, MessageState
-from campaigns.domain.timeline import Source
+from campaigns.domain.timeline import SOURCE_CODES, Source
 from campaigns.store.law import TALLY_COLUMNS, in_list, quoted, sum_of
 from campaigns.store.session import Connection
-from campaigns.store.timeline import noted, of, plain
+from campaigns.store.timeline import code, moment, noted, record, step, word
 
 _FOLDER = files(__package__).joinpath("functions")
 _PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
@@ -28,6 +28,16 @@ TOTALS_BY_STATE = "jsonb_build_object({})".format(
     )
 )
 """SQL: a campaign's totals over its batches `b`, as webhooks are told them."""
+
+MOST_ASIDE_EVENTS = 1_000
+"""Events for webhooks that are set aside and kept."""
+
+# Evidence of one that was in doubt settles it.
+_HOW_IT_IS_KNOWN = (
+    f"CASE WHEN NOT e.was_asked THEN {SOURCE_CODES[Source.CALLBACK]}"
+    f" WHEN m.state = {quoted(MessageState.IN_DOUBT)} THEN {SOURCE_CODES[Source.LOOK_UP]}"
+    f" ELSE {SOURCE_CODES[Source.POLL]} END"
+)
 
 _LAW = {
     "pollable": in_list(POLLABLE),
@@ -44,16 +54,14 @@ _LAW = {
         for state in (CampaignState.ACCEPTED, CampaignState.RUNNING, CampaignState.PAUSED)
     },
     "totals_by_state": TOTALS_BY_STATE,
-    "answer_noted": noted(of(Source.ANSWER), "a.state", plain("a.provider_state")),
-    "absence_noted": noted(of(Source.LOOK_UP), quoted(MessageState.QUEUED)),
-    "evidence_noted": noted(
-        f"CASE WHEN NOT e.was_asked THEN {of(Source.CALLBACK)}"
-        f" WHEN m.state = {quoted(MessageState.IN_DOUBT)} THEN {of(Source.LOOK_UP)}"
-        f" ELSE {of(Source.POLL)} END",
-        "e.state",
-        plain("e.provider_state"),
-        at="coalesce(e.learned_at, now())",
-    ),
+    "most_aside_events": str(MOST_ASIDE_EVENTS),
+    "answer_step": step(Source.ANSWER, "w.state", "w.provider_state"),
+    "answer_noted": noted("a.step"),
+    "absence_noted": noted(step(Source.LOOK_UP, quoted(MessageState.QUEUED))),
+    "evidence_moment": moment("coalesce(w.learned_at, now())"),
+    "evidence_code": code("w.state"),
+    "evidence_word": word("w.state", "w.provider_state"),
+    "evidence_noted": noted(f"{record('e.moment', _HOW_IT_IS_KNOWN, 'e.code')} || e.word"),
 }
 
 

@@ -14,6 +14,7 @@ from campaigns.domain.following import Followed
 from campaigns.domain.holds import WENT_BACK
 from campaigns.domain.states import FOLLOWED_UP, PERHAPS_REACHED, MessageState
 from campaigns.store.law import in_list, sum_of
+from campaigns.store.person import IS_KEPT
 from campaigns.store.session import Connection, Database
 
 _ROWS_AT_ONCE = 2000
@@ -47,7 +48,7 @@ def _chosen(followed: Followed) -> str:
     campaign = f"'{followed.campaign_id}'::uuid"
     return f"""
         FROM campaign c JOIN batch b ON b.campaign_id = c.id JOIN message m ON m.batch_id = b.id
-        WHERE c.id = {campaign} AND {_is_chosen(followed)}
+        WHERE c.id = {campaign} AND {_is_chosen(followed)} AND {IS_KEPT}
           AND NOT EXISTS (
               SELECT FROM campaign f JOIN batch fb ON fb.campaign_id = f.id
               JOIN message fm ON fm.batch_id = fb.id

@@ -22,3 +22,6 @@ IS_LISTED = f"{person_key('s.phone')} = {person_key('{phone}')}"
 """SQL: whether row `s` of `suppression` speaks of the person who has `{phone}`. The only comparison there is;
 at most one row does.
 """
+
+IS_KEPT = "m.phone <> ''"
+"""SQL: whether the number of message `m` was not erased."""

@@ -227,6 +227,39 @@ def balance(money: Decimal, currency: str, *, wants_json: bool) -> Answer:
     return Answer.of_text(f"{money:f}")
 
 
+_COUNTRIES: Final = (("US", "1", "310"), ("CA", "1", "302"), ("DE", "49", "262"), ("LT", "370", "246"))
+_DEARER: Final[Mapping[str, Decimal]] = {
+    "DE": Decimal("1.2")
+}  # its one network that is named, by this factor
+
+
+def pricing(price: Decimal, iso_code: str) -> Answer:
+    """The price list, whole or of one country; for each a line of its own and one of a network."""
+    countries = [
+        {
+            "countryCode": code,
+            "countryName": code,
+            "countryPrefix": prefix,
+            "networks": [
+                _network(mcc, None, None, price),
+                _network(mcc, ["01"], f"{code} Mobile", price * _DEARER.get(code, Decimal(1))),
+            ],
+        }
+        for code, prefix, mcc in _COUNTRIES
+        if iso_code in {"", code}
+    ]
+    if not iso_code:
+        shared = "International Networks, shared code"
+        countries.append({"countryCode": "", "countryName": shared, "countryPrefix": "882", "networks": []})
+    count = 2 * len(_COUNTRIES) if not iso_code else 2 * len(countries)
+    return Answer.of_json({"countCountries": len(countries), "countNetworks": count, "countries": countries})
+
+
+def _network(mcc: str, mncs: Sequence[str] | None, name: str | None, price: Decimal) -> dict[str, object]:
+    told = {"mcc": mcc, "mncs": mncs, "networkName": name, "features": [], "comment": None}
+    return {**told, "price": float(price)}
+
+
 def callback(
     url: str, how: CallbackMethod, signing_key: str, message_id: str, status_word: str, at: float, now: float
 ) -> Call:

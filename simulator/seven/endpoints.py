@@ -1,5 +1,5 @@
-"""seven.io over its own wire: `/api/sms`, `/api/status`, `/api/balance`, `/api/journal`, `/api/hooks`, and
-its callbacks. Everything that is answered is HTTP 200 with a code in the body.
+"""seven.io over its own wire: `/api/sms`, `/api/status`, `/api/balance`, `/api/pricing`, `/api/journal`,
+`/api/hooks`, and its callbacks. Everything that is answered is HTTP 200 with a code in the body.
 
 Source: the provider's pages (delivery reports; docs.seven.io/en/rest-api: sms, status, logbook, webhooks,
 signing) and what is public beside them. Where they are silent this file decides, strictly:
@@ -20,6 +20,8 @@ signing) and what is public beside them. Where they are silent this file decides
 * of a status question with an id nobody knows, all is 901;
 * the journal shows what was accepted, newest first, its last 30 days where nothing is said; `date_to` is the
   last day, included; it shows at most 100 rows, as many as `limit` where that says less;
+* `/pricing` lists a few countries, +1 with two of them, each at Options.price but for one dearer network of
+  Germany's; `country` is an ISO code in any case, of another there is nothing; `format=csv` is not simulated;
 * `/journal` is asked with `type`; of others than outbound (`/journal/inbound`, …) there is nothing;
 * `DELETE /sms` takes messages back whose time has not come, and their price with them;
 * a callback is sent for every word, to every hook for delivery reports, of which Options.callback_url is the
@@ -108,6 +110,7 @@ class Seven(Provider):
             ("GET", "status", "status", self._status),
             ("POST", "status", "status", self._status),
             ("GET", "balance", "balance", self._balance),
+            ("GET", "pricing", "pricing", self._pricing),
             ("GET", "journal", "journal", self._journal),
             ("GET", "journal/outbound", "journal", self._journal),
             ("GET", "journal/{kind:inbound|voice}", "journal", lambda *_: answers.journal([])),
@@ -309,6 +312,11 @@ class Seven(Provider):
 
     def _balance(self, _fields: Mapping[str, str], _drawn: Drawn, wants_json: bool) -> Answer:
         return answers.balance(self._money, self._options.currency, wants_json=wants_json)
+
+    def _pricing(self, fields: Mapping[str, str], _drawn: Drawn, _wants_json: bool) -> Answer:
+        if fields.get("format", "json") != "json":
+            raise Refused("308")
+        return answers.pricing(self._options.price, fields.get("country", "").upper())
 
     def _hook(self, method: str, fields: Mapping[str, str], _drawn: Drawn, _wants_json: bool) -> Answer:
         return self._hooks.answer(method, fields)

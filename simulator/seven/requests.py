@@ -25,6 +25,7 @@ FIELDS: Final[Mapping[Endpoint, frozenset[str]]] = {
     "send": frozenset({"to", "text", "from"}) | _OPTIONS | _LEGACY | _ACCESS,
     "status": frozenset({"msg_id", "json"}) | _ACCESS,
     "balance": frozenset({"json"}) | _ACCESS,
+    "pricing": frozenset({"country", "format", "json"}) | _ACCESS,
     "journal": frozenset({"id", "date_from", "date_to", "state", "to", "limit", "offset", "type"}) | _ACCESS,
     "hooks": frozenset({"action", "id", "target_url", "event_type", "request_method", "headers"})
     | {"event_filter", *_ACCESS},

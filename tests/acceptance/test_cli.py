@@ -151,6 +151,8 @@ def test_the_suppression_list(ready: Stack) -> None:
     assert ready.json("status", _submit(ready))["totals"]["suppressed"] == 1
 
     assert b"1 removed" in ready.run("suppression", "remove", "+37060000002").stdout
+    erased = ready.json("erase", "8 699 99999", "--region", "LT", "--yes")
+    assert erased == {"erased_count": 0, "open_count": 0}
 
 
 def test_account_balance_and_statistics(ready: Stack) -> None:

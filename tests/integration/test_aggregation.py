@@ -45,7 +45,7 @@ PUBLIC_KEYS = [
 ]
 OUR_OWN_KEYS = [
     *("noted", "held", "trouble", "send_at", "not_after", "waits_for", "campaign_held", "reasons", "costs"),
-    *("priced_count", "unpriced_count", "status_lag"),
+    *("priced_count", "unpriced_count", "status_lag", "follow_up_of"),
 ]
 
 
@@ -102,6 +102,7 @@ async def test_status_as_json_is_what_other_programs_rely_on(database: Database,
         "priced_count": 1,
         "unpriced_count": 0,
         "status_lag": None,
+        "follow_up_of": None,
     }
 
 

@@ -1,6 +1,7 @@
 """A check says what a submission would become, and stores nothing."""
 
 from collections import Counter
+from collections.abc import Collection, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -13,8 +14,10 @@ from campaigns.checking import Checked, Through
 from campaigns.cleaning import Portion
 from campaigns.domain.errors import ProviderRefused, SubmissionError, SubmissionKeyConflict
 from campaigns.domain.limits import AccountTerms
+from campaigns.domain.prices import Quote, QuotedPrice
 from campaigns.domain.provider import Money
 from campaigns.domain.segments import GSM_ALPHABET, GSM_EXTENSION, count_segments
+from campaigns.estimating import Estimate
 from campaigns.store.session import Database
 from tests.conftest import MakeDesk
 from tests.integration.rows import query
@@ -157,14 +160,25 @@ async def _charged(database: Database, desk: Any, rows: list[dict[str, str]], co
 
 
 class Rich(Stub):
-    """A stub that tells a balance, or refuses to."""
+    """A stub that tells a balance and prices, or refuses to."""
 
     money: Money | None = Money(Decimal("0.29"), "EUR")
+    prices: Sequence[QuotedPrice] | None = ()
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.asked_for: list[set[str]] = []
 
     async def balance(self) -> Money:
         if self.money is None:
             raise ProviderRefused("it does not tell a balance.")
         return self.money
+
+    async def quote(self, countries: Collection[str]) -> Quote | None:
+        self.asked_for.append(set(countries))
+        if self.prices is None:
+            raise ProviderRefused("its price list cannot be read")
+        return Quote("its price list", self.prices)
 
 
 async def test_the_cost_is_what_segments_to_each_country_were_charged(
@@ -194,6 +208,36 @@ async def test_the_cost_is_what_segments_to_each_country_were_charged(
     stub.money = None
     silent = await check(database, rows, currency="EUR", through=Through(1, stub))
     assert (silent.estimate.balance, silent.estimate.balance_trouble) == (None, "it does not tell a balance.")
+
+
+async def test_where_nothing_was_charged_the_price_list_says_from_and_to(
+    database: Database, make_desk: MakeDesk
+) -> None:
+    stub = Rich("main")
+    stub.prices = [QuotedPrice("+49", Decimal("0.07"), Decimal("0.09"))]
+    await _charged(database, make_desk(stub), phones(2), "0.04")
+    rows = [*phones(5, first=10), *({"phone": f"+49151234567{at}"} for at in range(80, 90))]
+
+    async def estimate(money: str, *more: dict[str, str]) -> Estimate:
+        stub.money = Money(Decimal(money), "EUR")
+        found = await check(database, [*rows, *more], currency="EUR", through=Through(1, stub))
+        return found.estimate
+
+    found = await estimate("1.10")
+    assert [(c.country, c.lowest_price, c.price, c.price_source, c.amount) for c in found.countries] == [
+        ("+49", Decimal("0.07"), Decimal("0.09"), "its price list", Decimal("0.90")),
+        ("+370", Decimal("0.04"), Decimal("0.04"), "average of the last 30 days", Decimal("0.20")),
+    ]
+    assert (found.amount, found.priced_message_count, found.unpriced_segment_count) == (Decimal("1.10"), 2, 0)
+    assert found.is_enough is True
+    assert (await estimate("1.09")).is_enough is None  # it depends on the networks
+    assert (await estimate("0.89")).is_enough is False
+    assert (await estimate("2", {"phone": "+14155552671"})).is_enough is None  # the list does not name it
+    assert stub.asked_for == [{"+49"}, {"+49"}, {"+49"}, {"+49", "+1"}]
+    stub.prices = None
+    silent = await estimate("1.10")
+    assert (silent.amount, silent.quote_trouble) == (Decimal("0.20"), "its price list cannot be read")
+    assert [each.price_source for each in silent.countries] == [None, "average of the last 30 days"]
 
 
 async def test_what_was_charged_long_ago_or_to_others_is_no_price(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from campaigns import aside, batching, receipts
+from campaigns import aggregation, aside, batching, receipts
 from campaigns.domain.errors import DatabaseUnavailable
 from campaigns.domain.policy import Desk
 from campaigns.domain.provider import Accepted, Answers, Receipt, WaitForPace
@@ -15,9 +15,11 @@ from campaigns.store.session import Database
 from tests.conftest import MakeDesk
 from tests.integration.one_batch import send_one
 from tests.integration.rows import make_due, message_rows, query, states, wrong_tallies
+from tests.integration.telling import make
 from tests.integration.test_callbacks import by_id, by_ref, merge_all, refs, waiting
 from tests.river import phones, submit
 from tests.stub import Stub
+from worker.cli.doctor import work
 
 A, D, SENT = MessageState.ACCEPTED, MessageState.IN_DOUBT, MessageState.SENT
 DELIVERED, FAILED, UNDELIVERED = MessageState.DELIVERED, MessageState.FAILED, MessageState.UNDELIVERED
@@ -143,6 +145,48 @@ async def test_only_so_many_are_set_aside(
     merged = await receipts.merge_waiting(database, desk)
     assert (merged.set_aside_count, merged.dropped_count) == (5, 3)
     assert len(await waiting(database)) == 2
+
+
+async def test_an_event_that_cannot_be_written_undoes_nothing_and_is_told_later(
+    database: Database, make_desk: MakeDesk
+) -> None:
+    """Its trigger is in the transaction of the messages themselves, and of those of other campaigns."""
+    await make(database, "https://receiver.example/hook", "message.settled", "campaign.finished")
+    desk = make_desk(Stub("main"))
+    named = await sent(database, desk, 3)
+    (poisoned,) = await query(database, "SELECT id, owner FROM campaign")
+    named += (await sent(database, desk, 5))[3:]
+    of_it = f"CHECK (campaign_id <> '{poisoned['id']}')"
+    await query(database, f"ALTER TABLE webhook_event ADD CONSTRAINT event_poison_check {of_it}")
+    await receipts.take_in_many(database, [by_ref(ref, DELIVERED) for ref in named])
+
+    merged = await receipts.merge_waiting(database, desk)
+    for campaign in await query(database, "SELECT id FROM campaign"):
+        await aggregation.finish(database, campaign["id"])
+
+    assert (merged.receipt_count, merged.set_aside_count) == (8, 0)
+    assert await states(database) == [DELIVERED] * 8
+    assert await wrong_tallies(database) == []
+    found = await aside.events(database)
+    assert [(each.campaign_id, each.type) for each in found] == [
+        (poisoned["id"], "message.settled"),
+        (poisoned["id"], "campaign.finished"),
+    ]
+    assert {each.reason for each in found} == {"PostgreSQL refuses it: event_poison_check"}
+    told = "SELECT type, at FROM webhook_event ORDER BY id"
+    assert [each["type"] for each in await query(database, told)] == ["message.settled", "campaign.finished"]
+    (finding,) = await work.events_set_aside(database)
+    assert finding.status == "FAIL"
+    assert finding.sentence.startswith("2 event(s), the oldest since ")
+
+    ids = [each.id for each in found]
+    assert await aside.retry_events(database, ids) == ids
+    again = await aside.events(database)
+    assert [each.happened_at for each in again] == [each.happened_at for each in found]
+    await query(database, "ALTER TABLE webhook_event DROP CONSTRAINT event_poison_check")
+    await aside.retry_events(database, [each.id for each in again])
+    assert [each["at"] for each in await query(database, told)][2:] == [each.happened_at for each in found]
+    assert await aside.events(database) == []
 
 
 # --- hand-overs and polls ---------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import pytest
 from campaigns import batching, reading, receipts, rescue
 from campaigns.domain.provider import Accepted, InDoubt, NotSent, Receipt
 from campaigns.domain.states import MessageState
-from campaigns.domain.timeline import LONGEST_TIMELINE, Step
+from campaigns.domain.timeline import LONGEST_TIMELINE, SOURCE_CODES, STATE_CODES, WORD, Source, Step
 from campaigns.store.session import Database
 from tests.conftest import POLICY, MakeDesk
 from tests.integration.one_batch import send_one
@@ -138,9 +138,10 @@ async def test_a_request_that_never_left(database: Database, make_desk: MakeDesk
 
 async def test_it_is_bounded_and_the_newest_steps_stay(database: Database, make_desk: MakeDesk) -> None:
     await submit(database, [ROW])
-    line = f"{int(datetime.now(UTC).timestamp() * 1000):x} p sent {'x' * 60}"
+    step = int(datetime.now(UTC).timestamp() * 1000).to_bytes(6) + bytes([5, 7])
+    word = b"".join(bytes([WORD]) + letters for letters in [b"x" * 7] * 8 + [b"x" * 4 + b"\0" * 3])
     await query(database, "UPDATE campaign SET created_at = now() - interval '1 second'")
-    await query(database, "UPDATE message SET timeline = $1", "\n".join([line] * 20)[-LONGEST_TIMELINE:])
+    await query(database, "UPDATE message SET timeline = $1", ((step + word) * 20)[-LONGEST_TIMELINE:])
     await send_one(database, make_desk(Stub("main", outcomes={PHONE: [Accepted("abc-1")]})))
     found = await told(database)
     assert found[-2:] == ["hand_over sending 1", "answer accepted abc-1"]
@@ -167,3 +168,22 @@ async def test_a_number_that_was_suppressed_before_it_left(database: Database, m
     taken = await submit(database, [*phones(1), *phones(1, first=1)], submission_key="again")
     await query(database, "DELETE FROM batch WHERE campaign_id <> $1", taken.id)
     assert await told(database) == ["submission suppressed"]
+
+
+async def test_a_status_word_in_any_script_is_kept_whole(database: Database, make_desk: MakeDesk) -> None:
+    for said, kept in (("Išsiųsta 📨 2/7", None), ("7letter", None), ("ž" * 65, "ž" * 64)):
+        await query(database, "TRUNCATE campaign CASCADE")
+        await submit(database, [ROW], submission_key=said)
+        await send_one(database, make_desk(Stub("main", outcomes={PHONE: [Accepted("abc-1")]})))
+        receipt = Receipt("abc-1", MessageState.DELIVERED, said)
+        await receipts.take_in_many(database, [("main", receipt)])
+        while (await receipts.merge_waiting(database, make_desk(Stub("main")))).receipt_count:
+            continue
+        assert (await told(database))[-1] == f"callback delivered {kept or said}"
+
+
+def test_states_and_sources_are_all_kept_by_numbers_of_their_own() -> None:
+    assert {*STATE_CODES} == {*MessageState}
+    assert {*SOURCE_CODES} == {*Source} - {Source.SUBMISSION}
+    for codes in (STATE_CODES.values(), SOURCE_CODES.values()):
+        assert sorted({*codes}) == list(range(1, len(codes) + 1))

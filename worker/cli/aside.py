@@ -54,6 +54,13 @@ async def _receipts(parts: "Parts", limit: int) -> list[Item]:
     ]
 
 
+async def _events(parts: "Parts", limit: int) -> list[Item]:
+    return [
+        Item(shapes.AsideEvent.of(each), f"event {each.type} of {each.campaign_id or each.account}")
+        for each in await aside.events(parts.database, limit=limit)
+    ]
+
+
 async def _tasks(parts: "Parts", limit: int) -> list[Item]:
     return [
         Item(
@@ -77,6 +84,11 @@ KINDS: dict[str, Kind] = {
         _receipts,
         lambda parts, numbers: aside.retry_receipts(parts.database, numbers),
         lambda parts, numbers: aside.drop_receipts(parts.database, numbers),
+    ),
+    "event": Kind(
+        _events,
+        lambda parts, numbers: aside.retry_events(parts.database, numbers),
+        lambda parts, numbers: aside.drop_events(parts.database, numbers),
     ),
     "task": Kind(
         _tasks,

@@ -67,7 +67,8 @@ def check(  # noqa: PLR0913, PLR0917  the options of `submit`
     """Say what `submit` would do with the same file and options, and what it would cost.
 
     Nothing is stored, nothing is sent. The cost is an estimate: what this
-    account was charged for a segment to the same country in the last 30 days.
+    account was charged for a segment to the same country in the last 30 days,
+    else what the provider's price list says, where it has one.
     With --refused standard output is a CSV of the rows that would be refused,
     and what is said of the whole goes to standard error. Exit code 1: it would
     be refused as a whole.
@@ -156,16 +157,24 @@ def _lines(found: shapes.Check) -> Iterator[str]:
 def _money(estimate: shapes.Estimate) -> Iterator[str]:
     currency = printable(estimate.currency or "")
     if estimate.amount is None:
-        yield "the cost is not known: this account was charged for no segment to these countries"
+        yield "the cost is not known: there is no price of a segment to these countries"
     else:
-        amount = shapes.amount_text(estimate.amount)
-        yield f"about {amount} {currency} ({estimate.price_source} on this account)"
+        yield f"about {shapes.amount_text(estimate.amount)} {currency}"
         for each in estimate.countries[:_COUNTRIES_SHOWN]:
-            price = "no price is known" if each.price is None else f"{shapes.amount_text(each.price)} each"
-            yield f"  {each.country}: {each.segment_count} segments, {price}"
+            yield f"  {each.country}: {each.segment_count} segments, {_price(each)}"
+    if estimate.quote_trouble is not None:
+        yield f"  the provider's price list is not known: {printable(estimate.quote_trouble)}"
     if estimate.balance is None or estimate.balance.amount is None:
         yield f"the balance is not known: {printable(estimate.balance_trouble or '')}"
     else:
         enough = {True: "enough", False: "NOT ENOUGH", None: "whether it is enough is not known"}
         left = f"{shapes.amount_text(estimate.balance.amount)} {printable(estimate.balance.currency or '')}"
         yield f"balance {left.strip()}: {enough[estimate.is_enough]}"
+
+
+def _price(country: shapes.CountryCost) -> str:
+    if country.price is None or country.lowest_price is None:
+        return "no price is known"
+    highest, lowest = shapes.amount_text(country.price), shapes.amount_text(country.lowest_price)
+    price = highest if lowest == highest else f"{lowest} to {highest}, counted as {highest}"
+    return f"{price} each ({printable(country.price_source or '')})"

@@ -28,8 +28,8 @@ def suppress(
     region: Region = None,
 ) -> None:
     """Never send to these numbers again: also not what is queued already, nor what is paused."""
-    wanted = _read(phones, file)
-    count = use(lambda backend: backend.suppress(wanted, _code(region), reason))
+    wanted = read(phones, file)
+    count = use(lambda backend: backend.suppress(wanted, code(region), reason))
     say(f"{count} added")
 
 
@@ -40,8 +40,8 @@ def unsuppress(
     region: Region = None,
 ) -> None:
     """Take numbers off the list."""
-    wanted = _read(phones, file)
-    count = use(lambda backend: backend.unsuppress(wanted, _code(region)))
+    wanted = read(phones, file)
+    count = use(lambda backend: backend.unsuppress(wanted, code(region)))
     say(f"{count} removed")
 
 
@@ -56,11 +56,13 @@ def suppressed(
         )
 
 
-def _read(phones: list[str] | None, file: str | None) -> list[str]:
+def read(phones: list[str] | None, file: str | None) -> list[str]:
+    """The numbers that were given, or those of a file. Raises BadParameter for both or none."""
     if bool(phones) == (file is not None):
         raise typer.BadParameter("give numbers, or --file")
     return phones or read_lines(str(file))
 
 
-def _code(region: str | None) -> str | None:
+def code(region: str | None) -> str | None:
+    """A region as it is looked up."""
     return region.upper() if region else None

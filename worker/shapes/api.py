@@ -160,6 +160,13 @@ class SuppressionPage(Page):
     items: list[Suppressed]
 
 
+class Erased(Shape):
+    """What became of the messages to numbers that were to be erased."""
+
+    erased_count: int = Field(description="Messages that were erased now.")
+    open_count: int = Field(description="Messages that are not settled yet: ask again when they are.")
+
+
 class Count(Shape):
     """How many were changed."""
 

@@ -4,13 +4,10 @@ from typing import Literal, Self
 
 from pydantic import Field
 
-from campaigns import checking
+from campaigns import checking, estimating
 from campaigns.domain.phone import mask
 from worker.shapes.base import Amount, Id, Moment, Shape, Text
 from worker.shapes.campaigns import Cost
-
-PRICE_SOURCE: Literal["average of the last 30 days"] = "average of the last 30 days"
-"""Where prices come from: what this account was charged for a segment to the same country."""
 
 
 class RefusedRows(Shape):
@@ -53,8 +50,15 @@ class CountryCost(Shape):
     country: str = Field(description="+ and the country code.")
     message_count: int
     segment_count: int
-    price: Amount | None = Field(description="Of a segment; None where nothing to it was charged yet.")
-    amount: Amount | None
+    price: Amount | None = Field(
+        description="Of a segment; the highest, where a price list has several for the country's networks."
+    )
+    lowest_price: Amount | None = Field(description="Equal to `price` where there is one price.")
+    price_source: Text | None = Field(
+        description=f"`{estimating.CHARGED}`: what this account was charged for a segment to the country;"
+        " or the provider's price list, by its name. None where no price is known."
+    )
+    amount: Amount | None = Field(description="By `price`: by a highest one it is the most it can be.")
 
 
 class Estimate(Shape):
@@ -62,20 +66,23 @@ class Estimate(Shape):
 
     amount: Amount | None = Field(description="Of all segments that have a price; None: there is none.")
     currency: Text | None
-    price_source: str | None = Field(description="Where the prices come from; None where there are none.")
-    priced_message_count: int = Field(description="How many messages the prices come from.")
+    priced_message_count: int = Field(description="How many messages the account's own prices come from.")
     unpriced_segment_count: int = Field(description="Segments to countries without a price.")
     countries: list[CountryCost]
+    quote_trouble: Text | None = Field(
+        description="Why the provider's price list, where it has one and it was needed, is not known."
+    )
     balance: Cost | None
     balance_trouble: Text | None = Field(description="Why the balance is not known.")
-    is_enough: bool | None = Field(description="Whether the balance covers it; None where that is not known.")
+    is_enough: bool | None = Field(
+        description="Whether the balance covers it; None where that is not certain."
+    )
 
     @classmethod
-    def of(cls, estimate: checking.Estimate) -> Self:
+    def of(cls, estimate: estimating.Estimate) -> Self:
         """An estimate as it is shown."""
         return cls.like(
             estimate,
-            price_source=PRICE_SOURCE if estimate.amount is not None else None,
             countries=[CountryCost.like(each) for each in estimate.countries],
             balance=estimate.balance and Cost.like(estimate.balance),
         )

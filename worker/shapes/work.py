@@ -5,8 +5,9 @@ from typing import Literal, Self
 from pydantic import Field
 
 from campaigns.domain.states import MessageState
+from campaigns.store.outbox.aside import AsideEvent as KeptEvent
 from campaigns.store.receipts.aside import AsideReceipt as KeptReceipt
-from worker.shapes.base import Moment, Shape, Text
+from worker.shapes.base import Id, Moment, Shape, Text
 
 
 class Aside(Shape):
@@ -31,6 +32,21 @@ class AsideReceipt(Aside):
     def of(cls, kept: KeptReceipt) -> Self:
         """A receipt as it is shown."""
         return cls.like(kept, id=f"receipt:{kept.id}", reference=kept.message_ref, state=kept.evidence)
+
+
+class AsideEvent(Aside):
+    """An event for webhooks that could not be written into the outbox."""
+
+    type: str
+    owner: str
+    campaign_id: Id | None
+    account: str | None
+    happened_at: Moment
+
+    @classmethod
+    def of(cls, kept: KeptEvent) -> Self:
+        """An event as it is shown."""
+        return cls.like(kept, id=f"event:{kept.id}")
 
 
 class AsideTask(Aside):

@@ -18,9 +18,10 @@ PHP, JS, GO: seven-io's clients (php-client, js-client, go-client).
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from urllib.parse import quote_plus, urlencode
 
+from campaigns.domain.prices import Quote
 from campaigns.domain.provider import (
     AccountTrouble,
     Answers,
@@ -261,3 +262,7 @@ class Seven(BaseAdapter):
     async def balance(self) -> Money:
         """Ask GET /balance. Raises ProviderRefused."""
         return await self._questions.balance()
+
+    async def quote(self, countries: Collection[str]) -> Quote:
+        """Ask GET /pricing. Raises ProviderRefused."""
+        return await self._questions.quote(countries)

@@ -1,14 +1,15 @@
-"""What seven.io is asked, at no cost: statuses, its journal, the balance. Nothing here sends a message.
+"""What seven.io is asked, at no cost: statuses, journal, balance, prices. Nothing here sends a message.
 
 Sources are named as in `adapter.py`. /status is deprecated (DOCS) and takes a hundred ids at once, of which
 the journal takes one; so receipts come from /status, and the journal is asked for what only it knows.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
 from urllib.parse import urlencode
 
 from campaigns.domain.errors import ProviderRefused
+from campaigns.domain.prices import Quote
 from campaigns.domain.provider import (
     Answers,
     Doubtful,
@@ -40,6 +41,7 @@ from campaigns.providers.seven.journal import (
     shared_part,
     whole_reference,
 )
+from campaigns.providers.seven.pricing import read_prices
 from campaigns.providers.wire import Wire
 
 _STATUS_IDS = 100  # how many they take is not documented; the journal gives a hundred
@@ -224,6 +226,13 @@ class Questions:
         """Ask GET /balance. Raises ProviderRefused."""
         said = read_balance(await self._ask("balance", {}))
         if not isinstance(said, Money):
+            raise _refused(said)
+        return said
+
+    async def quote(self, countries: Collection[str]) -> Quote:
+        """Ask GET /pricing, one question for all. Raises ProviderRefused."""
+        said = read_prices(await self._ask("pricing", {}), countries)
+        if not isinstance(said, Quote):
             raise _refused(said)
         return said
 

@@ -5,10 +5,10 @@
 -- had said it knew no such thing) takes evidence too: else it would be sent again. Only rows that change are
 -- written. What raises the state, or is another word for it, is a step of the timeline.
 --
--- Takes of each batch: id; lease, under which its provider was asked (none: it called); and evidence, an object for all messages that were told the same: positions; state
--- (none: it says nothing of one); provider_state, provider_message_id; by_id, whether callbacks name them by
--- that alone; reason, changed_at, cost and its currency, segment_count, channel; learned_at
--- (none: now).
+-- Takes of each batch: id; lease, under which its provider was asked (none: it called); and evidence, an object
+-- for all messages that were told the same: positions; state (none: it says nothing of one); provider_state,
+-- provider_message_id; by_id, whether callbacks name them by that alone; reason, changed_at, cost and its
+-- currency, segment_count, channel; learned_at (none: now).
 CREATE OR REPLACE FUNCTION merge_evidence(p_group jsonb)
 RETURNS void
 LANGUAGE plpgsql
@@ -56,8 +56,10 @@ BEGIN
                         THEN {{evidence_noted}} ELSE m.timeline END,
         updated_at = now()
     FROM (
-        SELECT g.id AS batch_id, g.lease IS NOT NULL AS was_asked, w.learned_at, w.positions, w.state, w.provider_state, w.provider_message_id, w.reason,
-               w.changed_at, w.cost, w.segment_count, w.channel, own_currency(g.id, w.currency) AS currency
+        SELECT g.id AS batch_id, g.lease IS NOT NULL AS was_asked, {{evidence_moment}} AS moment,
+               {{evidence_code}} AS code, {{evidence_word}} AS word,
+               w.positions, w.state, w.provider_state, w.provider_message_id, w.reason, w.changed_at, w.cost,
+               w.segment_count, w.channel, own_currency(g.id, w.currency) AS currency
         FROM jsonb_to_recordset(p_group) AS g(id bigint, lease int, evidence jsonb)
         CROSS JOIN LATERAL jsonb_to_recordset(g.evidence) AS w(
             positions smallint[], state message_state, provider_state text, provider_message_id text,

@@ -7,9 +7,10 @@ LANGUAGE plpgsql
 AS $$
 BEGIN
     IF EXISTS (SELECT FROM webhook) THEN
-        INSERT INTO webhook_event (type, owner, campaign_id, account, data)
-        SELECT 'message.settled', c.owner, c.id, NEW.account, jsonb_build_object(
-            'campaign_id', c.id, 'batch_id', NEW.id, 'number', NEW.number, 'messages', m.settled)
+        PERFORM write_event(jsonb_build_object(
+            'type', 'message.settled', 'owner', c.owner, 'campaign_id', c.id, 'account', NEW.account,
+            'data', jsonb_build_object(
+                'campaign_id', c.id, 'batch_id', NEW.id, 'number', NEW.number, 'messages', m.settled)))
         FROM campaign c
         CROSS JOIN LATERAL (
             SELECT jsonb_agg(jsonb_build_array(m.position, m.state) ORDER BY m.position) AS settled

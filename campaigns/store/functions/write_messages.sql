@@ -37,7 +37,8 @@ BEGIN
         updated_at = now()
     FROM (
         SELECT g.id AS batch_id, w.positions, w.provider_message_ids, w.state, w.provider_state, w.reason,
-               w.cost, own_currency(g.id, w.currency) AS currency, w.segment_count, w.spends_attempt
+               w.cost, own_currency(g.id, w.currency) AS currency, w.segment_count, w.spends_attempt,
+               {{answer_step}} AS step
         FROM jsonb_to_recordset(p_group) AS g(id bigint, answers jsonb)
         CROSS JOIN LATERAL jsonb_to_recordset(g.answers) AS w(
             positions smallint[], provider_message_ids text[], state message_state, provider_state text,

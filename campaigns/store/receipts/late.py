@@ -8,7 +8,7 @@ from campaigns.domain.timeline import Source
 from campaigns.store.conditions import IS_IN_DOUBT, IS_QUEUED, IS_SENDING
 from campaigns.store.session import Connection, Database, numbers
 from campaigns.store.tally import Release, let_go, recount
-from campaigns.store.timeline import noted, of, plain
+from campaigns.store.timeline import noted, step
 
 _BATCHES = """
     SELECT b.id, b.campaign_id, b.number, b.state::text AS state FROM batch b
@@ -21,7 +21,7 @@ _BATCHES = """
 # "nothing taken" the message may be handed over again.
 _SETTLE = f"""
     UPDATE message m SET state = l.state::message_state, reason = l.reason, updated_at = now(),
-        timeline = {noted(of(Source.LATE_ANSWER), "l.state", plain("l.provider_state"))},
+        timeline = {noted(step(Source.LATE_ANSWER, "l.state", "l.provider_state"))},
         provider_state = coalesce(l.provider_state, m.provider_state)
     FROM unnest($1::text::bigint[], $2::text::smallint[], $3::text::smallint[], $4::text[], $5::text[],
                 $6::text[])

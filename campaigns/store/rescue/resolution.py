@@ -10,7 +10,7 @@ from campaigns.store.conditions import IS_IN_DOUBT, MAY_STILL_BE_SENT
 from campaigns.store.law import quoted
 from campaigns.store.session import Database
 from campaigns.store.tally import Release, let_go, recount
-from campaigns.store.timeline import noted, of
+from campaigns.store.timeline import noted, step
 
 Decision = Literal["resend", "assume_sent"]
 
@@ -21,7 +21,7 @@ _DECIDED = (
 )
 
 _MOVE = f"""
-    UPDATE message m SET updated_at = now(), timeline = {noted(of(Source.PERSON), _DECIDED)},
+    UPDATE message m SET updated_at = now(), timeline = {noted(step(Source.PERSON, _DECIDED))},
         state = ({_DECIDED})::message_state,
         reason = CASE WHEN $4 = 'resend' THEN 'to be sent again, says ' ELSE 'assumed sent, says ' END || $3
     WHERE m.batch_id = ANY($1::bigint[]) AND {IS_IN_DOUBT} AND ($2::text IS NULL OR m.phone = $2)

@@ -22,7 +22,7 @@ from campaigns.store.conditions import (
 from campaigns.store.law import in_list, quoted
 from campaigns.store.session import Connection, Database
 from campaigns.store.tally import Release, let_go
-from campaigns.store.timeline import noted, of
+from campaigns.store.timeline import noted, step
 
 _ASIDE_POLL_SECONDS = 3600.0  # before a batch that was set aside is asked about
 
@@ -63,7 +63,7 @@ async def rescue_expired(
         doubted = await connection.fetch(
             # In doubt since the lease ended: the request left before that, and within a lease of it.
             "UPDATE message m SET state = 'in_doubt', updated_at = b.leased_until,"
-            f" timeline = {noted(of(Source.RESCUE), quoted(MessageState.IN_DOUBT))},"
+            f" timeline = {noted(step(Source.RESCUE, quoted(MessageState.IN_DOUBT)))},"
             " reason = 'the worker stopped between handing over and writing the answer down'"
             " FROM batch b WHERE b.id = m.batch_id"
             f" AND m.batch_id = ANY($1::bigint[]) AND {IS_SENDING} RETURNING 1",
@@ -224,7 +224,7 @@ async def _move(
     """
     records = await connection.fetch(
         f"UPDATE message SET state = {quoted(after)}, updated_at = now(), reason = {reason},"
-        f" timeline = {noted(of(Source.RULE), quoted(after), message='')}"
+        f" timeline = {noted(step(Source.RULE, quoted(after)), message='')}"
         f" WHERE batch_id = ANY($1::bigint[]) AND state IN {in_list(before)} AND {only} RETURNING 1",
         batch_ids,
         *arguments,

@@ -16,11 +16,12 @@ from campaigns.store.tables.campaigns import (
 from campaigns.store.tables.decisions import CampaignHold, Resolution, Suppression
 from campaigns.store.tables.keys import ApiKey, Audit, DashboardSession
 from campaigns.store.tables.receipts import WaitingReceipt
-from campaigns.store.tables.webhooks import Webhook, WebhookDelivery, WebhookEvent
+from campaigns.store.tables.webhooks import AsideEvent, Webhook, WebhookDelivery, WebhookEvent
 
 __all__ = [
     "AccountCurrency",
     "ApiKey",
+    "AsideEvent",
     "Audit",
     "Batch",
     "Campaign",

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Identity,
     Index,
     Integer,
+    LargeBinary,
     Numeric,
     SmallInteger,
     Text,
@@ -236,8 +237,8 @@ class Message(SQLModel, table=True):
     provider_changed_at: datetime | None = Field(default=None, sa_column=moment(nullable=True))
     currency: str | None = Field(default=None, sa_column=Column(Text))  # of `cost`; NULL: the campaign's
     channel: str | None = Field(default=None, sa_column=Column(Text))
-    # What became of it, a line a step, the oldest first, as `domain/timeline.py` has it.
-    timeline: str | None = Field(default=None, sa_column=Column(Text), repr=False)
+    # What became of it, the oldest first, as `domain/timeline.py` has it.
+    timeline: bytes | None = Field(default=None, sa_column=Column(LargeBinary), repr=False)
     # Whether `segment_count` is the provider's: of its own counts the highest stands, ours gives way.
     is_counted_by_provider: bool = Field(sa_column=Column(Boolean, nullable=False, server_default="false"))
 

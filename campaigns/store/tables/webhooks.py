@@ -95,6 +95,22 @@ class WebhookEvent(SQLModel, table=True):
     data: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))
 
 
+class AsideEvent(SQLModel, table=True):
+    """An event that could not be written into `webhook_event`, as it was to be written."""
+
+    __tablename__ = "aside_event"
+
+    id: int | None = Field(default=None, sa_column=Column(BigInteger, Identity(), primary_key=True))
+    set_aside_at: datetime = Field(sa_column=moment(default=True))
+    happened_at: datetime = Field(sa_column=moment())
+    campaign_id: UUID | None = Field(default=None, sa_column=Column(Uuid))
+    type: str = Field(sa_column=Column(Text, nullable=False))
+    owner: str = Field(sa_column=Column(Text, nullable=False))
+    account: str | None = Field(default=None, sa_column=Column(Text))
+    data: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))
+    reason: str = Field(sa_column=Column(Text, nullable=False))
+
+
 class WebhookDelivery(SQLModel, table=True):
     """One event for one endpoint: how often it was tried, when next, and what was answered last."""
 

@@ -125,6 +125,9 @@ class Backend(Protocol):
     async def suppressed(self) -> Sequence[tuple[str, str, datetime]]:
         """The whole list, oldest first: number, reason, since when."""
 
+    async def erase(self, phones: Sequence[str]) -> shapes.Erased:
+        """Erase what is known of numbers (E.164)."""
+
     async def balance(self, account: str) -> Money:
         """What is left on an account, says its provider."""
 

@@ -9,6 +9,7 @@ from uuid import UUID
 from campaigns import (
     aggregation,
     checking,
+    erasing,
     follow_up,
     holding,
     reading,
@@ -220,6 +221,11 @@ class Here:
     async def suppressed(self) -> Sequence[tuple[str, str, datetime]]:
         """See `Backend`."""
         return await suppression.suppressed(self._database)
+
+    async def erase(self, phones: Sequence[str]) -> shapes.Erased:
+        """See `Backend`."""
+        await record(self._database, "number.erase", "messages", phone_count=len(phones))
+        return shapes.Erased.like(await erasing.erase(self._database, phones))
 
     async def balance(self, account: str) -> Money:
         """See `Backend`."""

@@ -217,6 +217,16 @@ class There:
             count += int((await self._client.ask("POST", path, some))["count"])
         return count
 
+    async def erase(self, phones: Sequence[str]) -> shapes.Erased:
+        """See `Backend`."""
+        erased_count = open_count = 0
+        for start in range(0, len(phones), _PHONES_AT_ONCE):
+            some = {"phones": phones[start : start + _PHONES_AT_ONCE]}
+            said = await self._client.ask("POST", "/v1/erasures", some)
+            erased_count += int(said["erased_count"])
+            open_count += int(said["open_count"])
+        return shapes.Erased(erased_count=erased_count, open_count=open_count)
+
     async def suppressed(self) -> Sequence[tuple[str, str, datetime]]:
         """See `Backend`."""
         found = await self._client.items("/v1/suppression")

@@ -86,6 +86,7 @@ async def _examine(parts: Parts, settings: Settings) -> list[Finding]:
         findings += await look("work", lambda: work.workers(database, settings))
         findings += await look("doubt", lambda: work.doubt(database))
         findings += await look("set aside", lambda: work.receipts_set_aside(database))
+        findings += await look("set aside", lambda: work.events_set_aside(database))
         findings += await look("campaigns", lambda: work.campaign_holds(database))
         findings += await look("webhooks", lambda: door.webhooks(database))
         findings += await look("keys", lambda: door.api_keys(database))

@@ -67,6 +67,12 @@ async def receipts_set_aside(database: Database) -> list[Finding]:
     return _set_aside("receipt", [(each.set_aside_at, each.reason) for each in found])
 
 
+async def events_set_aside(database: Database) -> list[Finding]:
+    """Events for webhooks that could not be written into the outbox."""
+    found = await aside.events(database, limit=_MOST_ASIDE)
+    return _set_aside("event", [(each.set_aside_at, each.reason) for each in found])
+
+
 async def tasks_set_aside(redis: "Redis") -> list[Finding]:
     """Tasks that could not be taken."""
     found = await aside_tasks.listed(redis, limit=_MOST_ASIDE)

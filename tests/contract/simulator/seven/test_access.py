@@ -16,6 +16,7 @@ ENDPOINTS = [
     ("GET", "status"),
     ("POST", "status"),
     ("GET", "balance"),
+    ("GET", "pricing"),
     ("GET", "journal/outbound"),
     ("GET", "journal"),
     ("GET", "hooks"),

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from campaigns.domain.prices import QuotedPrice
 from campaigns.domain.provider import (
     Accepted,
     Doubtful,
@@ -129,6 +130,20 @@ async def test_the_balance_is_read(open_account: Open) -> None:
         assert await ours.balance() == await ours.probe()
         money = await ours.balance()
         assert (money.amount, money.currency) == (Decimal("12.3456"), "PLN")
+
+
+async def test_the_price_list_is_read(open_account: Open) -> None:
+    account = await open_account(price=Decimal("0.05"))
+    async with adapter(account) as ours:
+        quote = await ours.quote(["+1", "+49", "+7"])
+    assert quote.prices == [
+        QuotedPrice("+1", Decimal("0.05"), Decimal("0.05")),
+        QuotedPrice("+49", Decimal("0.05"), Decimal("0.06")),
+    ]
+    of_one = (await account.ask("GET", "pricing?country=de")).json()
+    assert [each["countryPrefix"] for each in of_one["countries"]] == ["49"]
+    assert (await account.ask("GET", "pricing?country=xx")).json()["countries"] == []
+    assert (await account.ask("GET", "pricing?prefix=49")).json() == "308"
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "JSON"])

@@ -148,6 +148,30 @@ async def test_the_balance_is_asked_for_once_a_minute(api: Api) -> None:
     assert is_problem(await api.get("/v1/accounts/nobody/balance"), 404, "not-found")
 
 
+async def test_a_number_is_erased_within_reach_and_the_audit_does_not_hold_it(
+    api: Api, ours: UUID, theirs: UUID, database: Database
+) -> None:
+    await api.post(f"/v1/campaigns/{ours}/cancel")
+    (row,) = await query(database, "SELECT phone FROM message ORDER BY batch_id, position LIMIT 1")
+    phone = row["phone"]
+    erased = await api.post("/v1/erasures", {"phones": [phone]})
+    assert (erased.status, erased.json) == (200, {"erased_count": 1, "open_count": 0})
+    found = await api.post("/v1/messages/search", {"phone": phone})
+    assert found.json["items"] == []
+    wrong = await api.post("/v1/erasures", {"phones": [phone, "12"]})
+    assert is_problem(wrong, 422, "invalid-request")
+    assert phone not in str(wrong.json)
+    audited = await query(database, "SELECT detail::text AS detail FROM audit WHERE action = 'number.erase'")
+    assert [each["detail"] for each in audited] == ['{"phone_count": 1}']
+    (other,) = await query(
+        database,
+        "SELECT m.phone FROM message m JOIN batch b ON b.id = m.batch_id WHERE b.campaign_id = $1",
+        theirs,
+    )
+    nothing = await api.post("/v1/erasures", {"phones": [other["phone"]]})
+    assert nothing.json == {"erased_count": 0, "open_count": 0}, "out of reach"
+
+
 async def test_the_suppression_list(api: Api, database: Database) -> None:
     many = [f"+3706000{n:04}" for n in range(5)]
     assert (await api.post("/v1/suppression", {"phones": many})).json == {"count": 5}

@@ -93,7 +93,8 @@ async def test_one_message(api: Api, ours: UUID, theirs: UUID) -> None:
     assert said.json["state"] == "queued"
     (step,) = said.json["timeline"]
     assert (step["source"], step["state"]) == ("submission", "queued")
-    await query(api.database, "UPDATE message SET timeline = '19accf4a01a c - WORD OF THEIRS'")
+    kept = bytes.fromhex("019accf4a01a0400") + b"\xffWORD OF\xff THEIRS"
+    await query(api.database, "UPDATE message SET timeline = $1", kept)
     step = (await api.get(f"/v1/messages/{message_ref(ours, 1, 0)}")).json["timeline"][-1]
     assert step == {
         "at": "2025-11-29T00:12:55.194000+00:00",
