@@ -17,9 +17,9 @@ from campaigns.domain.phone import PHONE_REASONS, InvalidPhone, is_region, norma
 from campaigns.domain.said import LONGEST_PROVIDER_ID, believed_id
 from campaigns.domain.states import SETTLED, MessageState
 from campaigns.store import progress as progress_rows
+from campaigns.store.reading import contents, months, pages
 from campaigns.store.reading import export as export_rows
 from campaigns.store.reading import messages as message_rows
-from campaigns.store.reading import months, pages
 from campaigns.store.reading import overviews as overview_rows
 from campaigns.store.reading.messages import MessageRow
 from campaigns.store.reading.months import Month
@@ -208,4 +208,6 @@ async def messages(
 message_page = pages.messages
 batch_page = pages.batches
 progress = progress_rows.points
+stops = progress_rows.stops
+content = contents.content
 refusal_page = pages.refusals

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import Literal
 from uuid import UUID
 
 from campaigns.domain.states import CampaignState, MessageState
@@ -144,3 +145,39 @@ async def points(database: Database, campaign_id: UUID) -> list[Point]:
 
 def _point(at: datetime, totals: Mapping[str, int], cost: Decimal) -> Point:
     return Point(at, {state: totals.get(state.value, 0) for state in MessageState}, cost)
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Nothing of a campaign was handed over meanwhile: a person had paused it, or its sender or text was
+    refused. `ends_at` is None where it is so now, or was until its end.
+    """
+
+    kind: Literal["paused", "held"]
+    begins_at: datetime
+    ends_at: datetime | None
+
+
+# A pause ends when the campaign goes on or is cancelled. The audit has an attempt at one that was refused
+# too; what was paused already is not paused anew.
+_STOPS = """
+    WITH acts AS (
+        SELECT id, at, action = 'campaign.pause' AS is_pause,
+               lag(action) OVER (ORDER BY id) IS NOT DISTINCT FROM 'campaign.pause' AS is_after_pause
+        FROM audit WHERE subject = 'campaign/' || $1::uuid::text
+          AND action IN ('campaign.pause', 'campaign.resume', 'campaign.cancel')
+    )
+    SELECT 'paused' AS kind, a.at AS begins_at,
+           (SELECT min(e.at) FROM acts e WHERE e.id > a.id AND NOT e.is_pause) AS ends_at
+    FROM acts a WHERE a.is_pause AND NOT a.is_after_pause
+    UNION ALL
+    SELECT 'held', held_at, lifted_at FROM campaign_hold WHERE campaign_id = $1
+    ORDER BY begins_at
+"""
+
+
+async def stops(database: Database, campaign_id: UUID) -> list[Stop]:
+    """When a campaign was paused or on hold itself, the oldest first."""
+    async with database.connection() as connection:
+        records = await connection.fetch(_STOPS, campaign_id)
+    return [Stop(**record) for record in records]

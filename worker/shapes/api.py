@@ -1,6 +1,6 @@
 """What the API alone answers: lists in pages, keys, the audit, single campaigns with whose they are."""
 
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field
 
@@ -9,6 +9,7 @@ from campaigns.domain.holds import Hold as FoundHold
 from campaigns.domain.states import BatchState, MessageState
 from campaigns.store.auditing import AuditRow
 from campaigns.store.keys import KeyRow
+from campaigns.store.reading.contents import Content as FoundContent
 from campaigns.store.reading.overviews import Overview
 from campaigns.store.reading.pages import BatchRow, RefusalRow
 from worker.shapes.base import Moment, Shape, Text
@@ -60,10 +61,21 @@ class FoundMessages(Shape):
     next_cursor: Cursor = Field(default=None, description="Always null: there is one page.")
 
 
+class Stop(Shape):
+    """Nothing of a campaign was handed over meanwhile."""
+
+    kind: Literal["paused", "held"] = Field(
+        description="By a person, or by us: its sender or text is refused."
+    )
+    begins_at: Moment
+    ends_at: Moment | None = Field(description="null: it is so now, or was until its end.")
+
+
 class Progress(Shape):
     """How a campaign went over time, the oldest point first."""
 
     items: list[ProgressPoint]
+    stops: list[Stop] = Field(description="When it was paused, or on hold itself.")
     next_cursor: Cursor = Field(default=None, description="Always null: there is one page.")
 
 
@@ -165,6 +177,19 @@ class Erased(Shape):
 
     erased_count: int = Field(description="Messages that were erased now.")
     open_count: int = Field(description="Messages that are not settled yet: ask again when they are.")
+
+
+class Content(Shape):
+    """What a campaign says, and as whom."""
+
+    text: Text = Field(description="As it was submitted, with its placeholders.")
+    sender_id: Text
+    on_doubt: str = Field(description="hold or resend: what becomes of messages in doubt.")
+
+    @classmethod
+    def of(cls, found: FoundContent) -> Self:
+        """A content as it is shown."""
+        return cls.like(found)
 
 
 class Count(Shape):

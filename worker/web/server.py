@@ -206,6 +206,7 @@ def _application(
 
         async def let_go(_application: web.Application) -> None:
             streams.close()
+            serving.shared.close()
             large.give_up()  # a client that stalls would be waited for
 
         async def end(_application: web.Application) -> None:

@@ -77,6 +77,7 @@ class Wanted:
     created_after: datetime | None = None
     created_before: datetime | None = None
     after: tuple[datetime, UUID] | None = None
+    is_open: bool | None = None  # whether something may still happen in it
 
 
 ANY = Wanted()
@@ -98,6 +99,7 @@ _OVERVIEW = f"""
             AND created_at < coalesce($10::timestamptz, 'infinity')
             AND created_at <= coalesce($11::timestamptz, 'infinity')
             AND ($11::timestamptz IS NULL OR created_at < $11 OR id < $12::uuid)
+            AND ($13::bool IS NULL OR (finished_at IS NULL) = $13)
           ORDER BY created_at DESC, id DESC LIMIT $2) c
     LEFT JOIN account_hold h ON h.account = c.account AND c.finished_at IS NULL
     LEFT JOIN campaign_hold o ON o.campaign_id = c.id AND o.lifted_at IS NULL AND c.finished_at IS NULL
@@ -124,6 +126,7 @@ async def overviews(
             wanted.created_after,
             wanted.created_before,
             *(wanted.after or (None, None)),
+            wanted.is_open,
         )
     return [_overview(record, json.loads(record["totals"])) for record in records]
 

@@ -10,8 +10,10 @@ from campaigns import auditing, holding, reading
 from campaigns.domain.access import Scope
 from campaigns.domain.errors import NotFound
 from campaigns.domain.policy import Account
+from campaigns.domain.provider import Money
 from worker import shapes
-from worker.web.api.operations import Answer, Asked, Call, Operation, Rate
+from worker.bootstrap import Parts
+from worker.web.api.operations import Answer, Asked, Call, Operation, Rate, Shared
 from worker.web.api.problems import Kind
 
 _TAG = "Accounts"
@@ -80,14 +82,30 @@ async def get_month(call: Call, path: AccountPath, query: MonthFilter) -> Answer
 
 async def get_balance(call: Call, path: AccountPath) -> Answer:
     """What is left on an account."""
-    account = _account(call, path.name)
+    _account(call, path.name)
+    return Answer(shapes.Balance.of(path.name, await _balance(call.parts, call.shared, path.name)))
+
+
+async def _balance(parts: Parts, shared: Shared, name: str) -> Money:
+    """As its provider said it at most so long ago."""
     now = asyncio.get_running_loop().time()
-    known = call.shared.balances.get(path.name)
+    known = shared.balances.get(name)
     if known is None or now - known[0] >= _BALANCE_SECONDS:
-        known = now, await account.provider.balance()
-        call.shared.balances[path.name] = known
-        await holding.learn_currency(call.parts.database, path.name, known[1])
-    return Answer(shapes.Balance.of(path.name, known[1]))
+        known = now, await parts.desk.accounts[name].provider.balance()
+        shared.balances[name] = known
+        await holding.learn_currency(parts.database, name, known[1])
+    return known[1]
+
+
+def known_balance(parts: Parts, shared: Shared, name: str) -> shapes.Cost | None:
+    """What was left on an account when its provider last said it; None: it did not yet. Waits for nobody: the
+    provider is asked meanwhile, where that is long ago.
+    """
+    known = shared.balances.get(name)
+    now = asyncio.get_running_loop().time()
+    if known is None or now - known[0] >= _BALANCE_SECONDS:
+        shared.ask_soon(name, lambda: _balance(parts, shared, name))
+    return None if known is None else shapes.Cost(amount=known[1].amount, currency=known[1].currency)
 
 
 async def resume_account(call: Call, path: AccountPath) -> Answer:

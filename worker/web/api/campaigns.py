@@ -48,6 +48,9 @@ class CampaignFilter(Paged):
     account: Line | None = None
     owner: Line | None = None
     q: Annotated[Line | None, Field(description="A part of the name, in any case.")] = None
+    open: Annotated[
+        bool | None, Field(description="Those in which something may still happen, or those that are over.")
+    ] = None
     created_after: Moment | None = None
     created_before: Moment | None = None
 
@@ -70,6 +73,7 @@ async def list_campaigns(call: Call, query: CampaignFilter) -> Answer:
         created_after=query.created_after,
         created_before=query.created_before,
         after=after,
+        is_open=query.open,
     )
     found = await reading.newest(call.parts.database, wanted, reach=call.caller.reach, limit=query.limit + 1)
     items, last = cursors.cut(found, query.limit)
@@ -86,12 +90,19 @@ async def get_campaign(call: Call, path: CampaignPath) -> Answer:
     return Answer(shapes.OwnedCampaign.of(await owned(call, path.id)))
 
 
+async def get_content(call: Call, path: CampaignPath) -> Answer:
+    """What a campaign says, and as whom."""
+    await owned(call, path.id)
+    return Answer(shapes.Content.of(await reading.content(call.parts.database, path.id)))
+
+
 async def list_progress(call: Call, path: CampaignPath) -> Answer:
     """How a campaign went over time."""
     overview = await owned(call, path.id)
     points = await reading.progress(call.parts.database, path.id)
     items = [shapes.ProgressPoint.of(each, overview.currency) for each in points]
-    return Answer(shapes.Progress(items=items, next_cursor=None))
+    stops = [shapes.Stop.like(each) for each in await reading.stops(call.parts.database, path.id)]
+    return Answer(shapes.Progress(items=items, stops=stops, next_cursor=None))
 
 
 async def list_reasons(call: Call, path: CampaignPath) -> Answer:
@@ -166,6 +177,19 @@ OPERATIONS = (
         rate=Rate.READ,
         path_model=CampaignPath,
         answers={200: shapes.OwnedCampaign},
+    ),
+    Operation(
+        id="getContent",
+        method="GET",
+        path="/v1/campaigns/{id}/content",
+        tag=_TAG,
+        summary="Read what a campaign says",
+        description="Its text as it was submitted, with its placeholders, and its sender id.",
+        handler=get_content,
+        scope=Scope.READ_RECIPIENTS,
+        rate=Rate.READ,
+        path_model=CampaignPath,
+        answers={200: shapes.Content},
     ),
     Operation(
         id="listProgress",

@@ -14,18 +14,23 @@ from aiohttp import web
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from campaigns.domain.access import Actor, Reach, Scope
-from campaigns.domain.errors import CampaignError
+from campaigns.domain.errors import CampaignError, origin_of
 from campaigns.domain.phone import is_region
 from campaigns.domain.provider import Money
 from campaigns.domain.unstorable import check_storable
 from campaigns.store.keys import KeyRow
 from worker.bootstrap import Parts
+from worker.logs.logger import get_logger
 from worker.shapes import Shape
 from worker.web.api.problems import Kind
+
+log = get_logger("campaigns.web")
 
 JSON = "application/json"
 MOST_EXPORTS = 4
 """At once in one process: each holds a connection of the database for as long as its reader takes."""
+
+_ASK_AGAIN_SECONDS = 60.0  # where nobody answered
 
 JSON_BODY_BYTES = 64 * 1024
 """Of a body, where an operation says nothing else."""
@@ -121,6 +126,26 @@ class Shared:
 
     exports: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_EXPORTS))
     balances: dict[str, tuple[float, Money]] = field(default_factory=dict)  # and when they were asked for
+    asking: dict[str, asyncio.Task[object]] = field(default_factory=dict)  # for a balance, by account
+
+    def ask_soon(self, name: str, ask: Callable[[], Awaitable[object]]) -> None:
+        """Ask for something beside all else, unless that is done already, or was within a minute."""
+        loop = asyncio.get_running_loop()
+        if name not in self.asking:
+            self.asking[name] = loop.create_task(_asked(ask))
+            loop.call_later(_ASK_AGAIN_SECONDS, self.asking.pop, name, None)
+
+    def close(self) -> None:
+        """Give up what is asked for."""
+        for task in self.asking.values():
+            task.cancel()
+
+
+async def _asked(ask: Callable[[], Awaitable[object]]) -> None:
+    try:
+        await ask()
+    except (CampaignError, TimeoutError) as error:  # whoever wants to know sees that it is not known
+        log.info("not answered", why=origin_of(error))
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +156,7 @@ class Call:
     parts: Parts
     caller: Caller
     shared: Shared
+    accept: str = JSON  # the media types that are wanted
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,7 +87,7 @@ class Serving:
         caller = Caller(key, keys.reach_of(key), address)
         await self.look(operation.scope, operation.id, caller)
         self.count(operation.rate, caller)
-        return Call(request, self.parts, caller, self.shared)
+        return Call(request, self.parts, caller, self.shared, request.headers.get(hdrs.ACCEPT, ""))
 
     def address_of(self, request: web.Request) -> str:
         """The caller's address, for limits, log and audit."""
@@ -132,20 +132,27 @@ class Serving:
         request: web.Request,
         caller: Caller,
         sent: Mapping[str, Mapping[str, Any]],
+        *,
+        accept: str = JSON,
     ) -> Answer | web.StreamResponse:
         """What an operation answers to somebody who is known already: by the same handler, after the same
         look at scope and fields.
 
-        Takes by name (`path`, `query`, `body`) what a form or an address holds, as text. Raises Refused. How
-        often is not counted: the one who asks for others does that.
+        Takes by name (`path`, `query`, `headers`, `body`) what a form or an address holds, as text; `accept`:
+        the media type that is wanted. Raises Refused. How often somebody reads or changes is not counted: a
+        page asks several, and counts as one.
         """
         await self.look(operation.scope, operation.id, caller)
+        if operation.rate not in {Rate.READ, Rate.CHANGE}:
+            self.count(operation.rate, caller)
+        call = Call(request, self.parts, caller, self.shared, accept)
         try:
             given: dict[str, Any] = {"body": None} if operation.body_is_optional else {}
             for name, model in operation.parts().items():
                 if model is not None and (name in sent or name not in given):
                     given[name] = _valid(name, model, sent.get(name, {}))
-            return await operation.handler(Call(request, self.parts, caller, self.shared), **given)
+            async with operation.admit(call) if operation.admit is not None else nullcontext():
+                return await operation.handler(call, **given)
         except CampaignError as error:
             raise refusal_of(operation.id, error) from None
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 
-from aiohttp import hdrs, web
+from aiohttp import web
 
 from worker.web.api.operations import Call
 
@@ -13,8 +13,7 @@ _WRITE_SECONDS = 60.0  # for a client to take the next part
 
 def wants_csv(call: Call) -> bool:
     """Whether a client asks for CSV instead of JSON."""
-    accepted = call.request.headers.get(hdrs.ACCEPT, "")
-    return any(part.partition(";")[0].strip().lower() == CSV for part in accepted.split(","))
+    return any(part.partition(";")[0].strip().lower() == CSV for part in call.accept.split(","))
 
 
 async def stream(

@@ -1,47 +1,97 @@
-"""Charts as SVG, made here: no script, no style of their own. Colours come from classes."""
+"""Charts, as what there is to be drawn: `charts.html` draws them as SVG, without script or style. Colours
+come from classes.
+"""
 
 from collections.abc import Mapping, Sequence
-
-from markupsafe import Markup
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 from campaigns.domain.states import MessageState
+from worker.shapes import ProgressPoint, Stop
 from worker.web.pages import words
-from worker.web.pages.languages import Language
 
-_WIDTH = 1000  # of a bar, in units of its own: it is drawn as wide as there is room
-_LEAST = 4  # units: what is not nothing is seen
-
-
-class Charts:
-    """Draws, and says in words what it drew, for those who do not see it."""
-
-    def __init__(self, language: Language) -> None:
-        self._language = language
-
-    def bar(self, totals: Mapping[MessageState, int]) -> Markup:
-        """Messages by group as one bar."""
-        groups = {name: count for name, count in words.by_group(totals).items() if count}
-        whole = sum(groups.values())
-        told = ", ".join(
-            f"{self._language.say(words.GROUPS[name][0])}: {count}" for name, count in groups.items()
-        )
-        parts, left = [], 0.0
-        for name, width in zip(groups, _widths([*groups.values()], whole), strict=True):
-            parts.append(
-                Markup('<rect class="state-{}" x="{:.1f}" width="{:.1f}" height="10"/>').format(
-                    name, left, width
-                )
-            )
-            left += width
-        return Markup(
-            '<svg class="bar" viewBox="0 0 1000 10" preserveAspectRatio="none" role="img" aria-label="{}">'
-            "{}</svg>"
-        ).format(told, Markup("").join(parts))
+WIDTH, HEIGHT = 720, 240  # of an area chart, in units of its own: it is drawn as large as there is room
+_BAR_WIDTH = 1000
+_LEAST = 4  # units of a bar: what is not nothing is seen
+_MOST_POINTS = 90
+_MOMENTS = 4  # below the chart
+_STACKED = ("delivered", "missed", "left", "unknown", "doubt", "away", "queued")
 
 
-def _widths(counts: Sequence[int], whole: int) -> list[float]:
-    """How wide each is, so that none that is there is too narrow to be seen."""
-    widths = [max(_LEAST, _WIDTH * count / whole) for count in counts]
-    excess = sum(widths) - _WIDTH
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A part of a bar."""
+
+    group: str
+    count: int
+    x: float
+    width: float
+
+
+def bar(totals: Mapping[MessageState, int]) -> list[Segment]:
+    """Messages by group, side by side; none that is there is too narrow to be seen."""
+    groups = {name: count for name, count in words.by_group(totals).items() if count}
+    whole = sum(groups.values())
+    widths = [max(_LEAST, _BAR_WIDTH * count / whole) for count in groups.values()]
+    excess = sum(widths) - _BAR_WIDTH
     roomy = sum(width - _LEAST for width in widths)
-    return [width - (excess * (width - _LEAST) / roomy if roomy else 0) for width in widths]
+    segments, x = [], 0.0
+    for (name, count), width in zip(groups.items(), widths, strict=True):
+        drawn = width - (excess * (width - _LEAST) / roomy if roomy else 0)
+        segments.append(Segment(name, count, round(x, 1), round(drawn, 1)))
+        x += drawn
+    return segments
+
+
+@dataclass(frozen=True, slots=True)
+class Area:
+    """Messages by group over time, one upon the other. `layers`: (group, path); `stops`: (kind, x, width)."""
+
+    layers: Sequence[tuple[str, str]]
+    stops: Sequence[tuple[str, int, int]]
+    moments: Sequence[datetime]
+    most: int
+
+
+def area(
+    points: Sequence[ProgressPoint],
+    totals: Mapping[MessageState, int],
+    stops: Sequence[Stop],
+    ends_at: datetime | None,
+) -> Area | None:
+    """How a campaign went, up to now or its end; None where there is too little to be drawn."""
+    until = ends_at or datetime.now(UTC)
+    known = [(point.at, words.by_group(point.totals)) for point in _thinned(points) if point.at < until]
+    known.append((until, words.by_group(totals)))
+    begins_at, most = known[0][0], max(sum(groups.values()) for _, groups in known)
+    if len(known) < 3 or not most or until - begins_at < timedelta(seconds=1):
+        return None
+
+    def x(at: datetime) -> int:
+        share = (at - begins_at) / (until - begins_at)
+        return round(WIDTH * min(1.0, max(0.0, share)))
+
+    moments = [x(at) for at, _ in known]
+    lower = [HEIGHT] * len(known)
+    summed = [0] * len(known)
+    layers = []
+    for name in _STACKED:
+        if not any(groups[name] for _, groups in known):
+            continue
+        summed = [below + groups[name] for below, (_, groups) in zip(summed, known, strict=True)]
+        upper = [HEIGHT - round(HEIGHT * count / most) for count in summed]
+        there = " ".join(f"{at} {y}" for at, y in zip(moments, upper, strict=True))
+        back = " ".join(f"{at} {y}" for at, y in zip(moments[::-1], lower[::-1], strict=True))
+        layers.append((name, f"M{there} {back}Z"))
+        lower = upper
+    drawn = []
+    for stop in stops:
+        left = x(stop.begins_at)
+        drawn.append((stop.kind, left, max(2, x(stop.ends_at or until) - left)))
+    step = (until - begins_at) / (_MOMENTS - 1)
+    return Area(layers, drawn, [begins_at + step * n for n in range(_MOMENTS)], most)
+
+
+def _thinned(points: Sequence[ProgressPoint]) -> Sequence[ProgressPoint]:
+    step = -(-len(points) // _MOST_POINTS)
+    return points[:: max(1, step)]

@@ -1,7 +1,8 @@
 """What a page is, and a visit to one."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Any, Literal, TypeVar
 
 from aiohttp import web
@@ -14,6 +15,11 @@ from worker.web.api.table import BY_ID
 from worker.web.pages.languages import Language
 
 _S = TypeVar("_S", bound=Shape)
+
+RECENT_SECONDS = 5.0
+"""How old an answer may be that is given again."""
+
+_MOST_KEPT = 1_000  # answers
 
 UUID_PATTERN = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 """For a page's path: `/campaigns/{id:…}`."""
@@ -37,6 +43,25 @@ class Done:
     said: str | None = None
 
 
+class Recent:
+    """What operations answered a moment ago."""
+
+    def __init__(self) -> None:
+        self._found: dict[Hashable, tuple[float, Shape]] = {}
+
+    def get(self, name: Hashable) -> Shape | None:
+        """What was answered, where that is not too long ago."""
+        at, found = self._found.get(name, (0.0, None))
+        return found if monotonic() - at < RECENT_SECONDS else None
+
+    def put(self, name: Hashable, shape: Shape) -> None:
+        """Keep an answer; when there are many, those that are too old go."""
+        now = monotonic()
+        if len(self._found) >= _MOST_KEPT:
+            self._found = {each: kept for each, kept in self._found.items() if now - kept[0] < RECENT_SECONDS}
+        self._found[name] = now, shape
+
+
 @dataclass(frozen=True)
 class Visit:
     """One request of somebody who is signed in. Their key and its scope for the page are in order."""
@@ -47,6 +72,7 @@ class Visit:
     language: Language
     token: str = field(repr=False)  # what every form must send back
     form: Mapping[str, str] = field(default_factory=dict, repr=False)
+    known: Recent = field(default_factory=Recent, repr=False)
 
     def may(self, scope: str) -> bool:
         """Whether the key has a scope."""
@@ -78,14 +104,35 @@ class Visit:
         assert isinstance(found, shape), f"{operation_id} answers something else"  # noqa: S101  a page's own mistake
         return found
 
+    async def recent(self, operation_id: str, shape: type[_S], **sent: Mapping[str, Any]) -> _S:
+        """The same, as it was up to RECENT_SECONDS ago: for what is looked at each second and changes less
+        often.
+        """
+        reach = self.caller.reach
+        accounts = reach.accounts and tuple(reach.accounts)
+        name = (operation_id, repr(sent), reach.owner, accounts, tuple(self.caller.key.scopes))
+        found = self.known.get(name)
+        if not isinstance(found, shape):
+            found = await self.ask(operation_id, shape, **sent)
+            self.known.put(name, found)
+        return found
+
+    async def stream(
+        self, operation_id: str, *, accept: str = "*/*", **sent: Mapping[str, Any]
+    ) -> web.StreamResponse:
+        """A file that an operation of the API answers, on its way to the browser. Raises Refused."""
+        answer = await self.serving.ask(BY_ID[operation_id], self.request, self.caller, sent, accept=accept)
+        assert isinstance(answer, web.StreamResponse)  # noqa: S101  a page's own mistake
+        return answer
+
 
 Handler = Callable[[Visit], Awaitable[View | Done | web.StreamResponse]]
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One method of one path. `menu`: its entry there (marked by `N_`). `is_live`: its parts (the blocks of
-    its template that are called `part_…`) are told anew to browsers that have it open.
+    """One method of one path. `menu`: its entry there (marked by `N_`). `live`: fills the parts of its
+    template (the blocks that are called `part_…`), which are told anew to browsers that have it open.
     """
 
     path: str
@@ -93,7 +140,7 @@ class Page:
     scope: Scope
     method: Literal["GET", "POST"] = "GET"
     menu: str | None = None
-    is_live: bool = False
+    live: Handler | None = None
 
 
 def N_(sentence: str) -> str:  # noqa: N802  the name by which gettext's tools find sentences

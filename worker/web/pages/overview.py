@@ -1,32 +1,111 @@
 """The first page: what needs somebody, what runs, and who works."""
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
 from campaigns.domain.access import Scope
-from campaigns.domain.states import SENDABLE, CampaignState, MessageState
+from campaigns.domain.holds import WENT_BACK
+from campaigns.domain.states import SENDABLE, MessageState
 from worker import shapes
+from worker.web.api.accounts import known_balance
+from worker.web.pages import pace
 from worker.web.pages.frame import N_, Page, View, Visit
 
-_OPEN = (CampaignState.RUNNING, CampaignState.PAUSED, CampaignState.ACCEPTED)
-_MOST = 20  # campaigns of each state
+_MOST = 50  # open campaigns that are looked at
+_NEWEST = 5
+_BY_ITSELF = N_("It goes on by itself when a probe finds all well.")
+_BY_A_PERSON = N_("A person has it go on.")
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """Something that needs somebody: what, why, since when, and what ends it (marked by `N_`)."""
+
+    what: str
+    why: str
+    since: datetime | None = None
+    lifted: str | None = None
+    path: str | None = None
+    is_bad: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Going:
+    """A campaign in which something may still happen, and how fast it goes."""
+
+    campaign: shapes.OwnedCampaign
+    rate: float | None
+    seconds_left: float | None
 
 
 async def show(visit: Visit) -> View:
     """What is going on, as far as the key may see it."""
-    campaigns: list[shapes.OwnedCampaign] = []
-    for state in _OPEN:
-        query = {"state": state.value, "limit": str(_MOST)}
-        campaigns += (await visit.ask("listCampaigns", shapes.CampaignPage, query=query)).items
-    accounts = await visit.ask("listAccounts", shapes.AccountPage)
-    working = await visit.ask("getWorking", shapes.Working)
-    newest = await visit.ask("listCampaigns", shapes.CampaignPage, query={"limit": "5"})
+    query = {"open": "true", "limit": str(_MOST)}
+    found = (await visit.ask("listCampaigns", shapes.CampaignPage, query=query)).items
+    accounts = (await visit.recent("listAccounts", shapes.AccountPage)).items
+    working = await visit.recent("getWorking", shapes.Working)
+    newest = await visit.recent("listCampaigns", shapes.CampaignPage, query={"limit": str(_NEWEST)})
+    webhooks: Sequence[shapes.Webhook] = ()
+    if visit.may(Scope.ADMIN):
+        webhooks = (await visit.recent("listWebhooks", shapes.WebhookPage)).items
     context = {
-        "campaigns": campaigns,
-        "accounts": accounts.items,
+        "needs": [*_needs(visit, found, accounts, working, webhooks)],
+        "open": [await _going(visit, each) for each in found],
+        "running": [each for each in found if each.state in SENDABLE],
+        "queued": sum(each.totals[MessageState.QUEUED] for each in found),
+        "accounts": accounts,
+        "balances": {
+            each.name: known_balance(visit.serving.parts, visit.serving.shared, each.name)
+            for each in accounts
+        },
         "working": working,
         "newest": newest.items,
-        "queued": sum(each.totals[MessageState.QUEUED] for each in campaigns if each.state in SENDABLE),
-        "in_doubt": sum(each.totals[MessageState.IN_DOUBT] for each in campaigns),
     }
     return View("overview.html", context)
 
 
-PAGES = (Page("/", show, Scope.READ, menu=N_("Overview"), is_live=True),)
+async def _going(visit: Visit, campaign: shapes.OwnedCampaign) -> Going:
+    if campaign.state not in SENDABLE or not campaign.totals[MessageState.QUEUED]:
+        return Going(campaign, None, None)
+    progress = await visit.recent("listProgress", shapes.Progress, path={"id": str(campaign.id)})
+    rate = pace.per_second(campaign, progress.items)
+    return Going(campaign, rate, pace.seconds_left(campaign, rate))
+
+
+def _needs(
+    visit: Visit,
+    campaigns: Sequence[shapes.OwnedCampaign],
+    accounts: Sequence[shapes.Account],
+    working: shapes.Working,
+    webhooks: Sequence[shapes.Webhook],
+) -> Iterator[Need]:
+    if working.trouble:
+        yield Need(visit.say(N_("Nobody works on what is due:")), working.trouble, working.due_since)
+    for account in accounts:
+        if hold := account.held:
+            lifted = _BY_A_PERSON if hold.code == WENT_BACK else _BY_ITSELF
+            what = visit.say(N_("Account %(name)s is on hold:")) % {"name": account.name}
+            yield Need(what, hold.reason, hold.since, lifted)
+    for campaign in campaigns:
+        path = f"/campaigns/{campaign.id}"
+        if held := campaign.campaign_held:
+            what = visit.say(N_("Campaign %(name)s is on hold:")) % {"name": campaign.name}
+            yield Need(what, held.reason, held.since, _BY_A_PERSON, path)
+        if campaign.needs_approval:
+            what = visit.say(N_("Campaign %(name)s waits for approval")) % {"name": campaign.name}
+            yield Need(what, "", campaign.created_at, _BY_A_PERSON, path, is_bad=False)
+        if campaign.totals[MessageState.IN_DOUBT]:
+            what = visit.say(N_("%(count)s messages of %(name)s are in doubt:")) % {
+                "count": campaign.totals[MessageState.IN_DOUBT],
+                "name": campaign.name,
+            }
+            why = visit.say(N_("handed over, and no answer was seen. The provider is asked; you may decide."))
+            yield Need(what, why, path=path, is_bad=False)
+    for webhook in webhooks:
+        if webhook.disabled_at is not None:
+            what = visit.say(N_("A webhook is disabled:"))
+            yield Need(what, webhook.disabled_reason or "", webhook.disabled_at, path="/webhooks")
+
+
+PAGES = (Page("/", show, Scope.READ, menu=N_("Overview"), live=show),)

@@ -24,6 +24,7 @@ from worker.web.pages.languages import Language
 
 _FOLDER = Path(__file__).parents[1] / "templates"
 _PART = "part_"
+_FORMS = {"short": "d MMM HH:mm", "time": "HH:mm", "exact": "HH:mm:ss"}
 
 
 @dataclass(frozen=True)
@@ -36,9 +37,15 @@ class Frame:
     languages: Mapping[str, Language]
     place: str  # path and query
     visit: Visit | None = None
+    scopes: frozenset[str] = frozenset()
     menu: tuple[tuple[str, str], ...] = ()  # path, sentence
+    paths: frozenset[str] = frozenset()  # of pages that the reader may see
     done: str | None = None  # what was just done, as a sentence
     version: str = ""  # of the parts, for a page whose parts are told anew
+
+    def goes_to(self, path: str) -> bool:
+        """Whether there is a page that the reader may see."""
+        return path in self.paths
 
     def is_here(self, path: str) -> bool:
         """Whether an entry of the menu is the page, or what it is below."""
@@ -73,11 +80,7 @@ class Templates:
 
     @staticmethod
     def _context(view: View, frame: Frame) -> dict[str, Any]:
-        return {"frame": frame, "may": frame.visit.may if frame.visit else _may_nothing, **view.context}
-
-
-def _may_nothing(_scope: str) -> bool:
-    return False
+        return {"frame": frame, "may": frame.scopes.__contains__, **view.context}
 
 
 def _environment(language: Language, assets: Assets) -> Environment:
@@ -107,8 +110,9 @@ def _environment(language: Language, assets: Assets) -> Environment:
         with_query=_with_query,
         why=lambda campaign: (said := words.why(campaign)) and language.say(said),
     )
-    environment.globals.update(asset=assets.path, words=words, charts=charts.Charts(language))
-    environment.globals["ui"] = environment.get_template("ui.html").module
+    environment.globals.update(asset=assets.path, words=words, charts=charts)
+    for name, template in (("ui", "ui.html"), ("draw", "charts.html")):
+        environment.globals[name] = environment.get_template(template).module
     return environment
 
 
@@ -146,7 +150,7 @@ class _Shown:
         if at is None:
             return "–"
         at = at.astimezone(UTC)
-        text = format_datetime(at, "d MMM HH:mm" if form == "short" else "HH:mm", locale=self._locale)
+        text = format_datetime(at, _FORMS[form], locale=self._locale)
         exact = at.isoformat(timespec="seconds").replace("+00:00", "Z")
         return Markup('<time datetime="{}" title="{}" data-form="{}">{} UTC</time>').format(
             exact, exact, form, text

@@ -16,7 +16,8 @@ from worker.web.api.problems import Kind, Refused
 from worker.web.api.serving import Serving, refusal_of
 from worker.web.pages import words
 from worker.web.pages.assets import Assets
-from worker.web.pages.frame import Done, Page, View, Visit
+from worker.web.pages.frame import Done, Page, Recent, View, Visit
+from worker.web.pages.frame import Handler as PageHandler
 from worker.web.pages.languages import COOKIE as LANGUAGE_COOKIE
 from worker.web.pages.languages import chosen, languages
 from worker.web.pages.rendering import Frame, Templates
@@ -73,6 +74,7 @@ class Dashboard:
         self._pages = pages
         self._cookie = Cookie(serving.parts.settings, is_behind_proxy=is_behind_proxy)
         self._languages = languages()
+        self._known = Recent()
         self._assets = Assets()
         self._templates = Templates(self._languages, self._assets)
 
@@ -91,12 +93,12 @@ class Dashboard:
     def _handler(self, page: Page) -> Handler:
         async def handle(request: web.Request) -> web.StreamResponse:
             visit = await self._visit(page, request)
-            if page.is_live and MEDIA_TYPE in request.headers.get(hdrs.ACCEPT, ""):
-                return await self._stream(page, visit)
+            if page.live and MEDIA_TYPE in request.headers.get(hdrs.ACCEPT, ""):
+                return await self._stream(page.live, visit)
             found = await page.handler(visit)
             match found:
                 case View():
-                    return self._answer(found, self._frame(visit), is_live=page.is_live)
+                    return self._answer(found, self._frame(visit), is_live=page.live is not None)
                 case Done(to, said):
                     joint = "&" if "?" in to else "?"
                     return _go_on(f"{to}{joint}done={said}" if said else to)
@@ -119,7 +121,8 @@ class Dashboard:
             look_at_token(secret, form.pop(TOKEN, ""))
         await self._serving.look(page.scope, f"{page.method} {page.path}", caller)
         self._serving.count(Rate.READ if page.method == "GET" else Rate.CHANGE, caller)
-        return Visit(request, self._serving, caller, chosen(request, self._languages), token_of(secret), form)
+        language = chosen(request, self._languages)
+        return Visit(request, self._serving, caller, language, token_of(secret), form, self._known)
 
     def _frame(self, visit: Visit) -> Frame:
         menu = tuple(
@@ -128,8 +131,16 @@ class Dashboard:
             if page.menu is not None and visit.may(page.scope)
         )
         done = words.DONE.get(visit.request.query.get("done", ""))
+        paths = frozenset(page.path for page in self._pages if visit.may(page.scope))
         return Frame(
-            visit.language, self._languages, visit.request.path_qs, visit, menu, done and visit.say(done)
+            visit.language,
+            self._languages,
+            visit.request.path_qs,
+            visit,
+            frozenset(visit.caller.key.scopes),
+            menu,
+            paths,
+            done and visit.say(done),
         )
 
     def _answer(self, view: View, frame: Frame, *, is_live: bool = False) -> web.Response:
@@ -145,12 +156,12 @@ class Dashboard:
 
     # --- parts that are told anew ---
 
-    async def _stream(self, page: Page, visit: Visit) -> web.StreamResponse:
+    async def _stream(self, live: PageHandler, visit: Visit) -> web.StreamResponse:
         """A page's parts as they change. Who may see the same shares one look."""
 
         async def look() -> PartsState:
             try:
-                view = await page.handler(visit)
+                view = await live(visit)
             except Refused as refused:
                 raise _as_error(refused) from None
             assert isinstance(view, View)  # noqa: S101  a live page shows something

@@ -4,7 +4,7 @@
 
 from collections.abc import Mapping
 
-from campaigns.domain.states import CampaignState, MessageState
+from campaigns.domain.states import BatchState, CampaignState, MessageState
 from worker.shapes import OwnedCampaign
 from worker.web.pages.frame import N_
 
@@ -35,6 +35,13 @@ CAMPAIGN_STATES: Mapping[CampaignState, str] = {
     CampaignState.FAILED: N_("nobody reached"),
 }
 
+BATCH_STATES: Mapping[BatchState, str] = {
+    BatchState.READY: N_("waits to be handed over"),
+    BatchState.LEASED: N_("is worked on"),
+    BatchState.TRACKING: N_("is followed"),
+    BatchState.DONE: N_("is done"),
+}
+
 GROUPS: Mapping[str, tuple[str, tuple[MessageState, ...]]] = {
     "delivered": (N_("Delivered"), (MessageState.READ, MessageState.DELIVERED)),
     "away": (
@@ -62,6 +69,7 @@ DONE: dict[str, str] = {
     "resumed": N_("It goes on."),
     "cancelled": N_("Cancelled. What was handed over is followed to its end."),
     "resolved": N_("Decided. The numbers below show it."),
+    "followed-up": N_("This is a new campaign, of those whom the other one did not reach."),
     "renamed": N_("It has its new name."),
 }
 """What a page says of what was just done, by the word in its address (`?done=`)."""

@@ -1,0 +1,104 @@
+"""A scene to look at: campaigns in every state that people meet. The figures are set, not sent: what makes
+them is tested elsewhere.
+"""
+
+import json
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from campaigns import auditing
+from campaigns.domain.access import Actor
+from campaigns.domain.states import MessageState
+from campaigns.store.session import Database
+from tests.river import phones, submit
+
+_OWNER = "shop"
+_KEY = Actor("key", "f7k2m9ab", "192.0.2.7", _OWNER)
+_CURVE = (
+    ("delivered", 0.80),
+    ("undelivered", 0.03),
+    ("in_doubt", 0.01),
+    ("accepted", 0.06),
+    ("sent", 0.10),
+)
+
+
+async def set_up(database: Database) -> UUID:
+    """Make it. Gives the campaign that runs, and that most can be said of."""
+    running = await _campaign(database, "Spring sale", 6_000, share=0.68, minutes=95)
+    await _campaign(database, "Appointment reminders, Vilnius", 900, share=1.0, minutes=240)
+    paused = await _campaign(database, "Newsletter <script>alert(1)</script>", 1_500, share=0.25, minutes=400)
+    await _campaign(database, "Password reset notice", 40, share=0.0, minutes=3)
+    async with database.transaction() as connection:
+        await connection.execute("UPDATE campaign SET state = 'paused' WHERE id = $1", paused)
+        await connection.execute(
+            "INSERT INTO account_hold (account, code, reason, since, probe_at) VALUES"
+            " ('silent', 'no_money', 'the account has no money left', now() - interval '42 minutes', now())"
+        )
+        await connection.execute(
+            "INSERT INTO pulse (kind, name) VALUES ('tick', 'tick'), ('worker', 'one:1'), ('worker', 'two:1')"
+        )
+    await auditing.record(database, _KEY, "campaign.pause", f"campaign/{paused}")
+    return running
+
+
+async def _campaign(database: Database, name: str, count: int, *, share: float, minutes: int) -> UUID:
+    taken = await submit(
+        database,
+        [*phones(count), {"phone": "12"}, {"phone": "+3706"}],
+        name=name,
+        owner=_OWNER,
+        currency="EUR",
+        text="Spring sale until Sunday: 20% off everything with a green label. Reply STOP to opt out.",
+        sender_id="SHOP",
+    )
+    began_at = datetime.now(UTC) - timedelta(minutes=minutes)
+    totals = _totals(count, share)
+    async with database.transaction() as connection:
+        await connection.execute(
+            "UPDATE campaign SET created_at = $2, state = CASE WHEN $3 THEN 'finished' WHEN $4 THEN 'running'"
+            " ELSE 'accepted' END::campaign_state,"
+            " finished_at = CASE WHEN $3 THEN $2::timestamptz + interval '1 hour' END"
+            " WHERE id = $1",
+            taken.id,
+            began_at,
+            share == 1,
+            share > 0,
+        )
+        left = dict(totals)
+        rows = await connection.fetch(
+            "SELECT id, message_count FROM batch WHERE campaign_id = $1 ORDER BY number", taken.id
+        )
+        for row in rows:
+            tally, room = dict.fromkeys(MessageState, 0), row["message_count"]
+            for state, rest in left.items():
+                tally[state] = min(rest, room)
+                left[state] -= tally[state]
+                room -= tally[state]
+            sent = row["message_count"] - tally[MessageState.QUEUED]
+            columns = ", ".join(f"{state}_count = {tally[state]}" for state in tally)
+            figures = f"segment_count = {sent}, cost = {sent} * 0.042, priced_count = {sent}"
+            change = f"UPDATE batch SET {columns}, {figures} WHERE id = $1"  # noqa: S608  names of states
+            await connection.execute(change, row["id"])
+        for step in range(40):
+            at = began_at + timedelta(minutes=minutes * step / 40)
+            then = _totals(count, share * min(1.0, (step / 40) ** 1.3))
+            await connection.execute(
+                "INSERT INTO campaign_progress (campaign_id, at, totals) VALUES ($1, $2, $3)"
+                " ON CONFLICT DO NOTHING",
+                taken.id,
+                at,
+                json.dumps(then),
+            )
+    return taken.id
+
+
+def _totals(count: int, share: float) -> dict[MessageState, int]:
+    handed = round(count * share)
+    totals = {MessageState(name): int(handed * part) for name, part in _CURVE}
+    if share == 1:
+        totals = {MessageState.DELIVERED: int(count * 0.97), MessageState.UNDELIVERED: int(count * 0.02)}
+        totals[MessageState.EXPIRED] = count - sum(totals.values())
+        return totals
+    totals[MessageState.QUEUED] = count - sum(totals.values())
+    return totals
