@@ -61,7 +61,7 @@ format: setup  ## put the code in its one format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-docs: setup  ## write docs/settings.md and docs/limits.md from the code
+docs: setup  ## write docs/settings.md, docs/limits.md and docs/ops/metrics.md from the code
 	PYTHONPATH=. $(BIN)/python docs/generate.py
 
 # Sorted and without places, so that two people who add sentences seldom meet.

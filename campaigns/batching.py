@@ -8,6 +8,7 @@ queue of record: a task that is lost, repeated or late does no harm.
 from collections.abc import AsyncIterator, Sequence
 from uuid import UUID
 
+from campaigns.domain.metrics import BATCHES_DEALT
 from campaigns.domain.policy import Desk, Policy
 from campaigns.domain.schedule import Schedule
 from campaigns.store import batching as rows
@@ -21,17 +22,19 @@ async def deal_sending(database: Database, desk: Desk) -> list[Dealt]:
 
     Two dealers at once do no harm. What is dealt and not taken up in time is dealt again by rescue.
     """
-    return await rows.deal_sending(
+    dealt = await rows.deal_sending(
         database,
         in_flight=desk.policy.in_flight_batches,
         of_account={name: account.in_flight for name, account in desk.accounts.items()},
         lease_seconds=desk.policy.lease_seconds,
     )
+    desk.meter.count(BATCHES_DEALT, len(dealt), "sending")
+    return dealt
 
 
 async def deal_polling(database: Database, desk: Desk) -> list[Dealt]:
     """Deal out batches to be polled: like `deal_sending`, with another bound."""
-    return await rows.deal_polling(
+    dealt = await rows.deal_polling(
         database,
         in_flight=desk.policy.in_flight_batches,
         of_account={
@@ -39,6 +42,8 @@ async def deal_polling(database: Database, desk: Desk) -> list[Dealt]:
         },
         lease_seconds=desk.policy.lease_seconds,
     )
+    desk.meter.count(BATCHES_DEALT, len(dealt), "polling")
+    return dealt
 
 
 async def reschedule(database: Database, policy: Policy, campaign_id: UUID, schedule: Schedule) -> int:

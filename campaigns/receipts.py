@@ -16,6 +16,7 @@ from campaigns.coarse import refine_coarse
 from campaigns.domain.asking import MOST_COUNTED, Batch, Series, next_poll
 from campaigns.domain.errors import DatabaseUnavailable
 from campaigns.domain.message_ref import key_of, message_ref
+from campaigns.domain.metrics import RECEIPTS, RECEIPTS_MISSED
 from campaigns.domain.policy import Account, Desk
 from campaigns.domain.provider import Answers, Doubtful, PaceUsedUp, Provider, Receipt, Sightings
 from campaigns.domain.said import believed_id, details_of, kept_status_word
@@ -74,6 +75,7 @@ async def poll_batch(database: Database, desk: Desk, dealt: Dealt, slot: Slot = 
     traits = account.provider.traits
     series = await _ask(desk, account, work, lease_ends_at, slot)
     learned = _learned(work, series, by_id=traits.calls_back_by_id)
+    _count(desk, account, work.account, learned)
     overdue = max(_seconds(work.due_at or work.now, work.now), 0.0) + loop.time() - taken_up_at
     batch = Batch(work.poll_count, overdue, [_seconds(m.since, work.now) for m in work.in_doubt])
     after = next_poll(series.outcome(), batch, traits, desk.policy.poll, desk.random())
@@ -198,6 +200,15 @@ def _learned(work: PollingWork, series: _Series, *, by_id: bool) -> _Learned:
     settled = {each.position for each in evidence if each.state is not None and is_settled(each.state)}
     in_cycle = [*(work.asked | series.asked) - settled] if series.unasked else []
     return _Learned(evidence, absent, in_cycle, len(series.asked), by_id)
+
+
+def _count(desk: Desk, account: Account, name: str, learned: _Learned) -> None:
+    """For machines: what a series of questions brought, and which ends callbacks should have told before."""
+    states = [each.state for each in learned.evidence]
+    desk.meter.count_each(RECEIPTS, (name, "poll"), (state or "none" for state in states))
+    if account.callbacks is not None:
+        missed_count = sum(state is not None and is_settled(state) for state in states)
+        desk.meter.count(RECEIPTS_MISSED, missed_count, name)
 
 
 async def _write_down(

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from campaigns.domain.errors import CampaignError
+from campaigns.domain.metrics import RESCUE_LEASES, RESCUE_MESSAGES, UNMETERED, Meter
 from campaigns.domain.phone import PHONE_REASONS, InvalidPhone, normalise
 from campaigns.domain.policy import MOST_ATTEMPTS, Policy
+from campaigns.domain.states import MessageState
 from campaigns.store.rescue import resolution, sweep
 from campaigns.store.rescue.resolution import Decision
 from campaigns.store.session import Database
@@ -44,12 +46,22 @@ class Rescue:
             )
         )
 
+    def moved(self) -> list[tuple[MessageState, int]]:
+        """How many messages it moved to which states."""
+        return [
+            (MessageState.IN_DOUBT, self.in_doubt_count),
+            (MessageState.FAILED, self.failed_count),
+            (MessageState.UNKNOWN, self.unknown_count),
+            (MessageState.EXPIRED, self.expired_count),
+        ]
 
-async def rescue(database: Database, *, apart_seconds: float = 0.0) -> Rescue:
+
+async def rescue(database: Database, *, apart_seconds: float = 0.0, meter: Meter = UNMETERED) -> Rescue:
     """One bounded sweep. Idempotent; what it does not reach, the next sweep does.
 
     Takes `apart_seconds`, the longest a batch is worked on: batches under which workers ended again and
-    again come back so far apart that one of them does not end the others' workers too. 0: together.
+    again come back so far apart that one of them does not end the others' workers too. 0: together. And the
+    meter.
 
     A lease that ran out: messages nobody touched are ready again, those that were `sending` are in
     doubt, because the request may have left. Never back to queued: that would send them twice.
@@ -60,7 +72,7 @@ async def rescue(database: Database, *, apart_seconds: float = 0.0) -> Rescue:
     given_up = await sweep.give_up(database, limit=_BATCHES_A_SWEEP)
     cancelled = await sweep.cancel_queued(database, limit=_BATCHES_A_SWEEP)
     expired_count = await sweep.expire_queued(database, limit=_BATCHES_A_SWEEP)
-    return Rescue(
+    rescued = Rescue(
         lease_count=expired.batch_count,
         in_doubt_count=expired.in_doubt_count,
         failed_count=given_up.failed_count + expired.failed_count,
@@ -69,6 +81,11 @@ async def rescue(database: Database, *, apart_seconds: float = 0.0) -> Rescue:
         set_aside_count=expired.set_aside_count,
         expired_count=expired_count,
     )
+    if not rescued.is_quiet:
+        meter.count(RESCUE_LEASES, rescued.lease_count)
+        for state, count in rescued.moved():
+            meter.count(RESCUE_MESSAGES, count, state)
+    return rescued
 
 
 async def resend(database: Database, policy: Policy) -> int:

@@ -15,6 +15,7 @@ from campaigns.domain.circuit import NewHold
 from campaigns.domain.errors import DatabaseUnavailable, ProviderRefused
 from campaigns.domain.late import late_answers
 from campaigns.domain.message_ref import message_ref, message_refs
+from campaigns.domain.metrics import PACING_WAIT_SECONDS, SENDING_MESSAGES, outcome_names
 from campaigns.domain.outcomes import Told
 from campaigns.domain.policy import Account, Desk
 from campaigns.domain.provider import CampaignTrouble, OutboundMessage, PaceUsedUp
@@ -179,14 +180,18 @@ class _HandOver:
         if self._desk.is_stopping():  # a hundred requests a batch outlast any patience with an ending process
             self._stop = Stop(0)
             return
+        clock = asyncio.get_running_loop().time
+        began_at = clock()
         try:
             waits = await self._account.wait_for_slots(requests.free_count)
         except PaceUsedUp as later:
             self._stop = Stop(later.wait_seconds)
             return
+        finally:
+            self._desk.meter.count(PACING_WAIT_SECONDS, clock() - began_at, self._work.account)
         taken = requests.take(len(waits))
         # The lease is renewed by the intent; its end is counted from before that, on our own clock.
-        now = asyncio.get_running_loop().time()
+        now = clock()
         self._lease_ends_at = now + self._desk.policy.lease_seconds
         may_leave = await self._write_intent([position for request in taken for position in request])
         leave_by = self._lease_ends_at - self._account.provider.traits.timeout_seconds - _WRITE_DOWN_SECONDS
@@ -223,6 +228,7 @@ class _HandOver:
     async def _land(self, requests: InFlight) -> None:
         """Wait for the next requests to come back, and judge them."""
         landed = await requests.land()
+        self._count(landed)
         for told in landed:  # all of them first: where the database goes away, each is kept for later
             self._pending.received += told
         for told in landed:
@@ -232,6 +238,12 @@ class _HandOver:
             hold = self._account.circuit.judge(outcomes)
             await self._hold_account(hold)
             self._is_account_held |= hold is not None
+
+    def _count(self, landed: Sequence[Told]) -> None:
+        """For machines: what became of the messages whose requests came back together."""
+        outcomes = (outcome for told in landed for _, outcome in told)
+        labels = self._work.account, self._account.provider_name
+        self._desk.meter.count_each(SENDING_MESSAGES, labels, outcome_names(outcomes))
 
     async def _note_down(self, told: Told) -> None:
         self._pending.add(told, spends_all=not await self._marks.take_back(told))
@@ -259,7 +271,9 @@ class _HandOver:
         """
         if self._desk.keep_late is None:
             return
-        for told in await requests.land_all():
+        landed = await requests.land_all()
+        self._count(landed)
+        for told in landed:
             self._pending.received += told
         work, attempt_of = self._work, self._marks.attempt_of
         received = [

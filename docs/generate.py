@@ -1,4 +1,5 @@
-"""Write docs/settings.md and docs/limits.md from the code: `make docs`. A guard compares them with it.
+"""Write docs/settings.md, docs/limits.md and docs/ops/metrics.md from the code: `make docs`. A guard compares
+them with it.
 
 Settings come from the pydantic models: the sentence below each field. Limits come from the sources: a number
 in capitals at the top of a module, with the docstring below it, or the comment beside or above it.
@@ -6,13 +7,14 @@ in capitals at the top of a module, with the docstring below it, or the comment 
 
 import ast
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
+from campaigns.domain.metrics import PACE, TRUTH, Metric
 from campaigns.providers.account import AccountSettings
 from campaigns.providers.registry import PROVIDERS
 from worker.settings.model import Settings
@@ -41,6 +43,8 @@ _UNITS = {
     "_batches": "batches",
     "_url": "address",
     "_dir": "directory",
+    "_port": "port",
+    "_host": "address of this machine",
     "factor": "times",
     "jitter": "share, 0 to 0.5",
     "burst": "requests",
@@ -227,7 +231,53 @@ def limits_page() -> str:
     return page
 
 
-PAGES: Mapping[str, Any] = {"settings.md": settings_page, "limits.md": limits_page}
+# --- metrics -----------------------------------------------------------------------------------------
+
+_METRICS = """\
+# Metrics
+
+<!-- written by docs/generate.py (`make docs`) from campaigns/domain/metrics.py: do not edit -->
+
+Each process with `CAMPAIGNS_METRICS_PORT` tells Prometheus at `http://127.0.0.1:PORT/metrics` how it is:
+every process of a machine on a port of its own, never on the public one. `campaigns up` gives web that port,
+beat the next, and each worker one more. `CAMPAIGNS_METRICS_HOST` is another address than loopback: whoever
+reaches it reads accounts and volumes, but no number, text or id. All names begin with `campaigns_`; Python's
+`process_…` are there too.
+
+- [alerts.yml](alerts.yml): alert rules for Prometheus, each with what to do. A test makes each trouble and
+  sees its alert fire. There is none for a balance that runs low: a balance is asked for, and not kept.
+- [dashboard.json](dashboard.json): a dashboard for Grafana; import it and choose your Prometheus.
+
+Flower and celery-exporter count tasks. A task of ours carries batches of many campaigns, so their numbers say
+nothing of messages.
+
+"""
+
+
+def _metric_rows(metrics: Iterable[Metric]) -> str:
+    rows = "| name | kind | labels | what it says |\n|---|---|---|---|\n"
+    for metric in metrics:
+        labels = ", ".join(f"`{label}`" for label in metric.labels)
+        rows += f"| `{metric.name}` | {metric.kind} | {labels} | {metric.says} |\n"
+    return rows
+
+
+def metrics_page() -> str:
+    """docs/ops/metrics.md: every metric with its labels and what it says."""
+    return (
+        f"{_METRICS}## What is so, out of the database\n\n"
+        "Told by each web process, the same by all: take `max` over them. The database is asked at most\n"
+        "every five seconds, however often machines ask.\n\n"
+        f"{_metric_rows(TRUTH)}\n## What each process counts\n\nFrom its start: take `sum` of `rate`.\n\n"
+        f"{_metric_rows(PACE)}"
+    )
+
+
+PAGES: Mapping[str, Any] = {
+    "settings.md": settings_page,
+    "limits.md": limits_page,
+    "ops/metrics.md": metrics_page,
+}
 
 if __name__ == "__main__":
     for page_name, page_of in PAGES.items():

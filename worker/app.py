@@ -20,10 +20,13 @@ from celery import Celery, signals
 
 from campaigns import watching
 from campaigns.domain.errors import CampaignError, DatabaseUnavailable
+from campaigns.domain.metrics import Meter
 from campaigns.store import schema
 from worker.bootstrap import Parts
 from worker.broker import transport
+from worker.broker.beat import Scheduler
 from worker.logs.logger import configure_logs, get_logger
+from worker.metrics import meter_for, serve
 from worker.queues import BEAT, QUEUES, TICK
 from worker.runtime import Runtime
 from worker.settings.addresses import broker_url
@@ -93,7 +96,14 @@ app = Celery("campaigns", include=["worker.tasks", "worker.notifying"])
 app.config_from_object(_own_configuration())
 app.add_defaults(_configuration)
 
-runtime = Runtime(settings)
+
+@cache
+def meter() -> Meter:
+    """What counts for machines in this process. Raises CampaignError."""
+    return meter_for(settings())
+
+
+runtime = Runtime(settings, meter)
 
 log = get_logger("campaigns")
 
@@ -146,6 +156,7 @@ def _begin(conf: Any, options: dict[str, Any], **_: Any) -> None:
     try:
         _refuse_what_is_not_ours(conf, options)
         runtime.run(lambda parts: schema.check(parts.database))
+        serve(meter(), settings(), "worker")
     except CampaignError as error:
         sys.stderr.write(f"Error: {error}\n")
         raise SystemExit(1) from error
@@ -208,12 +219,20 @@ def _say_that_it_expired(request: Any, expired: bool, **_: Any) -> None:
 
 @signals.beat_init.connect
 def _end_at_once(**_: Any) -> None:
-    """SIGTERM and SIGINT end beat at once, whatever its main thread does: nothing is published from it."""
+    """SIGTERM and SIGINT end beat at once, whatever its main thread does: nothing is published from it. And
+    machines may ask how it is.
+    """
 
     def end(_number: int, _frame: FrameType | None) -> None:
         gc.freeze()  # else the interpreter's end scans every object once more
         raise SystemExit(0)
 
     if threading.current_thread() is threading.main_thread():  # `worker -B` may run it in a thread
+        try:
+            Scheduler.meter = meter()
+            serve(meter(), settings(), "beat")
+        except CampaignError as error:
+            sys.stderr.write(f"Error: {error}\n")
+            raise SystemExit(1) from error
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, end)

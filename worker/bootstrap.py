@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 
 from campaigns.domain.callbacks import CallbackUrls
 from campaigns.domain.errors import CampaignError
+from campaigns.domain.metrics import LATE_ANSWERS, UNMETERED, Meter
 from campaigns.domain.policy import Account, Desk
 from campaigns.domain.provider import Provider
 from campaigns.late import LateAnswers
@@ -54,6 +55,8 @@ class Parts:
     spool: Spool
     # Tells webhooks what happened.
     webhooks: Deliverer
+    # Counts for machines; forgets where nobody reads it.
+    meter: Meter = UNMETERED
 
 
 def worker_name() -> str:
@@ -95,17 +98,22 @@ def _account(
         several=pace.several,
         wait_to_ask=Line(asking).wait,
         polls_in_flight=_polls_in_flight(settings, questions_rate),
+        provider_name=settings.provider,
     )
 
 
 @asynccontextmanager
 async def open_parts(
-    settings: Settings, is_stopping: Callable[[], bool] = lambda: False, lane_size: int = 1
+    settings: Settings,
+    is_stopping: Callable[[], bool] = lambda: False,
+    lane_size: int = 1,
+    meter: Meter = UNMETERED,
 ) -> AsyncIterator[Parts]:
     """Open everything one process needs, inside the running loop; close it all at the end.
 
     Takes settings with both URLs (see `located`), a function that says whether the process was asked to end,
-    and how many batches it may hand over at once. Nothing is connected before it is used.
+    how many batches it may hand over at once, and what counts for machines. Nothing is connected before it is
+    used.
     """
     if settings.database_url is None or settings.redis_url is None:
         raise CampaignError("both CAMPAIGNS_DATABASE_URL and CAMPAIGNS_REDIS_URL must be known here")
@@ -123,7 +131,9 @@ async def open_parts(
         wire = Wire()
         stack.push_async_callback(wire.close)
         accounts = {
-            name: _account(account, name, redis, wire, settings.callback_urls(name))
+            name: _account(
+                account, name, redis, wire.of(account.provider, meter), settings.callback_urls(name)
+            )
             for name, account in settings.accounts.items()
         }
         spool = Spool(settings.data_dir)
@@ -131,12 +141,13 @@ async def open_parts(
         late = LateAnswers(spool.write)
         policy = settings.policy()
         witness = RedisWitness(redis, give_up_seconds=policy.give_up_seconds)
-        desk = Desk(accounts, policy, worker_name(), random.random, is_stopping, late.keep, witness)
+        desk = Desk(accounts, policy, worker_name(), random.random, is_stopping, late.keep, witness, meter)
         requests = Requests(read_networks(settings.webhook_allow or ""), most=MOST_AT_ONCE)
         stack.push_async_callback(requests.close)
-        webhooks = Deliverer(database, requests, is_stopping=is_stopping)
+        webhooks = Deliverer(database, requests, is_stopping=is_stopping, meter=meter)
+        meter.watch(LATE_ANSWERS, lambda: len(late))
         lanes = Lanes(lane_size), Lanes(lane_size)
-        yield Parts(settings, database, redis, desk, *lanes, late, spool, webhooks)
+        yield Parts(settings, database, redis, desk, *lanes, late, spool, webhooks, meter)
 
 
 @asynccontextmanager

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar
 
+from campaigns.domain.metrics import UNMETERED, Meter
 from worker.bootstrap import Parts, open_parts
 from worker.settings.model import Settings
 from worker.stack.interrupts import run_on_loop
@@ -23,8 +24,11 @@ _CLOSE_SECONDS = 10.0  # for the loop to end what runs on it
 class Runtime:
     """The loop and the parts of this process. Safe to call from any thread."""
 
-    def __init__(self, settings: Callable[[], Settings]) -> None:
+    def __init__(
+        self, settings: Callable[[], Settings], meter: Callable[[], Meter] = lambda: UNMETERED
+    ) -> None:
         self._settings = settings
+        self._meter = meter
         self._is_stopping = False
         self._lane_size = 1
         self._begun: list[asyncio.Task[None]] = []
@@ -98,18 +102,20 @@ class Runtime:
                 )
                 self._thread.start()
             if self._parts is None:
-                self._context = open_parts(self._settings(), lambda: self._is_stopping, self._lane_size)
+                self._context = open_parts(
+                    self._settings(), lambda: self._is_stopping, self._lane_size, self._meter()
+                )
                 self._parts = asyncio.run_coroutine_threadsafe(self._context.__aenter__(), self._loop).result(
                     30
                 )
             return self._loop, self._parts
 
 
-def run_once(settings: Settings, work: Callable[[Parts], Awaitable[_T]]) -> _T:
+def run_once(settings: Settings, work: Callable[[Parts], Awaitable[_T]], meter: Meter = UNMETERED) -> _T:
     """Run `work` on a loop of its own, for a command that does one thing. Ctrl-C cancels it."""
 
     async def whole() -> _T:
-        async with open_parts(settings) as parts:
+        async with open_parts(settings, meter=meter) as parts:
             return await work(parts)
 
     return run_on_loop(whole)

@@ -18,6 +18,7 @@ from kombu.exceptions import OperationalError
 
 from campaigns import aggregation, batching, holding, reading, receipts, rescue, sending, submission, watching
 from campaigns.domain.errors import DatabaseUnavailable, NotFound, SubmissionError
+from campaigns.domain.metrics import TICK_SECONDS
 from campaigns.domain.policy import Desk
 from campaigns.domain.schedule import read_schedule
 from campaigns.domain.states import BatchState
@@ -49,8 +50,10 @@ def tick() -> None:
     beat = tick.request.get(queues.BEAT)  # in this thread: on the loop Celery knows of no request
 
     async def work(parts: Parts) -> tuple[rescue.Rescue, int, list[str], bool]:
+        began_at = time.monotonic()
         await _look_back(parts)
-        rescued = await rescue.rescue(parts.database, apart_seconds=parts.desk.policy.lease_seconds)
+        apart_seconds = parts.desk.policy.lease_seconds
+        rescued = await rescue.rescue(parts.database, apart_seconds=apart_seconds, meter=parts.meter)
         for campaign_id in await aggregation.finish(parts.database):
             await _say_finished(parts, campaign_id)
         await _progress.note(parts.database)
@@ -60,6 +63,7 @@ def tick() -> None:
         probed_accounts += await holding.deal_currencies(parts.database)
         await _dealer.now(parts)
         await watching.ticked(parts.database, beat=beat)
+        parts.meter.observe(TICK_SECONDS, time.monotonic() - began_at)
         return rescued, resent_count, probed_accounts, await receipts.are_waiting(parts.database)
 
     rescued, resent_count, probed_accounts, receipts_wait = runtime.run(work)
@@ -365,6 +369,7 @@ def _listen(**_: Any) -> None:
 
     runtime.begin(listen)
     runtime.begin(_merge_late_answers)
+    runtime.begin(lambda parts: aggregation.keep_days(parts.database))
 
 
 async def _merge_late_answers(parts: Parts) -> None:

@@ -64,6 +64,10 @@ class ProviderRefused(CampaignError):
     """The provider gave no usable answer to a question that changes nothing."""
 
 
+class NotOffered(ProviderRefused):
+    """This provider has no such thing to ask for; the sentence is ours."""
+
+
 class SchemaMismatch(CampaignError):
     """The database schema is not the one this code was written for."""
 

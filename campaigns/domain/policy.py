@@ -10,6 +10,7 @@ from campaigns.domain.callbacks import CallbackUrls
 from campaigns.domain.circuit import Circuit
 from campaigns.domain.errors import ProviderRefused
 from campaigns.domain.late import LateAnswer
+from campaigns.domain.metrics import UNMETERED, Meter
 from campaigns.domain.provider import Provider, WaitForPace
 from campaigns.domain.witness import Witness
 
@@ -58,6 +59,7 @@ class Account:
     several: Callable[[int], Awaitable[Sequence[float]]] | None = None
     wait_to_ask: Callable[[float], Coroutine[Any, Any, None]] | None = None
     polls_in_flight: int | None = None
+    provider_name: str = ""  # what its provider is called in the settings
 
     async def wait_for_slots(self, most: int) -> Sequence[float]:
         """Wait for slots of the pace. Gives in how many seconds each of 1 to `most` requests may leave.
@@ -99,3 +101,4 @@ class Desk:
     keep_late: Callable[[Sequence[LateAnswer]], Awaitable[None]] | None = None
     # Asked about each request after its intent is written; None: the database is the only witness.
     witness: Witness | None = None
+    meter: Meter = UNMETERED

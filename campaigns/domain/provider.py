@@ -384,5 +384,7 @@ class Provider(Protocol):
         ...
 
     async def statistics(self, month: str) -> list[DayStatistics]:
-        """The provider's own statistics of `month` (YYYY-MM), by day. Raises ProviderRefused."""
+        """The provider's own statistics of `month` (YYYY-MM), by day. Raises NotOffered where it has
+        none, ProviderRefused.
+        """
         ...

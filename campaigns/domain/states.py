@@ -122,6 +122,11 @@ FOLLOWED_UP: frozenset[MessageState] = UNREACHED | {MessageState.CANCELLED}
 PERHAPS_REACHED: frozenset[MessageState] = frozenset({MessageState.UNKNOWN})
 """Settled, and nobody knows: a follow-up sends to these only by a person's decision."""
 
+UNSURE: frozenset[MessageState] = frozenset(
+    {MessageState.SENDING, MessageState.IN_DOUBT, MessageState.UNKNOWN}
+)
+"""Without an id of the provider's: whether it has these, nobody knows."""
+
 INITIAL: frozenset[MessageState] = frozenset({MessageState.QUEUED, MessageState.SUPPRESSED})
 """What a message can be when it is taken in."""
 

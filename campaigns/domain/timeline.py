@@ -15,6 +15,7 @@ from campaigns.domain.states import MessageState
 from campaigns.domain.values import value
 
 RECORD_BYTES = 8
+MOMENT_BYTES = 6  # of it: what it begins with
 LONGEST_TIMELINE = 128 * RECORD_BYTES
 """Bytes: the oldest steps make room for new ones."""
 

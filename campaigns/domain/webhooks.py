@@ -13,6 +13,9 @@ from campaigns.domain.errors import CampaignError
 from campaigns.domain.public_addresses import Networks, may_be_public
 from campaigns.domain.values import value
 
+BY_A_PERSON = "disabled by "
+"""What the reason begins with of a webhook that a person disabled, and not we."""
+
 
 class EventType(StrEnum):
     """What can be told. The first part says of what it tells: a campaign, an account, this webhook."""

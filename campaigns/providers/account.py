@@ -75,7 +75,12 @@ class AccountSettings(Group):
     """The longest one request may take. Too short: messages that were sent stand in doubt; too long: one
     hanging connection holds its batch up (and LEASE_SECONDS must grow with it)."""
 
-    if TYPE_CHECKING:  # a setting at most providers, and not at all
+    if TYPE_CHECKING:  # settings of the providers' own models: `provider` of each, `currency` of most
+
+        @property
+        def provider(self) -> str:
+            """The provider's name in the settings."""
+            return ""  # a field of each
 
         @property
         def currency(self) -> str | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from random import getrandbits, sample
 from typing import ClassVar, Generic, TypeVar
 
-from campaigns.domain.errors import ProviderRefused
+from campaigns.domain.errors import NotOffered, ProviderRefused
 from campaigns.domain.limits import Limits, is_too_long
 from campaigns.domain.prices import Quote
 from campaigns.domain.provider import (
@@ -94,8 +94,8 @@ class BaseAdapter:
         return None
 
     async def statistics(self, month: str) -> list[DayStatistics]:
-        """Not told. Raises ProviderRefused."""
-        raise ProviderRefused(f"{self.company} {self.on_statistics}.")
+        """Not told. Raises NotOffered."""
+        raise NotOffered(f"{self.company} {self.on_statistics}.")
 
 
 class OneMessageAdapter(BaseAdapter, ABC):

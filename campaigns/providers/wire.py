@@ -17,27 +17,31 @@ raises in `on_connection_create_end` leaves the new socket open, so we hold back
 """
 
 import asyncio
-import select
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
+from copy import copy
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from types import SimpleNamespace
-from weakref import WeakSet
+from typing import Any, Self
 
 import aiohttp
-from aiohttp.client_proto import ResponseHandler
-from aiohttp.connector import Connection
-from aiohttp.tracing import Trace
 from yarl import URL
 
 from campaigns.domain.errors import origin_of
+from campaigns.domain.metrics import (
+    POLLING_REQUEST_SECONDS,
+    SECOND_PASS_REFUSED,
+    SENDING_REQUEST_SECONDS,
+    UNMETERED,
+    WIRE_REQUESTS,
+    Meter,
+    Metric,
+)
+from campaigns.providers.connector import Connector
 
 MAX_ANSWER_BYTES = 1024 * 1024
 """No provider's answer for 100 messages comes near it (LightSMS: about 12 kB)."""
 
-# Shorter than any server's own patience, a second at least: a batch that rides a connection which the far
-# side is just closing is in doubt for nothing. Long enough for a campaign: its next batch goes at once.
-_KEEP_ALIVE_SECONDS = 0.5
 _LONGEST_WAIT_SECONDS = 3600.0  # a Retry-After beyond this is taken as this: we would rather ask again
 
 # `_send` has a deadline of its own, around all of it.
@@ -142,39 +146,6 @@ def _tracing() -> aiohttp.TraceConfig:
     return tracing
 
 
-class _Connector(aiohttp.TCPConnector):
-    """Gives no connection out again on which something came since its answer: the end, which would cut
-    the next request, or bytes, which would be taken for its answer.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(keepalive_timeout=_KEEP_ALIVE_SECONDS, limit=0)
-        self._used: WeakSet[ResponseHandler] = WeakSet()
-
-    async def connect(
-        self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
-    ) -> Connection:
-        while True:
-            connection = await super().connect(req, traces, timeout)
-            protocol = connection.protocol
-            assert protocol is not None  # noqa: S101  only a connection given back has none
-            is_fresh = protocol not in self._used
-            self._used.add(protocol)
-            if is_fresh or not (protocol.should_close or _has_something(connection)):
-                return connection
-            connection.close()
-
-
-def _has_something(connection: Connection) -> bool:
-    """Whether something came that our loop did not look at: it may have been busy, or the process stopped."""
-    transport = connection.transport
-    if transport is None:
-        return True
-    poll = select.poll()
-    poll.register(transport.get_extra_info("socket"), select.POLLIN)
-    return bool(poll.poll(0))
-
-
 class Wire:
     """Two HTTP sessions, one for what costs money and one for questions, so that no message rides a
     connection which a question left behind. One per process.
@@ -186,11 +157,19 @@ class Wire:
     def __init__(self) -> None:
         self._paid = self._session()
         self._free = self._session()
+        self._provider = ""
+        self._meter = UNMETERED
+
+    def of(self, provider: str, meter: Meter) -> Self:
+        """The same wire, its requests counted under a provider's name. The whole is closed, not this."""
+        own = copy(self)
+        own._provider, own._meter = provider, meter
+        return own
 
     @staticmethod
     def _session() -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
-            connector=_Connector(),
+            connector=Connector(),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": "campaigns", "Accept-Encoding": "identity"},
             trace_configs=[_tracing()],
@@ -221,7 +200,7 @@ class Wire:
         Promises: at most one pass on the wire, whatever the method and whatever the answer. No `why`
         holds any part of the URL, the headers or the data.
         """
-        return await self._send(
+        sending = self._send(
             self._paid,
             method,
             url,
@@ -232,6 +211,7 @@ class Wire:
             max_bytes=max_bytes,
             once=True,
         )
+        return await self._measured("hand_over", SENDING_REQUEST_SECONDS, sending)
 
     async def ask(
         self,
@@ -248,7 +228,7 @@ class Wire:
 
         Otherwise as `hand_over`.
         """
-        return await self._send(
+        sending = self._send(
             self._free,
             method,
             url,
@@ -259,6 +239,20 @@ class Wire:
             max_bytes=max_bytes,
             once=once,
         )
+        return await self._measured("question", POLLING_REQUEST_SECONDS, sending)
+
+    async def _measured(
+        self, kind: str, seconds: Metric, sending: Coroutine[Any, Any, HandOverResult]
+    ) -> HandOverResult:
+        """Send, and count it where anybody reads that."""
+        if not self._meter.is_on:
+            return await sending
+        clock = asyncio.get_running_loop().time
+        began_at = clock()
+        result = await sending
+        self._meter.observe(seconds, clock() - began_at, self._provider)
+        self._meter.count(WIRE_REQUESTS, 1, self._provider, kind, _result_name(result))
+        return result
 
     async def _send(  # noqa: PLR0913  the two doors above share it
         self,
@@ -302,11 +296,24 @@ class Wire:
                         raise _TooLarge
                 return Answered(response.status, response.headers, bytes(body))
         except Exception as error:  # every way to fail is a value; what decides is how far it came
+            if isinstance(error, _SecondPass) and session is self._paid:
+                self._meter.count(SECOND_PASS_REFUSED, 1, self._provider)
             if journey.held_back:
                 return NeverLeft("the time to leave passed before the first byte")
             if not journey.connected:
                 return NeverLeft(_why_not_connected(error, timeout_seconds))
             return Unseen(_why_unseen(error, timeout_seconds, max_bytes))
+
+
+def _result_name(result: HandOverResult) -> str:
+    """What became of a request, as a label: the class of its status, or how far it came."""
+    match result:
+        case NeverLeft():
+            return "never_left"
+        case Unseen():
+            return "unseen"
+        case Answered():
+            return f"{result.status // 100}xx"
 
 
 def retry_after_seconds(answer: Answered, now: float) -> float | None:

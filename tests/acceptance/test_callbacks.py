@@ -2,9 +2,11 @@
 
 import re
 import socket
+import urllib.error
 import urllib.request
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from simulator import server
 from tests.acceptance.processes import Stack, csv_of, ledger_counts
@@ -48,9 +50,14 @@ def test_a_campaign_ends_by_callbacks_long_before_its_first_question(stack: Stac
         assert b"has no hook for us" not in stack.run("doctor", check=False).stdout
     known = stack.run("account", "main", "callback-url", "--check").stdout
     assert known in (b"registered\n", b"its provider is told with each message where to call\n")
+    ports = {"web": _free_port(), "worker": _free_port(), "beat": _free_port()}
+    stack.settings["METRICS_PORT"] = str(ports["web"])
     stack.start("web", "campaigns", "web", "--port", str(port))
+    stack.settings["METRICS_PORT"] = str(ports["worker"])
     stack.worker()
+    stack.settings["METRICS_PORT"] = str(ports["beat"])
     stack.beat()
+    del stack.settings["METRICS_PORT"]
     wait_until(lambda: "web listening" in stack.log("web").read_text(), "the web listens")
 
     rows = [{"phone": f"+3706000{n:02d}{ending:02d}"} for n in range(2) for ending in range(80)]
@@ -58,6 +65,7 @@ def test_a_campaign_ends_by_callbacks_long_before_its_first_question(stack: Stac
     status = stack.finished(campaign_id)
 
     assert status["totals"]["delivered"] + status["totals"]["read"] == 160
+    _tells_machines(ports, port, provider)
     assert ledger_counts(simulator) == {row["phone"][1:]: 1 for row in rows}
     with urllib.request.urlopen(f"{simulator}/_callbacks", timeout=30) as answer:
         assert b'"taken"' in answer.read()
@@ -66,3 +74,40 @@ def test_a_campaign_ends_by_callbacks_long_before_its_first_question(stack: Stac
     for word in ("37060000", "a-secret-of-our-own", SIGNING_KEY, "Traceback"):
         assert word not in logs
     assert not re.search(r"/callbacks/main/[^\[]", logs)
+
+
+def _tells_machines(ports: dict[str, int], public_port: int, provider: str) -> None:
+    """Each process on its own port, and none at the public one: the sums add up, and no number is told."""
+    said = {
+        name: urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics").read().decode()
+        for name, port in ports.items()
+    }
+    with pytest.raises(urllib.error.HTTPError):
+        urllib.request.urlopen(f"http://127.0.0.1:{public_port}/metrics")
+
+    def total(process: str, name: str, **labels: str) -> float:
+        return sum(
+            sample.value
+            for family in text_string_to_metric_families(said[process])
+            for sample in family.samples
+            if sample.name == f"campaigns_{name}" and labels.items() <= sample.labels.items()
+        )
+
+    of_account = {"account": "main", "provider": provider}
+    assert total("worker", "sending_messages_total", **of_account, outcome="accepted") == 160
+    assert total("worker", "sending_messages_total") == 160
+    assert total("worker", "sending_request_seconds_count", provider=provider) > 0
+    assert total("worker", "wire_requests_total", kind="hand_over", result="2xx") > 0
+    assert total("worker", "batches_dealt_total", work="sending") >= 2
+    assert total("web", "receipts_total", source="callback") >= 160
+    assert total("web", "callbacks_total", account="main", status="200") > 0
+    assert total("web", "callbacks_write_seconds_count") > 0
+    assert total("beat", "beat_ticks_total", outcome="published") > 0
+    assert (total("web", "workers"), total("web", "database_up"), total("web", "redis_up")) == (1, 1, 1)
+    assert 0 <= total("web", "tick_age_seconds") < 30
+    assert total("web", "recipients_last_hour", account="main") == 160
+    assert total("web", "messages") == total("web", "account_held") == 0  # all is over
+    for process, text in said.items():
+        assert f'process="{process}"' in text
+        assert not re.search(r"3706000|[0-9a-f]{8}-[0-9a-f]{4}-", text), "a number or an id"
+        assert len(text.splitlines()) < 600

@@ -1,6 +1,7 @@
 """The main job with the README's own commands: worker, beat and simulator as real processes."""
 
 from collections import Counter
+from datetime import UTC, datetime
 
 import asyncpg
 import pytest
@@ -59,6 +60,11 @@ async def test_five_thousand_recipients_end_as_their_numbers_say(stack: Stack, d
         return found if found and found[-1] == expected["delivered"] else []
 
     noted = await until(delivered_counts, "the last point of its progress")
+
+    async def is_counted_by_day() -> bool:
+        return bool(await connection.fetchval("SELECT bool_and(is_counted_by_day) FROM campaign"))
+
+    await until(is_counted_by_day, "its days are counted")
     await connection.close()
     assert noted[0] == 0
     assert noted == sorted(noted)
@@ -68,6 +74,20 @@ async def test_five_thousand_recipients_end_as_their_numbers_say(stack: Stack, d
     assert sum(ledger.values()) == 4_750
     assert status["segment_count"] == 4_750
     assert status["cost"] == {"amount": "68.40", "currency": "EUR"}  # 4,750 x 0.0144
+    _reconciles(stack)
+
+
+def _reconciles(stack: Stack) -> None:
+    """The provider's own month has what came to its end; what has no final status explains the rest."""
+    month = f"{datetime.now(UTC):%Y-%m}"
+    said = stack.json("account", "main", "reconcile", "--month", month)
+    assert sum(day["ours"]["segment_count"] for day in said["days"]) == 4_750
+    assert sum(day["theirs"]["segment_count"] for day in said["days"]) == 4_600
+    assert sum(float(day["cost_difference"]) for day in said["days"]) == pytest.approx(-150 * 0.0144)
+    assert {each["why"] for day in said["days"] for each in day["explanations"]} <= {"open", "midnight"}
+    shown = stack.run("account", "main", "reconcile", "--month", month).stdout.decode()
+    assert "≠ -150" in shown or len(said["days"]) > 1  # at midnight there are two
+    assert "no final status yet" in " ".join(shown.split()) or len(said["days"]) > 1
 
 
 def test_another_service_enqueues_by_name(stack: Stack, servers: ServerUrls) -> None:

@@ -4,6 +4,7 @@ import json
 import re
 import sys
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -121,6 +122,7 @@ def test_the_same_commands_say_the_same(both: Both, tmp_path: Path) -> None:
     found = json.loads(both.same("message", "--phone", "+37060000002", "--json"))
     assert len(found["messages"]) == 2
     both.same("account", "main", "balance", "--json")
+    both.same("account", "main", "reconcile", "--month", f"{datetime.now(UTC):%Y-%m}", "--json")
 
     assert both.by_api("pause", id_).stdout == b"paused\n"
     assert both.same("pause", id_).startswith(b"it was paused already")

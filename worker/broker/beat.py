@@ -12,6 +12,7 @@ from celery.beat import Scheduler as CelerysScheduler
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
+from campaigns.domain.metrics import BEAT_TICKS, UNMETERED, Meter
 from worker.logs.logger import get_logger
 
 log = get_logger("campaigns")
@@ -31,6 +32,8 @@ class Scheduler(CelerysScheduler):
     """Publishes each entry once an interval, one at a time, from a thread of its own. Missed ones are
     dropped.
     """
+
+    meter: Meter = UNMETERED  # beat's process sets another before it begins
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._due_at: dict[str, float] = {}
@@ -73,6 +76,7 @@ class Scheduler(CelerysScheduler):
 
     def _failed(self, error: BaseException) -> None:
         """Log the broker's error: at once, then after growing pauses."""
+        self.meter.count(BEAT_TICKS, 1, "failed")
         self._failed_count += 1
         now = time.monotonic()
         if now < self._say_at:
@@ -82,6 +86,7 @@ class Scheduler(CelerysScheduler):
         log.error("no tick could be published", why=error.__cause__ or error, failed_count=self._failed_count)
 
     def _worked(self) -> None:
+        self.meter.count(BEAT_TICKS, 1, "published")
         if self._failed_count:
             log.info("ticks are published again", failed_count=self._failed_count)
         self._failed_count, self._say_at, self._pause_seconds = 0, 0.0, _FIRST_PAUSE_SECONDS

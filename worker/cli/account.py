@@ -1,5 +1,8 @@
 """`campaigns account A …`: ask about one account, or let it go on."""
 
+import re
+from datetime import date
+from decimal import Decimal
 from typing import Annotated
 
 import typer
@@ -51,6 +54,65 @@ def stats(
             printable(day.date), printable(day.provider_state), str(day.cost), str(day.segment_count)
         )
     out.print(table if days else f"nothing in {month}")
+
+
+@app.command()
+def reconcile(
+    context: typer.Context,
+    month: Annotated[str, typer.Option(metavar="YYYY-MM", help="Which month, in UTC.")],
+    as_json: AsJson = False,
+) -> None:
+    """The provider's own month beside ours, by day: what differs, and what may
+    explain it.
+    """
+    first = _first_day(month)
+    found = use(lambda backend: backend.reconciliation(context.obj, first), asks_provider=True)
+    if as_json:
+        print_json(found.public())
+        return
+    if found.trouble is not None:
+        out.print(f"{found.trouble} What we know of {month}:", markup=False)
+    if not found.days:
+        out.print(f"nothing in {month}")
+        return
+    out.print(_reconciled(found))
+    if found.trouble is None:
+        differing = sum(not day.agrees for day in found.days)
+        out.print("all days agree" if found.agrees else f"{differing} day(s) differ")
+
+
+def _reconciled(found: shapes.Reconciliation) -> Table:
+    currency = f" {found.currency}" if found.currency else ""
+    table = Table(
+        "date", "parts: theirs", "ours", "", f"cost{currency}: theirs", "ours", "", box=None, pad_edge=False
+    )
+    table.add_column("what may explain it", overflow="fold")
+    for day in found.days:
+        theirs, ours = day.theirs, day.ours
+        table.add_row(
+            day.day.isoformat(),
+            "" if theirs is None else str(theirs.segment_count),
+            str(ours.segment_count),
+            _difference(day.segment_difference),
+            "" if theirs is None else shapes.amount_text(theirs.cost),
+            shapes.amount_text(ours.cost),
+            "" if day.cost_difference is None else _difference(day.cost_difference),
+            "; ".join(each.sentence for each in day.explanations),
+        )
+    return table
+
+
+def _difference(count: int | Decimal | None) -> str:
+    """Marked where there is one."""
+    if not count:
+        return ""
+    return f"≠ {count:+d}" if isinstance(count, int) else f"≠ {count:+f}"
+
+
+def _first_day(month: str) -> date:
+    if not re.fullmatch(r"20\d\d-(0[1-9]|1[0-2])", month):
+        raise typer.BadParameter("a month is written YYYY-MM, for example 2026-11")
+    return date.fromisoformat(f"{month}-01")
 
 
 @app.command("callback-url")

@@ -74,6 +74,7 @@ def web(
     /health tell how it is.
     """
     from worker.logs.logger import configure_logs
+    from worker.metrics import meter_for
     from worker.runtime import run_once
     from worker.web import server as web_server
 
@@ -105,6 +106,7 @@ def web(
             served=frozenset(map(web_server.Part, served)),
             is_behind_proxy=behind_proxy,
         ),
+        meter_for(settings),
     )
 
 

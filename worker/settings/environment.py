@@ -22,6 +22,11 @@ def wants_traceback() -> bool:
     return bool(os.environ.get(TRACEBACK))
 
 
+def has_multiprocess_metrics() -> bool:
+    """Whether prometheus_client is told to keep its counts in files, for several processes together."""
+    return "PROMETHEUS_MULTIPROC_DIR" in os.environ
+
+
 def for_children(changes: Mapping[str, str], *, without_ours: bool) -> dict[str, str]:
     """The variables of a process that this one starts: its own, and `changes`.
 

@@ -180,6 +180,12 @@ class Settings(BaseSettings):
     """How often due batches are dealt out. Too long: every batch waits so long for nothing."""
     in_flight_batches: int = Field(default=128, ge=1)
     """Batches dealt out and not finished. Too few: workers idle; too many: pausing takes effect late."""
+    metrics_port: int | None = Field(default=None, ge=1, le=65535)
+    """Where this process tells machines how it is, at /metrics; none: nowhere. Each process of a machine has
+    its own; `campaigns up` gives web this one, beat the next, and each worker one more. Reached by strangers:
+    they read accounts and volumes, no number and no text."""
+    metrics_host: str = "127.0.0.1"
+    """The address at which it listens for that. 0.0.0.0: whoever reaches the port reads it."""
     log_format: Annotated[Literal["auto", "json", "console"], BeforeValidator(_lower)] = "auto"
     """auto: for people on a terminal, JSON elsewhere. console elsewhere: log collectors cannot read it."""
     log_level: Annotated[

@@ -5,7 +5,17 @@ keeps its name and its form: moments are ISO 8601 with an offset, money is decim
 it, ids are text. `public()` gives what `json` writes.
 """
 
-from worker.shapes.accounts import AccountMonth, Balance, Day, StopListing
+from worker.shapes.accounts import (
+    AccountMonth,
+    Balance,
+    Day,
+    DayTotals,
+    Explanation,
+    OwnDayTotals,
+    ReconciledDay,
+    Reconciliation,
+    StopListing,
+)
 from worker.shapes.api import (
     Account,
     AccountHold,
@@ -107,9 +117,11 @@ __all__ = [
     "Count",
     "CountryCost",
     "Day",
+    "DayTotals",
     "Erased",
     "Estimate",
     "Event",
+    "Explanation",
     "ExportLine",
     "Finding",
     "Findings",
@@ -127,6 +139,7 @@ __all__ = [
     "Moment",
     "NewKey",
     "NewWebhook",
+    "OwnDayTotals",
     "OwnedCampaign",
     "Page",
     "Progress",
@@ -134,6 +147,8 @@ __all__ = [
     "Readiness",
     "Reason",
     "ReasonPage",
+    "ReconciledDay",
+    "Reconciliation",
     "Refusal",
     "RefusalPage",
     "RefusedRows",

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 
 from campaigns.store import schema
+from worker.settings.environment import PREFIX
 from worker.settings.model import Settings
 from worker.settings.safety import is_loopback
 from worker.stack.children import celery_command, children, environment_for, web_command
@@ -26,19 +27,20 @@ def run_stack(
         if settings.database_url is not None:
             use_database(located, schema.migrate)
         family = stack.enter_context(children(interrupts))
-        environment = environment_for(located, {})
         for number in range(1, workers + 1):
             family.start(
-                f"worker {number}", celery_command("worker", "--hostname", f"w{number}@%h"), environment
+                f"worker {number}",
+                celery_command("worker", "--hostname", f"w{number}@%h"),
+                _environment(located, 1 + number),
             )
-        family.start("beat", celery_command("beat"), environment)
+        family.start("beat", celery_command("beat"), _environment(located, 1))
         parts = [f"{workers} worker(s)", "beat"]
         if settings.public_url is not None:
             host, port = web_address
             # Beyond this machine the API needs a key and a proxy in front: who wants that runs it apart.
             served = "callbacks,api,dashboard" if is_loopback(host) else "callbacks"
             command = web_command("--host", host, "--port", str(port), "--serve", served)
-            family.start("web", command, environment)
+            family.start("web", command, _environment(located, 0))
             parts.append(f"web on {host}:{port} for callbacks to {settings.public_url}")
         say(f"running: {', '.join(parts)}, {_servers_of(settings)}. Ctrl-C stops everything in order.")
         try:
@@ -49,6 +51,12 @@ def run_stack(
             interrupts.forget()
             web = "web, " if settings.public_url is not None else ""
             say(f"stopping: {web}beat, workers, servers …")
+
+
+def _environment(located: Settings, number: int) -> dict[str, str]:
+    """A child's environment. Each has a port of its own for metrics, where there are any."""
+    port = located.metrics_port
+    return environment_for(located, {f"{PREFIX}METRICS_PORT": str(port + number)} if port is not None else {})
 
 
 def _servers_of(settings: Settings) -> str:

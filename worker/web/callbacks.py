@@ -16,6 +16,7 @@ from aiohttp import web
 
 from campaigns.domain.callbacks import CallbackUrls
 from campaigns.domain.errors import DatabaseUnavailable, origin_of
+from campaigns.domain.metrics import CALLBACKS, UNMETERED, Meter
 from campaigns.domain.policy import Account
 from campaigns.domain.provider import Callback, CallbackRefused, Receipt
 from worker.logs.logger import get_logger
@@ -52,8 +53,8 @@ class Callbacks:
     """The callbacks of every account of this process.
 
     Takes the accounts by name (one without `callbacks` accepts none), the inbox for receipts, the clock that
-    dates a callback, the networks of proxies whose X-Forwarded-For is believed, and a function that counts
-    the receipts of each account that match no message.
+    dates a callback, the networks of proxies whose X-Forwarded-For is believed, a function that counts the
+    receipts of each account that match no message, and the meter.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Callbacks:
         *,
         trusted_proxies: Sequence[Network] = (),
         count: Callable[[], Awaitable[Mapping[str, int]]] = _none,
+        meter: Meter = UNMETERED,
     ) -> None:
         self._accounts = accounts
         self._inbox = inbox
@@ -71,6 +73,7 @@ class Callbacks:
         self._trusted_proxies = trusted_proxies
         self._refused = LogThrottle(_SAY_AGAIN_SECONDS)
         self._count = count
+        self._meter = meter
         self._strangers: Mapping[str, int] = {}
         self._counted_at = float("-inf")
         # The token is checked for unknown accounts too: the time of an answer must not tell which ones exist.
@@ -83,6 +86,16 @@ class Callbacks:
         router.add_post(path, self._take)
 
     async def _take(self, request: web.Request) -> web.Response:
+        response = await self._answer(request)
+        self._meter.count(CALLBACKS, 1, self._known(request) or "none", str(response.status))
+        return response
+
+    def _known(self, request: web.Request) -> str | None:
+        """The account; None for a name that is none of ours: a stranger's text is not told."""
+        name = request.match_info["account"]
+        return name if name in self._accounts else None
+
+    async def _answer(self, request: web.Request) -> web.Response:
         name, token = request.match_info["account"], request.match_info["token"]
         account = self._accounts.get(name)
         urls = account.callbacks if account is not None else None
@@ -132,8 +145,7 @@ class Callbacks:
         )
 
     def _refuse(self, request: web.Request, status: int, why: str) -> web.Response:
-        name = request.match_info["account"]
-        known = name if name in self._accounts else None  # an unknown name is a stranger's text: not logged
+        known = self._known(request)
         if count := self._refused.count(f"{known} {status}"):
             caller = caller_of(request, self._trusted_proxies)
             log.warning(

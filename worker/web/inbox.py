@@ -5,9 +5,11 @@ too slow; one for all that arrived meanwhile is fast, and no callback waits for 
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 
 from campaigns.domain.errors import DatabaseUnavailable
+from campaigns.domain.metrics import CALLBACKS_WAITING, CALLBACKS_WRITE_SECONDS, RECEIPTS, UNMETERED, Meter
 from campaigns.domain.provider import Receipt
 from campaigns.grouping import Grouping
 from campaigns.store.session import UNSTORABLE
@@ -30,7 +32,7 @@ class Inbox:
     """Stores the receipts of all callbacks of this process. Use it on one event loop; end it with `close`.
 
     Takes the write; how many receipts may be in it, waiting or being written; how many one write takes; how
-    long a write may take; and how long a callback waits for it.
+    long a write may take; how long a callback waits for it; and the meter.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class Inbox:
         most_at_once: int = 1_000,
         write_seconds: float = 20.0,
         patience_seconds: float = 10.0,
+        meter: Meter = UNMETERED,
     ) -> None:
         self._write = write
         self._most_waiting = most_waiting
@@ -49,6 +52,8 @@ class Inbox:
         self._grouping: Grouping[Sequence[Taken], None] = Grouping(
             self._write_group, most=most_at_once, size_of=len, split_on=UNSTORABLE
         )
+        self._meter = meter
+        meter.watch(CALLBACKS_WAITING, lambda: self._waiting_count)
         self._waiting_count = 0
         self._is_closed = False
 
@@ -90,6 +95,8 @@ class Inbox:
 
     async def _write_group(self, group: Sequence[Sequence[Taken]]) -> Sequence[None]:
         receipts = [each for taken in group for each in taken]
+        clock = asyncio.get_running_loop().time
+        began_at = clock()
         try:
             async with asyncio.timeout(self._write_seconds):
                 await self._write(receipts)
@@ -108,4 +115,12 @@ class Inbox:
         except Exception as error:  # a bug of ours: logged once with its traceback, and not tried again
             log.exception("callbacks not stored", receipt_count=len(receipts), why=type(error).__name__)
             raise NotStored("it cannot be stored") from error
+        self._meter.observe(CALLBACKS_WRITE_SECONDS, clock() - began_at)
+        self._count(receipts)
         return [None] * len(group)
+
+    def _count(self, receipts: Sequence[Taken]) -> None:
+        if self._meter.is_on:
+            kinds = Counter((account, receipt.evidence or "none") for account, receipt in receipts)
+            for (account, state), count in kinds.items():
+                self._meter.count(RECEIPTS, count, account, "callback", state)

@@ -6,14 +6,18 @@ import logging
 import signal
 from collections.abc import Callable
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from aiohttp import web, web_response
 
 from campaigns import keys, receipts
 from campaigns.domain.errors import CampaignError, DatabaseUnavailable
+from campaigns.domain.metrics import SSE_CLIENTS, SUBMISSIONS_RUNNING
+from campaigns.measuring import Measuring
 from campaigns.store import schema
 from worker.bootstrap import Parts
 from worker.logs.logger import get_logger
+from worker.metrics import serve as serve_metrics
 from worker.settings.safety import is_loopback, read_networks
 from worker.web import hosts
 from worker.web.api import problems
@@ -31,6 +35,9 @@ from worker.web.uploads import LargeSubmissions
 
 _KEEPALIVE_SECONDS = 75.0  # the default of common web servers
 _SHUTDOWN_SECONDS = 15.0  # for answers under way: longer than a callback waits for the inbox
+
+if TYPE_CHECKING:
+    from worker.metrics.truth import Truth
 
 log = get_logger("campaigns.web")
 
@@ -99,7 +106,7 @@ async def serve(
             await _refuse_strangers(parts, host, is_behind_proxy=is_behind_proxy)
     except DatabaseUnavailable as away:  # no key is valid while it is away
         log.warning("database away", why=str(away))
-    inbox = Inbox(write or (lambda taken: receipts.take_in_many(parts.database, taken)))
+    inbox = Inbox(write or (lambda taken: receipts.take_in_many(parts.database, taken)), meter=parts.meter)
     limit = ConnectionLimit(most=most_connections())
     runner = web.AppRunner(
         _application(parts, inbox, limit, served, is_behind_proxy=is_behind_proxy),
@@ -116,7 +123,9 @@ async def serve(
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(limit.on_loop_trouble)
     listening: asyncio.Server | None = None
+    end_metrics: Callable[[], None] | None = None
     try:
+        end_metrics = serve_metrics(parts.meter, parts.settings, "web", lambda: [_truth(parts, loop)])
         try:
             listening = await loop.create_server(
                 lambda: limit.protocol(server), host, port, backlog=BACKLOG, reuse_address=True
@@ -129,8 +138,17 @@ async def serve(
     finally:
         if listening is not None:
             listening.close()
+        if end_metrics is not None:
+            await asyncio.to_thread(end_metrics)
         await runner.cleanup()
         await inbox.close()
+
+
+def _truth(parts: Parts, loop: asyncio.AbstractEventLoop) -> "Truth":
+    from worker.metrics.truth import Truth  # noqa: PLC0415  loads Prometheus, for who is asked for metrics
+
+    desk = parts.desk
+    return Truth(Measuring(parts.database, desk.witness, [*desk.accounts]).samples, loop)
 
 
 async def _refuse_strangers(parts: Parts, host: str, *, is_behind_proxy: bool) -> None:
@@ -194,6 +212,7 @@ def _application(
             inbox,
             trusted_proxies=read_networks(parts.settings.trusted_proxies or ""),
             count=lambda: receipts.strangers(parts.database),
+            meter=parts.meter,
         ).add_routes(application.router)
     Health(parts).add_routes(application.router)
     if Part.API in served:
@@ -203,6 +222,8 @@ def _application(
     if is_for_keys:
         application[LARGE] = large = LargeSubmissions()
         application[STREAMS] = streams = Streams()
+        parts.meter.watch(SSE_CLIENTS, lambda: streams.client_count)
+        parts.meter.watch(SUBMISSIONS_RUNNING, lambda: large.running_count)
 
         async def let_go(_application: web.Application) -> None:
             streams.close()

@@ -142,6 +142,11 @@ class Streams:
         self._looks = asyncio.Semaphore(_MOST_LOOKS)
         self.is_closing = False
 
+    @property
+    def client_count(self) -> int:
+        """How many watch."""
+        return self._of_key.total()
+
     @contextmanager
     def client(self, key_id: str) -> Iterator[None]:
         """Room for one client, for the length of the block. Raises TooMany."""

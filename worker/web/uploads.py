@@ -134,9 +134,14 @@ class LargeSubmissions:
     """The threads of large submissions: as many as there may be at once. For one loop."""
 
     def __init__(self, most: int = MOST_LARGE_SUBMISSIONS) -> None:
-        self._free_count = most
+        self._free_count = self._most = most
         self._uploads: WeakSet[Upload] = WeakSet()
         self._threads = ThreadPoolExecutor(most, thread_name_prefix="upload")
+
+    @property
+    def running_count(self) -> int:
+        """How many there are now."""
+        return self._most - self._free_count
 
     def upload(self, read: Callable[[], Awaitable[bytes]], *, most_bytes: int | None = None) -> Upload:
         """A body of one of them, as `Upload` takes it: given up when all are."""

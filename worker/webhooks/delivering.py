@@ -8,6 +8,7 @@ from uuid import UUID
 
 from campaigns import outbox
 from campaigns.domain.errors import DatabaseUnavailable
+from campaigns.domain.metrics import DELIVERIES, UNMETERED, Meter
 from campaigns.store.outbox.deliveries import Claimed
 from campaigns.store.session import Database, retry_while_away
 from worker.webhooks import signing
@@ -23,15 +24,21 @@ _WRITE_SECONDS = 10.0  # to write down what became of a delivery; then the event
 class Deliverer:
     """Delivers for one process. Call it on one event loop.
 
-    Takes the requests that it makes, and what says whether the process was asked to end.
+    Takes the requests that it makes, what says whether the process was asked to end, and the meter.
     """
 
     def __init__(
-        self, database: Database, requests: Requests, *, is_stopping: Callable[[], bool] = lambda: False
+        self,
+        database: Database,
+        requests: Requests,
+        *,
+        is_stopping: Callable[[], bool] = lambda: False,
+        meter: Meter = UNMETERED,
     ) -> None:
         self._database = database
         self._requests = requests
         self._is_stopping = is_stopping
+        self._meter = meter
         self._is_delivering = False
 
     async def deliver(self) -> list[tuple[UUID, str]]:
@@ -66,6 +73,7 @@ class Deliverer:
         body = await outbox.body(self._database, claimed)
         headers = signing.headers(str(claimed.event_id), datetime.now(UTC), body, claimed.secrets)
         attempt = await self._requests.post(claimed.url, body, headers)
+        self._meter.count(DELIVERIES, 1, attempt.verdict)
 
         async def write() -> str | None:
             return await outbox.settle(self._database, claimed, attempt, random.random())  # noqa: S311  jitter

@@ -1,11 +1,14 @@
 """Accounts, and the processes that work for them."""
 
-from datetime import datetime
+from datetime import date, datetime
+from decimal import Decimal
+from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Column, SmallInteger, Text
+from sqlalchemy import BigInteger, CheckConstraint, Column, Date, Index, Numeric, SmallInteger, Text, Uuid
 from sqlmodel import Field, SQLModel
 
-from campaigns.store.tables.columns import moment
+from campaigns.domain.states import MessageState
+from campaigns.store.tables.columns import enumeration, moment
 
 
 class AccountCurrency(SQLModel, table=True):
@@ -42,3 +45,26 @@ class Pulse(SQLModel, table=True):
     kind: str = Field(sa_column=Column(Text, primary_key=True))
     name: str = Field(sa_column=Column(Text, primary_key=True))
     seen_at: datetime = Field(sa_column=moment(default=True))
+
+
+class AccountDay(SQLModel, table=True):
+    """What a campaign that is over handed over through an account on a day in UTC: `store/days.py`. No
+    foreign key: what was sent and paid stays true where the campaign is erased.
+    """
+
+    __tablename__ = "account_day"
+    __table_args__ = (Index("account_day_of_account", "account", "day"),)
+
+    campaign_id: UUID = Field(sa_column=Column(Uuid, primary_key=True))
+    account: str = Field(sa_column=Column(Text, primary_key=True))
+    day: date = Field(sa_column=Column(Date, primary_key=True))
+    currency: str = Field(sa_column=Column(Text, primary_key=True))  # "": not known
+    state: MessageState = Field(
+        sa_column=Column(enumeration(MessageState, "message_state"), primary_key=True)
+    )
+    message_count: int = Field(sa_column=Column(BigInteger, nullable=False))
+    taken_count: int = Field(sa_column=Column(BigInteger, nullable=False))
+    segment_count: int = Field(sa_column=Column(BigInteger, nullable=False))
+    unsure_segment_count: int = Field(sa_column=Column(BigInteger, nullable=False))
+    unpriced_count: int = Field(sa_column=Column(BigInteger, nullable=False))
+    cost: Decimal = Field(sa_column=Column(Numeric, nullable=False))

@@ -55,6 +55,7 @@ class Campaign(SQLModel, table=True):
             "id",
             postgresql_where=text("finished_at IS NOT NULL AND totals IS NULL"),
         ),
+        Index("campaign_to_count_by_day", "id", postgresql_where=text("NOT is_counted_by_day")),
     )
 
     id: UUID = Field(sa_column=Column(Uuid, primary_key=True))
@@ -94,6 +95,8 @@ class Campaign(SQLModel, table=True):
     not_after: datetime | None = Field(default=None, sa_column=moment(nullable=True))
     # Whose recipients it sends to again. No foreign key: that campaign may be erased before this one.
     follow_up_of: UUID | None = Field(default=None, sa_column=Column(Uuid))
+    # Whether `account_day` has what it sent; the trigger that forgets its totals forgets this too.
+    is_counted_by_day: bool = Field(sa_column=Column(Boolean, nullable=False, server_default="false"))
 
 
 class Refusal(SQLModel, table=True):

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Literal, Protocol
 from uuid import UUID
 
@@ -130,6 +130,9 @@ class Backend(Protocol):
 
     async def balance(self, account: str) -> Money:
         """What is left on an account, says its provider."""
+
+    async def reconciliation(self, account: str, month: date) -> shapes.Reconciliation:
+        """The provider's own month (of this day) beside ours."""
 
     async def resume_account(self, account: str) -> bool:
         """Lift the hold on an account. False: it was not on hold."""

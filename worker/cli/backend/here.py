@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
-from datetime import datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Literal
 from uuid import UUID
 
@@ -13,6 +13,7 @@ from campaigns import (
     follow_up,
     holding,
     reading,
+    reconciling,
     rescue,
     submission,
     suppression,
@@ -234,6 +235,15 @@ class Here:
         found = await self._parts.desk.accounts[account].provider.balance()
         await holding.learn_currency(self._database, account, found)
         return found
+
+    async def reconciliation(self, account: str, month: date) -> shapes.Reconciliation:
+        """See `Backend`."""
+        self._settings.account(account)
+        assert self._parts is not None  # noqa: S101  as above
+        theirs = await reconciling.their_month(self._parts.desk.accounts[account].provider, month)
+        return shapes.Reconciliation.of(
+            await reconciling.reconciliation(self._database, account, month, theirs)
+        )
 
     async def resume_account(self, account: str) -> bool:
         """See `Backend`."""

@@ -6,7 +6,7 @@ import json
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from tempfile import TemporaryFile
 from typing import Any, BinaryIO, Literal
@@ -237,6 +237,11 @@ class There:
         """See `Backend`."""
         said = await self._account(account, "GET", "/balance")
         return Money(Decimal(said["amount"]), said["currency"])
+
+    async def reconciliation(self, account: str, month: date) -> shapes.Reconciliation:
+        """See `Backend`."""
+        said = await self._account(account, "GET", f"/reconciliation?month={month:%Y-%m}")
+        return shapes.Reconciliation.model_validate(said)
 
     async def resume_account(self, account: str) -> bool:
         """See `Backend`."""

@@ -4,13 +4,13 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
 from campaigns import keys, outbox
+from campaigns.domain.webhooks import BY_A_PERSON
 from campaigns.store.outbox.webhooks import Webhook
 from campaigns.store.session import Database
 from campaigns.watching import seconds_text
 from worker.cli.doctor.findings import Finding, fail, note, ok
 
 _LATE = timedelta(minutes=5)  # how long a delivery may wait for a worker
-_BY_A_PERSON = "disabled by "
 _SOON = timedelta(days=7)  # before a key ends
 _UNUSED = timedelta(days=30)  # how old a key is before it is remarkable that nobody used it
 
@@ -46,7 +46,7 @@ def _webhook(each: Webhook, now: datetime) -> Finding | None:
             f"{waits}; once it is mended: campaigns webhook enable {each.id}, and for what it missed: "
             f"campaigns webhook recover {each.id} --since TIME"
         )
-        return note(name, said) if reason.startswith(_BY_A_PERSON) else fail(name, said)
+        return note(name, said) if reason.startswith(BY_A_PERSON) else fail(name, said)
     if each.failing_since is not None:
         again = f", tried again at {each.retry_at:%H:%M} UTC" if each.retry_at else ""
         return note(

@@ -1,12 +1,12 @@
 """Operations on accounts: how they are, what is left on them, and the end of a hold."""
 
 import asyncio
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Annotated
 
 from pydantic import Field
 
-from campaigns import auditing, holding, reading
+from campaigns import auditing, holding, reading, reconciling
 from campaigns.domain.access import Scope
 from campaigns.domain.errors import NotFound
 from campaigns.domain.policy import Account
@@ -14,7 +14,7 @@ from campaigns.domain.provider import Money
 from worker import shapes
 from worker.bootstrap import Parts
 from worker.web.api.operations import Answer, Asked, Call, Operation, Rate, Shared
-from worker.web.api.problems import Kind
+from worker.web.api.problems import Kind, Refused
 
 _TAG = "Accounts"
 _BALANCE_SECONDS = 60.0  # for which a balance is told again without asking the provider
@@ -108,6 +108,29 @@ def known_balance(parts: Parts, shared: Shared, name: str) -> shapes.Cost | None
     return None if known is None else shapes.Cost(amount=known[1].amount, currency=known[1].currency)
 
 
+async def get_reconciliation(call: Call, path: AccountPath, query: MonthFilter) -> Answer:
+    """A provider's own month beside ours."""
+    _account(call, path.name)
+    if call.caller.reach.owner is not None:
+        raise Refused(Kind.MISSING_SCOPE, "the provider tells of a whole account: give a key of all owners")
+    month = query.first_day() or datetime.now(UTC).date()
+    return Answer(await reconciled(call.parts, call.shared, path.name, month))
+
+
+async def reconciled(parts: Parts, shared: Shared, name: str, month: date) -> shapes.Reconciliation:
+    """The month of a day at an account's provider, as it said it at most a minute ago, beside ours. For one
+    who may see all of the account. Raises ProviderRefused where the provider does not tell it now.
+    """
+    key, now = (name, f"{month:%Y-%m}"), asyncio.get_running_loop().time()
+    shared.months = {
+        each: known for each, known in shared.months.items() if now - known[0] < _BALANCE_SECONDS
+    }
+    if key not in shared.months:
+        shared.months[key] = now, await reconciling.their_month(parts.desk.accounts[name].provider, month)
+    found = await reconciling.reconciliation(parts.database, name, month, shared.months[key][1])
+    return shapes.Reconciliation.of(found)
+
+
 async def resume_account(call: Call, path: AccountPath) -> Answer:
     """Lift the hold on an account."""
     _account(call, path.name)
@@ -153,6 +176,24 @@ OPERATIONS = (
         path_model=AccountPath,
         query=MonthFilter,
         answers={200: shapes.AccountMonth},
+    ),
+    Operation(
+        id="getReconciliation",
+        method="GET",
+        path="/v1/accounts/{name}/reconciliation",
+        tag=_TAG,
+        summary="Compare a provider's own month with ours",
+        description=(
+            "By day: segments and cost, what differs, and what may explain it. For keys of all owners: a "
+            f"provider tells of a whole account. It is asked at most every {_BALANCE_SECONDS:g} s."
+        ),
+        handler=get_reconciliation,
+        scope=Scope.READ,
+        rate=Rate.SEARCH,
+        path_model=AccountPath,
+        query=MonthFilter,
+        answers={200: shapes.Reconciliation},
+        problems=(Kind.PROVIDER_REFUSED,),
     ),
     Operation(
         id="getBalance",

@@ -16,7 +16,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, 
 from campaigns.domain.access import Actor, Reach, Scope
 from campaigns.domain.errors import CampaignError, origin_of
 from campaigns.domain.phone import is_region
-from campaigns.domain.provider import Money
+from campaigns.domain.provider import DayStatistics, Money
 from campaigns.domain.unstorable import check_storable
 from campaigns.store.keys import KeyRow
 from worker.bootstrap import Parts
@@ -120,12 +120,17 @@ class Caller:
         return Actor("key", self.key.id, self.address, self.key.owner)
 
 
+TheirMonth = tuple[float, list[DayStatistics] | str]
+"""What a provider said of a month (or why it says nothing), and when it was asked."""
+
+
 @dataclass(slots=True)
 class Shared:
     """What all requests of a process share."""
 
     exports: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_EXPORTS))
     balances: dict[str, tuple[float, Money]] = field(default_factory=dict)  # and when they were asked for
+    months: dict[tuple[str, str], TheirMonth] = field(default_factory=dict)  # by account and month
     asking: dict[str, asyncio.Task[object]] = field(default_factory=dict)  # for a balance, by account
 
     def ask_soon(self, name: str, ask: Callable[[], Awaitable[object]]) -> None:

@@ -25,6 +25,7 @@ from campaigns.domain.errors import (
     WitnessUnavailable,
     origin_of,
 )
+from campaigns.domain.metrics import HTTP_REQUEST_SECONDS, HTTP_REQUESTS
 from campaigns.store.keys import KeyRow
 from worker.bootstrap import Parts
 from worker.logs.logger import get_logger
@@ -57,8 +58,17 @@ class Serving:
     def add(self, router: web.UrlDispatcher, operation: Operation) -> None:
         """Route an operation."""
 
+        meter, clock = self.parts.meter, asyncio.get_running_loop().time
+
         async def handle(request: web.Request) -> web.StreamResponse:
-            return await self._handle(operation, request)
+            began_at, status = clock(), 500
+            try:
+                response = await self._handle(operation, request)
+                status = response.status
+            finally:
+                meter.count(HTTP_REQUESTS, 1, operation.id, str(status))
+                meter.observe(HTTP_REQUEST_SECONDS, clock() - began_at, operation.id)
+            return response
 
         router.add_route(operation.method, _route(operation), handle, expect_handler=_wait_for_us)
 
