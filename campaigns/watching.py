@@ -47,6 +47,11 @@ class Working:
         """Who is missing, whether or not anything is due; None where all are there."""
         return next(self._missing(), None)
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether anybody works, or a tick ever came."""
+        return self.work.worker_count > 0 or self.work.ticked_at is not None
+
     def _troubles(self) -> Iterator[str]:
         yield from self._missing()
         receipt = self.age(self.work.receipt_since)
@@ -121,6 +126,11 @@ async def signs(database: Database) -> pulse.Signs:
 async def doubt(database: Database) -> Doubt:
     """Messages in doubt over all campaigns, and since when."""
     return await pulse.doubt(database)
+
+
+async def left_before(database: Database, moment: datetime | None, *, give_up_seconds: float) -> int:
+    """How many campaigns that are not over handed something over before a moment; None: ever."""
+    return await pulse.left_before(database, moment, give_up_seconds=give_up_seconds)
 
 
 async def alive(database: Database, kind: pulse.Kind, host: str) -> float | None:

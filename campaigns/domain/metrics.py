@@ -114,7 +114,7 @@ HTTP_REQUESTS = _counter("http_requests_total", "requests to the API", *("operat
 HTTP_REQUEST_SECONDS = _histogram("http_request_seconds", "how long the API took to answer", "operation")
 SUBMISSIONS_RUNNING = _gauge("submissions_running", "large submissions that are being taken in")
 SSE_CLIENTS = _gauge("sse_clients", "clients that watch a campaign")
-DATA_FREE = _gauge("data_free_ratio", "free share of the disk of CAMPAIGNS_DATA_DIR")
+DATA_FREE = _gauge("data_free_bytes", "what is free on the disk of CAMPAIGNS_DATA_DIR")
 BUILD = _gauge("build_info", "1, with the release and what this process is", *("version", "process"))
 
 PACE = (

@@ -5,12 +5,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from campaigns.domain.states import EVIDENCE, MessageState
 from campaigns.store.conditions import IS_IN_DOUBT, IS_LEASED, IS_NOT_DONE, IS_READY, IS_UNLEASED, may_be_sent
+from campaigns.store.law import sum_of
 from campaigns.store.session import Database
 
 Kind = Literal["worker", "beat", "tick"]
 
 _FORGOTTEN_AFTER = "1 day"
+# Of these a request left: what failed or expired may have waited until then.
+_LEFT = (EVIDENCE - {MessageState.FAILED, MessageState.EXPIRED}) | {MessageState.IN_DOUBT}
 
 _SEEN = (
     "INSERT INTO pulse (kind, name) SELECT * FROM unnest($1::text[], $2::text[])"
@@ -144,6 +148,23 @@ async def work(database: Database, *, alive_seconds: float) -> Work:
     async with database.connection() as connection:
         record = await connection.fetchrow(_WORK, alive_seconds)
     return Work(**dict(record or {}))
+
+
+# A batch's `give_up_at` is moved on at each hand-over: by it that is known without its messages.
+_LEFT_BEFORE = f"""
+    SELECT count(*)::int FROM campaign c WHERE c.finished_at IS NULL AND EXISTS (
+        SELECT FROM batch b WHERE b.campaign_id = c.id AND {sum_of(_LEFT, "b")} > 0
+          AND b.give_up_at - make_interval(secs => $2) < coalesce($1::timestamptz, now()))
+"""
+
+
+async def left_before(database: Database, moment: datetime | None, *, give_up_seconds: float) -> int:
+    """How many campaigns that are not over handed a whole batch over before a moment (None: ever), as far as
+    their batches tell, whose deadline is so long after the last hand-over.
+    """
+    async with database.connection() as connection:
+        count: int = await connection.fetchval(_LEFT_BEFORE, moment, give_up_seconds)
+    return count
 
 
 async def doubt(database: Database) -> Doubt:

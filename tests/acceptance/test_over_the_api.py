@@ -122,6 +122,7 @@ def test_the_same_commands_say_the_same(both: Both, tmp_path: Path) -> None:
     found = json.loads(both.same("message", "--phone", "+37060000002", "--json"))
     assert len(found["messages"]) == 2
     both.same("account", "main", "balance", "--json")
+    assert b"1 under way" in both.same("top", "--once")
     both.same("account", "main", "reconcile", "--month", f"{datetime.now(UTC):%Y-%m}", "--json")
 
     assert both.by_api("pause", id_).stdout == b"paused\n"

@@ -25,6 +25,7 @@ from worker.cli import (
     streams,
     submit,
     suppression,
+    top,
     webhook,
 )
 from worker.cli.doctor import command as doctor
@@ -63,6 +64,7 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
     follow_up.follow_up,
     campaign.status,
     campaign.list_campaigns,
+    top.top,
     export.export,
     campaign.pause,
     campaign.resume,

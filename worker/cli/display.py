@@ -136,10 +136,10 @@ def _money(overview: Overview) -> str:
     priced = sum(cost.message_count for cost in overview.costs)
     some = f" of {priced:,} of {priced + overview.unpriced_count:,} messages"
     partly = some if priced and overview.unpriced_count else ""
-    return f"cost {_costs(overview)}{partly}, {overview.segment_count} segments"
+    return f"cost {costs_of(overview)}{partly}, {overview.segment_count} segments"
 
 
-def _costs(overview: Overview) -> str:
+def costs_of(overview: Overview) -> str:
     """The known charges, each currency by itself."""
     amounts = [
         f"{shapes.amount_text(cost.amount)} {cost.currency or ''}".rstrip()
@@ -165,11 +165,11 @@ def campaigns(overviews: Sequence[Overview]) -> RenderableType:
             str(overview.id),
             printable(overview.name),
             overview.account,
-            _state(overview),
+            state_of(overview),
             f"{reading.settled_count(overview)} of {overview.recipient_count}",
             str(overview.totals[MessageState.IN_DOUBT]),
             str(delivered),
-            _costs(overview),
+            costs_of(overview),
             overview.created_at.strftime("%Y-%m-%d %H:%M"),
             *([said(overview.reasons[0]) if overview.id in refused else ""] if refused else []),
             *([str(overview.follow_up_of or "")] if has_follow_ups else []),
@@ -177,7 +177,8 @@ def campaigns(overviews: Sequence[Overview]) -> RenderableType:
     return table
 
 
-def _state(overview: Overview) -> str:
+def state_of(overview: Overview) -> str:
+    """Its state, and whether it is on hold or waits for its time."""
     if overview.held or overview.hold:
         return f"{overview.state.value} (on hold)"
     return f"{overview.state.value} (scheduled)" if overview.is_waiting else overview.state.value

@@ -78,7 +78,7 @@ class ProcessMeter(Meter):
         self._gauges[BUILD.name].labels(version("campaigns"), process).set(1)
         ProcessCollector(registry=self.registry)
         self._begin_at_zero(settings)
-        self.watch(DATA_FREE, lambda: _free_ratio(settings))
+        self.watch(DATA_FREE, lambda: _free_bytes(settings))
 
     def _begin_at_zero(self, settings: Settings) -> None:
         """Show what alerts look at before it first happens: Prometheus sees no growth in a counter that
@@ -93,12 +93,11 @@ class ProcessMeter(Meter):
             self.count(SECOND_PASS_REFUSED, 0, account.provider)
 
 
-def _free_ratio(settings: Settings) -> float:
+def _free_bytes(settings: Settings) -> float:
     try:
-        usage = shutil.disk_usage(settings.data_dir)
+        return shutil.disk_usage(settings.data_dir).free
     except OSError:  # it is made when something is to be kept in it
-        usage = shutil.disk_usage(".")
-    return usage.free / usage.total if usage.total else 0.0
+        return shutil.disk_usage(".").free
 
 
 def serve(

@@ -66,8 +66,8 @@ class Backend(Protocol):
     async def status(self, campaign_id: UUID) -> Overview:
         """One campaign with its totals."""
 
-    async def newest(self, limit: int) -> Sequence[Overview]:
-        """The newest campaigns."""
+    async def newest(self, limit: int, *, is_open: bool = False) -> Sequence[Overview]:
+        """The newest campaigns, or the newest of those in which something may still happen."""
 
     async def working(self) -> shapes.Working:
         """Whether anybody works on what is due."""

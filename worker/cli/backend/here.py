@@ -26,7 +26,7 @@ from campaigns.domain.recipients import Recipient
 from campaigns.domain.states import CampaignState
 from campaigns.reading import By
 from campaigns.store.reading.messages import MessageRow
-from campaigns.store.reading.overviews import Overview
+from campaigns.store.reading.overviews import Overview, Wanted
 from campaigns.store.rescue.resolution import Decision
 from campaigns.store.session import Database
 from campaigns.store.submission import TakenIn
@@ -74,9 +74,9 @@ class Here:
         """See `Backend`."""
         return await reading.status(self._database, campaign_id)
 
-    async def newest(self, limit: int) -> Sequence[Overview]:
+    async def newest(self, limit: int, *, is_open: bool = False) -> Sequence[Overview]:
         """See `Backend`."""
-        return await reading.newest(self._database, limit=limit)
+        return await reading.newest(self._database, Wanted(is_open=is_open or None), limit=limit)
 
     async def working(self) -> shapes.Working:
         """See `Backend`."""

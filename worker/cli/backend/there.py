@@ -50,9 +50,10 @@ class There:
         """See `Backend`."""
         return answers.overview(await self._of(campaign_id, method="GET"))
 
-    async def newest(self, limit: int) -> Sequence[Overview]:
+    async def newest(self, limit: int, *, is_open: bool = False) -> Sequence[Overview]:
         """See `Backend`."""
-        return [answers.overview(each) for each in await self._client.items("/v1/campaigns", limit)]
+        path = "/v1/campaigns?open=true" if is_open else "/v1/campaigns"
+        return [answers.overview(each) for each in await self._client.items(path, limit)]
 
     async def working(self) -> shapes.Working:
         """See `Backend`."""

@@ -34,6 +34,7 @@ def examine() -> Iterator[Finding]:
         return
     yield ok("settings", f"{len(settings.accounts)} account(s)")
     yield from _env_file(Path(".env"))
+    yield from outside.disk(settings.data_dir)
     with ExitStack() as resources:
         try:
             located = resources.enter_context(location.located_servers(settings))
@@ -79,7 +80,7 @@ async def _examine(parts: Parts, settings: Settings) -> list[Finding]:
     )
     if findings[-1].status is not Status.FAIL:
         findings += await look("set aside", lambda: work.tasks_set_aside(parts.redis))
-        if is_there:
+        if has_schema:
             findings += await look("witness", lambda: _witness(parts))
     held: dict[str, str] = {}
     if has_schema:
@@ -115,7 +116,9 @@ async def _examine(parts: Parts, settings: Settings) -> list[Finding]:
 
 async def _witness(parts: Parts) -> list[Finding]:
     witness = parts.desk.witness
-    return [] if witness is None else await work.witness(parts.database, witness)
+    if witness is None:
+        return []
+    return await work.witness(parts.database, witness, parts.desk.policy.give_up_seconds)
 
 
 async def _totals(parts: Parts) -> list[Finding]:

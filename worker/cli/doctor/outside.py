@@ -1,6 +1,8 @@
 """What is outside this machine: the accounts at their providers, and the address for callbacks."""
 
 import json
+import shutil
+from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 import aiohttp
@@ -9,13 +11,31 @@ from campaigns.domain.errors import CampaignError
 from campaigns.domain.policy import Account
 from worker import shapes
 from worker.bootstrap import Parts
-from worker.cli.doctor.findings import Finding, note, ok
+from worker.cli.doctor.findings import Finding, fail, note, ok
 from worker.settings.environment import PREFIX
 from worker.settings.model import Settings
 from worker.web.health import SERVICE
 
 _WEB_SECONDS = 10.0  # for our own web to answer
 _MOST_BYTES = 4096  # of that answer that are read
+
+LEAST_FREE_BYTES = 2**30
+"""On the disk of DATA_DIR. Below it the doctor says FAIL, and an alert of docs/ops fires."""
+
+
+def disk(data_dir: Path) -> list[Finding]:
+    """Whether there is room on the disk of DATA_DIR: embedded servers are on it, and answers that the
+    database cannot take at once.
+    """
+    where = data_dir if data_dir.exists() else Path()
+    try:
+        free_bytes = shutil.disk_usage(where).free
+    except OSError as error:
+        return [note("disk", f"how much of it is free is not known ({error.strerror})")]
+    said = f"{free_bytes / 2**30:.1f} GiB are free where {PREFIX}DATA_DIR is"
+    if free_bytes < LEAST_FREE_BYTES:
+        return [fail("disk", f"{said}: make room, or answers are lost when the database is away")]
+    return [ok("disk", said)]
 
 
 async def account(parts: Parts, name: str) -> list[Finding]:

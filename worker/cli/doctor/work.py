@@ -26,7 +26,9 @@ async def workers(database: Database, settings: Settings) -> list[Finding]:
     tick = found.age(found.work.ticked_at)
     seen = f"{found.work.worker_count} worker(s), last tick {_ago(tick)}"
     if idle := found.idle():
-        return [note("work", f"{idle} Nothing is due")]
+        # On a machine where nothing ever ran nothing is wrong; where something did, it has ended.
+        say = fail if found.has_begun else note
+        return [say("work", f"{idle} Nothing is due")]
     return [ok("work", f"{seen}; {due}")]
 
 
@@ -117,16 +119,25 @@ async def holds(database: Database) -> dict[str, str]:
     }
 
 
-async def witness(database: Database, second: Witness) -> list[Finding]:
-    """What Redis remembers of hand-overs, and whether a database that was restored to an older state would be
-    noticed.
+async def witness(database: Database, second: Witness, give_up_seconds: float) -> list[Finding]:
+    """What Redis remembers of hand-overs, whether it has forgotten any that matter, and whether a database
+    that was restored to an older state would be noticed.
     """
     since = await second.since()
-    found = (
-        [ok("witness", f"Redis remembers what left since {since:%Y-%m-%d %H:%M} UTC")]
-        if since
-        else [note("witness", "Redis remembers nothing yet: it begins with the first worker")]
-    )
+    remembers = f"Redis remembers what left since {since:%Y-%m-%d %H:%M} UTC" if since else ""
+    if forgotten := await watching.left_before(database, since, give_up_seconds=give_up_seconds):
+        found = [
+            fail(
+                "witness",
+                f"{remembers or 'Redis remembers nothing'}, and {forgotten} campaign(s) under way had begun "
+                "before: it was emptied, or throws keys away. Until they are over, restore no older "
+                "PostgreSQL and fail over to none: what left could leave again",
+            )
+        ]
+    elif since:
+        found = [ok("witness", remembers)]
+    else:
+        found = [note("witness", "Redis remembers nothing yet: it begins with the first worker")]
     if await holding.where_is(database) is None:
         found.append(
             note(
