@@ -39,6 +39,19 @@ class NewKey:
         return f"NewKey({self.row.id})"
 
 
+def check(owner: str, scopes: Sequence[str], expires_at: datetime | None) -> None:
+    """Refuse a key that cannot be. Raises CampaignError for its owner's name, a scope or an end."""
+    if not _OWNER.fullmatch(owner):
+        raise CampaignError(
+            "the owner must be a short name of lower-case letters, digits, '.', '_' and '-', such as: shop"
+        )
+    known = {str(scope) for scope in Scope}
+    if not scopes or not set(scopes) <= known:
+        raise CampaignError(f"give at least one scope of: {', '.join(Scope)}")
+    if expires_at is not None and expires_at <= datetime.now(UTC):
+        raise CampaignError("the key would be over before it is made; give an end in the future")
+
+
 async def create(  # noqa: PLR0913  what a key is made of
     database: Database,
     actor: Actor,
@@ -54,17 +67,9 @@ async def create(  # noqa: PLR0913  what a key is made of
 
     Takes the owner's short name, at least one scope, the accounts it is limited to (None: none), how much may
     be submitted with it. Recorded.
-    Raises CampaignError for a name, a scope or an end that cannot be.
+    Raises what `check` raises.
     """
-    if not _OWNER.fullmatch(owner):
-        raise CampaignError(
-            "the owner must be a short name of lower-case letters, digits, '.', '_' and '-', such as: shop"
-        )
-    known = {str(scope) for scope in Scope}
-    if not scopes or not set(scopes) <= known:
-        raise CampaignError(f"give at least one scope of: {', '.join(Scope)}")
-    if expires_at is not None and expires_at <= datetime.now(UTC):
-        raise CampaignError("the key would be over before it is made; give an end in the future")
+    check(owner, scopes, expires_at)
     key_id = "".join(secrets.choice(_ALPHABET) for _ in range(_ID_LENGTH))
     secret = secrets.token_hex(_SECRET_BYTES)
     row = KeyRow(
@@ -150,8 +155,13 @@ async def find(database: Database, reach: Reach, key_id: str) -> KeyRow:
     """One key. Raises NotFound: also where it is another owner's."""
     found = await rows.find(database, key_id)
     if found is None or reach.owner not in {None, found[0].owner}:
-        raise NotFound(f"there is no key {key_id}")
+        raise no_such_key(key_id)
     return found[0]
+
+
+def no_such_key(key_id: str) -> NotFound:
+    """What is raised where there is no key of that id."""
+    return NotFound(f"there is no key {key_id}; see: campaigns key list")
 
 
 async def revoke(database: Database, actor: Actor, key_id: str) -> bool:
@@ -161,7 +171,7 @@ async def revoke(database: Database, actor: Actor, key_id: str) -> bool:
     await auditing.record(database, actor, "key.revoke", f"key/{key_id}")
     revoked = await rows.revoke(database, key_id)
     if revoked is None:
-        raise NotFound(f"there is no key {key_id}; see: campaigns key list")
+        raise no_such_key(key_id)
     return revoked
 
 

@@ -57,7 +57,6 @@ NOT_OURS: dict[tuple[str, str], str] = {
     ("campaigns/providers/wire.py", "on_request_chunk_sent"): "aiohttp calls it so",
     ("campaigns/domain/schedule.py", "words"): "what a hash is made over",
     ("campaigns/submission.py", "words"): "the same",
-    ("worker/cli/campaign.py", "words"): "the same",
     ("campaigns/store/tables/decisions.py", "word"): "a column of the table resolution",
 }
 

@@ -89,7 +89,7 @@ async def webhooks(
     async with database.connection() as connection:
         records = await connection.fetch(_WEBHOOKS, webhook_id, owner, made_at, last_id, most)
     if webhook_id is not None and not records:
-        raise _none(webhook_id)
+        raise no_such_webhook(webhook_id)
     return [Webhook(**record) for record in records]
 
 
@@ -176,7 +176,7 @@ async def replay(database: Database, webhook_id: UUID, event_id: UUID) -> None:
             event_id,
         )
     if not replayed:
-        raise NotFound(f"webhook {webhook_id} has no delivery of event {event_id}")
+        raise no_such_delivery(webhook_id, event_id)
 
 
 # What was never handed out to it (it was disabled), and what was given up; with $3 all. In one statement
@@ -212,17 +212,23 @@ async def recover(database: Database, webhook_id: UUID, since: datetime, *, all_
 
 async def _lock(connection: Connection, webhook_id: UUID) -> None:
     if not await connection.fetchval("SELECT true FROM webhook WHERE id = $1 FOR KEY SHARE", webhook_id):
-        raise _none(webhook_id)
+        raise no_such_webhook(webhook_id)
 
 
 async def _change(database: Database, statement: str, webhook_id: UUID, *more: object) -> datetime:
     async with database.connection() as connection:
         record: asyncpg.Record | None = await connection.fetchrow(statement, webhook_id, *more)
     if record is None:
-        raise _none(webhook_id)
+        raise no_such_webhook(webhook_id)
     changed: datetime = record[0]
     return changed
 
 
-def _none(webhook_id: UUID) -> NotFound:
+def no_such_webhook(webhook_id: UUID) -> NotFound:
+    """What is raised where there is no webhook of that id."""
     return NotFound(f"there is no webhook {webhook_id}; see: campaigns webhook list")
+
+
+def no_such_delivery(webhook_id: UUID, event_id: UUID) -> NotFound:
+    """What is raised where a webhook was never told of an event."""
+    return NotFound(f"webhook {webhook_id} has no delivery of event {event_id}")

@@ -80,6 +80,8 @@ def taken_in(said: Said, *, created: bool) -> TakenIn:
         said["refused"],
         None if created else datetime.fromisoformat(said["created_at"]),
         said["noted"],
+        said["costly"],
+        said["saved_segment_count"],
     )
 
 

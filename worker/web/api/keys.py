@@ -17,6 +17,10 @@ _TAG = "Keys"
 Count = Annotated[int, Field(ge=1, le=2**53)] | None
 
 
+OwnerName = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9_.-]{0,62}$")]
+"""The short name of an owner."""
+
+
 class KeyPath(Asked):
     """Names a key."""
 
@@ -31,11 +35,7 @@ class WantedKey(Asked):
     """What a new key is to be."""
 
     owner: Annotated[
-        str | None,
-        Field(
-            pattern="^[a-z0-9][a-z0-9_.-]{0,62}$",
-            description="Whose it is; null: the owner of the key that makes it.",
-        ),
+        OwnerName | None, Field(description="Whose it is; null: the owner of the key that makes it.")
     ] = None
     scopes: Annotated[
         list[Scope],

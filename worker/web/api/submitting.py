@@ -363,7 +363,7 @@ async def submit_campaign(call: Call, query: Query, headers: KeyHeader, body: Re
         )
     overview = await reading.status(database, taken.id)
     location = {"Location": f"/v1/campaigns/{taken.id}"}
-    return Answer(shapes.OwnedCampaign.of(overview), 201 if taken.created else 200, location)
+    return Answer(shapes.SubmittedCampaign.taken(overview, taken), 201 if taken.created else 200, location)
 
 
 ABOUT = f"""At most {MOST_RECIPIENTS:,} recipients and {BODY_BYTES // 1_000_000} MB as JSON. A file of any
@@ -386,7 +386,7 @@ OPERATIONS = (
         body=Recipients,
         body_bytes=BODY_BYTES,
         streams_in=STREAMS_IN,
-        answers={201: shapes.OwnedCampaign, 200: shapes.OwnedCampaign},
+        answers={201: shapes.SubmittedCampaign, 200: shapes.SubmittedCampaign},
         problems=(Kind.SUBMISSION_KEY_REUSED, Kind.BUSY),
         admit=admit,
     ),

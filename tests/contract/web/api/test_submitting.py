@@ -70,7 +70,8 @@ async def test_each_form_of_body_is_the_same_campaign(api: Api, kind: str) -> No
     assert said.headers["Location"] == f"/v1/campaigns/{said.json['id']}"
     assert (said.json["recipient_count"], said.json["refused"]) == (2, {"too_short": 1})
     assert (said.json["owner"], said.json["name"]) == ("shop", "Spring sale")
-    assert (await api.get(said.headers["Location"])).json == said.json
+    found = (await api.get(said.headers["Location"])).json
+    assert found | {"costly": [], "saved_segment_count": 0} == said.json
     lines = await query(api.database, "SELECT phone, text FROM message ORDER BY phone")
     assert [(line["phone"], line["text"]) for line in lines] == [
         ("+37060000001", "Hello Ona"),
@@ -93,9 +94,12 @@ async def test_the_same_key_is_the_same_campaign_and_other_content_a_problem(api
 
 
 async def test_without_a_key_the_same_content_is_sent_once(api: Api) -> None:
-    first, again = await submit(api), await submit(api)
+    costly = BODY | {"text": "Hello {name} – " + "x" * 60}
+    first, again = await submit(api, costly), await submit(api, costly)
 
     assert (first.status, again.status, again.json["id"]) == (201, 200, first.json["id"])
+    said = [(each.json["costly"], each.json["saved_segment_count"]) for each in (first, again)]
+    assert said == [(["–"], 1)] * 2
 
 
 async def test_a_second_one_that_comes_while_the_first_runs_waits_for_it(api: Api) -> None:
