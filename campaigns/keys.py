@@ -15,10 +15,13 @@ from hashlib import sha256
 from campaigns import auditing
 from campaigns.domain.access import Actor, Reach, Scope
 from campaigns.domain.allowance import UNBOUNDED, Allowance
-from campaigns.domain.errors import CampaignError, NotFound
+from campaigns.domain.errors import CampaignError, NotAllowed, NotFound
 from campaigns.store import keys as rows
 from campaigns.store.keys import KeyRow
 from campaigns.store.session import Database
+
+MOST_KEYS = 100
+"""Valid keys of one owner."""
 
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # what people do not take for something else
 _ID_LENGTH = 8  # characters that tell keys apart, of which there are few
@@ -67,7 +70,7 @@ async def create(  # noqa: PLR0913  what a key is made of
 
     Takes the owner's short name, at least one scope, the accounts it is limited to (None: none), how much may
     be submitted with it. Recorded.
-    Raises what `check` raises.
+    Raises what `check` raises, and NotAllowed where the owner has as many as there may be.
     """
     check(owner, scopes, expires_at)
     key_id = "".join(secrets.choice(_ALPHABET) for _ in range(_ID_LENGTH))
@@ -98,7 +101,8 @@ async def create(  # noqa: PLR0913  what a key is made of
         segments_per_month=allowance.segments_per_month,
         approval_above=allowance.approval_above,
     )
-    await rows.add(database, row, _hash(secret))
+    if not await rows.add(database, row, _hash(secret), most=MOST_KEYS):
+        raise NotAllowed(f"{owner} has {MOST_KEYS} valid keys, as many as there may be: revoke one of them")
     return NewKey(f"cmp_{key_id}_{secret}", row)
 
 

@@ -50,7 +50,7 @@ _WEBHOOKS = """
 """
 
 
-async def add(
+async def add(  # noqa: PLR0913  what a webhook is made of
     database: Database,
     webhook_id: UUID,
     *,
@@ -59,19 +59,29 @@ async def add(
     owner: str | None,
     event_types: Sequence[str] | None,
     with_numbers: bool,
-) -> None:
-    """Make a webhook. `owner` None: it hears of every owner's campaigns."""
-    async with database.connection() as connection:
+    most: int,
+) -> bool:
+    """Make a webhook. `owner` None: it hears of every owner's campaigns. False: the owner (or everybody
+    together) has `most` already, and none was made.
+    """
+    async with database.transaction() as connection:
+        # Two at once would both find room for one.
         await connection.execute(
+            "SELECT pg_advisory_xact_lock(hashtextextended('webhooks of ' || $1, 0))", owner or ""
+        )
+        made = await connection.fetchval(
             "INSERT INTO webhook (id, url, secret, owner, is_for_all_owners, event_types, with_numbers)"
-            " VALUES ($1, $2, $3, coalesce($4, ''), $4 IS NULL, $5, $6)",
+            " SELECT $1, $2, $3, coalesce($4, ''), $4 IS NULL, $5, $6"
+            " WHERE (SELECT count(*) FROM webhook WHERE owner = coalesce($4, '')) < $7 RETURNING true",
             webhook_id,
             url,
             secret,
             owner,
             event_types,
             with_numbers,
+            most,
         )
+    return bool(made)
 
 
 async def webhooks(

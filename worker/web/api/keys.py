@@ -142,12 +142,14 @@ OPERATIONS = (
         summary="Make a key",
         description="Its secret is in this answer and nowhere else. A key cannot give what it does not have: "
         "scopes, another owner, every owner, accounts, a later end, a larger budget. Two keys of one owner "
-        "may be valid at once: make the new one, have it used, revoke the old one.",
+        "may be valid at once: make the new one, have it used, revoke the old one. At most "
+        f"{keys.MOST_KEYS} keys of an owner are valid at once.",
         handler=create_key,
         scope=Scope.ADMIN,
         rate=Rate.CHANGE,
         body=WantedKey,
         answers={201: shapes.NewKey},
+        problems=(Kind.NOT_ALLOWED,),
     ),
     Operation(
         id="revokeKey",

@@ -27,6 +27,7 @@ JSON = "application/json"
 MOST_EXPORTS = 4
 """At once in one process: each holds a connection of the database for as long as its reader takes."""
 
+FORM = "multipart/form-data"
 JSON_BODY_BYTES = 64 * 1024
 """Of a body, where an operation says nothing else."""
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[T ]")
@@ -176,6 +177,7 @@ class Operation:
     body_bytes: int = JSON_BODY_BYTES
     body_is_optional: bool = False
     streams_in: Mapping[str, str] = field(default_factory=dict)  # media type -> what it holds
+    form: type[Asked] | None = None  # its fields, where `streams_in` has multipart/form-data
     streams_out: Sequence[str] = ()
     no_content: str = ""  # when it answers 204, in a sentence
     problems: Sequence[Kind] = ()

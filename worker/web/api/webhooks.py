@@ -304,9 +304,11 @@ OPERATIONS = (
         "Make a webhook",
         create_webhook,
         "Its secret, by which it verifies what it gets, is in this answer and nowhere else. "
-        "What is sent is in `webhooks` of this document. It hears of the campaigns of the key's owner.",
+        "What is sent is in `webhooks` of this document. It hears of the campaigns of the key's owner. "
+        f"An owner has {outbox.MOST_WEBHOOKS} webhooks at most.",
         body=WantedWebhook,
         answers={201: shapes.NewWebhook},
+        problems=(Kind.NOT_ALLOWED,),
     ),
     _operation(
         "getWebhook",

@@ -195,6 +195,17 @@ async def test_fields_belong_where_the_body_says(api: Api) -> None:
     assert is_problem(packed, 415, "unsupported-media-type")
 
 
+@pytest.mark.parametrize("path", ["", "/check"])
+async def test_a_field_after_the_file_is_refused_and_not_passed_over(api: Api, path: str) -> None:
+    """`not_after`, or a region, would be heeded by nobody."""
+    late = form(**FIELDS)
+    late.add_field("region", "LT")
+    said = await api.call("POST", f"/v1/campaigns{path}", data=late)
+    assert is_problem(said, 400, "malformed")
+    assert "send the file last" in said.json["detail"]
+    assert await query(api.database, "SELECT FROM campaign") == []
+
+
 def _without_file() -> aiohttp.MultipartWriter:
     made = aiohttp.MultipartWriter("form-data")
     made.append("main").set_content_disposition("form-data", name="account")

@@ -1,5 +1,6 @@
 """Webhooks over HTTP: made, changed, tried, and heard of again."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -161,3 +162,13 @@ async def test_a_webhook_hears_no_more_than_the_key_may_read(api: Api) -> None:
     assert await query(api.database, "SELECT 1 FROM webhook") == []
     assert UUID((await make(api, with_numbers=True)).rpartition("/")[2])
     assert EventType.MESSAGE_SETTLED not in (await api.get("/v1/webhooks")).json["items"][0]["event_types"]
+
+
+async def test_an_owner_has_so_many_webhooks(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbox, "MOST_WEBHOOKS", 2)
+    made = await asyncio.gather(*(api.post("/v1/webhooks", {"url": URL}) for _ in range(4)))
+    assert sorted(each.status for each in made) == [201, 201, 409, 409]
+    clinic = await api.with_key(owner="clinic")
+    assert (await clinic.post("/v1/webhooks", {"url": URL})).status == 201
+    await api.call("DELETE", made[[each.status for each in made].index(201)].headers["Location"])
+    assert (await api.post("/v1/webhooks", {"url": URL})).status == 201
