@@ -183,7 +183,8 @@ async def body(database: Database, claimed: Claimed) -> str:
     if "campaign_id" in data:
         data["link"] = f"/v1/campaigns/{data['campaign_id']}"
     event = {"type": claimed.type, "timestamp": claimed.at.isoformat(), "data": data}
-    return json.dumps(event, ensure_ascii=False, separators=(",", ":"))
+    # In ASCII: a receiver may log it to a terminal, and JSON lets C1 controls and marks of direction through.
+    return json.dumps(event, separators=(",", ":"))
 
 
 async def settle(database: Database, claimed: Claimed, attempt: Attempt, random: float) -> str | None:
