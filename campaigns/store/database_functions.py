@@ -13,7 +13,7 @@ from campaigns.domain.states import OPEN, POLLABLE, SETTLED, CampaignState, Mess
 from campaigns.domain.timeline import SOURCE_CODES, Source
 from campaigns.store.law import TALLY_COLUMNS, in_list, quoted, sum_of
 from campaigns.store.session import Connection
-from campaigns.store.timeline import code, moment, noted, record, step, word
+from campaigns.store.timeline import code, moment, noted, pieces, record, step
 
 _FOLDER = files(__package__).joinpath("functions")
 _PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
@@ -60,8 +60,8 @@ _LAW = {
     "absence_noted": noted(step(Source.LOOK_UP, quoted(MessageState.QUEUED))),
     "evidence_moment": moment("coalesce(w.learned_at, now())"),
     "evidence_code": code("w.state"),
-    "evidence_word": word("w.state", "w.provider_state"),
-    "evidence_noted": noted(f"{record('e.moment', _HOW_IT_IS_KNOWN, 'e.code')} || e.word"),
+    "evidence_pieces": pieces("w.state", "w.provider_state"),
+    "evidence_noted": noted(f"{record('e.moment', _HOW_IT_IS_KNOWN, 'e.code')} || e.pieces"),
 }
 
 
