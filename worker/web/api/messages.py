@@ -33,7 +33,7 @@ class MessageFilter(Paged):
     """Which messages of a campaign."""
 
     state: MessageState | None = None
-    reason: Annotated[Line | None, Field(description="As a message's `reason` has it.")] = None
+    reason: Annotated[Line | None, Field(description="As `…/reasons` has it.")] = None
 
 
 class ExportFilter(Asked):
