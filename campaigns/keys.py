@@ -15,10 +15,13 @@ from hashlib import sha256
 from campaigns import auditing
 from campaigns.domain.access import Actor, Reach, Scope
 from campaigns.domain.allowance import UNBOUNDED, Allowance
-from campaigns.domain.errors import CampaignError, NotFound
+from campaigns.domain.errors import CampaignError, NotAllowed, NotFound
 from campaigns.store import keys as rows
 from campaigns.store.keys import KeyRow
 from campaigns.store.session import Database
+
+MOST_KEYS = 100
+"""Valid keys of one owner."""
 
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # what people do not take for something else
 _ID_LENGTH = 8  # characters that tell keys apart, of which there are few
@@ -39,6 +42,19 @@ class NewKey:
         return f"NewKey({self.row.id})"
 
 
+def check(owner: str, scopes: Sequence[str], expires_at: datetime | None) -> None:
+    """Refuse a key that cannot be. Raises CampaignError for its owner's name, a scope or an end."""
+    if not _OWNER.fullmatch(owner):
+        raise CampaignError(
+            "the owner must be a short name of lower-case letters, digits, '.', '_' and '-', such as: shop"
+        )
+    known = {str(scope) for scope in Scope}
+    if not scopes or not set(scopes) <= known:
+        raise CampaignError(f"give at least one scope of: {', '.join(Scope)}")
+    if expires_at is not None and expires_at <= datetime.now(UTC):
+        raise CampaignError("the key would be over before it is made; give an end in the future")
+
+
 async def create(  # noqa: PLR0913  what a key is made of
     database: Database,
     actor: Actor,
@@ -54,17 +70,9 @@ async def create(  # noqa: PLR0913  what a key is made of
 
     Takes the owner's short name, at least one scope, the accounts it is limited to (None: none), how much may
     be submitted with it. Recorded.
-    Raises CampaignError for a name, a scope or an end that cannot be.
+    Raises what `check` raises, and NotAllowed where the owner has as many as there may be.
     """
-    if not _OWNER.fullmatch(owner):
-        raise CampaignError(
-            "the owner must be a short name of lower-case letters, digits, '.', '_' and '-', such as: shop"
-        )
-    known = {str(scope) for scope in Scope}
-    if not scopes or not set(scopes) <= known:
-        raise CampaignError(f"give at least one scope of: {', '.join(Scope)}")
-    if expires_at is not None and expires_at <= datetime.now(UTC):
-        raise CampaignError("the key would be over before it is made; give an end in the future")
+    check(owner, scopes, expires_at)
     key_id = "".join(secrets.choice(_ALPHABET) for _ in range(_ID_LENGTH))
     secret = secrets.token_hex(_SECRET_BYTES)
     row = KeyRow(
@@ -93,7 +101,8 @@ async def create(  # noqa: PLR0913  what a key is made of
         segments_per_month=allowance.segments_per_month,
         approval_above=allowance.approval_above,
     )
-    await rows.add(database, row, _hash(secret))
+    if not await rows.add(database, row, _hash(secret), most=MOST_KEYS):
+        raise NotAllowed(f"{owner} has {MOST_KEYS} valid keys, as many as there may be: revoke one of them")
     return NewKey(f"cmp_{key_id}_{secret}", row)
 
 
@@ -150,8 +159,13 @@ async def find(database: Database, reach: Reach, key_id: str) -> KeyRow:
     """One key. Raises NotFound: also where it is another owner's."""
     found = await rows.find(database, key_id)
     if found is None or reach.owner not in {None, found[0].owner}:
-        raise NotFound(f"there is no key {key_id}")
+        raise no_such_key(key_id)
     return found[0]
+
+
+def no_such_key(key_id: str) -> NotFound:
+    """What is raised where there is no key of that id."""
+    return NotFound(f"there is no key {key_id}; see: campaigns key list")
 
 
 async def revoke(database: Database, actor: Actor, key_id: str) -> bool:
@@ -161,7 +175,7 @@ async def revoke(database: Database, actor: Actor, key_id: str) -> bool:
     await auditing.record(database, actor, "key.revoke", f"key/{key_id}")
     revoked = await rows.revoke(database, key_id)
     if revoked is None:
-        raise NotFound(f"there is no key {key_id}; see: campaigns key list")
+        raise no_such_key(key_id)
     return revoked
 
 

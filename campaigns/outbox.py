@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID, uuid4
 
+from campaigns.domain.errors import NotAllowed
 from campaigns.domain.message_ref import message_refs
 from campaigns.domain.webhooks import GIVE_UP_SECONDS, Attempt, EventType, endpoint_wait_seconds, wait_seconds
 from campaigns.store.outbox import deliveries as rows
@@ -17,6 +18,9 @@ from campaigns.store.outbox import webhooks as hooks
 from campaigns.store.outbox.deliveries import Became, Claimed, Delivery
 from campaigns.store.outbox.webhooks import Webhook
 from campaigns.store.session import Database
+
+MOST_WEBHOOKS = 50
+"""Of one owner: each event is handed out to each."""
 
 MOST_IN_FLIGHT_OF_ONE = 2
 """Requests to one webhook at once: a slow one holds no more of ours."""
@@ -47,10 +51,11 @@ async def create(
 ) -> UUID:
     """Make a webhook whose address was checked (`domain.webhooks.check_url`). Gives its id.
 
-    `owner` None: it hears of every owner's campaigns.
+    `owner` None: it hears of every owner's campaigns. Raises NotAllowed where there are as many as there may
+    be.
     """
     webhook_id = uuid4()
-    await hooks.add(
+    is_made = await hooks.add(
         database,
         webhook_id,
         url=url,
@@ -58,7 +63,12 @@ async def create(
         owner=owner,
         event_types=[each.value for each in event_types],
         with_numbers=with_numbers,
+        most=MOST_WEBHOOKS,
     )
+    if not is_made:
+        raise NotAllowed(
+            f"there are {MOST_WEBHOOKS} webhooks, as many as an owner may have: delete one of them"
+        )
     return webhook_id
 
 
@@ -173,7 +183,8 @@ async def body(database: Database, claimed: Claimed) -> str:
     if "campaign_id" in data:
         data["link"] = f"/v1/campaigns/{data['campaign_id']}"
     event = {"type": claimed.type, "timestamp": claimed.at.isoformat(), "data": data}
-    return json.dumps(event, ensure_ascii=False, separators=(",", ":"))
+    # In ASCII: a receiver may log it to a terminal, and JSON lets C1 controls and marks of direction through.
+    return json.dumps(event, separators=(",", ":"))
 
 
 async def settle(database: Database, claimed: Claimed, attempt: Attempt, random: float) -> str | None:

@@ -188,17 +188,21 @@ async def messages(
     account: str | None = None,
     reach: Reach = EVERYTHING,
     limit: int = 100,
+    before: message_rows.Before | None = None,
 ) -> list[MessageRow]:
     """What we know of single messages, newest first; empty where there is none.
 
-    Takes a value as `sought` gives it, and the account they went through (None: any).
+    Takes a value as `sought` gives it, and the account they went through (None: any). `before`: those that
+    come after the message that was last changed then and has this key.
     """
     if by == "id":
         return await message_rows.by_provider_message_id(
-            database, value, account=account, reach=reach, limit=limit
+            database, value, account=account, reach=reach, limit=limit, before=before
         )
     if by == "phone":
-        return await message_rows.by_phone(database, value, account=account, reach=reach, limit=limit)
+        return await message_rows.by_phone(
+            database, value, account=account, reach=reach, limit=limit, before=before
+        )
     key = key_of(value)
     return [] if key is None else await message_rows.by_key(database, key, account=account, reach=reach)
 

@@ -6,6 +6,7 @@ changed nothing but rows is emptied and given to the next; any other is dropped.
 
 import asyncio
 import itertools
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -61,9 +62,7 @@ class Databases:
         self._template = template
         self._numbers = itertools.count(1)
         self._empty: list[str] = []
-        self._not_rows = ""
-        self._tables: list[str] = []
-        self._kept: dict[str, str | None] = {}
+        self._as_made: dict[str, tuple[str, dict[str, str | None]]] = {}
 
     async def take(self) -> str:
         """The name of one that is as the template is."""
@@ -71,52 +70,24 @@ class Databases:
             return self._empty.pop()
         name = f"{self._template}_{next(self._numbers)}"
         await self._on_server(f"CREATE DATABASE {name} TEMPLATE {self._template}")
-        if not self._not_rows:
-            connection = await asyncpg.connect(with_database(self._server_url, name))
-            try:
-                self._not_rows = await connection.fetchval(_NOT_ROWS)
-                tables = [record["name"] for record in await connection.fetch(_TABLES)]
-                kept = await _filled(connection, tables)
-                self._tables = [table for table in tables if table not in kept]
-                self._kept = {table: await _content(connection, table) for table in kept}
-            finally:
-                await connection.close()
+        connection = await asyncpg.connect(with_database(self._server_url, name))
+        try:
+            kept = await _filled(connection)
+            contents = {table: await _content(connection, table) for table in kept}
+            self._as_made[name] = await connection.fetchval(_NOT_ROWS), contents
+        finally:
+            await connection.close()
         return name
 
     async def give_back(self, name: str) -> None:
         """Whatever was done to it. Fails where the law of states was broken in it."""
         url = with_database(self._server_url, name)
         refused_count = await law_trigger.refused_count(url)
-        if not refused_count and await self._emptied(url):
+        if not refused_count and await _emptied(url, *self._as_made[name]):
             self._empty.append(name)
         else:
             await self._on_server(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
         assert not refused_count, f"{refused_count} change(s) that domain/states.py does not allow"
-
-    async def _emptied(self, url: str) -> bool:
-        connection = await asyncpg.connect(url)
-        try:
-            async with asyncio.timeout(_PATIENCE_SECONDS):
-                await connection.execute(
-                    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
-                    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-                    " AND backend_type = 'client backend'"
-                )
-                if await connection.fetchval(_NOT_ROWS) != self._not_rows:
-                    return False
-                for table, content in self._kept.items():
-                    if await _content(connection, table) != content:
-                        return False
-                if filled := await _filled(connection, self._tables):
-                    # A trigger refuses to empty the audit: not here.
-                    await connection.execute("SET session_replication_role = replica")
-                    await connection.execute(f"TRUNCATE {', '.join(filled)} RESTART IDENTITY CASCADE")
-                await connection.execute("SELECT pg_stat_reset()")
-                return True
-        except (asyncpg.PostgresError, TimeoutError):
-            return False  # something holds a lock in it, or has taken it away
-        finally:
-            await connection.close(timeout=_PATIENCE_SECONDS)
 
     async def _on_server(self, statement: str) -> None:
         connection = await asyncpg.connect(with_database(self._server_url, "postgres"))
@@ -126,7 +97,34 @@ class Databases:
             await connection.close()
 
 
-async def _filled(connection: "asyncpg.Connection[asyncpg.Record]", tables: list[str]) -> list[str]:
+async def _emptied(url: str, not_rows: str, contents: Mapping[str, str | None]) -> bool:
+    connection = await asyncpg.connect(url)
+    try:
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            await connection.execute(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                " AND backend_type = 'client backend'"
+            )
+            if await connection.fetchval(_NOT_ROWS) != not_rows:
+                return False
+            for table, content in contents.items():
+                if await _content(connection, table) != content:
+                    return False
+            if filled := [table for table in await _filled(connection) if table not in contents]:
+                # A trigger refuses to empty the audit: not here.
+                await connection.execute("SET session_replication_role = replica")
+                await connection.execute(f"TRUNCATE {', '.join(filled)} RESTART IDENTITY CASCADE")
+            await connection.execute("SELECT pg_stat_reset()")
+            return True
+    except (asyncpg.PostgresError, TimeoutError):
+        return False  # something holds a lock in it, or has taken it away
+    finally:
+        await connection.close(timeout=_PATIENCE_SECONDS)
+
+
+async def _filled(connection: "asyncpg.Connection[asyncpg.Record]") -> list[str]:
+    tables = [record["name"] for record in await connection.fetch(_TABLES)]
     if not tables:
         return []
     looks = (f"CASE WHEN EXISTS (SELECT FROM {table}) THEN '{table}' END" for table in tables)

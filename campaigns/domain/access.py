@@ -21,7 +21,7 @@ SCOPE_MEANINGS = {
     Scope.SUBMIT: "submit campaigns, and check what would be submitted",
     Scope.READ: "read campaigns, totals, accounts; no numbers and no texts",
     Scope.READ_RECIPIENTS: "read numbers and texts: messages, search, export",
-    Scope.OPERATE: "pause, resume, cancel, rename, resolve doubt, lift holds",
+    Scope.OPERATE: "pause, resume, cancel, reschedule, rename, resolve doubt, lift holds",
     Scope.SUPPRESS: "read and change who is never sent to",
     Scope.ADMIN: "make and revoke keys, manage webhooks, erase numbers, read the audit",
 }

@@ -57,7 +57,7 @@ def no_such_campaign(campaign_id: UUID) -> NotFound:
 
 
 class NotAllowed(CampaignError):
-    """The state of the campaign does not allow what was asked."""
+    """The state of what it is about does not allow what was asked."""
 
 
 class ProviderRefused(CampaignError):

@@ -3,7 +3,7 @@
 It is kept with the message as records of eight bytes, the oldest first (`store/timeline.py` writes them): a
 step is the moment in milliseconds since 1970 (six bytes), how we learned it, and the state it had then; of a
 hand-over the attempt instead. The provider's word, where it is another, follows in records that begin with
-`WORD` and hold seven bytes of UTF-8 each; the last is filled up with zeros.
+`CONTINUED` and hold seven bytes of UTF-8 each; the last is filled up with zeros.
 """
 
 from collections.abc import Iterator
@@ -15,12 +15,16 @@ from campaigns.domain.states import MessageState
 from campaigns.domain.values import value
 
 RECORD_BYTES = 8
-MOMENT_BYTES = 6  # of it: what it begins with
+"""Of each record."""
+
+MOMENT_BYTES = 6
+"""Of a step: what it begins with."""
+
 LONGEST_TIMELINE = 128 * RECORD_BYTES
 """Bytes: the oldest steps make room for new ones."""
 
-WORD = 0xFF
-"""No moment before the year 8900 begins with it."""
+CONTINUED = 0xFF
+"""The first byte of what follows a step. No moment before the year 8900 begins with it."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -123,17 +127,17 @@ def steps(
 
 def _read(kept: bytes) -> Iterator[Step]:
     step: Step | None = None
-    word = b""
+    said = b""
     for at in range(0, len(kept), RECORD_BYTES):
         record = kept[at : at + RECORD_BYTES]
-        if record[0] == WORD:
-            word += record[1:]
+        if record[0] == CONTINUED:
+            said += record[1:]
             continue
         if step is not None:
-            yield _with_word(step, word)
-        step, word = _step(record), b""
+            yield _whole(step, said)
+        step, said = _step(record), b""
     if step is not None:
-        yield _with_word(step, word)  # a word whose step made room is left out
+        yield _whole(step, said)  # a word whose step made room is left out
 
 
 def _step(record: bytes) -> Step:
@@ -144,9 +148,9 @@ def _step(record: bytes) -> Step:
     return Step(at, source, _STATES.get(record[7]))
 
 
-def _with_word(step: Step, word: bytes) -> Step:
-    if word:
-        return replace(step, provider_state=word.rstrip(b"\0").decode(errors="replace"))
+def _whole(step: Step, said: bytes) -> Step:
+    if said:
+        return replace(step, provider_state=said.rstrip(b"\0").decode(errors="replace"))
     if step.state is not None and step.source in _SAID_BY_PROVIDER:
         return replace(step, provider_state=step.state.value)
     return step

@@ -12,8 +12,9 @@ from campaigns.store.grouping import grouped
 from campaigns.store.law import quoted
 from campaigns.store.moves import lock_to_move
 from campaigns.store.progress import KEPT_POINT
+from campaigns.store.reasons import REASONS
 from campaigns.store.session import Database
-from campaigns.store.totals import REASONS, TOTALS, by_state, sums
+from campaigns.store.totals import TOTALS, by_state, sums
 
 
 async def change_state(

@@ -12,15 +12,16 @@ from importlib.resources import files
 from campaigns.domain.states import OPEN, POLLABLE, SETTLED, CampaignState, MessageState
 from campaigns.domain.timeline import SOURCE_CODES, Source
 from campaigns.store.law import TALLY_COLUMNS, in_list, quoted, sum_of
+from campaigns.store.reasons import MAY_HAVE_REASON, has_reason, shown_reason
 from campaigns.store.session import Connection
-from campaigns.store.timeline import code, moment, noted, record, step, word
+from campaigns.store.timeline import code, moment, noted, pieces, record, step
 
 _FOLDER = files(__package__).joinpath("functions")
 _PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
 _PARTS = re.compile(r"(CREATE .*?)AS (\$\w*\$)(.*)\2", re.DOTALL)
 
 # What a batch keeps of its messages: a count for every state, and the sums beside.
-_KEPT = (*TALLY_COLUMNS, "segment_count", "cost", "priced_count", "unpriced_count", "other_costs")
+_KEPT = (*TALLY_COLUMNS, "segment_count", "cost", "priced_count", "unpriced_count", "other_costs", "reasons")
 
 TOTALS_BY_STATE = "jsonb_build_object({})".format(
     ", ".join(
@@ -48,6 +49,11 @@ _LAW = {
     ),
     "set_tally": ",\n        ".join(f"{column} = t.{column}" for column in _KEPT),
     "open_count": sum_of(OPEN, "t"),
+    "with_reason_count": " + ".join(
+        f"count(*) FILTER (WHERE m.state = {quoted(state)})" for state in sorted(MAY_HAVE_REASON)
+    ),
+    "has_reason": has_reason("x"),
+    "shown_reason": shown_reason("x"),
     "settled": in_list(SETTLED),
     **{
         state.value: quoted(state)
@@ -60,8 +66,8 @@ _LAW = {
     "absence_noted": noted(step(Source.LOOK_UP, quoted(MessageState.QUEUED))),
     "evidence_moment": moment("coalesce(w.learned_at, now())"),
     "evidence_code": code("w.state"),
-    "evidence_word": word("w.state", "w.provider_state"),
-    "evidence_noted": noted(f"{record('e.moment', _HOW_IT_IS_KNOWN, 'e.code')} || e.word"),
+    "evidence_pieces": pieces("w.state", "w.provider_state"),
+    "evidence_noted": noted(f"{record('e.moment', _HOW_IT_IS_KNOWN, 'e.code')} || e.pieces"),
 }
 
 

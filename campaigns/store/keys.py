@@ -47,13 +47,19 @@ def read_key(record: asyncpg.Record) -> KeyRow:
     return KeyRow(**given, allowance=allowance)
 
 
-async def add(database: Database, row: KeyRow, secret_hash: bytes) -> None:
-    """Store a new key."""
-    async with database.connection() as connection:
+async def add(database: Database, row: KeyRow, secret_hash: bytes, *, most: int) -> bool:
+    """Store a new key. False: its owner has `most` that are valid already, and nothing was stored."""
+    async with database.transaction() as connection:
+        # Two at once would both find room for one.
         await connection.execute(
+            "SELECT pg_advisory_xact_lock(hashtextextended('keys of ' || $1, 0))", row.owner
+        )
+        stored = await connection.fetchval(
             "INSERT INTO api_key (id, owner, scopes, accounts, is_for_all_owners, created_at, expires_at,"
             " secret_hash, recipients_per_day, segments_per_month, approval_above)"
-            " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+            " SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11"
+            " WHERE (SELECT count(*) FROM api_key WHERE owner = $2 AND revoked_at IS NULL"
+            " AND (expires_at IS NULL OR expires_at > now())) < $12 RETURNING true",
             row.id,
             row.owner,
             list(row.scopes),
@@ -65,7 +71,9 @@ async def add(database: Database, row: KeyRow, secret_hash: bytes) -> None:
             row.allowance.recipients_per_day,
             row.allowance.segments_per_month,
             row.allowance.approval_above,
+            most,
         )
+    return bool(stored)
 
 
 async def find(database: Database, key_id: str) -> tuple[KeyRow, bytes] | None:

@@ -6,7 +6,14 @@ reads, not once a message.
 """
 
 from campaigns.domain.states import MessageState
-from campaigns.domain.timeline import LONGEST_TIMELINE, RECORD_BYTES, SOURCE_CODES, STATE_CODES, WORD, Source
+from campaigns.domain.timeline import (
+    CONTINUED,
+    LONGEST_TIMELINE,
+    RECORD_BYTES,
+    SOURCE_CODES,
+    STATE_CODES,
+    Source,
+)
 from campaigns.store.law import quoted
 
 _LETTERS = RECORD_BYTES - 1
@@ -32,7 +39,9 @@ def noted(step: str, *, message: str = "m.") -> str:
 
 def step(source: Source, state: str, status_word: str = "NULL") -> str:
     """A step of now. Takes the state the message has then, and its provider's status word."""
-    return f"{record(moment('now()'), str(SOURCE_CODES[source]), code(state))} || {word(state, status_word)}"
+    return (
+        f"{record(moment('now()'), str(SOURCE_CODES[source]), code(state))} || {pieces(state, status_word)}"
+    )
 
 
 def record(at: str, source: str, said: str) -> str:
@@ -51,12 +60,12 @@ def code(state: str) -> str:
     return f"CASE ({state}) {cases} ELSE 0 END"
 
 
-def word(state: str, status_word: str) -> str:
+def pieces(state: str, status_word: str) -> str:
     """The records of a provider's status word; none where it says what the state says."""
     letters = f"convert_to({status_word}, 'UTF8')"
     piece = f"rpad(encode(substring({letters} FROM i FOR {_LETTERS}), 'hex'), {2 * _LETTERS}, '0')"
     return (
         f"coalesce(CASE WHEN {status_word} IS DISTINCT FROM ({state})::text THEN"
-        f" (SELECT string_agg(decode('{WORD:x}' || {piece}, 'hex'), ''::bytea ORDER BY i)"
+        f" (SELECT string_agg(decode('{CONTINUED:x}' || {piece}, 'hex'), ''::bytea ORDER BY i)"
         f" FROM generate_series(1, octet_length({letters}), {_LETTERS}) AS i) END, '')"
     )

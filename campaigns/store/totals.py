@@ -1,48 +1,10 @@
-"""What is known of a campaign as a whole: its totals, and why messages reached nobody.
+"""What is known of a campaign as a whole: the sum over its batches' tallies, kept where it is over."""
 
-Totals are the sum over its batches' tallies; of a campaign that is over both are kept with it.
-"""
-
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from campaigns.domain.states import UNREACHED, MessageState
-from campaigns.domain.values import value
-from campaigns.domain.witness import LEFT_BEFORE
-from campaigns.store.law import TALLY_COLUMNS, in_list, quoted, sum_of, tally_column
-
-_MOST = 5  # reasons that a status shows
-
-
-@value
-class Reason:
-    """Why so many messages of a campaign reached nobody: the provider's code, and a sentence."""
-
-    code: str | None
-    reason: str | None
-    count: int
-
-
-REASONS = f"""
-    (SELECT coalesce(jsonb_agg(to_jsonb(r) ORDER BY r.count DESC, r.code, r.reason), '[]') FROM (
-        SELECT m.provider_state AS code, coalesce(m.provider_reason, m.reason) AS reason,
-               count(*)::int AS count
-        FROM batch b JOIN message m ON m.batch_id = b.id
-        WHERE b.campaign_id = c.id
-          AND {sum_of(UNREACHED | {MessageState.IN_DOUBT}, "b")} > 0
-          AND (m.state IN {in_list(UNREACHED)}
-               OR (m.state = {quoted(MessageState.IN_DOUBT)} AND m.reason LIKE '{LEFT_BEFORE}'))
-        GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2 LIMIT {_MOST}) r)
-"""
-"""SQL: the commonest reasons in campaign `c`, as JSON. Reads the messages of batches with any refused or in
-doubt; of what is over they are kept with the totals.
-"""
-
-
-def reasons_of(said: str | None) -> Sequence[Reason]:
-    """What `REASONS` gives, the commonest first."""
-    return [Reason(**each) for each in json.loads(said or "[]")]
+from campaigns.domain.states import MessageState
+from campaigns.store.law import TALLY_COLUMNS, tally_column
 
 
 def sums(campaign_id: str, batches: str) -> str:

@@ -21,6 +21,7 @@ from client.models import (
     Problem,
     Recipients,
     RecipientsRecipientsItem,
+    SubmittedCampaign,
 )
 
 
@@ -39,12 +40,12 @@ def main(address: str, key: str) -> None:
     assert isinstance(checked, Check), checked
     assert checked.message_count == 3
     taken = submit_campaign.sync_detailed(client=client, body=body, idempotency_key='"order-1"')
-    campaign = taken.parsed
-    assert isinstance(campaign, OwnedCampaign), campaign
+    assert isinstance(taken.parsed, SubmittedCampaign), taken
     again = submit_campaign.sync_detailed(client=client, body=body, idempotency_key='"order-1"')
-    assert isinstance(again.parsed, OwnedCampaign)
-    assert (taken.status_code, again.status_code, again.parsed.id) == (201, 200, campaign.id)
+    assert isinstance(again.parsed, SubmittedCampaign)
+    assert (taken.status_code, again.status_code, again.parsed.id) == (201, 200, taken.parsed.id)
 
+    campaign: OwnedCampaign | SubmittedCampaign = taken.parsed
     while campaign.finished_at is None:
         time.sleep(0.2)
         found = get_campaign.sync(client=client, id=campaign.id)

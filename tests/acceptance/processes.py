@@ -31,7 +31,7 @@ class Stack:
 
     def __init__(self, directory: Path, settings: Mapping[str, str], tree: Path | None = None) -> None:
         self.directory = directory
-        self.loaded: Path | None = None
+        self.loaded = commands.HERE if tree is None else None
         self.settings = dict(settings)
         self.of_tree = {} if tree is None else {"PYTHONPATH": str(tree)}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}

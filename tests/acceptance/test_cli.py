@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.commands import HERE
 from tests.acceptance.processes import Stack, csv_of
 
 pytestmark = pytest.mark.acceptance
@@ -24,7 +23,6 @@ ROWS = [
 def ready(stack: Stack) -> Stack:
     """A stack with a simulated account."""
     stack.simulator()
-    stack.loaded = HERE
     return stack
 
 

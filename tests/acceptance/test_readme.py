@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.processes import BIN, Stack, environment
+from tests.acceptance.test_api_document import web
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.acceptance
@@ -113,6 +114,7 @@ def test_commands_work_as_printed(alone: Stack) -> None:
     printed = _printed()
     submit, submit_later = (line for line in printed if line.startswith("campaigns submit"))
     curls = [line for line in printed if line.startswith("curl")]
+    (enqueue,) = (line for line in curls if "/v1/campaigns" in line)
     url = alone.simulator("--delivery-seconds", "0")  # `campaigns simulator`, on any free port
     alone.settings = {"ACCOUNTS__MAIN__BASE_URL": url, "POLL__FIRST_SECONDS": "1"}
     example = (ROOT / ".env.example").read_text()
@@ -146,10 +148,15 @@ def test_commands_work_as_printed(alone: Stack) -> None:
         newcomer.type(f"campaigns {command} ID", ID=waiting[1])
     assert waiting[1] in newcomer.type("campaigns list")
     newcomer.type("campaigns suppression add +37060000003")
+    newcomer.type("campaigns erase +37060000003 --yes")
     assert "nothing is set aside" in newcomer.type("campaigns aside list")
     newcomer.type("campaigns alive --worker")
     newcomer.type("campaigns migrate")
-    for curl in curls:
+    (make_key,) = (line for line in printed if line.startswith("campaigns key create"))
+    found = re.search(r"\bcmp_\w+", newcomer.type(make_key))
+    assert found is not None
+    newcomer.type(f"KEY={found[0]}; {enqueue}", **{"http://127.0.0.1:8026": web(alone)})
+    for curl in set(curls) - {enqueue}:
         newcomer.type(curl.replace("localhost:8025", url.removeprefix("http://")))
 
     typed = {*newcomer.typed, "campaigns up", "campaigns simulator --port 8025", *curls}

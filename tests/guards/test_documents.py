@@ -160,3 +160,22 @@ def test_files_that_are_cited_are_here() -> None:
     missing = sorted(f"{path}: {name}" for path, name in cited if name not in here and name not in NOT_HERE)
     assert missing == []
     assert NOT_HERE.keys() - {name for _, name in cited} == set(), "cited no more: take them off NOT_HERE"
+
+
+# --- requirements --------------------------------------------------------------------------------------
+
+
+def test_each_requirement_of_security_names_tests_that_are_there() -> None:
+    rows = re.findall(
+        r"^\| (.*?) \| (.*) \|$", _text(ROOT / "SECURITY.md").partition("## What holds it")[2], re.MULTILINE
+    )[1:]
+    named = {requirement: re.findall(r"`([\w/.]+)::(\w+)`", tests) for requirement, tests in rows}
+    assert len(named) >= 17
+    assert [requirement for requirement, tests in named.items() if not tests] == []
+    missing = [
+        f"{path}::{name}"
+        for tests in named.values()
+        for path, name in tests
+        if not (ROOT / "tests" / path).exists() or f"def {name}(" not in _text(ROOT / "tests" / path)
+    ]
+    assert missing == []

@@ -53,11 +53,10 @@ LEFT: dict[str, tuple[str, str]] = {
 NOT_OURS: dict[tuple[str, str], str] = {
     ("campaigns/domain/recipients.py", "chunk"): "a piece of a file's bytes: nothing of a campaign",
     ("campaigns/domain/recipients.py", "chunks"): "the same",
-    ("worker/web/api/submitting.py", "read_chunk"): "aiohttp calls it so",
+    ("worker/web/api/forms.py", "read_chunk"): "aiohttp calls it so",
     ("campaigns/providers/wire.py", "on_request_chunk_sent"): "aiohttp calls it so",
     ("campaigns/domain/schedule.py", "words"): "what a hash is made over",
     ("campaigns/submission.py", "words"): "the same",
-    ("worker/cli/campaign.py", "words"): "the same",
     ("campaigns/store/tables/decisions.py", "word"): "a column of the table resolution",
 }
 

@@ -17,14 +17,15 @@ from worker.stack.embedded.servers import ServerUrls
 RAW = b"\x00\xff as it came"
 
 
-def _keep(servers: ServerUrls, task: str = "") -> int | None:
+def keep(servers: ServerUrls, task: str = "") -> int | None:
+    """Set a message aside. Gives its number."""
     with SyncRedis.from_url(servers.redis_client_url) as client:
         return aside_tasks.keep(client, RAW, queue=QUEUE_OF[SUBMIT], reason="why", task=task, task_id="id")
 
 
 async def test_one_is_tried_again_as_it_came_and_one_is_dropped(servers: ServerUrls, redis: Redis) -> None:
     """By its number, once."""
-    first, second = _keep(servers), _keep(servers)
+    first, second = keep(servers), keep(servers)
     assert first is not None
     assert second is not None
     assert [each.number for each in await aside_tasks.listed(redis, limit=10)] == [first, second]
@@ -42,10 +43,10 @@ async def test_when_there_are_too_many_what_may_be_a_submission_is_kept(
 ) -> None:
     """Another program's flood pushes out nothing."""
     monkeypatch.setattr(aside_tasks, "MOST", 1)
-    assert _keep(servers, "shop.invoice") is not None
-    assert _keep(servers, "shop.invoice") is None
-    assert _keep(servers, SUBMIT) is not None
-    assert _keep(servers) is not None
+    assert keep(servers, "shop.invoice") is not None
+    assert keep(servers, "shop.invoice") is None
+    assert keep(servers, SUBMIT) is not None
+    assert keep(servers) is not None
     assert await aside_tasks.count(redis) == 3
 
 
@@ -53,7 +54,7 @@ async def test_doctor_tells_of_them_and_of_submissions_in_celerys_own_queue(
     servers: ServerUrls, redis: Redis
 ) -> None:
     """Both fail: somebody waits for a campaign."""
-    _keep(servers)
+    keep(servers)
     with Celery(broker=broker_url(servers.redis_url)) as service:
         service.send_task(SUBMIT, kwargs={})
         service.send_task("shop.invoice")

@@ -14,8 +14,8 @@ from campaigns.domain.states import MessageState
 from campaigns.pacing.witness import RedisWitness
 from campaigns.store.holding import accounts
 from campaigns.store.holding import campaigns as campaign_hold
+from campaigns.store.reasons import Reason
 from campaigns.store.session import Database
-from campaigns.store.totals import Reason
 from tests.conftest import POLICY, MakeDesk
 from tests.integration.one_batch import send_one
 from tests.integration.rows import make_due, message_rows, states, wrong_tallies

@@ -140,5 +140,5 @@ async def test_a_reference_is_found_by_index(database: Database) -> None:
     sql, campaign_id = message_rows._BY_KEY, "00000000-0000-0000-0000-000000000000"
     async with database.transaction() as connection:
         await connection.execute("SET LOCAL enable_seqscan = off")
-        plan = await connection.fetch(f"EXPLAIN {sql}", None, 100, None, None, campaign_id, 1, 1)
+        plan = await connection.fetch(f"EXPLAIN {sql}", None, 100, *[None] * 6, campaign_id, 1, 1)
     assert "Seq Scan on message" not in "\n".join(line[0] for line in plan)

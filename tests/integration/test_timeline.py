@@ -8,7 +8,7 @@ import pytest
 from campaigns import batching, reading, receipts, rescue
 from campaigns.domain.provider import Accepted, InDoubt, NotSent, Receipt
 from campaigns.domain.states import MessageState
-from campaigns.domain.timeline import LONGEST_TIMELINE, SOURCE_CODES, STATE_CODES, WORD, Source, Step
+from campaigns.domain.timeline import CONTINUED, LONGEST_TIMELINE, SOURCE_CODES, STATE_CODES, Source, Step
 from campaigns.store.session import Database
 from tests.conftest import POLICY, MakeDesk
 from tests.integration.one_batch import send_one
@@ -139,7 +139,7 @@ async def test_a_request_that_never_left(database: Database, make_desk: MakeDesk
 async def test_it_is_bounded_and_the_newest_steps_stay(database: Database, make_desk: MakeDesk) -> None:
     await submit(database, [ROW])
     step = int(datetime.now(UTC).timestamp() * 1000).to_bytes(6) + bytes([5, 7])
-    word = b"".join(bytes([WORD]) + letters for letters in [b"x" * 7] * 8 + [b"x" * 4 + b"\0" * 3])
+    word = b"".join(bytes([CONTINUED]) + letters for letters in [b"x" * 7] * 8 + [b"x" * 4 + b"\0" * 3])
     await query(database, "UPDATE campaign SET created_at = now() - interval '1 second'")
     await query(database, "UPDATE message SET timeline = $1", ((step + word) * 20)[-LONGEST_TIMELINE:])
     await send_one(database, make_desk(Stub("main", outcomes={PHONE: [Accepted("abc-1")]})))

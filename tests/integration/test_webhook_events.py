@@ -48,6 +48,22 @@ async def test_a_campaign_tells_its_life_in_order(
     assert len({each.id for each in receiver.seen}) == 4
 
 
+async def test_a_name_of_others_arrives_whole_and_commands_nothing(
+    database: Database, receiver: Receiver, deliverer: Deliverer
+) -> None:
+    """A receiver that logs the raw body to a terminal shows letters alone."""
+    name = "=1+1 \x1b[2J \x9b31m \u202e a\r\n\n{} <script>"
+    await make(database, receiver.url, "campaign.paused")
+    taken = await submit(database, phones(1))
+    await change(database, "UPDATE campaign SET name = $1", name)  # no check of ours lets it in
+    await aggregation.change_state(database, taken.id, CampaignState.PAUSED)
+    await deliverer.deliver()
+    (event,) = receiver.events(SECRET)
+    assert event["data"]["name"] == name
+    assert receiver.seen[0].body.isascii()
+    assert receiver.seen[0].body.isprintable()
+
+
 async def test_cancelled_and_failed_and_started(
     database: Database, make_desk: MakeDesk, receiver: Receiver, deliverer: Deliverer
 ) -> None:

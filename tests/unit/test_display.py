@@ -16,7 +16,7 @@ from campaigns.domain.states import CampaignState, MessageState
 from campaigns.store.reading.messages import MessageRow
 from campaigns.store.reading.overviews import Cost, Overview
 from campaigns.store.reading.status_lag import StatusLag
-from campaigns.store.totals import Reason
+from campaigns.store.reasons import Reason
 from worker.cli import display
 
 ID = UUID("0123456789abcdef0123456789abcdef")

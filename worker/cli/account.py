@@ -12,7 +12,7 @@ from campaigns.domain.errors import CampaignError
 from campaigns.domain.phone import InvalidPhone, normalise
 from worker import shapes
 from worker.cli.printable import printable
-from worker.cli.terminal import AsJson, Region, ask, out, print_json, say, use
+from worker.cli.terminal import AsJson, Region, ask, out, print_json, refuse_api, say, use
 from worker.settings.environment import PREFIX
 from worker.settings.reading import load_settings
 
@@ -28,7 +28,7 @@ def account(context: typer.Context, name: Annotated[str, typer.Argument(metavar=
 @app.command()
 def balance(context: typer.Context, as_json: AsJson = False) -> None:
     """What is left on it, says the provider."""
-    money = use(lambda backend: backend.balance(context.obj), asks_provider=True)
+    money = use(lambda backend: backend.accounts.balance(context.obj), needs_parts=True)
     if as_json:
         print_json(shapes.Balance.of(context.obj, money).public())
     else:
@@ -42,11 +42,9 @@ def stats(
     as_json: AsJson = False,
 ) -> None:
     """The provider's own statistics of a month, by day."""
-    settings = load_settings()
-    settings.account(context.obj)
-    days = ask(lambda parts: parts.desk.accounts[context.obj].provider.statistics(month), settings)
+    days = use(lambda backend: backend.accounts.statistics(context.obj, month), needs_parts=True)
     if as_json:
-        print_json(shapes.public([shapes.Day.like(day) for day in days]))
+        print_json(shapes.public(days))
         return
     table = Table("date", "state", "cost", "segments", box=None, pad_edge=False)
     for day in days:
@@ -66,7 +64,7 @@ def reconcile(
     explain it.
     """
     first = _first_day(month)
-    found = use(lambda backend: backend.reconciliation(context.obj, first), asks_provider=True)
+    found = use(lambda backend: backend.accounts.reconciliation(context.obj, first), needs_parts=True)
     if as_json:
         print_json(found.public())
         return
@@ -123,6 +121,7 @@ def callback_url(
 ) -> None:
     """Where its provider may call us back: for one that is told once, in its own settings."""
     settings = load_settings()
+    refuse_api(settings, "the address holds a secret, which no key is told")
     name = context.obj
     urls = settings.callback_urls(name)
     if urls is None:
@@ -154,6 +153,7 @@ def stop_list(
 ) -> None:
     """Whether a number stands on the provider's own blacklist."""
     settings = load_settings()
+    refuse_api(settings, "its provider is asked about one number, with the account's credentials")
     settings.account(context.obj)
     number = _number(phone, region, "looked up")
     entry = ask(lambda parts: parts.desk.accounts[context.obj].provider.find_on_stop_list(number), settings)
@@ -184,6 +184,7 @@ def try_one(
     from worker.cli.trying import try_one  # noqa: PLC0415  comes with HTTP, for which no other command waits
 
     settings = load_settings()
+    refuse_api(settings, "it sends past all campaigns, with the account's credentials")
     settings.account(context.obj)
     number = _number(phone, region, "tried")
     if not try_one(settings, context.obj, number, text, sender, sends=send):
@@ -193,7 +194,7 @@ def try_one(
 @app.command("resume")
 def resume_account(context: typer.Context) -> None:
     """Lift the hold on it, now that its trouble is mended."""
-    lifted = use(lambda backend: backend.resume_account(context.obj))
+    lifted = use(lambda backend: backend.accounts.resume(context.obj))
     say("it may send again" if lifted else "it was not on hold")
 
 

@@ -46,13 +46,17 @@ app.add_typer(key.app, name="key")
 app.add_typer(webhook.app, name="webhook")
 
 
-def _here(command: Callable[..., None]) -> Callable[..., None]:
-    """The same command, refused where an API is set: it runs what is on this machine."""
+_RUNS = "it runs what is on this machine"
+_LOOKS = "it looks at this machine, and at the database and the broker from here"
+
+
+def _here(command: Callable[..., None], why: str = _RUNS) -> Callable[..., None]:
+    """The same command, refused where an API is set, and why."""
 
     @wraps(command)
     def checked(*given: object, **named: object) -> None:
         with suppress(SettingsError):  # the command says it itself
-            refuse_api(load_settings())
+            refuse_api(load_settings(), why)
         command(*given, **named)
 
     return checked
@@ -76,9 +80,9 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
     _here(running.up),
     _here(running.web),
     _here(running.demo),
-    _here(running.migrate),
-    _here(doctor.doctor),
-    _here(doctor.alive),
+    _here(running.migrate, "it changes the database itself"),
+    _here(doctor.doctor, _LOOKS),
+    _here(doctor.alive, _LOOKS),
 )
 for command in _COMMANDS:
     app.command("list" if command is campaign.list_campaigns else None)(command)

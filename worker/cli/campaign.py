@@ -4,22 +4,18 @@ from typing import Annotated
 
 import typer
 
-from campaigns import batching, holding
 from campaigns.domain.schedule import read_schedule
 from campaigns.domain.states import CampaignState
 from campaigns.store.rescue.resolution import Decision
-from campaigns.store.session import Database
 from worker import shapes
 from worker.cli import display
 from worker.cli.backend.backend import Backend
-from worker.cli.operator import record
 from worker.cli.terminal import (
     AsJson,
     CampaignId,
     Region,
     Watch,
     Zone,
-    do,
     err,
     follow,
     out,
@@ -28,7 +24,6 @@ from worker.cli.terminal import (
     say,
     use,
 )
-from worker.settings.reading import load_settings
 
 
 def status(campaign_id: CampaignId, watch: Watch = False, as_json: AsJson = False) -> None:
@@ -97,13 +92,7 @@ def resume(
     if (campaign_id is None) != all_accounts:
         raise typer.BadParameter("say one of ID and --all-accounts")
     if campaign_id is None:
-
-        async def resume_all(database: Database) -> list[str]:
-            await record(database, "account.resume_all", "accounts", by=operator)
-            return await holding.resume_all_accounts(database)
-
-        resumed_accounts = do(resume_all)
-        names = ", ".join(resumed_accounts)
+        names = ", ".join(use(lambda backend: backend.accounts.resume_all(operator)))
         say(f"these may send again: {names}" if names else "none was on hold")
         return
     wanted = read_id(campaign_id)
@@ -126,15 +115,10 @@ def reschedule(
     zone: Zone = None,
 ) -> None:
     """Have what is not handed over yet wait until another time."""
-    settings = load_settings()
     schedule = read_schedule(at, not_after, zone)
-
-    async def work(database: Database) -> int:
-        wanted = read_id(campaign_id)
-        await record(database, "campaign.reschedule", f"campaign/{wanted}", send_at=schedule.words()[0])
-        return await batching.reschedule(database, settings.policy(), wanted, schedule)
-
-    say(f"{do(work, settings)} messages wait until {schedule.send_at:%Y-%m-%d %H:%M:%S} UTC")
+    wanted = read_id(campaign_id)
+    count = use(lambda backend: backend.reschedule(wanted, schedule))
+    say(f"{count} messages wait until {schedule.send_at:%Y-%m-%d %H:%M:%S} UTC")
 
 
 def resolve(

@@ -108,7 +108,7 @@ def check(  # noqa: PLR0913, PLR0917  the options of `submit`
                 write_bytes if refused else None,
             )
 
-    found = use(work, settings, asks_provider=True)
+    found = use(work, settings, needs_parts=True)
     if refused:
         sys.stdout.flush()
     if as_json:

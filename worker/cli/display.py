@@ -18,7 +18,7 @@ from campaigns.domain.timeline import Step
 from campaigns.store.reading.messages import MessageRow
 from campaigns.store.reading.overviews import Overview
 from campaigns.store.reading.status_lag import StatusLag
-from campaigns.store.totals import Reason
+from campaigns.store.reasons import Reason
 from worker import shapes
 from worker.cli.printable import printable
 

@@ -1,5 +1,6 @@
 """`campaigns key …`: who may use the API."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -7,15 +8,11 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from campaigns import keys
 from campaigns.domain.access import SCOPE_MEANINGS
 from campaigns.domain.allowance import Allowance
-from campaigns.store.keys import KeyRow
-from campaigns.store.session import Database
 from worker import shapes
-from worker.cli.operator import operator
-from worker.cli.terminal import AsJson, do, err, out, print_json, say
-from worker.settings.reading import load_settings
+from worker.cli.backend.keys import ToldKey
+from worker.cli.terminal import AsJson, err, out, print_json, say, use
 
 app = typer.Typer(no_args_is_help=True, help="Keys of the API: who may use it, and for what.")
 
@@ -54,26 +51,17 @@ def create(  # noqa: PLR0913, PLR0917  its options
     Two keys of one owner may be valid at once: make the new one, have it used,
     revoke the old one. What was submitted is counted by owner, over all its keys.
     """
-    settings = load_settings()
-    accounts = [name.lower() for name in account or ()]
-    for name in accounts:
-        settings.account(name)  # raises NotFound: a key for what is misspelt could do nothing
-    scopes = [part.strip() for given in scope for part in given.split(",") if part.strip()]
-    made = do(
-        lambda database: keys.create(
-            database,
-            operator(),
-            owner=owner,
-            scopes=scopes,
-            accounts=accounts or None,
-            expires_at=None if expires is None else _moment(expires),
-            is_for_all_owners=all_owners,
-            allowance=Allowance(recipients_per_day, segments_per_month, approval_above),
-        ),
-        settings,
+    told = ToldKey(
+        owner=owner,
+        scopes=[part.strip() for given in scope for part in given.split(",") if part.strip()],
+        accounts=[name.lower() for name in account] if account else None,
+        expires_at=None if expires is None else _moment(expires),
+        is_for_all_owners=all_owners,
+        allowance=Allowance(recipients_per_day, segments_per_month, approval_above),
     )
+    made = use(lambda backend: backend.keys.create(told))
     if as_json:
-        print_json(shapes.NewKey.of(made.row, key=made.key).public())
+        print_json(made.public())
     else:
         err.print("keep it: it is not shown again")
         out.print(made.key)
@@ -82,9 +70,9 @@ def create(  # noqa: PLR0913, PLR0917  its options
 @app.command("list")
 def listed(as_json: AsJson = False) -> None:
     """Every key there was, without its secret."""
-    found = do(keys.listed)
+    found = use(lambda backend: backend.keys.listed())
     if as_json:
-        print_json(shapes.public([shapes.Key.of(row) for row in found]))
+        print_json(shapes.public(found))
     elif found:
         out.print(_table(found))
     else:
@@ -94,14 +82,11 @@ def listed(as_json: AsJson = False) -> None:
 @app.command("revoke")
 def revoke(key_id: Annotated[str, typer.Argument(metavar="ID", help="As `key list` shows it.")]) -> None:
     """End a key: its next request is refused."""
-
-    async def work(database: Database) -> bool:
-        return await keys.revoke(database, operator(), key_id)
-
-    say("revoked" if do(work) else "it was revoked already")
+    revoked = use(lambda backend: backend.keys.revoke(key_id))
+    say("revoked" if revoked else "it was revoked already")
 
 
-def _table(found: list[KeyRow]) -> Table:
+def _table(found: Sequence[shapes.Key]) -> Table:
     table = Table(box=None, pad_edge=False)
     for column in ("id", "owner", "scopes", "accounts", "made", "last used", "state"):
         table.add_column(column)
@@ -109,7 +94,7 @@ def _table(found: list[KeyRow]) -> Table:
     for row in found:
         cells = (
             row.id,
-            row.owner + (" (all owners)" if row.is_for_all_owners else ""),
+            row.owner + (" (all owners)" if row.all else ""),
             ", ".join(row.scopes),
             "all" if row.accounts is None else ", ".join(row.accounts),
             f"{row.created_at:%Y-%m-%d}",
@@ -120,12 +105,12 @@ def _table(found: list[KeyRow]) -> Table:
     return table
 
 
-def _state(row: KeyRow, now: datetime) -> str:
+def _state(row: shapes.Key, now: datetime) -> str:
     if row.revoked_at is not None:
         return f"revoked {row.revoked_at:%Y-%m-%d}"
     if row.expires_at is None:
         return "valid"
-    return f"{'valid until' if row.is_valid(now) else 'over since'} {row.expires_at:%Y-%m-%d %H:%M}"
+    return f"{'valid until' if now < row.expires_at else 'over since'} {row.expires_at:%Y-%m-%d %H:%M}"
 
 
 def _moment(typed: str) -> datetime:

@@ -15,7 +15,7 @@ from worker import shapes
 from worker.cli import display
 from worker.cli.backend.backend import Backend
 from worker.cli.backend.here import Here
-from worker.cli.terminal import AsJson, Region, ask, out, print_json, use
+from worker.cli.terminal import AsJson, Region, ask, out, print_json, refuse_api, use
 from worker.settings.reading import load_settings
 
 if TYPE_CHECKING:
@@ -68,6 +68,8 @@ def message(  # noqa: PLR0913, PLR0917  one option each
         )
     settings = load_settings()
     name = account.lower() if account else None
+    if live:
+        refuse_api(settings, "with --live its provider is asked, with the account's credentials and pace")
     if live and name is not None:
         settings.account(name)  # raises NotFound before anything is looked for
 

@@ -6,6 +6,7 @@ from getpass import getuser
 
 from campaigns import auditing
 from campaigns.domain.access import Actor
+from campaigns.domain.errors import NotAllowed
 from campaigns.store.session import Database
 
 
@@ -20,6 +21,12 @@ def login() -> str:
 def operator(name: str | None = None) -> Actor:
     """The operator: `name` where they give one, else their login; from this machine."""
     return Actor("operator", name or login(), socket.gethostname())
+
+
+def refuse_operator(name: str | None) -> None:
+    """Over the API it is the key that decides. Raises NotAllowed for the name of somebody else."""
+    if name is not None:
+        raise NotAllowed("over the API the key decides, and is recorded: leave --operator out")
 
 
 async def record(

@@ -70,16 +70,16 @@ def use(
     work: Callable[[Backend], Awaitable[_T]],
     settings: Settings | None = None,
     *,
-    asks_provider: bool = False,
+    needs_parts: bool = False,
 ) -> _T:
     """Run `work` by the API where one is set, else by the database of the settings.
 
-    `asks_provider`: its provider is asked, too. Raises what `work` raises.
+    `needs_parts`: a provider or Redis is asked, too. Raises what `work` raises.
     """
     chosen = settings or load_settings()
     if chosen.api_url is not None:
         return _by_api(work, chosen)
-    if asks_provider:
+    if needs_parts:
         return ask(lambda parts: work(Here(chosen, parts.database, parts)), chosen)
     return do(lambda database: work(Here(chosen, database)), chosen)
 
@@ -107,16 +107,19 @@ def check_told(settings: Settings, told: Told) -> None:
         err.print(f"{provider} takes no sender id: it is kept with the campaign and not sent")
 
 
-def refuse_api(settings: Settings) -> None:
-    """Refuse what works on this machine alone. Raises CampaignError where an API is set."""
+def refuse_api(settings: Settings, why: str) -> None:
+    """Refuse what cannot be done from afar, and say why.
+
+    Raises CampaignError where an API is set.
+    """
     if settings.api_url is not None:
         raise CampaignError(
-            f"this works on the database itself and cannot be done over the API: unset {PREFIX}API_URL and "
-            f"{PREFIX}API_KEY, and do it where the database is"
+            f"this cannot be done over the API: {why}; unset {PREFIX}API_URL and {PREFIX}API_KEY, and do it "
+            "where the database is"
         )
 
 
-def do(work: Callable[[Database], Awaitable[_T]], settings: Settings | None = None) -> _T:
+def do(work: Callable[[Database], Awaitable[_T]], settings: Settings) -> _T:
     """Run `work` with the database of the settings (an embedded one is started for it and stopped after it).
 
     Raises SchemaMismatch before `work` begins, and what `work` raises.
@@ -126,9 +129,7 @@ def do(work: Callable[[Database], Awaitable[_T]], settings: Settings | None = No
         await schema.check(database)
         return await work(database)
 
-    chosen = settings or load_settings()
-    refuse_api(chosen)
-    with _servers(chosen) as located:
+    with _servers(settings) as located:
         return location.use_database(located, checked)
 
 
@@ -140,7 +141,6 @@ def ask(work: Callable[["Parts"], Awaitable[_T]], settings: Settings) -> _T:
         await schema.check(parts.database)
         return await work(parts)
 
-    refuse_api(settings)
     with _servers(settings) as located:
         return run_once(located, checked)
 

@@ -1,7 +1,5 @@
 """`campaigns webhook …`: who is told what happens."""
 
-from getpass import getuser
-from socket import gethostname
 from typing import Annotated
 from uuid import UUID
 
@@ -9,18 +7,12 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from campaigns import auditing, outbox
-from campaigns.domain.access import Actor
 from campaigns.domain.errors import NotFound
 from campaigns.domain.schedule import ScheduleError, read_moment
-from campaigns.domain.webhooks import CHOOSABLE, check_url, chosen_events
-from campaigns.store.session import Database
+from campaigns.domain.webhooks import CHOOSABLE, chosen_events
 from worker import shapes
 from worker.cli.printable import printable
-from worker.cli.terminal import AsJson, Zone, do, out, print_json, say
-from worker.settings.model import Settings
-from worker.settings.reading import load_settings
-from worker.settings.safety import read_networks
+from worker.cli.terminal import AsJson, Zone, out, print_json, say, use
 
 app = typer.Typer(no_args_is_help=True, help="Who is told what happens, by signed HTTP requests.")
 
@@ -46,26 +38,15 @@ def create(
     as_json: AsJson = False,
 ) -> None:
     """Make a webhook. Its secret, by which it verifies what it gets, is shown once."""
-    settings = load_settings()
     events = chosen_events(event or [])
-    _check_url(settings, url)
-    secret = _new_secret()
-
-    async def work(database: Database) -> UUID:
-        await _check_name(settings, url)
-        await _record(database, "webhook.create", "webhook", owner=owner, with_numbers=with_numbers)
-        return await outbox.create(
-            database, url=url, secret=secret, owner=owner, event_types=events, with_numbers=with_numbers
-        )
-
-    made = do(work, settings)
-    _show_secret(shapes.WebhookSecret(id=made, secret=secret), as_json)
+    made = use(lambda backend: backend.webhooks.create(url, owner, events, with_numbers=with_numbers))
+    _show_secret(made, as_json)
 
 
 @app.command("list")
 def listed(as_json: AsJson = False) -> None:
     """All webhooks, and how they do."""
-    found = [shapes.Webhook.like(each) for each in do(outbox.webhooks)]
+    found = use(lambda backend: backend.webhooks.listed())
     if as_json:
         print_json(shapes.public(found))
         return
@@ -84,10 +65,8 @@ def listed(as_json: AsJson = False) -> None:
 @app.command()
 def show(webhook: WebhookId, as_json: AsJson = False) -> None:
     """One webhook and its newest deliveries, with what it answered."""
-    found, deliveries = do(lambda database: outbox.show(database, _id(webhook)))
-    shape = shapes.WebhookDetail.like(
-        found, deliveries=[shapes.WebhookDelivery.like(each) for each in deliveries]
-    )
+    webhook_id = _id(webhook)
+    shape = use(lambda backend: backend.webhooks.show(webhook_id))
     if as_json:
         print_json(shape.public())
         return
@@ -112,21 +91,15 @@ def show(webhook: WebhookId, as_json: AsJson = False) -> None:
 @app.command()
 def rotate(webhook: WebhookId, as_json: AsJson = False) -> None:
     """Make a new secret. For a day both sign, so that nothing is refused meanwhile."""
-    webhook_id, secret = _id(webhook), _new_secret()
-
-    async def work(database: Database) -> shapes.WebhookSecret:
-        await _record(database, "webhook.rotate", f"webhook/{webhook_id}")
-        until = await outbox.rotate(database, webhook_id, secret)
-        return shapes.WebhookSecret(id=webhook_id, secret=secret, previous_secret_until=until)
-
-    _show_secret(do(work), as_json)
+    webhook_id = _id(webhook)
+    _show_secret(use(lambda backend: backend.webhooks.rotate(webhook_id)), as_json)
 
 
 @app.command("test")
 def send_test(webhook: WebhookId, as_json: AsJson = False) -> None:
     """Send an event of no meaning to this webhook alone. What it answered: campaigns webhook show ID."""
     webhook_id = _id(webhook)
-    event_id = do(lambda database: outbox.send_test(database, webhook_id))
+    event_id = use(lambda backend: backend.webhooks.send_test(webhook_id))
     _done(webhook_id, as_json, f"event {event_id} is on its way", event_id=event_id)
 
 
@@ -138,12 +111,7 @@ def replay(
 ) -> None:
     """Deliver one event once more, with its id of before."""
     webhook_id, event_id = _id(webhook), _id(event, "event")
-
-    async def work(database: Database) -> None:
-        await _record(database, "webhook.replay", f"webhook/{webhook_id}", event_id=str(event_id))
-        await outbox.replay(database, webhook_id, event_id)
-
-    do(work)
+    use(lambda backend: backend.webhooks.replay(webhook_id, event_id))
     _done(webhook_id, as_json, f"event {event_id} is on its way", event_id=event_id)
 
 
@@ -163,12 +131,7 @@ def recover(
         moment = read_moment(since, zone)
     except ScheduleError as error:
         raise ScheduleError(f"--since {error}") from None
-
-    async def work(database: Database) -> int:
-        await _record(database, "webhook.recover", f"webhook/{webhook_id}", since=moment.isoformat())
-        return await outbox.recover(database, webhook_id, moment, all_of_them=everything)
-
-    count = do(work)
+    count = use(lambda backend: backend.webhooks.recover(webhook_id, moment, all_of_them=everything))
     _done(webhook_id, as_json, f"{count} events are on their way", event_count=count)
 
 
@@ -176,12 +139,7 @@ def recover(
 def enable(webhook: WebhookId, as_json: AsJson = False) -> None:
     """Deliver again, what waits first. What happened meanwhile comes by: campaigns webhook recover."""
     webhook_id = _id(webhook)
-
-    async def work(database: Database) -> None:
-        await _record(database, "webhook.enable", f"webhook/{webhook_id}")
-        await outbox.enable(database, webhook_id)
-
-    do(work)
+    use(lambda backend: backend.webhooks.enable(webhook_id))
     _done(webhook_id, as_json, "enabled")
 
 
@@ -189,12 +147,7 @@ def enable(webhook: WebhookId, as_json: AsJson = False) -> None:
 def disable(webhook: WebhookId, as_json: AsJson = False) -> None:
     """Deliver nothing more until it is enabled. What waits is kept for 30 days."""
     webhook_id = _id(webhook)
-
-    async def work(database: Database) -> None:
-        await _record(database, "webhook.disable", f"webhook/{webhook_id}")
-        await outbox.disable(database, webhook_id, f"disabled by {getuser()}")
-
-    do(work)
+    use(lambda backend: backend.webhooks.disable(webhook_id))
     _done(webhook_id, as_json, "disabled")
 
 
@@ -202,39 +155,8 @@ def disable(webhook: WebhookId, as_json: AsJson = False) -> None:
 def delete(webhook: WebhookId, as_json: AsJson = False) -> None:
     """Forget it, and what waits for it."""
     webhook_id = _id(webhook)
-
-    async def work(database: Database) -> None:
-        await _record(database, "webhook.delete", f"webhook/{webhook_id}")
-        await outbox.delete(database, webhook_id)
-
-    do(work)
+    use(lambda backend: backend.webhooks.delete(webhook_id))
     _done(webhook_id, as_json, "deleted")
-
-
-def _check_url(settings: Settings, url: str) -> None:
-    check_url(
-        url,
-        allows_plain_http=settings.allow_plain_http == "yes",
-        allowed=read_networks(settings.webhook_allow or ""),
-        own_url=settings.public_url,
-    )
-
-
-async def _check_name(settings: Settings, url: str) -> None:
-    from worker.webhooks.guard import check_name  # noqa: PLC0415  HTTP, which no other command waits for
-
-    await check_name(url, read_networks(settings.webhook_allow or ""))
-
-
-def _new_secret() -> str:
-    from worker.webhooks.signing import new_secret  # noqa: PLC0415  likewise
-
-    return new_secret()
-
-
-async def _record(database: Database, action: str, subject: str, **detail: str | bool | None) -> None:
-    actor = Actor("operator", getuser(), gethostname())
-    await auditing.record(database, actor, action, subject, **detail)
 
 
 def _state(webhook: shapes.Webhook) -> str:

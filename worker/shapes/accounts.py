@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import Annotated, Self
 
-from pydantic import Field, PlainSerializer, SkipValidation, WithJsonSchema
+from pydantic import Field, PlainSerializer, WithJsonSchema
 
 from campaigns.domain.provider import Money, StopListEntry
 from campaigns.domain.reconciliation import Why
@@ -54,9 +54,9 @@ class Day(Shape):
 
     date: Text = Field(description="YYYY-MM-DD")
     provider_state: Text
-    cost: Annotated[
-        Decimal, SkipValidation, PlainSerializer(str, return_type=str), WithJsonSchema({"type": "string"})
-    ] = Field(description="With the decimals that the provider gives.")
+    cost: Annotated[Decimal, PlainSerializer(str, return_type=str), WithJsonSchema({"type": "string"})] = (
+        Field(description="With the decimals that the provider gives.")
+    )
     segment_count: int
 
 

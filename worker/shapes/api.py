@@ -12,9 +12,12 @@ from campaigns.store.keys import KeyRow
 from campaigns.store.reading.contents import Content as FoundContent
 from campaigns.store.reading.overviews import Overview
 from campaigns.store.reading.pages import BatchRow, RefusalRow
+from campaigns.store.submission import TakenIn
+from worker.shapes.accounts import Day
 from worker.shapes.base import Moment, Shape, Text
 from worker.shapes.campaigns import Campaign, ProgressPoint, Reason
 from worker.shapes.messages import Message, TracedMessage
+from worker.shapes.work import AsideEvent, AsideReceipt, AsideTask
 
 Cursor = str | None
 
@@ -42,6 +45,18 @@ class OwnedCampaign(Campaign):
         )
 
 
+class SubmittedCampaign(OwnedCampaign):
+    """A campaign as it was just taken in, and what would make it cheaper."""
+
+    costly: list[Text] = Field(description="Characters for which its texts need more segments.")
+    saved_segment_count: int = Field(description="How many segments fewer without them.")
+
+    @classmethod
+    def taken(cls, overview: Overview, taken: TakenIn) -> Self:
+        """What a submission is answered with."""
+        return cls.of(overview, costly=list(taken.costly), saved_segment_count=taken.saved_segment_count)
+
+
 class CampaignPage(Page):
     """Campaigns, newest first."""
 
@@ -54,11 +69,10 @@ class MessagePage(Page):
     items: list[Message]
 
 
-class FoundMessages(Shape):
+class FoundMessages(Page):
     """The messages that were looked for, newest first."""
 
     items: list[TracedMessage]
-    next_cursor: Cursor = Field(default=None, description="Always null: there is one page.")
 
 
 class Stop(Shape):
@@ -150,6 +164,18 @@ class Account(Shape):
     requests_per_second: float | None = Field(description="The pace that is set.")
     currency: str | None
     held: AccountHold | None
+
+
+class DayPage(Page):
+    """A provider's own statistics, the first day first."""
+
+    items: list[Day]
+
+
+class AsidePage(Page):
+    """What is set aside, the oldest of each kind first."""
+
+    items: list[AsideReceipt | AsideEvent | AsideTask]
 
 
 class AccountPage(Page):

@@ -57,7 +57,7 @@ BEGIN
         updated_at = now()
     FROM (
         SELECT g.id AS batch_id, g.lease IS NOT NULL AS was_asked, {{evidence_moment}} AS moment,
-               {{evidence_code}} AS code, {{evidence_word}} AS word,
+               {{evidence_code}} AS code, {{evidence_pieces}} AS pieces,
                w.positions, w.state, w.provider_state, w.provider_message_id, w.reason, w.changed_at, w.cost,
                w.segment_count, w.channel, own_currency(g.id, w.currency) AS currency
         FROM jsonb_to_recordset(p_group) AS g(id bigint, lease int, evidence jsonb)

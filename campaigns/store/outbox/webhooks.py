@@ -50,7 +50,7 @@ _WEBHOOKS = """
 """
 
 
-async def add(
+async def add(  # noqa: PLR0913  what a webhook is made of
     database: Database,
     webhook_id: UUID,
     *,
@@ -59,19 +59,29 @@ async def add(
     owner: str | None,
     event_types: Sequence[str] | None,
     with_numbers: bool,
-) -> None:
-    """Make a webhook. `owner` None: it hears of every owner's campaigns."""
-    async with database.connection() as connection:
+    most: int,
+) -> bool:
+    """Make a webhook. `owner` None: it hears of every owner's campaigns. False: the owner (or everybody
+    together) has `most` already, and none was made.
+    """
+    async with database.transaction() as connection:
+        # Two at once would both find room for one.
         await connection.execute(
+            "SELECT pg_advisory_xact_lock(hashtextextended('webhooks of ' || $1, 0))", owner or ""
+        )
+        made = await connection.fetchval(
             "INSERT INTO webhook (id, url, secret, owner, is_for_all_owners, event_types, with_numbers)"
-            " VALUES ($1, $2, $3, coalesce($4, ''), $4 IS NULL, $5, $6)",
+            " SELECT $1, $2, $3, coalesce($4, ''), $4 IS NULL, $5, $6"
+            " WHERE (SELECT count(*) FROM webhook WHERE owner = coalesce($4, '')) < $7 RETURNING true",
             webhook_id,
             url,
             secret,
             owner,
             event_types,
             with_numbers,
+            most,
         )
+    return bool(made)
 
 
 async def webhooks(
@@ -89,7 +99,7 @@ async def webhooks(
     async with database.connection() as connection:
         records = await connection.fetch(_WEBHOOKS, webhook_id, owner, made_at, last_id, most)
     if webhook_id is not None and not records:
-        raise _none(webhook_id)
+        raise no_such_webhook(webhook_id)
     return [Webhook(**record) for record in records]
 
 
@@ -176,7 +186,7 @@ async def replay(database: Database, webhook_id: UUID, event_id: UUID) -> None:
             event_id,
         )
     if not replayed:
-        raise NotFound(f"webhook {webhook_id} has no delivery of event {event_id}")
+        raise no_such_delivery(webhook_id, event_id)
 
 
 # What was never handed out to it (it was disabled), and what was given up; with $3 all. In one statement
@@ -212,17 +222,23 @@ async def recover(database: Database, webhook_id: UUID, since: datetime, *, all_
 
 async def _lock(connection: Connection, webhook_id: UUID) -> None:
     if not await connection.fetchval("SELECT true FROM webhook WHERE id = $1 FOR KEY SHARE", webhook_id):
-        raise _none(webhook_id)
+        raise no_such_webhook(webhook_id)
 
 
 async def _change(database: Database, statement: str, webhook_id: UUID, *more: object) -> datetime:
     async with database.connection() as connection:
         record: asyncpg.Record | None = await connection.fetchrow(statement, webhook_id, *more)
     if record is None:
-        raise _none(webhook_id)
+        raise no_such_webhook(webhook_id)
     changed: datetime = record[0]
     return changed
 
 
-def _none(webhook_id: UUID) -> NotFound:
+def no_such_webhook(webhook_id: UUID) -> NotFound:
+    """What is raised where there is no webhook of that id."""
     return NotFound(f"there is no webhook {webhook_id}; see: campaigns webhook list")
+
+
+def no_such_delivery(webhook_id: UUID, event_id: UUID) -> NotFound:
+    """What is raised where a webhook was never told of an event."""
+    return NotFound(f"webhook {webhook_id} has no delivery of event {event_id}")

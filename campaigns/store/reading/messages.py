@@ -56,7 +56,8 @@ _SELECT = f"""
     FROM message m JOIN batch b ON b.id = m.batch_id JOIN campaign c ON c.id = b.campaign_id
     WHERE {{condition}} AND ($1::text IS NULL OR b.account = $1)
       AND ($3::text IS NULL OR c.owner = $3) AND ($4::text[] IS NULL OR b.account = ANY($4))
-    ORDER BY m.updated_at DESC, m.batch_id DESC, m.position LIMIT $2
+      AND ($5::timestamptz IS NULL OR (m.updated_at, b.campaign_id, b.number, m.position) < ($5, $6, $7, $8))
+    ORDER BY m.updated_at DESC, b.campaign_id DESC, b.number DESC, m.position DESC LIMIT $2
 """
 
 
@@ -64,23 +65,40 @@ def _selected(condition: str) -> str:
     return _SELECT.format(condition=condition)
 
 
-_BY_PROVIDER_MESSAGE_ID = _selected("m.provider_message_id = $5")
-_BY_PHONE = _selected("m.phone = $5")
-_BY_KEY = _selected("b.campaign_id = $5 AND b.number = $6 AND m.position = $7")
+_BY_PROVIDER_MESSAGE_ID = _selected("m.provider_message_id = $9")
+_BY_PHONE = _selected("m.phone = $9")
+_BY_KEY = _selected("b.campaign_id = $9 AND b.number = $10 AND m.position = $11")
+
+
+Before = tuple[datetime, MessageKey]
+"""Where a page ended: when its last message was last changed, and which it was."""
 
 
 async def by_provider_message_id(
-    database: Database, provider_message_id: str, *, account: str | None, reach: Reach, limit: int
+    database: Database,
+    provider_message_id: str,
+    *,
+    account: str | None,
+    reach: Reach,
+    limit: int,
+    before: Before | None = None,
 ) -> list[MessageRow]:
-    """The messages the provider (or one of several) calls so, newest first."""
-    return await _fetch(database, _BY_PROVIDER_MESSAGE_ID, account, limit, reach, provider_message_id)
+    """The messages the provider (or one of several) calls so, newest first, from where a page ended."""
+    sql = _BY_PROVIDER_MESSAGE_ID
+    return await _fetch(database, sql, account, limit, reach, before, provider_message_id)
 
 
 async def by_phone(
-    database: Database, phone: str, *, account: str | None, reach: Reach, limit: int
+    database: Database,
+    phone: str,
+    *,
+    account: str | None,
+    reach: Reach,
+    limit: int,
+    before: Before | None = None,
 ) -> list[MessageRow]:
-    """The messages to a number (E.164), newest first."""
-    return await _fetch(database, _BY_PHONE, account, limit, reach, phone)
+    """The messages to a number (E.164), newest first, from where a page ended."""
+    return await _fetch(database, _BY_PHONE, account, limit, reach, before, phone)
 
 
 async def by_key(
@@ -88,16 +106,26 @@ async def by_key(
 ) -> list[MessageRow]:
     """The one message at that position, or none."""
     where = (key.campaign_id, key.number, key.position)
-    return await _fetch(database, _BY_KEY, account, 1, reach, *where)
+    return await _fetch(database, _BY_KEY, account, 1, reach, None, *where)
 
 
 async def _fetch(
-    database: Database, sql: str, account: str | None, limit: int, reach: Reach, *wanted: object
+    database: Database,
+    sql: str,
+    account: str | None,
+    limit: int,
+    reach: Reach,
+    before: Before | None,
+    *wanted: object,
 ) -> list[MessageRow]:
     # Without a statement timeout: tens of millions of messages are read for a while, and then it is known.
     accounts = None if reach.accounts is None else list(reach.accounts)
+    from_there: list[object] = [None] * 4
+    if before is not None:
+        changed_at, key = before
+        from_there = [changed_at, key.campaign_id, key.number, key.position]
     async with database.own_connection() as connection:
-        records = await connection.fetch(sql, account, limit, reach.owner, accounts, *wanted)
+        records = await connection.fetch(sql, account, limit, reach.owner, accounts, *from_there, *wanted)
     return [row_of(record) for record in records]
 
 

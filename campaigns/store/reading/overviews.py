@@ -15,8 +15,9 @@ from campaigns.domain.holds import CampaignHold
 from campaigns.domain.states import CampaignState, MessageState
 from campaigns.store.conditions import IS_CANCELLED
 from campaigns.store.reading.status_lag import LAG, StatusLag, lag_of
+from campaigns.store.reasons import REASONS, Reason, reasons_of
 from campaigns.store.session import Database
-from campaigns.store.totals import REASONS, TOTALS, Reason, by_state, reasons_of
+from campaigns.store.totals import TOTALS, by_state
 
 
 @dataclass(frozen=True, slots=True)

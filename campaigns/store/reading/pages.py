@@ -8,7 +8,8 @@ from uuid import UUID
 
 from campaigns.domain.states import BatchState, MessageState
 from campaigns.store.law import tally_column
-from campaigns.store.reading.messages import COLUMNS, SHOWN_REASON, MessageRow, row_of
+from campaigns.store.reading.messages import COLUMNS, MessageRow, row_of
+from campaigns.store.reasons import has_reason, may_hold, shown_reason
 from campaigns.store.session import Database
 from campaigns.store.totals import by_state
 
@@ -29,7 +30,7 @@ _MESSAGES = f"""
     SELECT {COLUMNS}
     FROM batch b JOIN campaign c ON c.id = b.campaign_id JOIN message m ON m.batch_id = b.id
     WHERE b.campaign_id = $1 AND b.number >= $3 AND (b.number > $3 OR m.position > $4)
-      {{condition}} AND ($5::text IS NULL OR {SHOWN_REASON} = $5)
+      {{condition}} AND ($5::text IS NULL OR {shown_reason("m")} = $5)
     ORDER BY b.number, m.position LIMIT $2
 """
 
@@ -43,9 +44,13 @@ async def messages(
     state: MessageState | None = None,
     reason: str | None = None,
 ) -> list[tuple[Position, MessageRow]]:
-    """The next messages of a campaign, in order of batch and position; of one state, for one reason."""
-    # Batches without any in that state are passed over: their tallies say so.
+    """The next messages of a campaign, in order of batch and position; of one state, or that reached nobody
+    for one reason.
+    """
+    # Batches without any in that state, or for that reason, are passed over: their tallies say so.
     condition = f"AND b.{tally_column(state)} > 0 AND m.state::text = $6" if state is not None else ""
+    if reason is not None:
+        condition += f" AND {may_hold('$5')} AND {has_reason('m')}"
     given = [campaign_id, limit, after.number, after.position, reason]
     async with database.connection() as connection:
         records = await connection.fetch(

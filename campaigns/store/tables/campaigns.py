@@ -185,6 +185,8 @@ class Batch(SQLModel, table=True):
     priced_count: int = Field(sa_column=Column(SmallInteger, nullable=False, server_default="0"))
     unpriced_count: int = Field(sa_column=Column(SmallInteger, nullable=False, server_default="0"))
     other_costs: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB, nullable=True))
+    # Why messages reached nobody: the provider's code, a sentence, and how many. None: not counted yet.
+    reasons: list[Any] | None = Field(default=None, sa_column=Column(JSONB, nullable=True))
     segment_count: int = Field(sa_column=Column(Integer, nullable=False, server_default="0"))
     suppressed_count: int = Field(sa_column=Column(SmallInteger, nullable=False, server_default="0"))
     cancelled_count: int = Field(sa_column=Column(SmallInteger, nullable=False, server_default="0"))

@@ -12,8 +12,8 @@ from campaigns.domain.timeline import Source, Step
 from campaigns.store.reading.messages import MessageRow
 from campaigns.store.reading.overviews import Cost, Overview
 from campaigns.store.reading.status_lag import StatusLag
+from campaigns.store.reasons import Reason
 from campaigns.store.submission import TakenIn
-from campaigns.store.totals import Reason
 
 Said = Mapping[str, Any]
 
@@ -80,6 +80,8 @@ def taken_in(said: Said, *, created: bool) -> TakenIn:
         said["refused"],
         None if created else datetime.fromisoformat(said["created_at"]),
         said["noted"],
+        said["costly"],
+        said["saved_segment_count"],
     )
 
 

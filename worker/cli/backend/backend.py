@@ -2,11 +2,10 @@
 
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any, Literal, Protocol
 from uuid import UUID
 
-from campaigns.domain.provider import Money
 from campaigns.domain.recipients import Recipient
 from campaigns.domain.schedule import Schedule
 from campaigns.domain.states import CampaignState
@@ -17,6 +16,10 @@ from campaigns.store.rescue.resolution import Decision
 from campaigns.store.submission import TakenIn
 from campaigns.submission import OnDoubt
 from worker import shapes
+from worker.cli.backend.accounts import Accounts
+from worker.cli.backend.aside import Aside
+from worker.cli.backend.keys import Keys
+from worker.cli.backend.webhooks import Webhooks
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,11 @@ Heard = Callable[[int], None]
 class Backend(Protocol):
     """What a command may want. Each raises CampaignError: one sentence."""
 
+    accounts: Accounts
+    aside: Aside
+    keys: Keys
+    webhooks: Webhooks
+
     async def status(self, campaign_id: UUID) -> Overview:
         """One campaign with its totals."""
 
@@ -103,6 +111,9 @@ class Backend(Protocol):
     async def resume(self, campaign_id: UUID, operator: str | None, sender_id: str | None) -> bool:
         """Let a campaign go on that is paused or on hold. False: it was running already."""
 
+    async def reschedule(self, campaign_id: UUID, schedule: Schedule) -> int:
+        """Have what is not handed over yet wait until `send_at`. Gives how many messages wait."""
+
     async def resolve(
         self,
         campaign_id: UUID,
@@ -127,12 +138,3 @@ class Backend(Protocol):
 
     async def erase(self, phones: Sequence[str]) -> shapes.Erased:
         """Erase what is known of numbers (E.164)."""
-
-    async def balance(self, account: str) -> Money:
-        """What is left on an account, says its provider."""
-
-    async def reconciliation(self, account: str, month: date) -> shapes.Reconciliation:
-        """The provider's own month (of this day) beside ours."""
-
-    async def resume_account(self, account: str) -> bool:
-        """Lift the hold on an account. False: it was not on hold."""

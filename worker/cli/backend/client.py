@@ -1,5 +1,6 @@
 """Speaks to the API over HTTP: requests with the key, streams both ways, and problems as errors of ours."""
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -13,6 +14,7 @@ from campaigns.domain.errors import (
     DatabaseUnavailable,
     NotAllowed,
     NotFound,
+    ProviderRefused,
     SubmissionError,
     SubmissionKeyConflict,
 )
@@ -20,7 +22,10 @@ from campaigns.domain.errors import (
 _CONNECT_SECONDS = 10.0  # to reach the API
 _ANSWER_SECONDS = 600.0  # between two pieces of an answer: a million rows are stored before the first
 _MOST_PROBLEM_BYTES = 65_536  # of a refusal that is read
+_MOST_ITEMS = 200  # of one page: the most that the API gives
+_LONGEST_WAIT_SECONDS = 30  # until a request may be made; a budget that is used up is not waited for
 _SETTING = "CAMPAIGNS_API_KEY"
+_TOO_OFTEN = "/problems/too-many-requests"
 _KINDS: Mapping[str, type[CampaignError]] = {
     "/problems/submission-key-reused": SubmissionKeyConflict,
     "/problems/invalid-request": SubmissionError,
@@ -28,6 +33,14 @@ _KINDS: Mapping[str, type[CampaignError]] = {
     "/problems/not-found": NotFound,
     "/problems/database-away": DatabaseUnavailable,
 }
+
+
+class _TooOften(CampaignError):
+    """The key may do this only so often a second."""
+
+    def __init__(self, sentence: str, seconds: int) -> None:
+        super().__init__(sentence)
+        self.seconds = seconds
 
 
 class Client:
@@ -39,18 +52,32 @@ class Client:
         self._host = urlsplit(url).netloc.rpartition("@")[2]
 
     async def ask(self, method: str, path: str, body: object = None, **query: object) -> Any:
-        """The object that is answered. Takes an object for the body, and the query; None is left out."""
-        sent = {} if body is None else {"json": body}
-        async with self.answered(method, path, query=query, **sent) as response:
-            return await _object(response)
+        """The object that is answered. Takes an object for the body, and the query; None is left out.
 
-    async def items(self, path: str, most: int | None = None, **query: object) -> list[Any]:
-        """The items of a list, page by page (None: all)."""
+        Waits where the key may do this only so often a second: nothing was done yet.
+        """
+        sent = {} if body is None else {"json": body}
+        while True:
+            try:
+                async with self.answered(method, path, query=query, **sent) as response:
+                    return await _object(response)
+            except _TooOften as refused:
+                if refused.seconds > _LONGEST_WAIT_SECONDS:
+                    raise
+                await asyncio.sleep(refused.seconds)
+
+    async def items(
+        self, path: str, most: int | None = None, *, search: Mapping[str, object] | None = None
+    ) -> list[Any]:
+        """The items of a list, page by page (None: all). `search`: what is looked for, by POST."""
         found: list[Any] = []
         cursor: str | None = None
         while most is None or len(found) < most:
-            limit = 200 if most is None else min(200, most - len(found))
-            page = await self.ask("GET", path, limit=limit, cursor=cursor, **query)
+            limit = _MOST_ITEMS if most is None else min(_MOST_ITEMS, most - len(found))
+            if search is None:
+                page = await self.ask("GET", path, limit=limit, cursor=cursor)
+            else:
+                page = await self.ask("POST", path, {**search, "limit": limit, "cursor": cursor})
             found += page["items"]
             cursor = page["next_cursor"]
             if cursor is None:
@@ -110,7 +137,11 @@ class Client:
                 return CampaignError(f"the API refuses {_SETTING}: {sentence}")
             case 429 | 503:
                 seconds = response.headers.get("Retry-After", "some")
+                if kind == _TOO_OFTEN and seconds.isdecimal():
+                    return _TooOften(f"{sentence}; try again in {seconds} seconds", int(seconds))
                 return _KINDS.get(kind, CampaignError)(f"{sentence}; try again in {seconds} seconds")
+            case 502:
+                return ProviderRefused(f"{title}: {sentence}")
             case _:
                 return _KINDS.get(kind, CampaignError)(sentence)
 

@@ -2,18 +2,18 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
-from datetime import date, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 from uuid import UUID
 
 from campaigns import (
     aggregation,
+    batching,
     checking,
     erasing,
     follow_up,
     holding,
     reading,
-    reconciling,
     rescue,
     submission,
     suppression,
@@ -21,8 +21,8 @@ from campaigns import (
 )
 from campaigns.cleaning import Portion
 from campaigns.domain.following import chosen
-from campaigns.domain.provider import Money
 from campaigns.domain.recipients import Recipient
+from campaigns.domain.schedule import Schedule
 from campaigns.domain.states import CampaignState
 from campaigns.reading import By
 from campaigns.store.reading.messages import MessageRow
@@ -32,7 +32,11 @@ from campaigns.store.session import Database
 from campaigns.store.submission import TakenIn
 from campaigns.submission import ONCE_WITHIN_SECONDS, Submission
 from worker import shapes
+from worker.cli.backend.accounts import Accounts, AccountsHere
+from worker.cli.backend.aside import Aside, AsideHere
 from worker.cli.backend.backend import Heard, Lines, Told, ToldFollowUp
+from worker.cli.backend.keys import Keys, KeysHere
+from worker.cli.backend.webhooks import Webhooks, WebhooksHere
 from worker.cli.operator import login, record
 from worker.mending import mending
 from worker.settings.model import Settings
@@ -63,12 +67,16 @@ def submission_of(settings: Settings, told: Told) -> Submission:
 
 
 class Here:
-    """Keeps `Backend`. `parts`: where a provider is asked, too."""
+    """Keeps `Backend`. `parts`: where a provider or Redis is asked, too."""
 
     def __init__(self, settings: Settings, database: Database, parts: "Parts | None" = None) -> None:
         self._settings = settings
         self._database = database
         self._parts = parts
+        self.accounts: Accounts = AccountsHere(settings, database, parts)
+        self.aside: Aside = AsideHere(parts)
+        self.keys: Keys = KeysHere(settings, database)
+        self.webhooks: Webhooks = WebhooksHere(settings, database)
 
     async def status(self, campaign_id: UUID) -> Overview:
         """See `Backend`."""
@@ -178,6 +186,13 @@ class Here:
         )
         return resumed.was_paused or resumed.was_held
 
+    async def reschedule(self, campaign_id: UUID, schedule: Schedule) -> int:
+        """See `Backend`."""
+        await record(
+            self._database, "campaign.reschedule", f"campaign/{campaign_id}", send_at=str(schedule.send_at)
+        )
+        return await batching.reschedule(self._database, self._settings.policy(), campaign_id, schedule)
+
     async def resolve(
         self,
         campaign_id: UUID,
@@ -227,25 +242,3 @@ class Here:
         """See `Backend`."""
         await record(self._database, "number.erase", "messages", phone_count=len(phones))
         return shapes.Erased.like(await erasing.erase(self._database, phones))
-
-    async def balance(self, account: str) -> Money:
-        """See `Backend`."""
-        self._settings.account(account)
-        assert self._parts is not None  # noqa: S101  `use` was told that a provider is asked
-        found = await self._parts.desk.accounts[account].provider.balance()
-        await holding.learn_currency(self._database, account, found)
-        return found
-
-    async def reconciliation(self, account: str, month: date) -> shapes.Reconciliation:
-        """See `Backend`."""
-        self._settings.account(account)
-        assert self._parts is not None  # noqa: S101  as above
-        theirs = await reconciling.their_month(self._parts.desk.accounts[account].provider, month)
-        return shapes.Reconciliation.of(
-            await reconciling.reconciliation(self._database, account, month, theirs)
-        )
-
-    async def resume_account(self, account: str) -> bool:
-        """See `Backend`."""
-        await record(self._database, "account.resume", f"account/{account}")
-        return await holding.resume_account(self._database, account)

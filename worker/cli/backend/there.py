@@ -6,17 +6,16 @@ import json
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
-from datetime import date, datetime
-from decimal import Decimal
+from datetime import datetime
 from tempfile import TemporaryFile
 from typing import Any, BinaryIO, Literal
 from uuid import UUID, uuid4
 
 from campaigns import suppression
-from campaigns.domain.errors import CampaignError, NotAllowed, NotFound, no_such_campaign
+from campaigns.domain.errors import CampaignError, NotFound, no_such_campaign
 from campaigns.domain.following import CONFIRMATION
-from campaigns.domain.provider import Money
 from campaigns.domain.recipients import Recipient
+from campaigns.domain.schedule import Schedule
 from campaigns.domain.states import CampaignState
 from campaigns.reading import By
 from campaigns.store.reading.messages import MessageRow
@@ -25,11 +24,15 @@ from campaigns.store.rescue.resolution import Decision
 from campaigns.store.submission import TakenIn
 from worker import shapes
 from worker.cli.backend import answers
+from worker.cli.backend.accounts import Accounts, AccountsThere
+from worker.cli.backend.aside import Aside, AsideThere
 from worker.cli.backend.backend import Heard, Lines, Told, ToldFollowUp
 from worker.cli.backend.client import Client
+from worker.cli.backend.keys import Keys, KeysThere
+from worker.cli.backend.webhooks import Webhooks, WebhooksThere
+from worker.cli.operator import refuse_operator
 
 _PIECE_BYTES = 65_536  # sent at once
-_MOST_MESSAGES = 200  # of a search
 _PHONES_AT_ONCE = 1_000
 _NAMES: Mapping[By, str] = {"id": "provider_message_id", "phone": "phone", "reference": "reference"}
 
@@ -39,6 +42,10 @@ class There:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self.accounts: Accounts = AccountsThere(client)
+        self.aside: Aside = AsideThere(client)
+        self.keys: Keys = KeysThere(client)
+        self.webhooks: Webhooks = WebhooksThere(client)
 
     async def _of(self, campaign_id: UUID, path: str = "", body: object = None, method: str = "POST") -> Any:
         try:
@@ -174,10 +181,15 @@ class There:
 
     async def resume(self, campaign_id: UUID, operator: str | None, sender_id: str | None) -> bool:
         """See `Backend`."""
-        _refuse_operator(operator)
+        refuse_operator(operator)
         before = await self.status(campaign_id)
         await self._of(campaign_id, "/resume", None if sender_id is None else {"sender_id": sender_id})
         return before.state is CampaignState.PAUSED or before.hold is not None
+
+    async def reschedule(self, campaign_id: UUID, schedule: Schedule) -> int:
+        """See `Backend`."""
+        wanted = {"send_at": _text(schedule.send_at), "not_after": _text(schedule.not_after)}
+        return int((await self._of(campaign_id, "/reschedule", wanted))["count"])
 
     async def resolve(
         self,
@@ -188,7 +200,7 @@ class There:
         operator: str | None,
     ) -> int:
         """See `Backend`."""
-        _refuse_operator(operator)
+        refuse_operator(operator)
         wanted = {"decision": decision, "phone": phone, "region": region}
         if decision == "resend":
             wanted["confirm"] = CONFIRMATION
@@ -196,9 +208,9 @@ class There:
 
     async def messages(self, by: By, value: str, account: str | None, limit: int) -> Sequence[MessageRow]:
         """See `Backend`."""
-        wanted = {_NAMES[by]: value, "account": account, "limit": min(limit, _MOST_MESSAGES)}
-        said = await self._client.ask("POST", "/v1/messages/search", wanted)
-        return [answers.message(each) for each in said["items"]]
+        wanted = {_NAMES[by]: value, "account": account}
+        found = await self._client.items("/v1/messages/search", limit, search=wanted)
+        return [answers.message(each) for each in found]
 
     async def suppress(self, phones: Sequence[str], region: str | None, reason: str) -> int:
         """See `Backend`."""
@@ -233,33 +245,6 @@ class There:
         found = await self._client.items("/v1/suppression")
         rows = [(each["phone"], each["reason"], datetime.fromisoformat(each["since"])) for each in found]
         return sorted(rows, key=lambda row: (row[2], row[0]))
-
-    async def balance(self, account: str) -> Money:
-        """See `Backend`."""
-        said = await self._account(account, "GET", "/balance")
-        return Money(Decimal(said["amount"]), said["currency"])
-
-    async def reconciliation(self, account: str, month: date) -> shapes.Reconciliation:
-        """See `Backend`."""
-        said = await self._account(account, "GET", f"/reconciliation?month={month:%Y-%m}")
-        return shapes.Reconciliation.model_validate(said)
-
-    async def resume_account(self, account: str) -> bool:
-        """See `Backend`."""
-        before = await self._account(account, "GET")
-        await self._account(account, "POST", "/resume")
-        return before["held"] is not None
-
-    async def _account(self, account: str, method: str, path: str = "") -> Any:
-        try:
-            return await self._client.ask(method, f"/v1/accounts/{account}{path}")
-        except NotFound:
-            raise NotFound("there is no such account for this key") from None
-
-
-def _refuse_operator(operator: str | None) -> None:
-    if operator is not None:
-        raise NotAllowed("over the API the key decides, and is recorded: leave --operator out")
 
 
 def _quoted(key: str) -> str:

@@ -26,12 +26,21 @@ class AccountPath(Asked):
     name: str = Field(max_length=200, description="The account's name.", examples=["main"])
 
 
+_MONTH = r"^20\d\d-(0[1-9]|1[0-2])$"
+
+
+class StatisticsFilter(Asked):
+    """Of which month."""
+
+    month: Annotated[str, Field(pattern=_MONTH, description="Such as 2026-11.", examples=["2026-11"])]
+
+
 class MonthFilter(Asked):
     """Which month."""
 
     month: Annotated[
         str | None,
-        Field(pattern=r"^20\d\d-(0[1-9]|1[0-2])$", description="Such as 2026-11, in UTC; else this one."),
+        Field(pattern=_MONTH, description="Such as 2026-11, in UTC; else this one."),
     ] = None
 
     def first_day(self) -> date | None:
@@ -131,6 +140,12 @@ async def reconciled(parts: Parts, shared: Shared, name: str, month: date) -> sh
     return shapes.Reconciliation.of(found)
 
 
+async def get_statistics(call: Call, path: AccountPath, query: StatisticsFilter) -> Answer:
+    """What the provider itself counted in a month."""
+    days = await _account(call, path.name).provider.statistics(query.month)
+    return Answer(shapes.DayPage(items=[shapes.Day.like(day) for day in days], next_cursor=None))
+
+
 async def resume_account(call: Call, path: AccountPath) -> Answer:
     """Lift the hold on an account."""
     _account(call, path.name)
@@ -207,6 +222,21 @@ OPERATIONS = (
         rate=Rate.SEARCH,
         path_model=AccountPath,
         answers={200: shapes.Balance},
+        problems=(Kind.PROVIDER_REFUSED,),
+    ),
+    Operation(
+        id="getStatistics",
+        method="GET",
+        path="/v1/accounts/{name}/statistics",
+        tag=_TAG,
+        summary="Read the provider's own statistics of a month, by day",
+        description="Of everything that was sent with these credentials, by whatever program. One page.",
+        handler=get_statistics,
+        scope=Scope.READ,
+        rate=Rate.SEARCH,
+        path_model=AccountPath,
+        query=StatisticsFilter,
+        answers={200: shapes.DayPage},
         problems=(Kind.PROVIDER_REFUSED,),
     ),
     Operation(

@@ -5,13 +5,14 @@ from uuid import UUID
 
 from pydantic import ConfigDict, Field, model_validator
 
-from campaigns import aggregation, auditing, holding, rescue, submission
+from campaigns import aggregation, auditing, batching, holding, rescue, submission
 from campaigns.domain.access import Scope
 from campaigns.domain.following import CONFIRMATION
+from campaigns.domain.schedule import Schedule
 from campaigns.domain.states import CampaignState
 from worker import shapes
 from worker.web.api.campaigns import CampaignPath, owned
-from worker.web.api.operations import Answer, Asked, Call, Handler, Line, Operation, Rate, Region
+from worker.web.api.operations import Answer, Asked, Call, Handler, Line, Moment, Operation, Rate, Region
 from worker.web.api.problems import Kind
 
 _TAG = "Acts"
@@ -29,6 +30,21 @@ class Resumption(Asked):
     sender_id: Annotated[
         str | None, Field(min_length=1, max_length=16, description="Where the one before was refused.")
     ] = None
+
+
+class NewTime(Asked):
+    """When a campaign is to go on."""
+
+    send_at: Annotated[
+        Moment,
+        Field(
+            description="Nothing is handed over before; a moment of the last 24 hours is now.",
+            examples=["2026-12-01T09:30:00+02:00"],
+        ),
+    ]
+    not_after: Annotated[Moment | None, Field(description="What is left then expires; null: as it was.")] = (
+        None
+    )
 
 
 class Resolution(Asked):
@@ -114,6 +130,15 @@ async def resolve_doubt(call: Call, path: CampaignPath, body: Resolution) -> Ans
     return Answer(shapes.Count(count=count))
 
 
+async def reschedule_campaign(call: Call, path: CampaignPath, body: NewTime) -> Answer:
+    """Have what is not handed over yet wait until another time."""
+    await owned(call, path.id)
+    schedule = Schedule(body.send_at, body.not_after)
+    await _record(call, "reschedule", path.id, send_at=str(body.send_at))
+    count = await batching.reschedule(call.parts.database, call.parts.desk.policy, path.id, schedule)
+    return Answer(shapes.Count(count=count))
+
+
 async def rename_campaign(call: Call, path: CampaignPath, body: NewName) -> Answer:
     """Give a campaign another name."""
     await owned(call, path.id)
@@ -187,6 +212,21 @@ OPERATIONS = (
         rate=Rate.CHANGE,
         path_model=CampaignPath,
         body=Resolution,
+        answers={200: shapes.Count},
+        problems=(Kind.NOT_ALLOWED,),
+    ),
+    Operation(
+        id="rescheduleCampaign",
+        method="POST",
+        path="/v1/campaigns/{id}/reschedule",
+        tag=_TAG,
+        summary="Have what is not handed over yet wait until another time",
+        description="`count` messages wait. What is being handed over at this moment is not held back.",
+        handler=reschedule_campaign,
+        scope=Scope.OPERATE,
+        rate=Rate.CHANGE,
+        path_model=CampaignPath,
+        body=NewTime,
         answers={200: shapes.Count},
         problems=(Kind.NOT_ALLOWED,),
     ),

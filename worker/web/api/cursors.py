@@ -36,8 +36,8 @@ def _read(cursor: str, count: int) -> list[str]:
     return parts
 
 
-def _refused() -> Refused:
-    wrong = Mistake(pointer="/query/cursor", detail="it is none that a page here gave")
+def _refused(pointer: str = "/query/cursor") -> Refused:
+    wrong = Mistake(pointer=pointer, detail="it is none that a page here gave")
     return Refused(Kind.INVALID_REQUEST, None, [wrong])
 
 
@@ -57,16 +57,18 @@ def read_moment_and_id(cursor: str) -> tuple[datetime, UUID]:
     return read_moment_and(UUID, cursor)
 
 
-def read_moment_and(kind: Callable[[str], T], cursor: str) -> tuple[datetime, T]:
-    """The moment and the value that a cursor was made of. Raises Refused."""
+def read_moment_and(
+    kind: Callable[[str], T], cursor: str, pointer: str = "/query/cursor"
+) -> tuple[datetime, T]:
+    """The moment and the value that a cursor was made of. Raises Refused, which names its place."""
     try:
         at, text = _read(cursor, 2)
         moment = datetime.fromisoformat(at)
         found = kind(text)
     except ValueError:
-        raise _refused() from None
+        raise _refused(pointer) from None
     if moment.tzinfo is None:
-        raise _refused()
+        raise _refused(pointer)
     return moment, found
 
 

@@ -11,7 +11,7 @@ from campaigns.domain.access import SCOPE_MEANINGS
 from campaigns.domain.webhooks import EventType
 from worker.shapes import event_shape
 from worker.web.api import problems
-from worker.web.api.operations import JSON, Asked, Operation
+from worker.web.api.operations import FORM, JSON, Asked, Operation
 from worker.web.api.problems import Kind, Problem
 
 VERSION = "1"
@@ -73,6 +73,8 @@ def _schemas(operations: Iterable[Operation]) -> tuple[Schemas, dict[str, Any]]:
     wanted |= {(event_shape(event), "serialization"): None for event in EventType}
     for operation in operations:
         wanted |= {(model, "validation"): None for model in operation.parts().values() if model}
+        if operation.form is not None:
+            wanted[operation.form, "validation"] = None
         wanted |= {(model, "serialization"): None for model in operation.answers.values()}
     in_order = sorted(wanted, key=lambda each: (each[0].__name__, each[1]))
     references, schema = models_json_schema(in_order, ref_template=_REFERENCE)
@@ -157,6 +159,9 @@ def _entry(
             "example": example(operation.body),
         }
     for media_type, what in operation.streams_in.items():
+        if operation.form is not None and media_type == FORM:
+            content[media_type] = {"schema": references[operation.form, "validation"]}
+            continue
         content[media_type] = {"schema": {"type": "string", "description": what}}
         if media_type in _EXAMPLES:
             content[media_type]["example"] = _EXAMPLES[media_type]

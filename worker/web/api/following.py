@@ -101,7 +101,7 @@ async def follow_campaign_up(call: Call, path: CampaignPath, headers: KeyHeader,
     )
     overview = await reading.status(database, taken.id)
     location = {"Location": f"/v1/campaigns/{taken.id}"}
-    return Answer(shapes.OwnedCampaign.of(overview), 201 if taken.created else 200, location)
+    return Answer(shapes.SubmittedCampaign.taken(overview, taken), 201 if taken.created else 200, location)
 
 
 OPERATIONS = (
@@ -120,7 +120,7 @@ OPERATIONS = (
         path_model=CampaignPath,
         headers=KeyHeader,
         body=Following,
-        answers={201: shapes.OwnedCampaign, 200: shapes.OwnedCampaign},
+        answers={201: shapes.SubmittedCampaign, 200: shapes.SubmittedCampaign},
         problems=(Kind.NOT_ALLOWED, Kind.SUBMISSION_KEY_REUSED, Kind.BUSY),
         admit=slot,
     ),

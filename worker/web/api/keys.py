@@ -17,6 +17,10 @@ _TAG = "Keys"
 Count = Annotated[int, Field(ge=1, le=2**53)] | None
 
 
+OwnerName = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9_.-]{0,62}$")]
+"""The short name of an owner."""
+
+
 class KeyPath(Asked):
     """Names a key."""
 
@@ -31,11 +35,7 @@ class WantedKey(Asked):
     """What a new key is to be."""
 
     owner: Annotated[
-        str | None,
-        Field(
-            pattern="^[a-z0-9][a-z0-9_.-]{0,62}$",
-            description="Whose it is; null: the owner of the key that makes it.",
-        ),
+        OwnerName | None, Field(description="Whose it is; null: the owner of the key that makes it.")
     ] = None
     scopes: Annotated[
         list[Scope],
@@ -142,12 +142,14 @@ OPERATIONS = (
         summary="Make a key",
         description="Its secret is in this answer and nowhere else. A key cannot give what it does not have: "
         "scopes, another owner, every owner, accounts, a later end, a larger budget. Two keys of one owner "
-        "may be valid at once: make the new one, have it used, revoke the old one.",
+        "may be valid at once: make the new one, have it used, revoke the old one. At most "
+        f"{keys.MOST_KEYS} keys of an owner are valid at once.",
         handler=create_key,
         scope=Scope.ADMIN,
         rate=Rate.CHANGE,
         body=WantedKey,
         answers={201: shapes.NewKey},
+        problems=(Kind.NOT_ALLOWED,),
     ),
     Operation(
         id="revokeKey",

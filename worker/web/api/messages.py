@@ -12,13 +12,13 @@ from pydantic import ConfigDict, Field, model_validator
 from campaigns import auditing, reading
 from campaigns.domain.access import Scope
 from campaigns.domain.errors import NotFound
-from campaigns.domain.message_ref import REFERENCE_PATTERN
+from campaigns.domain.message_ref import REFERENCE_PATTERN, MessageKey, key_of
 from campaigns.domain.states import MessageState
 from campaigns.reading import By
 from campaigns.store.reading.pages import BEGINNING, Position
 from worker import csv_cells, shapes
 from worker.web.api import cursors
-from worker.web.api.campaigns import CampaignPath, Paged, owned
+from worker.web.api.campaigns import CampaignPath, Cursor, Paged, owned
 from worker.web.api.operations import Answer, Asked, Call, Line, Operation, Rate, Region
 from worker.web.api.problems import Kind, Refused
 from worker.web.api.streams import stream
@@ -33,7 +33,7 @@ class MessageFilter(Paged):
     """Which messages of a campaign."""
 
     state: MessageState | None = None
-    reason: Annotated[Line | None, Field(description="As a message's `reason` has it.")] = None
+    reason: Annotated[Line | None, Field(description="As `…/reasons` has it.")] = None
 
 
 class ExportFilter(Asked):
@@ -74,6 +74,7 @@ class Search(Asked):
     region: Region | None = None
     account: Line | None = None
     limit: Annotated[int, Field(ge=1, le=cursors.MOST_ITEMS)] = 100
+    cursor: Cursor = None
 
     @model_validator(mode="after")
     def _is_one(self) -> Self:
@@ -118,6 +119,7 @@ async def search_messages(call: Call, body: Search) -> Answer:
     """The messages to a number, of a reference or of a provider's id."""
     ((by, typed),) = body.given()
     value = reading.sought(by, typed, body.region)
+    before = None if body.cursor is None else cursors.read_moment_and(_key, body.cursor, "/body/cursor")
     try:
         async with asyncio.timeout(_SEARCH_SECONDS):
             found = await reading.messages(
@@ -126,15 +128,27 @@ async def search_messages(call: Call, body: Search) -> Answer:
                 value=value,
                 account=body.account,
                 reach=call.caller.reach,
-                limit=body.limit,
+                limit=body.limit + 1,
+                before=before,
             )
     except TimeoutError:
         raise Refused(
             Kind.BUSY, f"the search took more than {_SEARCH_SECONDS:g} s", retry_after_seconds=60
         ) from None
+    items, last = cursors.cut(found, body.limit)
     return Answer(
-        shapes.FoundMessages(items=[shapes.TracedMessage.of(row) for row in found], next_cursor=None)
+        shapes.FoundMessages(
+            items=[shapes.TracedMessage.of(row) for row in items],
+            next_cursor=last and cursors.write(last.updated_at.isoformat(), last.reference),
+        )
     )
+
+
+def _key(reference: str) -> MessageKey:
+    found = key_of(reference)
+    if found is None:
+        raise ValueError("no reference of ours")
+    return found
 
 
 async def get_message(call: Call, path: MessagePath) -> Answer:
@@ -223,7 +237,8 @@ OPERATIONS = (
         path="/v1/messages/search",
         tag=_TAG,
         summary="Look for messages by number, reference or provider's id",
-        description="By POST, so that no number is in an address. A search by number or by provider's id "
+        description="By POST, so that no number is in an address. Newest first: what changes meanwhile is "
+        "missed. A search by number or by provider's id "
         f"reads all messages, for at most {_SEARCH_SECONDS:g} s.",
         handler=search_messages,
         scope=Scope.READ_RECIPIENTS,

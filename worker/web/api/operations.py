@@ -30,6 +30,7 @@ JSON = "application/json"
 MOST_EXPORTS = 4
 """At once in one process: each holds a connection of the database for as long as its reader takes."""
 
+FORM = "multipart/form-data"
 _ASK_AGAIN_SECONDS = 60.0  # where nobody answered
 
 JSON_BODY_BYTES = 64 * 1024
@@ -207,6 +208,7 @@ class Operation:
     body_bytes: int = JSON_BODY_BYTES
     body_is_optional: bool = False
     streams_in: Mapping[str, str] = field(default_factory=dict)  # media type -> what it holds
+    form: type[Asked] | None = None  # its fields, where `streams_in` has multipart/form-data
     streams_out: Sequence[str] = ()
     no_content: str = ""  # when it answers 204, in a sentence
     problems: Sequence[Kind] = ()

@@ -9,7 +9,7 @@ from hashlib import sha256
 from html import escape
 from typing import Any
 
-from worker.web.api.document import document, example
+from worker.web.api.document import example
 from worker.web.api.operations import JSON, Operation
 
 _STYLE = """
@@ -34,11 +34,11 @@ CONTENT_SECURITY_POLICY = (
 """Of the page: its own style and nothing else."""
 
 
-def page(operations: Sequence[Operation], *, server: str | None = None) -> str:
-    """The page. Takes the address at which the API is reached, if known."""
-    told = document(operations, server=server)
+def page(operations: Sequence[Operation], told: Mapping[str, Any]) -> str:
+    """The page. Takes the document of the operations."""
     tags = list(dict.fromkeys(operation.tag for operation in operations))
-    address = server or "http://127.0.0.1:8026"
+    (server,) = told["servers"]
+    address = "http://127.0.0.1:8026" if server["url"] == "/" else server["url"]
     schemas: Mapping[str, Any] = told["components"]["schemas"]
     title = f"{told['info']['title']}: the HTTP API"
     parts = [

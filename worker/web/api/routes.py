@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from functools import lru_cache
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -29,19 +30,24 @@ def add_routes(router: web.UrlDispatcher, serving: Serving) -> None:
     """Route every operation of the table, and the document."""
     for operation in OPERATIONS:
         serving.add(router, operation)
-    text = json.dumps(document(OPERATIONS, server=serving.parts.settings.public_url), indent=1)
+    text, shown = _told(serving.parts.settings.public_url)
 
     async def tell(_request: web.Request) -> web.Response:
         return web.Response(text=text, content_type=JSON, headers=HEADERS)
 
     router.add_get(DOCUMENT_PATH, tell)
-    shown = page(OPERATIONS, server=serving.parts.settings.public_url)
 
     async def show(_request: web.Request) -> web.Response:
         more = {"Content-Security-Policy": CONTENT_SECURITY_POLICY, "Referrer-Policy": "no-referrer"}
         return web.Response(text=shown, content_type="text/html", headers=HEADERS | more)
 
     router.add_get(PAGE_PATH, show)
+
+
+@lru_cache(maxsize=1)  # it takes half a second, and is the same for every application at an address
+def _told(server: str | None) -> tuple[str, str]:
+    told = document(OPERATIONS, server=server)
+    return json.dumps(told, indent=1), page(OPERATIONS, told)
 
 
 def middleware() -> Middleware:

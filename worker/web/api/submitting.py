@@ -8,10 +8,9 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Annotated, Literal
 
-from aiohttp import BodyPartReader, MultipartReader, hdrs, web
+from aiohttp import web
 from pydantic import BeforeValidator, Field, ValidationError, WithJsonSchema
 
 from campaigns import auditing, reading, submission
@@ -22,7 +21,8 @@ from campaigns.domain.recipients import Format, read_recipients
 from campaigns.domain.schedule import Schedule
 from campaigns.submission import ONCE_WITHIN_SECONDS, Submission
 from worker import shapes
-from worker.web.api.operations import Answer, Asked, Call, Line, Moment, Operation, Rate, Region
+from worker.web.api.forms import read_form
+from worker.web.api.operations import FORM, Answer, Asked, Call, Line, Moment, Operation, Rate, Region
 from worker.web.api.problems import Kind, Mistake, Refused, mistakes
 from worker.web.api.serving import go_on
 from worker.web.uploads import Busy, LargeSubmissions, Upload, UploadFailed
@@ -39,12 +39,8 @@ BODY_BYTES = 5_000_000
 MOST_QUERY_CHARACTERS = 1_600
 """Of a text in a query, where each may take twelve bytes: a head has a bound (`server.MOST_LINE_BYTES`)."""
 
-_FIELD_BYTES = 64 * 1024  # of one field of a form
-_MOST_FIELDS = 50  # of a form
-_PIECE_BYTES = 65_536  # of a form's file, read at once
 _RETRY_AFTER_SECONDS = 10  # told where there is no room for another large submission
 _TAG = "Submit"
-_FORM = "multipart/form-data"
 _STREAMS: Mapping[str, Format] = {
     "text/csv": "csv",
     "application/jsonl": "jsonl",
@@ -54,7 +50,7 @@ STREAMS_IN = {
     "text/csv": "A row for each recipient, the first names the columns; any size. Fields are in the query.",
     "application/jsonl": "An object for each recipient on a line of its own. Fields are in the query.",
     "application/x-ndjson": "The same.",
-    _FORM: "The fields, a longer text too, then `file`, which is CSV or JSON lines.",
+    FORM: "The fields, a longer text too, then `file`, which is CSV or JSON lines.",
 }
 
 
@@ -144,6 +140,17 @@ class Recipients(Told):
     ]
 
 
+class Form(Told):
+    """The same as a form, with the file last: what comes after it is refused."""
+
+    # Not marked as required, though it is: generated clients send what is required first.
+    file: Annotated[
+        str,
+        Field(description="CSV or JSON lines, a recipient each; has to be there, after all fields."),
+        WithJsonSchema({"type": "string", "format": "binary"}),
+    ] = ""
+
+
 class KeyHeader(Asked):
     """By what a repeated request is known."""
 
@@ -221,8 +228,13 @@ async def coming(call: Call, query: Query, body: Recipients | None) -> AsyncIter
             upload = large.upload(call.request.content.readany)
             rows = _rows(upload, _STREAMS[media_type])
         else:
-            told, upload, file_format = await _form(call.request)
-            rows = _rows(upload, file_format)
+            await go_on(call.request)
+            form = await read_form(call.request, large)
+            upload = form.file
+            told = _told("body", form.fields)
+            # Many programs call any file text/csv.
+            said = _STREAMS.get(form.media_type)
+            rows = _rows(upload, said if said == "jsonl" else None)
         yield Coming(told, rows, large.threads)
     except UploadFailed as failed:
         raise Refused(_KINDS[failed.status], str(failed)) from None
@@ -245,65 +257,6 @@ def _told(where: str, given: Mapping[str, object]) -> Told:
     except ValidationError as error:
         found = mistakes(where, error, Told)
     raise Refused(Kind.INVALID_REQUEST, None, found)
-
-
-async def _form(request: web.Request) -> tuple[Told, Upload, Format | None]:
-    """The fields of a form, and its file, which is to be read, with its format where that is said. Raises
-    Refused and UploadFailed.
-    """
-    large = request.app[LARGE]
-    await go_on(request)
-    try:
-        parts = await request.multipart()
-    except (ValueError, AssertionError):  # no boundary
-        raise Refused(Kind.MALFORMED, "the form has no boundary that can be used") from None
-    given: dict[str, object] = {}
-    for _ in range(_MOST_FIELDS):
-        part = await _next_part(large, parts)
-        if part is None:
-            raise Refused(Kind.INVALID_REQUEST, None, [_missing("/body/file")])
-        if part.name == "file":
-            said = _STREAMS.get(part.headers.get(hdrs.CONTENT_TYPE, ""))
-            # Many programs call any file text/csv.
-            file_format = said if said == "jsonl" else None
-            upload = large.upload(partial(part.read_chunk, _PIECE_BYTES))
-            return _told("body", given), upload, file_format
-        value = await large.upload(part.read_chunk, most_bytes=_FIELD_BYTES).whole()
-        _add_field(given, part.name or "", value)
-    raise Refused(Kind.INVALID_REQUEST, f"a form may have {_MOST_FIELDS} fields, and the file after them")
-
-
-async def _next_part(large: LargeSubmissions, parts: MultipartReader) -> BodyPartReader | None:
-    found: list[BodyPartReader | None] = []
-
-    async def read() -> bytes:
-        part = await parts.next()
-        if part is not None and not isinstance(part, BodyPartReader):
-            raise Refused(Kind.MALFORMED, "a form within the form cannot be read")
-        found.append(part)
-        return b""
-
-    await large.upload(read).next()  # for its bounds
-    return found[0]
-
-
-def _add_field(given: dict[str, object], name: str, value: bytes) -> None:
-    try:
-        text = value.decode()
-    except UnicodeDecodeError:
-        raise Refused(Kind.MALFORMED, "a field of the form is not UTF-8") from None
-    if name == "allow_kinds":
-        kinds = given.setdefault(name, [])
-        assert isinstance(kinds, list)  # noqa: S101  made above
-        kinds.append(text)
-    elif name in given:
-        raise Refused(Kind.INVALID_REQUEST, "a field stands in the form twice")
-    else:
-        given[name] = text
-
-
-def _missing(pointer: str) -> Mistake:
-    return Mistake(pointer=pointer, detail="it is missing")
 
 
 def _account_of(call: Call, told: Told, where: str) -> str:
@@ -363,7 +316,7 @@ async def submit_campaign(call: Call, query: Query, headers: KeyHeader, body: Re
         )
     overview = await reading.status(database, taken.id)
     location = {"Location": f"/v1/campaigns/{taken.id}"}
-    return Answer(shapes.OwnedCampaign.of(overview), 201 if taken.created else 200, location)
+    return Answer(shapes.SubmittedCampaign.taken(overview, taken), 201 if taken.created else 200, location)
 
 
 ABOUT = f"""At most {MOST_RECIPIENTS:,} recipients and {BODY_BYTES // 1_000_000} MB as JSON. A file of any
@@ -386,7 +339,8 @@ OPERATIONS = (
         body=Recipients,
         body_bytes=BODY_BYTES,
         streams_in=STREAMS_IN,
-        answers={201: shapes.OwnedCampaign, 200: shapes.OwnedCampaign},
+        form=Form,
+        answers={201: shapes.SubmittedCampaign, 200: shapes.SubmittedCampaign},
         problems=(Kind.SUBMISSION_KEY_REUSED, Kind.BUSY),
         admit=admit,
     ),

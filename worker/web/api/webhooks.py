@@ -1,9 +1,9 @@
 """Operations on webhooks: who is told what happens, and what became of it."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
 from campaigns import auditing, outbox
 from campaigns.domain.access import Scope
@@ -13,6 +13,7 @@ from worker import shapes
 from worker.settings.safety import read_networks
 from worker.web.api import cursors
 from worker.web.api.campaigns import Paged
+from worker.web.api.keys import OwnerName
 from worker.web.api.operations import Answer, Asked, Call, Handler, Method, Moment, Operation, Rate, storable
 from worker.web.api.problems import Kind, Mistake, Refused
 from worker.webhooks import signing
@@ -75,9 +76,19 @@ class WantedWebhook(Asked):
     with_numbers: Annotated[
         bool, Field(description="Tell numbers beside references. The key needs read:recipients.")
     ] = False
+    owner: Annotated[
+        OwnerName | None,
+        Field(description="Whose campaigns it hears of; null: those of the key's owner."),
+    ] = None
     all: Annotated[
         bool, Field(description="Hear of every owner's campaigns. The key must see them itself.")
     ] = False
+
+    @model_validator(mode="after")
+    def _is_of_one(self) -> Self:
+        if self.all and self.owner is not None:
+            raise ValueError("give one of owner and all")
+        return self
 
 
 class WebhookChange(Asked):
@@ -159,12 +170,12 @@ async def list_webhooks(call: Call, query: Paged) -> Answer:
 async def create_webhook(call: Call, body: WantedWebhook) -> Answer:
     """Make a webhook."""
     owner = _owner(call)
-    if body.all and owner is not None:
+    hears_of = None if body.all else body.owner or call.caller.key.owner
+    if owner not in {None, hears_of}:
         raise Refused(Kind.MISSING_SCOPE, "the key sees the campaigns of its owner alone")
     if body.with_numbers and Scope.READ_RECIPIENTS not in call.caller.key.scopes:
         raise Refused(Kind.MISSING_SCOPE, f"to be told numbers, the key needs {Scope.READ_RECIPIENTS}")
     await _check(call, body.url)
-    hears_of = None if body.all else call.caller.key.owner
     await _record(call, "create", None, owner=hears_of, with_numbers=body.with_numbers)
     secret = signing.new_secret()
     made = await outbox.create(
@@ -293,9 +304,11 @@ OPERATIONS = (
         "Make a webhook",
         create_webhook,
         "Its secret, by which it verifies what it gets, is in this answer and nowhere else. "
-        "What is sent is in `webhooks` of this document. It hears of the campaigns of the key's owner.",
+        "What is sent is in `webhooks` of this document. It hears of the campaigns of the key's owner. "
+        f"An owner has {outbox.MOST_WEBHOOKS} webhooks at most.",
         body=WantedWebhook,
         answers={201: shapes.NewWebhook},
+        problems=(Kind.NOT_ALLOWED,),
     ),
     _operation(
         "getWebhook",

@@ -22,7 +22,9 @@ _FEW = "a row for each campaign, not for each message: 100,000 of them are read 
 ACCEPTED = {"require-concurrent-index-creation": _FEW, "constraint-missing-not-valid": _FEW}
 
 _TIMELINE = """
-ALTER TABLE message ADD COLUMN timeline bytea
+ALTER TABLE message ADD COLUMN timeline bytea;
+
+ALTER TABLE batch ADD COLUMN reasons jsonb
 """
 
 _OWNER = """

@@ -1,11 +1,15 @@
 """What changes something: done once, in the audit, and not for another owner's campaign."""
 
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
+from campaigns.domain.errors import ProviderRefused
 from campaigns.domain.following import CONFIRMATION
+from campaigns.domain.provider import DayStatistics
 from campaigns.store.session import Database
 from tests.contract.web.api.conftest import Api, is_problem
 from tests.integration.rows import query
@@ -53,6 +57,7 @@ ACTS: dict[str, tuple[str, Any]] = {
     "cancel": ("POST", None),
     "resolve": ("POST", {"decision": "assume_sent"}),
     "follow-up": ("POST", {"states": ["cancelled"]}),
+    "reschedule": ("POST", {"send_at": "2026-12-01T09:30:00Z"}),
     "": ("PATCH", {"name": "Mine now"}),
 }
 
@@ -113,6 +118,41 @@ async def test_assume_sent_of_one_number(api: Api, ours: UUID, database: Databas
     assert first["phone"] not in audited["all"]
 
 
+async def test_reschedule(api: Api, ours: UUID, database: Database) -> None:
+    path, now = f"/v1/campaigns/{ours}", datetime.now(UTC)
+    hour, day = timedelta(hours=1), timedelta(days=1)
+    said = await api.post(
+        f"{path}/reschedule", {"send_at": (now + hour).isoformat(), "not_after": (now + day).isoformat()}
+    )
+    assert (said.status, said.json) == (200, {"count": 250})
+    shown = (await api.get(path)).json
+    moments = [datetime.fromisoformat(shown[name]) for name in ("send_at", "not_after")]
+    assert (moments, shown["waits_for"]) == ([now + hour, now + day], "send_at")
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({}, "/body/send_at"),
+        ({"send_at": None}, "/body/send_at"),
+        ({"send_at": "2026-12-01T09:30:00"}, "/body/send_at"),
+        ({"send_at": 1_800_000_000}, "/body/send_at"),
+        ({"send_at": now.isoformat(), "at": "now"}, "/body"),
+    ]
+    for body, pointer in wrong:
+        refused = await api.post(f"{path}/reschedule", body)
+        assert is_problem(refused, 422, "invalid-request")
+        assert [each["pointer"] for each in refused.json["errors"]] == [pointer]
+    for moment, why in ((now - 2 * day, "passed"), (now + 400 * day, "a year"), (now + 2 * day, "not later")):
+        refused = await api.post(f"{path}/reschedule", {"send_at": moment.isoformat()})
+        assert is_problem(refused, 422, "invalid-request")
+        assert why in refused.json["detail"], "the last: not_after is as it was"
+    reader = await api.with_key(scopes=["read", "submit", "admin"])
+    refused = await reader.post(f"{path}/reschedule", {"send_at": now.isoformat()})
+    assert is_problem(refused, 403, "missing-scope")
+    await run(database)
+    await api.post(f"{path}/cancel")
+    assert is_problem(await api.post(f"{path}/reschedule", {"send_at": now.isoformat()}), 409, "not-allowed")
+    said_of = [action for action, _ in await actions(database) if action != "scope.refused"]
+    assert said_of == ["campaign.reschedule"] * 4 + ["campaign.cancel", "campaign.reschedule"]
+
+
 async def test_rename(api: Api, ours: UUID) -> None:
     path = f"/v1/campaigns/{ours}"
     said = await api.call("PATCH", path, json={"name": "Winter sale"})
@@ -170,6 +210,33 @@ async def test_a_number_is_erased_within_reach_and_the_audit_does_not_hold_it(
     )
     nothing = await api.post("/v1/erasures", {"phones": [other["phone"]]})
     assert nothing.json == {"erased_count": 0, "open_count": 0}, "out of reach"
+
+
+async def test_the_providers_own_statistics(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    async def statistics(month: str) -> list[DayStatistics]:
+        asked.append(month)
+        if month == "2026-02":
+            raise ProviderRefused("it keeps no such month of +37060000001")
+        return [DayStatistics("2026-01-31", "DELIVRD", Decimal("0.0144"), 3)]
+
+    monkeypatch.setattr(api.web.stub, "statistics", statistics)
+    path = "/v1/accounts/main/statistics"
+    said = await api.pages(path, month="2026-01")
+    day = {"date": "2026-01-31", "provider_state": "DELIVRD", "cost": "0.0144", "segment_count": 3}
+    assert said == [day]
+    refused = await api.get(path, month="2026-02")
+    assert is_problem(refused, 502, "provider-refused")
+    assert "37060000001" not in refused.text
+    for query_ in ({}, {"month": "2026-13"}, {"month": "january"}):
+        assert is_problem(await api.get(path, **query_), 422, "invalid-request")
+    limited = await api.with_key(accounts=["silent"])
+    assert is_problem(await limited.get(path, month="2026-01"), 404, "not-found")
+    assert is_problem(
+        await (await api.with_key(scopes=["operate"])).get(path, month="2026-01"), 403, "missing-scope"
+    )
+    assert asked == ["2026-01", "2026-02"]
 
 
 async def test_the_suppression_list(api: Api, database: Database) -> None:

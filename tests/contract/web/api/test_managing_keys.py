@@ -1,10 +1,12 @@
 """Keys made, listed and revoked over HTTP: none gives what it does not have itself."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from campaigns import keys
 from tests.contract.web.api.conftest import Api, is_problem
 from tests.integration.rows import query
 
@@ -112,3 +114,14 @@ async def test_another_owners_key_is_not_there(api: Api) -> None:
     assert (await api.get("/v1/keys")).status == 200
     audited = await query(api.database, "SELECT 1 FROM audit WHERE action = 'key.revoke'")
     assert audited == []
+
+
+async def test_an_owner_has_so_many_valid_keys(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keys, "MOST_KEYS", 2)
+    made = await asyncio.gather(*(api.post("/v1/keys", {"scopes": ["read"]}) for _ in range(3)))
+    assert sorted(each.status for each in made) == [201, 409, 409]  # with that of `api`
+    (refused, _) = [each for each in made if each.status == 409]
+    assert is_problem(refused, 409, "not-allowed")
+    (other,) = [each for each in made if each.status == 201]
+    await api.call("DELETE", f"/v1/keys/{other.json['id']}")
+    assert (await api.post("/v1/keys", {"scopes": ["read"]})).status == 201

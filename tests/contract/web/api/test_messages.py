@@ -57,6 +57,21 @@ async def test_search(api: Api, ours: UUID, theirs: UUID, by: str) -> None:
     assert len((await everybody.post("/v1/messages/search", {by: other[by]})).json["items"]) == 1
 
 
+async def test_a_search_has_pages(api: Api, ours: UUID) -> None:
+    phone = phones(1)[0]["phone"]
+    for key in "ab":  # settled by one statement each: the same moment in several batches
+        await submit(api.database, phones(1), owner="shop", submission_key=key)
+    await query(api.database, "UPDATE message SET updated_at = '2026-01-01T00:00Z' WHERE phone = $1", phone)
+    whole = (await api.post("/v1/messages/search", {"phone": phone})).json
+    assert (len(whole["items"]), whole["next_cursor"]) == (3, None)
+    found, cursor = [], None
+    for _ in whole["items"]:
+        page = (await api.post("/v1/messages/search", {"phone": phone, "limit": 1, "cursor": cursor})).json
+        found += page["items"]
+        cursor = page["next_cursor"]
+    assert (found, cursor) == (whole["items"], None)
+
+
 @pytest.mark.parametrize(
     ("body", "pointer"),
     [
@@ -68,6 +83,8 @@ async def test_search(api: Api, ours: UUID, theirs: UUID, by: str) -> None:
         ({"phone": "+37060004711", "region": "4711"}, "/body/region"),
         ({"phone": "+37060004711", "limit": 4711}, "/body/limit"),
         ({"phone": "\u0000"}, "/body/phone"),
+        ({"phone": "+37060004711", "cursor": "4711"}, "/body/cursor"),
+        ({"phone": "+37060004711", "cursor": "WyIyMDI2LTAxLTAxVDAwOjAwKzAwOjAwIiwieCJd"}, "/body/cursor"),
     ],
 )
 async def test_a_wrong_search_repeats_nothing(api: Api, body: dict[str, object], pointer: str | None) -> None:

@@ -6,6 +6,7 @@ from hashlib import sha256
 from html.parser import HTMLParser
 
 from tests.contract.web.api.conftest import Api
+from worker.web.api.document import document
 from worker.web.api.page import page
 from worker.web.api.table import OPERATIONS
 
@@ -72,7 +73,7 @@ async def test_the_page_is_served_without_a_key_and_asks_no_other_host(api: Api)
 
 
 def test_every_operation_is_there_and_every_link_leads_somewhere() -> None:
-    found = read(page(OPERATIONS))
+    found = read(page(OPERATIONS, document(OPERATIONS)))
     assert len(set(found.ids)) == len(found.ids)
     assert {operation.id for operation in OPERATIONS} <= set(found.ids)
     assert {link[1:] for link in found.links if link.startswith("#")} <= set(found.ids)

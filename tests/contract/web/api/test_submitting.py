@@ -70,7 +70,8 @@ async def test_each_form_of_body_is_the_same_campaign(api: Api, kind: str) -> No
     assert said.headers["Location"] == f"/v1/campaigns/{said.json['id']}"
     assert (said.json["recipient_count"], said.json["refused"]) == (2, {"too_short": 1})
     assert (said.json["owner"], said.json["name"]) == ("shop", "Spring sale")
-    assert (await api.get(said.headers["Location"])).json == said.json
+    found = (await api.get(said.headers["Location"])).json
+    assert found | {"costly": [], "saved_segment_count": 0} == said.json
     lines = await query(api.database, "SELECT phone, text FROM message ORDER BY phone")
     assert [(line["phone"], line["text"]) for line in lines] == [
         ("+37060000001", "Hello Ona"),
@@ -93,9 +94,12 @@ async def test_the_same_key_is_the_same_campaign_and_other_content_a_problem(api
 
 
 async def test_without_a_key_the_same_content_is_sent_once(api: Api) -> None:
-    first, again = await submit(api), await submit(api)
+    costly = BODY | {"text": "Hello {name} – " + "x" * 60}
+    first, again = await submit(api, costly), await submit(api, costly)
 
     assert (first.status, again.status, again.json["id"]) == (201, 200, first.json["id"])
+    said = [(each.json["costly"], each.json["saved_segment_count"]) for each in (first, again)]
+    assert said == [(["–"], 1)] * 2
 
 
 async def test_a_second_one_that_comes_while_the_first_runs_waits_for_it(api: Api) -> None:
@@ -189,6 +193,17 @@ async def test_fields_belong_where_the_body_says(api: Api) -> None:
     assert is_problem(no_file, 422, "invalid-request")
     assert no_file.json["errors"][0]["pointer"] == "/body/file"
     assert is_problem(packed, 415, "unsupported-media-type")
+
+
+@pytest.mark.parametrize("path", ["", "/check"])
+async def test_a_field_after_the_file_is_refused_and_not_passed_over(api: Api, path: str) -> None:
+    """`not_after`, or a region, would be heeded by nobody."""
+    late = form(**FIELDS)
+    late.add_field("region", "LT")
+    said = await api.call("POST", f"/v1/campaigns{path}", data=late)
+    assert is_problem(said, 400, "malformed")
+    assert "send the file last" in said.json["detail"]
+    assert await query(api.database, "SELECT FROM campaign") == []
 
 
 def _without_file() -> aiohttp.MultipartWriter:

@@ -1,5 +1,6 @@
 """Webhooks over HTTP: made, changed, tried, and heard of again."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -99,7 +100,11 @@ async def test_an_owner_manages_its_own(api: Api, database: Database, subtests: 
     for_all = await make(everybodys, all=True)
     clinic = await api.with_key(owner="clinic")
     assert await clinic.pages("/v1/webhooks") == []
-    assert [each["owner"] for each in await everybodys.pages("/v1/webhooks", limit=1)] == ["shop", None]
+    await make(everybodys, owner="clinic")
+    listed = await everybodys.pages("/v1/webhooks", limit=1)
+    assert [each["owner"] for each in listed] == ["shop", None, "clinic"]
+    (of_clinic,) = await clinic.pages("/v1/webhooks")
+    assert of_clinic == listed[2]
     before = await query(database, "SELECT * FROM webhook")
     acts: list[tuple[str, str, Any]] = [
         ("GET", "", None),
@@ -133,6 +138,8 @@ async def test_an_owner_manages_its_own(api: Api, database: Database, subtests: 
         ({"event_types": ["webhook.test"]}, "/body/event_types/0"),
         ({"event_types": ["campaign.eaten"]}, "/body/event_types/0"),
         ({"secret": "mine"}, "/body"),
+        ({"owner": "No Name"}, "/body/owner"),
+        ({"owner": "shop", "all": True}, "/body"),
     ],
 )
 async def test_what_is_wrong_is_pointed_at(api: Api, wrong: dict[str, Any], pointer: str) -> None:
@@ -143,7 +150,8 @@ async def test_what_is_wrong_is_pointed_at(api: Api, wrong: dict[str, Any], poin
 
 
 async def test_a_webhook_hears_no_more_than_the_key_may_read(api: Api) -> None:
-    assert is_problem(await api.post("/v1/webhooks", {"url": URL, "all": True}), 403, "missing-scope")
+    for more in ({"all": True}, {"owner": "clinic"}):
+        assert is_problem(await api.post("/v1/webhooks", {"url": URL} | more), 403, "missing-scope")
     blind = await api.with_key(scopes=["admin"])
     assert is_problem(
         await blind.post("/v1/webhooks", {"url": URL, "with_numbers": True}), 403, "missing-scope"
@@ -154,3 +162,13 @@ async def test_a_webhook_hears_no_more_than_the_key_may_read(api: Api) -> None:
     assert await query(api.database, "SELECT 1 FROM webhook") == []
     assert UUID((await make(api, with_numbers=True)).rpartition("/")[2])
     assert EventType.MESSAGE_SETTLED not in (await api.get("/v1/webhooks")).json["items"][0]["event_types"]
+
+
+async def test_an_owner_has_so_many_webhooks(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbox, "MOST_WEBHOOKS", 2)
+    made = await asyncio.gather(*(api.post("/v1/webhooks", {"url": URL}) for _ in range(4)))
+    assert sorted(each.status for each in made) == [201, 201, 409, 409]
+    clinic = await api.with_key(owner="clinic")
+    assert (await clinic.post("/v1/webhooks", {"url": URL})).status == 201
+    await api.call("DELETE", made[[each.status for each in made].index(201)].headers["Location"])
+    assert (await api.post("/v1/webhooks", {"url": URL})).status == 201
