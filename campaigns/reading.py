@@ -17,7 +17,7 @@ from campaigns.domain.phone import PHONE_REASONS, InvalidPhone, is_region, norma
 from campaigns.domain.said import LONGEST_PROVIDER_ID, believed_id
 from campaigns.domain.states import SETTLED, MessageState
 from campaigns.store import progress as progress_rows
-from campaigns.store.reading import contents, months, pages
+from campaigns.store.reading import contents, lately, months, pages
 from campaigns.store.reading import export as export_rows
 from campaigns.store.reading import messages as message_rows
 from campaigns.store.reading import overviews as overview_rows
@@ -100,6 +100,14 @@ async def month(
     begins_at = datetime(day.year, day.month, 1, tzinfo=UTC)
     ends_at = (begins_at + timedelta(days=31)).replace(day=1)
     return await months.month(database, account, begins_at, ends_at, reach=reach)
+
+
+async def days(database: Database, count: int, *, reach: Reach = EVERYTHING) -> list[lately.Day]:
+    """What was taken in on each of so many last days in UTC, of which today is one, and what became of it. A
+    day has a row for each currency, and none where nothing was taken in.
+    """
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return await lately.days(database, today - timedelta(days=count - 1), reach=reach)
 
 
 async def export(

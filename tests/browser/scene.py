@@ -29,6 +29,9 @@ async def set_up(database: Database) -> UUID:
     await _campaign(database, "Appointment reminders, Vilnius", 900, share=1.0, minutes=240)
     paused = await _campaign(database, "Newsletter <script>alert(1)</script>", 1_500, share=0.25, minutes=400)
     await _campaign(database, "Password reset notice", 40, share=0.0, minutes=3)
+    for day, count in enumerate((40, 55, 20, 0, 64, 90, 75, 30), 1):
+        if count:
+            await _campaign(database, f"Day {day}", count, share=1.0, minutes=day * 1_440)
     async with database.transaction() as connection:
         await connection.execute("UPDATE campaign SET state = 'paused' WHERE id = $1", paused)
         await connection.execute(

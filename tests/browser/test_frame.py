@@ -1,5 +1,7 @@
 """The dashboard in a real browser: signing in, what a page may do, who can read it."""
 
+from uuid import UUID
+
 import pytest
 from playwright.async_api import Browser, expect
 
@@ -7,8 +9,16 @@ from campaigns.store.session import Database
 from tests.browser import scene
 from tests.browser.conftest import LOOKS, reading
 from tests.contract.web.conftest import Web
+from tests.integration.rows import query
+from tests.river import phones, submit
 
 _MOST_BYTES = 60_000
+
+
+@pytest.fixture
+async def ours(database: Database) -> UUID:
+    """A campaign of `shop`."""
+    return (await submit(database, phones(250), name="Spring sale", owner="shop")).id
 
 
 @pytest.mark.parametrize("look", LOOKS)
@@ -43,3 +53,46 @@ async def test_pages_can_be_read_by_everybody(
             found += [f"{name}: sideways"] if await reader.sideways() else []
         assert found == []
         assert reader.faults == []
+
+
+async def test_a_page_follows_its_campaign_without_being_loaded_again(
+    chromium: Browser, served: Web, database: Database, ours: UUID
+) -> None:
+    """Also the focus stays where it is, and a page of a campaign that is over asks no more."""
+    async with reading(chromium, served, database) as reader:
+        page = reader.page
+        await reader.sign_in()
+        await reader.open(f"/campaigns/{ours}")
+        await page.evaluate("window.isTheSame = true")
+        await page.focus("nav.links a")
+        await query(database, "UPDATE campaign SET state = 'paused' WHERE id = $1", ours)
+        await expect(page.locator(".head-state .chip")).to_have_text("paused")
+        assert await page.evaluate("window.isTheSame && document.activeElement.matches('nav.links a')")
+        await page.get_by_role("button", name="Go on…").click()
+        await expect(page.get_by_role("dialog")).to_contain_text("250 messages are handed over from now on")
+        assert await reader.axe() == []
+        await page.get_by_role("dialog").get_by_role("button", name="Go on").click()
+        await expect(page.get_by_role("status")).to_have_text("It goes on.")
+        await expect(page.locator(".head-state .chip")).to_have_text("running")
+        await query(database, "UPDATE campaign SET state = 'cancelled', finished_at = now()")
+        await expect(page.locator("main[data-live]")).to_have_count(0)
+        assert reader.faults == []
+
+
+async def test_all_works_without_a_script(
+    chromium: Browser, served: Web, database: Database, ours: UUID
+) -> None:
+    async with reading(chromium, served, database, "phone", javascript=False, locale="lt-LT") as reader:
+        page = reader.page
+        await reader.sign_in()
+        await page.get_by_role("button", name="Meniu").click()
+        await page.get_by_role("link", name="Kampanijos").click()
+        await page.get_by_role("link", name="Spring sale").click()
+        await page.get_by_role("button", name="Pristabdyti…").click()
+        await reader.picture("ask-phone")
+        await page.get_by_role("dialog").get_by_role("button", name="Pristabdyti").click()
+        await expect(page.get_by_role("status")).to_contain_text("Pristabdyta.")
+        await expect(page.locator("time").first).to_contain_text("UTC")
+        await page.get_by_role("button", name="Meniu").click()
+        await page.get_by_role("button", name="Atsijungti").click()
+        await expect(page.locator("h1")).to_have_text("Prisijungti")

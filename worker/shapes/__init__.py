@@ -45,6 +45,8 @@ from worker.shapes.api import (
     SubmittedCampaign,
     Suppressed,
     SuppressionPage,
+    TakenInDay,
+    TakenInDays,
 )
 from worker.shapes.base import Amount, Id, Moment, Shape, Text, amount_text, public
 from worker.shapes.campaigns import (
@@ -165,6 +167,8 @@ __all__ = [
     "SubmittedCampaign",
     "Suppressed",
     "SuppressionPage",
+    "TakenInDay",
+    "TakenInDays",
     "Text",
     "TimelineStep",
     "TracedMessage",

@@ -10,12 +10,14 @@ from campaigns.domain.states import BatchState, MessageState
 from campaigns.store.auditing import AuditRow
 from campaigns.store.keys import KeyRow
 from campaigns.store.reading.contents import Content as FoundContent
+from campaigns.store.reading.lately import Day as FoundDay
 from campaigns.store.reading.overviews import Overview
 from campaigns.store.reading.pages import BatchRow, RefusalRow
 from campaigns.store.submission import TakenIn
 from worker.shapes.accounts import Day
+from worker.shapes.base import Day as CalendarDay
 from worker.shapes.base import Moment, Shape, Text
-from worker.shapes.campaigns import Campaign, ProgressPoint, Reason
+from worker.shapes.campaigns import Campaign, Cost, ProgressPoint, Reason
 from worker.shapes.messages import Message, TracedMessage
 from worker.shapes.work import AsideEvent, AsideReceipt, AsideTask
 
@@ -203,6 +205,27 @@ class Erased(Shape):
 
     erased_count: int = Field(description="Messages that were erased now.")
     open_count: int = Field(description="Messages that are not settled yet: ask again when they are.")
+
+
+class TakenInDay(Shape):
+    """What was taken in on a day, in UTC, of one currency, and what became of it."""
+
+    day: CalendarDay
+    campaign_count: int
+    totals: dict[MessageState, int] = Field(description="Messages by state; every state is named.")
+    cost: Cost = Field(description="What is known to have been charged.")
+
+    @classmethod
+    def of(cls, found: FoundDay) -> Self:
+        """A day as it is shown."""
+        return cls.like(found, cost=Cost(amount=found.cost, currency=found.currency))
+
+
+class TakenInDays(Shape):
+    """The days on which anything was taken in, the oldest first; one for each currency."""
+
+    items: list[TakenInDay]
+    next_cursor: Cursor = Field(default=None, description="Always null: there is one page.")
 
 
 class Content(Shape):

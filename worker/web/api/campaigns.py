@@ -85,6 +85,18 @@ async def list_campaigns(call: Call, query: CampaignFilter) -> Answer:
     )
 
 
+class Days(Asked):
+    """How many days."""
+
+    count: Annotated[int, Field(ge=1, le=100, description="Of which today, in UTC, is the last.")] = 14
+
+
+async def list_days(call: Call, query: Days) -> Answer:
+    """What was taken in of late."""
+    found = await reading.days(call.parts.database, query.count, reach=call.caller.reach)
+    return Answer(shapes.TakenInDays(items=[shapes.TakenInDay.of(each) for each in found], next_cursor=None))
+
+
 async def get_campaign(call: Call, path: CampaignPath) -> Answer:
     """One campaign."""
     return Answer(shapes.OwnedCampaign.of(await owned(call, path.id)))
@@ -165,6 +177,19 @@ OPERATIONS = (
         rate=Rate.READ,
         query=CampaignFilter,
         answers={200: shapes.CampaignPage},
+    ),
+    Operation(
+        id="listDays",
+        method="GET",
+        path="/v1/days",
+        tag=_TAG,
+        summary="Read what was taken in on the last days",
+        description="A campaign belongs to the day on which it was taken in, with what became of it by now.",
+        handler=list_days,
+        scope=Scope.READ,
+        rate=Rate.READ,
+        query=Days,
+        answers={200: shapes.TakenInDays},
     ),
     Operation(
         id="getCampaign",

@@ -4,7 +4,7 @@ come from classes.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from campaigns.domain.states import MessageState
 from worker.shapes import ProgressPoint, Stop
@@ -13,7 +13,7 @@ from worker.web.pages import words
 WIDTH, HEIGHT = 720, 240  # of an area chart, in units of its own: it is drawn as large as there is room
 _BAR_WIDTH = 1000
 _LEAST = 4  # units of a bar: what is not nothing is seen
-_MOST_POINTS = 90
+_MOST_POINTS = 90  # that an area chart draws
 _MOMENTS = 4  # below the chart
 _STACKED = ("delivered", "missed", "left", "unknown", "doubt", "away", "queued")
 
@@ -95,3 +95,39 @@ def area(
 def _thinned(points: Sequence[ProgressPoint]) -> Sequence[ProgressPoint]:
     step = -(-len(points) // _MOST_POINTS)
     return points[:: max(1, step)]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A day of a small chart. `y` and `height` in units of the drawing; `is_empty`: nothing is to be told."""
+
+    day: date
+    value: float
+    y: float
+    height: float
+    is_empty: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Days:
+    """A figure over the last days: what it is today, and what it was."""
+
+    columns: Sequence[Column]
+    newest: float | None
+
+
+_COLUMN_HEIGHT = 40
+
+
+def days(values: Mapping[date, float], today: date, count: int, *, most: float | None = None) -> Days:
+    """Takes values by day. `most`: what the full height stands for; else the largest of them."""
+    whole = most or max(values.values(), default=0) or 1
+    columns = []
+    for back in range(count - 1, -1, -1):
+        day = today - timedelta(days=back)
+        value = values.get(day)
+        height = round(_COLUMN_HEIGHT * (value or 0) / whole, 1)
+        drawn = max(1.0, height)
+        columns.append(Column(day, value or 0, _COLUMN_HEIGHT - drawn, drawn, value is None))
+    newest = next((each.value for each in reversed(columns) if not each.is_empty), None)
+    return Days(columns, newest)

@@ -17,7 +17,7 @@ from worker.web.pages.languages import Language
 _S = TypeVar("_S", bound=Shape)
 
 RECENT_SECONDS = 5.0
-"""How old an answer may be that is given again."""
+"""How old an answer may be that is given again, where a page says nothing else."""
 
 _MOST_KEPT = 1_000  # answers
 
@@ -49,17 +49,17 @@ class Recent:
     def __init__(self) -> None:
         self._found: dict[Hashable, tuple[float, Shape]] = {}
 
-    def get(self, name: Hashable) -> Shape | None:
+    def get(self, name: Hashable, seconds: float) -> Shape | None:
         """What was answered, where that is not too long ago."""
         at, found = self._found.get(name, (0.0, None))
-        return found if monotonic() - at < RECENT_SECONDS else None
+        return found if monotonic() - at < seconds else None
 
     def put(self, name: Hashable, shape: Shape) -> None:
-        """Keep an answer; when there are many, those that are too old go."""
-        now = monotonic()
+        """Keep an answer; when there are many, the older half goes."""
+        self._found.pop(name, None)
         if len(self._found) >= _MOST_KEPT:
-            self._found = {each: kept for each, kept in self._found.items() if now - kept[0] < RECENT_SECONDS}
-        self._found[name] = now, shape
+            self._found = dict([*self._found.items()][_MOST_KEPT // 2 :])
+        self._found[name] = monotonic(), shape
 
 
 @dataclass(frozen=True)
@@ -104,14 +104,21 @@ class Visit:
         assert isinstance(found, shape), f"{operation_id} answers something else"  # noqa: S101  a page's own mistake
         return found
 
-    async def recent(self, operation_id: str, shape: type[_S], **sent: Mapping[str, Any]) -> _S:
-        """The same, as it was up to RECENT_SECONDS ago: for what is looked at each second and changes less
+    async def recent(
+        self,
+        operation_id: str,
+        shape: type[_S],
+        *,
+        seconds: float = RECENT_SECONDS,
+        **sent: Mapping[str, Any],
+    ) -> _S:
+        """The same, as it was up to so many seconds ago: for what is looked at each second and changes less
         often.
         """
         reach = self.caller.reach
         accounts = reach.accounts and tuple(reach.accounts)
         name = (operation_id, repr(sent), reach.owner, accounts, tuple(self.caller.key.scopes))
-        found = self.known.get(name)
+        found = self.known.get(name, seconds)
         if not isinstance(found, shape):
             found = await self.ask(operation_id, shape, **sent)
             self.known.put(name, found)

@@ -1,19 +1,23 @@
 """The first page: what needs somebody, what runs, and who works."""
 
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, date, datetime
+from decimal import Decimal
 
 from campaigns.domain.access import Scope
 from campaigns.domain.holds import WENT_BACK
 from campaigns.domain.states import SENDABLE, MessageState
 from worker import shapes
 from worker.web.api.accounts import known_balance
-from worker.web.pages import pace
+from worker.web.pages import charts, pace, words
 from worker.web.pages.frame import N_, Page, View, Visit
 
 _MOST = 50  # open campaigns that are looked at
 _NEWEST = 5
+_DAYS = 14  # that the small charts show
+_DAYS_SECONDS = 60.0  # what is told of days is so old at most
 _BY_ITSELF = N_("It goes on by itself when a probe finds all well.")
 _BY_A_PERSON = N_("A person has it go on.")
 
@@ -46,6 +50,8 @@ async def show(visit: Visit) -> View:
     accounts = (await visit.recent("listAccounts", shapes.AccountPage)).items
     working = await visit.recent("getWorking", shapes.Working)
     newest = await visit.recent("listCampaigns", shapes.CampaignPage, query={"limit": str(_NEWEST)})
+    query = {"count": str(_DAYS)}
+    days = await visit.recent("listDays", shapes.TakenInDays, seconds=_DAYS_SECONDS, query=query)
     webhooks: Sequence[shapes.Webhook] = ()
     if visit.may(Scope.ADMIN):
         webhooks = (await visit.recent("listWebhooks", shapes.WebhookPage)).items
@@ -61,8 +67,50 @@ async def show(visit: Visit) -> View:
         },
         "working": working,
         "newest": newest.items,
+        "lately": _lately(days.items),
     }
     return View("overview.html", context)
+
+
+@dataclass(frozen=True, slots=True)
+class Lately:
+    """The last days as small charts. `costs` and `sums` by currency."""
+
+    messages: charts.Days
+    delivered: charts.Days
+    costs: Mapping[str | None, charts.Days]
+    sums: Mapping[str | None, shapes.Cost]
+
+
+def _lately(days: Sequence[shapes.TakenInDay]) -> Lately | None:
+    """None where nothing was taken in."""
+    if not days:
+        return None
+    today = datetime.now(UTC).date()
+    taken: Counter[date] = Counter()
+    settled: Counter[date] = Counter()
+    delivered: Counter[date] = Counter()
+    costs: dict[str | None, dict[date, Decimal]] = defaultdict(dict)
+    for each in days:
+        groups = words.by_group(each.totals)
+        taken[each.day] += sum(groups.values())
+        delivered[each.day] += groups["delivered"]
+        settled[each.day] += sum(groups[name] for name in ("delivered", "missed", "unknown"))
+        if each.cost.amount:
+            costs[each.cost.currency][each.day] = each.cost.amount
+    shares = {day: delivered[day] / count for day, count in settled.items() if count}
+    return Lately(
+        charts.days(taken, today, _DAYS),
+        charts.days(shares, today, _DAYS, most=1),
+        {
+            currency: charts.days({day: float(cost) for day, cost in by_day.items()}, today, _DAYS)
+            for currency, by_day in costs.items()
+        },
+        {
+            currency: shapes.Cost(amount=sum(by_day.values(), Decimal(0)), currency=currency)
+            for currency, by_day in costs.items()
+        },
+    )
 
 
 async def _going(visit: Visit, campaign: shapes.OwnedCampaign) -> Going:

@@ -4,13 +4,13 @@ is an error, not an empty place.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from babel.dates import format_datetime, format_timedelta
+from babel.dates import format_date, format_datetime, format_timedelta
 from babel.numbers import format_decimal, format_percent
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template, pass_context
 from jinja2.runtime import Context
@@ -110,7 +110,7 @@ def _environment(language: Language, assets: Assets) -> Environment:
         with_query=_with_query,
         why=lambda campaign: (said := words.why(campaign)) and language.say(said),
     )
-    environment.globals.update(asset=assets.path, words=words, charts=charts)
+    environment.globals.update(asset=assets.path, words=words, charts=charts, show=show)
     for name, template in (("ui", "ui.html"), ("draw", "charts.html")):
         environment.globals[name] = environment.get_template(template).module
     return environment
@@ -156,9 +156,9 @@ class _Shown:
             exact, exact, form, text
         )
 
-    def day(self, at: datetime) -> str:
+    def day(self, day: date) -> str:
         """A day."""
-        return format_datetime(at, "d MMM", locale=self._locale)
+        return format_date(day, "d MMM", locale=self._locale)
 
     def duration(self, seconds: float) -> str:
         """About how long, in the largest unit that says it well."""

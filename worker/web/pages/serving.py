@@ -56,10 +56,13 @@ HEADERS = {
 }
 
 _STRICT_TRANSPORT = {"Strict-Transport-Security": "max-age=31536000"}
-_YEAR_SECONDS = 31_536_000
+_YEAR_SECONDS = 31_536_000  # for which a browser remembers the language
 SIGN_IN = "/sign-in"
 SIGN_OUT = "/sign-out"
 LANGUAGE = "/language"
+
+
+_VISIT = "visit"  # of a request: who looks, once that is known
 
 
 class NotSignedIn(Exception):
@@ -114,15 +117,17 @@ class Dashboard:
         if key is None:
             raise NotSignedIn
         caller = Caller(key, keys.reach_of(key), self._serving.address_of(request))
-        form: dict[str, str] = {}
+        language = chosen(request, self._languages)
+        visit = Visit(request, self._serving, caller, language, token_of(secret), known=self._known)
+        request[_VISIT] = visit
         if page.method == "POST":
             look_at_origin(request)
             form = await _form(request)
             look_at_token(secret, form.pop(TOKEN, ""))
+            visit = replace(visit, form=form)
         await self._serving.look(page.scope, f"{page.method} {page.path}", caller)
         self._serving.count(Rate.READ if page.method == "GET" else Rate.CHANGE, caller)
-        language = chosen(request, self._languages)
-        return Visit(request, self._serving, caller, language, token_of(secret), form, self._known)
+        return visit
 
     def _frame(self, visit: Visit) -> Frame:
         menu = tuple(
@@ -298,7 +303,9 @@ class Dashboard:
         self, request: web.Request, status: int, sentence: str, details: list[str] | None = None
     ) -> web.Response:
         context = {"sentence": sentence, "details": details or []}
-        return self._answer(View("error.html", context, status), self._bare(request))
+        visit: Visit | None = request.get(_VISIT)
+        frame = self._bare(request) if visit is None else self._frame(visit)
+        return self._answer(View("error.html", context, status), frame)
 
     def middleware(self) -> Middleware:
         """For the application: what has no route is a page for browsers."""
