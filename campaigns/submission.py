@@ -20,7 +20,7 @@ from uuid import UUID, uuid4
 
 from campaigns.cleaning import REASONS, Cleaner, Portion, Wanted
 from campaigns.domain.allowance import UNBOUNDED, Allowance
-from campaigns.domain.errors import SubmissionError, is_harmless, shown_column
+from campaigns.domain.errors import NotWhatWasChecked, SubmissionError, is_harmless, shown_column
 from campaigns.domain.following import Followed
 from campaigns.domain.limits import AccountTerms, too_long, wrong_sender
 from campaigns.domain.phone import REFUSED_KINDS, check_region
@@ -75,6 +75,7 @@ class Submission:
     owner: str = ""  # of the API key; '': an operator's, or a task's
     followed: Followed | None = None  # whose messages the rows are: see `follow_up`
     allowance: Allowance = UNBOUNDED  # of the API key
+    content_hash: str | None = None  # a check's: nothing else is taken in
     campaign_id: UUID = field(default_factory=uuid4, compare=False)  # of the campaign that is made, if one is
 
 
@@ -93,7 +94,8 @@ async def submit(
     Takes rows as (row number as a person counts, column -> text), read once, in a thread beside the loop:
     one of `executor`, which must have one free (None: of asyncio's own).
     Gives the campaign; for a key that was used before with the same content, the one it made then (`created`
-    is False). `progress` hears how many rows were read. Raises SubmissionError, with nothing stored.
+    is False). `progress` hears how many rows were read.
+    Raises SubmissionError, with nothing stored; NotWhatWasChecked where it is not the content it must be.
     """
     submission = completed(submission)
     cleaner = cleaner_of(submission)
@@ -104,9 +106,10 @@ async def submit(
 
     try:
         async with staged(database, cleaner, rows, executor=executor, hear=hear) as door:
-            taken = await door.accept(
-                new_campaign(submission, cleaner, policy.give_up_seconds), batch_size=batch_size
-            )
+            wanted = new_campaign(submission, cleaner, policy.give_up_seconds)
+            if submission.content_hash not in {None, wanted.content_hash}:
+                raise NotWhatWasChecked("text, settings or file are not what was checked; check them again")
+            taken = await door.accept(wanted, batch_size=batch_size)
     except NobodyToSendTo as nobody:
         if not nobody.refused:  # a follow-up, and meanwhile all of them were reached
             raise SubmissionError("nobody is left to send to: all were reached meanwhile") from nobody

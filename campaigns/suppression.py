@@ -37,6 +37,13 @@ async def suppressed(database: Database) -> list[tuple[str, str, datetime]]:
     return await rows.suppressed(database)
 
 
+async def find(
+    database: Database, raw_phones: Sequence[str], region: str | None
+) -> list[tuple[str, str, datetime]]:
+    """Those of the numbers that are on the list, as `page` gives them. Raises SubmissionError."""
+    return await rows.find(database, read_phones(raw_phones, region))
+
+
 async def page(database: Database, *, limit: int, after: str = "") -> list[tuple[str, str, datetime]]:
     """A page of the list as (phone, reason, since), in order of number, from where the one before ended."""
     return await rows.page(database, limit=limit, after=after)

@@ -37,6 +37,10 @@ class SubmissionKeyConflict(SubmissionError):
     """The submission key belongs to a campaign with other content."""
 
 
+class NotWhatWasChecked(SubmissionError):
+    """Its content is not what a check was made of."""
+
+
 class OverAllowance(SubmissionError):
     """It is more than its owner or its account may submit just now. `retry_after_seconds`: when there is room
     again; None: it is more than there ever is.

@@ -56,6 +56,17 @@ async def is_suppressed(database: Database, phone: str) -> bool:
         )
 
 
+async def find(database: Database, phones: Sequence[str]) -> list[tuple[str, str, datetime]]:
+    """Which of these numbers (E.164) are on the list, as (phone, reason, created_at), in order of number."""
+    async with database.connection() as connection:
+        records = await connection.fetch(
+            "SELECT DISTINCT s.phone, s.reason, s.created_at FROM suppression s"
+            f" JOIN unnest($1::text[]) AS p(phone) ON {IS_LISTED.format(phone='p.phone')} ORDER BY s.phone",
+            phones,
+        )
+    return [(record["phone"], record["reason"], record["created_at"]) for record in records]
+
+
 async def page(database: Database, *, limit: int, after: str = "") -> list[tuple[str, str, datetime]]:
     """The next (phone, reason, created_at), in order of number."""
     async with database.connection() as connection:

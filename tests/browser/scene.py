@@ -6,9 +6,10 @@ import json
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from campaigns import auditing
+from campaigns import auditing, outbox, suppression
 from campaigns.domain.access import Actor
 from campaigns.domain.states import MessageState
+from campaigns.domain.webhooks import chosen_events
 from campaigns.store.session import Database
 from tests.river import phones, submit
 
@@ -43,6 +44,35 @@ async def set_up(database: Database) -> UUID:
         )
     await auditing.record(database, _KEY, "campaign.pause", f"campaign/{paused}")
     return running
+
+
+async def others(database: Database, campaign: str) -> dict[str, str]:
+    """What stands beside campaigns: a list, a webhook, a key. Gives pages by name, of a campaign's first
+    message too.
+    """
+    await suppression.suppress(database, [each["phone"] for each in phones(3)], None, "answered STOP")
+    webhook = await outbox.create(
+        database,
+        url="https://shop.example.com/sms/events",
+        secret="whsec_" + "a" * 40,
+        owner=_OWNER,
+        event_types=chosen_events([]),
+        with_numbers=False,
+    )
+    await outbox.send_test(database, webhook)
+    reference = campaign.rpartition("/")[2].replace("-", "") + "-1-0"
+    return {
+        "new": "/campaigns/new",
+        "search": "/messages",
+        "message": f"/messages/{reference}",
+        "accounts": "/accounts",
+        "account": "/accounts/silent",
+        "suppression": "/suppression",
+        "webhooks": "/webhooks",
+        "webhook": f"/webhooks/{webhook}",
+        "keys": "/keys",
+        "audit": "/audit",
+    }
 
 
 async def _campaign(database: Database, name: str, count: int, *, share: float, minutes: int) -> UUID:

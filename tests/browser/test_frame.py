@@ -34,6 +34,7 @@ async def test_pages_can_be_read_by_everybody(
         "batches": f"{campaign}/batches",
         "refused": f"{campaign}/refused",
         "messages": f"{campaign}/messages",
+        **await scene.others(database, campaign),
     }
     async with reading(chromium, served, database, look) as reader:
         await reader.open("/campaigns")

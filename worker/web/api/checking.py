@@ -7,6 +7,7 @@ from aiohttp import web
 from campaigns import checking
 from campaigns.checking import Checked, Through
 from campaigns.domain.access import Scope
+from campaigns.submission import Submission
 from worker import shapes
 from worker.mending import Mending, mending
 from worker.web.api.operations import Answer, Call, Operation, Rate
@@ -16,6 +17,7 @@ from worker.web.api.submitting import (
     ABOUT,
     BODY_BYTES,
     STREAMS_IN,
+    Coming,
     Form,
     KeyHeader,
     Query,
@@ -34,10 +36,11 @@ async def check_campaign(
         return Answer(shapes.Check.of(await _checked(call, query, headers, body, None)))
     with mending() as kept:
         await _checked(call, query, headers, body, kept)
-        return await stream(call, CSV, "refused.csv", _each(kept.parts()))
+        return await stream(call, CSV, "refused.csv", each(kept.parts()))
 
 
-async def _each(parts: Iterable[bytes]) -> AsyncIterator[bytes]:
+async def each(parts: Iterable[bytes]) -> AsyncIterator[bytes]:
+    """Parts that are there already, as a stream sends them."""
     for part in parts:
         yield part
 
@@ -45,22 +48,24 @@ async def _each(parts: Iterable[bytes]) -> AsyncIterator[bytes]:
 async def _checked(
     call: Call, query: Query, headers: KeyHeader, body: Recipients | None, kept: Mending | None
 ) -> Checked:
-    parts = call.parts
     async with coming(call, query, body) as found:
-        wanted = wanted_of(call, found.told, headers)
-        name = wanted.account.name
-        through = Through(
-            parts.settings.account(name).requests_per_second, parts.desk.accounts[name].provider
-        )
-        return await checking.check(
-            parts.database,
-            wanted,
-            found.rows,
-            through,
-            executor=found.executor,
-            hear=kept.add if kept is not None else None,
-            keeps_refused=kept is not None,
-        )
+        return await judge(call, wanted_of(call, found.told, headers), found, kept)
+
+
+async def judge(call: Call, wanted: Submission, found: Coming, kept: Mending | None = None) -> Checked:
+    """What a submission would become; `kept` keeps its refused rows. Raises SubmissionError, UploadFailed."""
+    parts = call.parts
+    name = wanted.account.name
+    through = Through(parts.settings.account(name).requests_per_second, parts.desk.accounts[name].provider)
+    return await checking.check(
+        parts.database,
+        wanted,
+        found.rows,
+        through,
+        executor=found.executor,
+        hear=kept.add if kept is not None else None,
+        keeps_refused=kept is not None,
+    )
 
 
 OPERATIONS = (

@@ -1,6 +1,6 @@
 """A form with a file: its fields are read first, and the file as it comes."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -23,9 +23,13 @@ class SentForm:
     media_type: str
 
 
-async def read_form(request: web.Request, large: LargeSubmissions) -> SentForm:
-    """Read a form up to its file, which comes last: a field after it fails the upload. Raises Refused and
-    UploadFailed.
+async def read_form(
+    request: web.Request,
+    large: LargeSubmissions,
+    look: Callable[[Mapping[str, object]], None] = lambda _fields: None,
+) -> SentForm:
+    """Read a form up to its file, which comes last: a field after it fails the upload. `look` sees the fields
+    so far after each, and raises where no more is to be read. Raises Refused and UploadFailed.
     """
     try:
         parts = await request.multipart()
@@ -37,10 +41,12 @@ async def read_form(request: web.Request, large: LargeSubmissions) -> SentForm:
         if part is None:
             raise Refused(Kind.INVALID_REQUEST, None, [Mistake(pointer="/body/file", detail="it is missing")])
         if part.name == "file":
+            look(fields)
             file = large.upload(partial(_next_piece, part, parts))
             return SentForm(fields, file, part.headers.get(hdrs.CONTENT_TYPE, ""))
         value = await large.upload(part.read_chunk, most_bytes=_FIELD_BYTES).whole()
         _add_field(fields, part.name or "", value)
+        look(fields)
     raise Refused(Kind.INVALID_REQUEST, f"a form may have {_MOST_FIELDS} fields, and the file after them")
 
 

@@ -19,9 +19,10 @@ from campaigns.domain.errors import NotFound
 from campaigns.domain.phone import REFUSED_KINDS
 from campaigns.domain.recipients import Format, read_recipients
 from campaigns.domain.schedule import Schedule
+from campaigns.store.submission import TakenIn
 from campaigns.submission import ONCE_WITHIN_SECONDS, Submission
 from worker import shapes
-from worker.web.api.forms import read_form
+from worker.web.api.forms import SentForm, read_form
 from worker.web.api.operations import FORM, Answer, Asked, Call, Line, Moment, Operation, Rate, Region
 from worker.web.api.problems import Kind, Mistake, Refused, mistakes
 from worker.web.api.serving import go_on
@@ -222,7 +223,7 @@ async def coming(call: Call, query: Query, body: Recipients | None) -> AsyncIter
     upload: Upload | None = None
     try:
         if media_type in _STREAMS:
-            told = _told("query", query.model_dump(exclude_unset=True))
+            told = told_of("query", query.model_dump(exclude_unset=True))
             _account_of(call, told, "query")
             await go_on(call.request)
             upload = large.upload(call.request.content.readany)
@@ -231,13 +232,11 @@ async def coming(call: Call, query: Query, body: Recipients | None) -> AsyncIter
             await go_on(call.request)
             form = await read_form(call.request, large)
             upload = form.file
-            told = _told("body", form.fields)
-            # Many programs call any file text/csv.
-            said = _STREAMS.get(form.media_type)
-            rows = _rows(upload, said if said == "jsonl" else None)
+            told = told_of("body", form.fields)
+            rows = _rows(upload, format_of(form))
         yield Coming(told, rows, large.threads)
     except UploadFailed as failed:
-        raise Refused(_KINDS[failed.status], str(failed)) from None
+        raise refusal_of_upload(failed) from None
     finally:
         if upload is not None:
             upload.give_up()  # its thread must not wait for a piece that nobody wants
@@ -246,12 +245,24 @@ async def coming(call: Call, query: Query, body: Recipients | None) -> AsyncIter
 _KINDS = {400: Kind.MALFORMED, 408: Kind.TOO_SLOW, 413: Kind.TOO_LARGE}
 
 
+def refusal_of_upload(failed: UploadFailed) -> Refused:
+    """How a body that did not come as it should is answered."""
+    return Refused(_KINDS[failed.status], str(failed))
+
+
+def format_of(form: SentForm) -> Format | None:
+    """Of its file; None where that is to be seen in it: many programs call any file text/csv."""
+    said = _STREAMS.get(form.media_type)
+    return said if said == "jsonl" else None
+
+
 def _rows(upload: Upload, file_format: Format | None) -> Iterable[tuple[int, Mapping[str, str]]]:
     """The rows of a file. Nothing is read before the first is asked for, in the thread that asks."""
     yield from read_recipients(upload.pieces(), format=file_format, name="the file")
 
 
-def _told(where: str, given: Mapping[str, object]) -> Told:
+def told_of(where: str, given: Mapping[str, object]) -> Told:
+    """What is to be sent, of fields that came as text in the body or the query. Raises Refused."""
     try:
         return Told.model_validate(given, strict=False)
     except ValidationError as error:
@@ -301,22 +312,26 @@ def wanted_of(call: Call, told: Told, headers: KeyHeader) -> Submission:
 
 async def submit_campaign(call: Call, query: Query, headers: KeyHeader, body: Recipients | None) -> Answer:
     """Take a campaign in. Answered once the database has it."""
-    database = call.parts.database
     async with coming(call, query, body) as found:
-        wanted = wanted_of(call, found.told, headers)
-        await auditing.record(
-            database,
-            call.caller.actor,
-            "campaign.submit",
-            f"campaign/{wanted.campaign_id}",
-            account=wanted.account.name,
-        )
-        taken = await submission.submit(
-            database, call.parts.desk.policy, wanted, found.rows, executor=found.executor
-        )
-    overview = await reading.status(database, taken.id)
+        taken = await take_in(call, wanted_of(call, found.told, headers), found)
+    overview = await reading.status(call.parts.database, taken.id)
     location = {"Location": f"/v1/campaigns/{taken.id}"}
-    return Answer(shapes.SubmittedCampaign.taken(overview, taken), 201 if taken.created else 200, location)
+    return Answer(shapes.OwnedCampaign.of(overview), 201 if taken.created else 200, location)
+
+
+async def take_in(call: Call, wanted: Submission, found: Coming) -> TakenIn:
+    """Take a campaign in. Raises SubmissionError and UploadFailed."""
+    database = call.parts.database
+    await auditing.record(
+        database,
+        call.caller.actor,
+        "campaign.submit",
+        f"campaign/{wanted.campaign_id}",
+        account=wanted.account.name,
+    )
+    return await submission.submit(
+        database, call.parts.desk.policy, wanted, found.rows, executor=found.executor
+    )
 
 
 ABOUT = f"""At most {MOST_RECIPIENTS:,} recipients and {BODY_BYTES // 1_000_000} MB as JSON. A file of any

@@ -1,5 +1,6 @@
 """Operations on the suppression list, which is everybody's: who must not be sent to is not sent to by any."""
 
+from datetime import datetime
 from typing import Annotated
 
 from pydantic import Field
@@ -41,12 +42,20 @@ async def list_suppressed(call: Call, query: Paged) -> Answer:
     items, last = cursors.cut(found, query.limit)
     return Answer(
         shapes.SuppressionPage(
-            items=[
-                shapes.Suppressed(phone=phone, reason=reason, since=since) for phone, reason, since in items
-            ],
+            items=[_item(*each) for each in items],
             next_cursor=last and cursors.write(last[0]),
         )
     )
+
+
+async def search_suppressed(call: Call, body: Listed) -> Answer:
+    """Which of some numbers are on the list."""
+    found = await suppression.find(call.parts.database, body.phones, body.region)
+    return Answer(shapes.SuppressionPage(items=[_item(*each) for each in found], next_cursor=None))
+
+
+def _item(phone: str, reason: str, since: datetime) -> shapes.Suppressed:
+    return shapes.Suppressed(phone=phone, reason=reason, since=since)
 
 
 async def suppress(call: Call, body: NewlyListed) -> Answer:
@@ -81,6 +90,20 @@ OPERATIONS = (
         scope=Scope.SUPPRESS,
         rate=Rate.READ,
         query=Paged,
+        answers={200: shapes.SuppressionPage},
+    ),
+    Operation(
+        id="searchSuppressed",
+        method="POST",
+        path="/v1/suppression/search",
+        tag=_TAG,
+        summary="Say which of these numbers are on the list",
+        description="By POST, so that no number is in an address.",
+        handler=search_suppressed,
+        scope=Scope.SUPPRESS,
+        rate=Rate.READ,
+        body=Listed,
+        body_bytes=256 * 1024,
         answers={200: shapes.SuppressionPage},
     ),
     Operation(

@@ -140,6 +140,8 @@ Handler = Callable[[Visit], Awaitable[View | Done | web.StreamResponse]]
 class Page:
     """One method of one path. `menu`: its entry there (marked by `N_`). `live`: fills the parts of its
     template (the blocks that are called `part_…`), which are told anew to browsers that have it open.
+    `reads_itself`: its handler reads the form, which has a large file, and looks at the token first
+    (`uploading`).
     """
 
     path: str
@@ -148,6 +150,7 @@ class Page:
     method: Literal["GET", "POST"] = "GET"
     menu: str | None = None
     live: Handler | None = None
+    reads_itself: bool = False
 
 
 def N_(sentence: str) -> str:  # noqa: N802  the name by which gettext's tools find sentences

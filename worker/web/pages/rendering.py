@@ -101,6 +101,7 @@ def _environment(language: Language, assets: Assets) -> Environment:
         money=show.money,
         moment=show.moment,
         day=show.day,
+        month=show.month,
         duration=show.duration,
         phone=_phone,
         others=_others,
@@ -159,6 +160,10 @@ class _Shown:
     def day(self, day: date) -> str:
         """A day."""
         return format_date(day, "d MMM", locale=self._locale)
+
+    def month(self, at: datetime) -> str:
+        """A month with its year."""
+        return format_datetime(at, "LLLL y", locale=self._locale)
 
     def duration(self, seconds: float) -> str:
         """About how long, in the largest unit that says it well."""

@@ -122,6 +122,7 @@ class Dashboard:
         request[_VISIT] = visit
         if page.method == "POST":
             look_at_origin(request)
+        if page.method == "POST" and not page.reads_itself:
             form = await _form(request)
             look_at_token(secret, form.pop(TOKEN, ""))
             visit = replace(visit, form=form)

@@ -18,6 +18,19 @@ SAME = {"Sec-Fetch-Site": "same-origin"}
 ALL_SCOPES = tuple(map(str, Scope))
 
 
+def path_of(pattern: str, campaign: UUID) -> str:
+    """A page's address, of this campaign."""
+    named = {
+        "id": str(campaign),
+        "name": "main",
+        "reference": f"{campaign.hex}-1-0",
+        "webhook": str(campaign),
+        "event": str(campaign),
+        "key": "a2b3c4d5",
+    }
+    return re.sub(r"\{(\w+)[^/]*\}(?=/|$)", lambda part: named[part[1]], pattern)
+
+
 @dataclass
 class Browser:
     """A browser with its cookies."""

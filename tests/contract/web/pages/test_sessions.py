@@ -10,7 +10,7 @@ from campaigns import keys, reading
 from campaigns.store.session import Database
 from tests.contract.web.api.conftest import OPERATOR
 from tests.contract.web.conftest import PUBLIC_URL, SECRET, web_of
-from tests.contract.web.pages.conftest import SAME, Browser
+from tests.contract.web.pages.conftest import SAME, Browser, path_of
 from tests.integration.rows import query
 from worker.web.pages.sessions import place
 from worker.web.pages.table import PAGES
@@ -108,7 +108,7 @@ async def test_only_forms_of_our_own_pages_and_this_session_are_believed(
     acts = [page.path for page in PAGES if page.method == "POST"]
     assert len(acts) > 4
     for pattern in [*acts, "/sign-out"]:
-        path = f"/campaigns/{ours}/{pattern.rpartition('/')[2]}" if "{" in pattern else pattern
+        path = path_of(pattern, ours)
         forged = {
             "cross-site": ({"Sec-Fetch-Site": "cross-site", "Origin": host}, token),
             "a sister domain": ({"Sec-Fetch-Site": "same-site"}, token),

@@ -1,0 +1,67 @@
+"""Accounts: whether they are on hold and why, what is left on them, and what went through them in a month."""
+
+import asyncio
+from datetime import UTC, date, datetime, timedelta
+
+from campaigns.domain.access import Scope
+from worker import shapes
+from worker.web.api.problems import Kind, Refused
+from worker.web.pages.frame import N_, Done, Page, View, Visit
+
+_BALANCE_SECONDS = 4.0  # for which a page waits for a provider
+_NOT_TOLD = frozenset({Kind.PROVIDER_REFUSED, Kind.TOO_MANY_REQUESTS})
+_PATH = "/accounts/{name}"
+
+
+async def show(visit: Visit) -> View:
+    """The accounts that the key may use."""
+    found = await visit.ask("listAccounts", shapes.AccountPage)
+    return View("accounts.html", {"accounts": found.items})
+
+
+async def show_one(visit: Visit) -> View:
+    """One account and a month of it."""
+    path = {"name": visit.path("name")}
+    account = await visit.ask("getAccount", shapes.Account, path=path)
+    month = await visit.recent("getAccountMonth", shapes.AccountMonth, path=path, query=visit.query("month"))
+    first = month.begins_at.date()
+    context = {
+        "account": account,
+        "balance": await _balance(visit, account.name),
+        "month": month,
+        "before": _month(first - timedelta(days=1)),
+        "after": _month(month.ends_at.date()) if month.ends_at <= datetime.now(UTC) else None,
+        "message_count": sum(month.totals.values()),
+    }
+    return View("account.html", context)
+
+
+def _month(day: date) -> str:
+    return f"{day:%Y-%m}"
+
+
+async def _balance(visit: Visit, name: str) -> shapes.Cost | None:
+    """What is left; None where its provider does not say so at once."""
+    try:
+        async with asyncio.timeout(_BALANCE_SECONDS):
+            found = await visit.recent("getBalance", shapes.Balance, path={"name": name})
+    except TimeoutError:
+        return None
+    except Refused as refused:
+        if refused.kind not in _NOT_TOLD:
+            raise
+        return None
+    return shapes.Cost(amount=found.amount, currency=found.currency)
+
+
+async def resume(visit: Visit) -> Done:
+    """Have it go on."""
+    await visit.ask("resumeAccount", shapes.Account, path={"name": visit.path("name")})
+    return Done(f"/accounts/{visit.path('name')}", "account-resumed")
+
+
+PAGES = (
+    Page("/accounts", show, Scope.READ, menu=N_("Accounts")),
+    Page(_PATH, show_one, Scope.READ),
+    Page(f"{_PATH}/resume", resume, Scope.OPERATE, method="POST"),
+)
