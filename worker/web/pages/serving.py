@@ -62,7 +62,7 @@ SIGN_OUT = "/sign-out"
 LANGUAGE = "/language"
 
 
-_VISIT = "visit"  # of a request: who looks, once that is known
+_VISIT = web.RequestKey("visit", Visit)  # of a request: who looks, once that is known
 
 
 class NotSignedIn(Exception):
