@@ -18,6 +18,7 @@ BROAD: dict[str, str] = {
     "worker/logs/masking.py": "a value that cannot be written must not end what was being told",
     "worker/cli/submit.py": "the campaign stands: said to have failed, it would be submitted again",
     "worker/web/api/serving.py": "a bug is answered 500, and logged by its place alone",
+    "worker/web/pages/serving.py": "a bug is answered 500, and logged by its place alone",
     "worker/web/callbacks.py": "an adapter's bug is answered 500: the provider brings it again",
     "worker/web/streams.py": "those who watch are let go and come again, and it is logged by its place alone",
     "worker/web/inbox.py": "logs it once for all callers of the group",

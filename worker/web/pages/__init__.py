@@ -6,7 +6,7 @@ sessions     sign-in and sign-out, the cookie, and what a form must show to be b
 rendering    templates, and how numbers, money and moments are shown
 languages    the catalogue of sentences, and who reads which
 assets       style sheet, script and pictures, by the hash of what they hold
-words        states and groups of states as people call them
+sentences    states and groups of states as people call them
 table        the table of all pages
 
 How to add a page: docs/dashboard.md.

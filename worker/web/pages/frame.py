@@ -37,7 +37,7 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What was asked for is done: the browser goes on to a page, which says so by one of `words.DONE`."""
+    """What was asked for is done: the browser goes on to a page, which says so by one of `sentences.DONE`."""
 
     to: str
     said: str | None = None

@@ -11,7 +11,7 @@ from campaigns.domain.holds import WENT_BACK
 from campaigns.domain.states import SENDABLE, MessageState
 from worker import shapes
 from worker.web.api.accounts import known_balance
-from worker.web.pages import charts, pace, words
+from worker.web.pages import charts, pace, sentences
 from worker.web.pages.frame import N_, Page, View, Visit
 
 _MOST = 50  # open campaigns that are looked at
@@ -92,7 +92,7 @@ def _lately(days: Sequence[shapes.TakenInDay]) -> Lately | None:
     delivered: Counter[date] = Counter()
     costs: dict[str | None, dict[date, Decimal]] = defaultdict(dict)
     for each in days:
-        groups = words.by_group(each.totals)
+        groups = sentences.by_group(each.totals)
         taken[each.day] += sum(groups.values())
         delivered[each.day] += groups["delivered"]
         settled[each.day] += sum(groups[name] for name in ("delivered", "missed", "unknown"))

@@ -17,7 +17,7 @@ from jinja2.runtime import Context
 from markupsafe import Markup
 
 from worker.shapes import Cost, amount_text
-from worker.web.pages import charts, words
+from worker.web.pages import charts, sentences
 from worker.web.pages.assets import Assets
 from worker.web.pages.frame import View, Visit
 from worker.web.pages.languages import Language
@@ -35,7 +35,7 @@ class Frame:
 
     language: Language
     languages: Mapping[str, Language]
-    place: str  # path and query
+    address: str  # path and query
     visit: Visit | None = None
     scopes: frozenset[str] = frozenset()
     menu: tuple[tuple[str, str], ...] = ()  # path, sentence
@@ -49,7 +49,7 @@ class Frame:
 
     def is_here(self, path: str) -> bool:
         """Whether an entry of the menu is the page, or what it is below."""
-        here = self.place.partition("?")[0]
+        here = self.address.partition("?")[0]
         return here == path or (path != "/" and here.startswith(f"{path}/"))
 
 
@@ -105,13 +105,13 @@ def _environment(language: Language, assets: Assets) -> Environment:
         duration=show.duration,
         phone=_phone,
         others=_others,
-        state=lambda state: language.say(words.MESSAGE_STATES[state]),
-        campaign_state=lambda state: language.say(words.CAMPAIGN_STATES[state]),
+        state=lambda state: language.say(sentences.MESSAGE_STATES[state]),
+        campaign_state=lambda state: language.say(sentences.CAMPAIGN_STATES[state]),
         say=language.say,
         with_query=_with_query,
-        why=lambda campaign: (said := words.why(campaign)) and language.say(said),
+        why=lambda campaign: (said := sentences.why(campaign)) and language.say(said),
     )
-    environment.globals.update(asset=assets.path, words=words, charts=charts, show=show)
+    environment.globals.update(asset=assets.path, sentences=sentences, charts=charts, show=show)
     for name, template in (("ui", "ui.html"), ("draw", "charts.html")):
         environment.globals[name] = environment.get_template(template).module
     return environment

@@ -14,7 +14,7 @@ from worker.web.api.events import STREAMS, room_for_a_stream
 from worker.web.api.operations import Call, Caller, Rate
 from worker.web.api.problems import Kind, Refused
 from worker.web.api.serving import Serving, refusal_of
-from worker.web.pages import words
+from worker.web.pages import sentences
 from worker.web.pages.assets import Assets
 from worker.web.pages.frame import Done, Page, Recent, View, Visit
 from worker.web.pages.frame import Handler as PageHandler
@@ -25,9 +25,9 @@ from worker.web.pages.sessions import (
     TOKEN,
     Cookie,
     ForeignForm,
+    local_address,
     look_at_origin,
     look_at_token,
-    place,
     token_of,
 )
 from worker.web.streams import MEDIA_TYPE, PartsState, event_stream, tell
@@ -136,7 +136,7 @@ class Dashboard:
             for page in self._pages
             if page.menu is not None and visit.may(page.scope)
         )
-        done = words.DONE.get(visit.request.query.get("done", ""))
+        done = sentences.DONE.get(visit.request.query.get("done", ""))
         paths = frozenset(page.path for page in self._pages if visit.may(page.scope))
         return Frame(
             visit.language,
@@ -197,11 +197,11 @@ class Dashboard:
 
     async def _sign_in_page(self, request: web.Request) -> web.StreamResponse:
         if await dashboard_sessions.key_of(self._serving.parts.database, self._cookie.read(request)):
-            return _go_on(place(request.query.get("next", "/")))
+            return _go_on(local_address(request.query.get("next", "/")))
         return self._answer(self._sign_in_view(request), self._bare(request))
 
     def _sign_in_view(self, request: web.Request, *, is_wrong: bool = False) -> View:
-        context = {"next": place(request.query.get("next", "/")), "is_wrong": is_wrong}
+        context = {"next": local_address(request.query.get("next", "/")), "is_wrong": is_wrong}
         return View("sign_in.html", context, status=401 if is_wrong else 200)
 
     async def _sign_in(self, request: web.Request) -> web.StreamResponse:
@@ -217,7 +217,7 @@ class Dashboard:
         if await dashboard_sessions.key_of(self._serving.parts.database, former):
             await dashboard_sessions.end(self._serving.parts.database, actor, former)
         secret = await dashboard_sessions.begin(self._serving.parts.database, actor)
-        response = _go_on(place(form.get("next", "/")))
+        response = _go_on(local_address(form.get("next", "/")))
         self._cookie.set(response, secret)
         return response
 
@@ -237,7 +237,7 @@ class Dashboard:
     async def _choose_language(self, request: web.Request) -> web.StreamResponse:
         look_at_origin(request)
         form = await _form(request)
-        response = _go_on(place(form.get("next", "/")))
+        response = _go_on(local_address(form.get("next", "/")))
         if (code := form.get("code", "")) in self._languages:
             response.set_cookie(
                 LANGUAGE_COOKIE,
@@ -253,7 +253,7 @@ class Dashboard:
     def _bare(self, request: web.Request) -> Frame:
         """Around a page of somebody who is not signed in."""
         language = chosen(request, self._languages)
-        done = words.DONE.get(request.query.get("done", ""))
+        done = sentences.DONE.get(request.query.get("done", ""))
         return Frame(language, self._languages, request.path_qs, done=done and language.say(done))
 
     # --- answers ---
@@ -271,16 +271,18 @@ class Dashboard:
                 if MEDIA_TYPE in request.headers.get(hdrs.ACCEPT, ""):
                     response = web.Response(status=401)  # a stream that ends so is not asked for again
             except ForeignForm:
-                response = self._error(request, 403, words.FOREIGN_FORM)
+                response = self._error(request, 403, sentences.FOREIGN_FORM)
             except Refused as refused:
                 response = self._refused(request, refused)
             except CampaignError as error:
                 response = self._refused(request, refusal_of(request.path, error))
             except web.HTTPException as error:
-                response = self._error(request, error.status, words.PROBLEMS.get(error.status, words.OTHER))
+                response = self._error(
+                    request, error.status, sentences.PROBLEMS.get(error.status, sentences.OTHER)
+                )
             except Exception as error:  # a bug: logged by its place alone
                 log.error("page failed", why=origin_of(error))
-                response = self._error(request, 500, words.PROBLEMS[500])
+                response = self._error(request, 500, sentences.PROBLEMS[500])
             return self.dress(response)
 
         return handle
@@ -292,7 +294,7 @@ class Dashboard:
         return response
 
     def _refused(self, request: web.Request, refused: Refused) -> web.Response:
-        sentence = words.PROBLEMS.get(refused.kind.status, words.OTHER)
+        sentence = sentences.PROBLEMS.get(refused.kind.status, sentences.OTHER)
         details = [refused.detail] if refused.detail else []
         details += [f"{mistake.pointer}: {mistake.detail}" for mistake in refused.errors]
         response = self._error(request, refused.kind.status, sentence, details)
@@ -318,7 +320,7 @@ class Dashboard:
             except (web.HTTPNotFound, web.HTTPMethodNotAllowed) as error:
                 if request.path.startswith("/v1/") or "text/html" not in request.headers.get(hdrs.ACCEPT, ""):
                     raise
-                return self.dress(self._error(request, error.status, words.PROBLEMS[404]))
+                return self.dress(self._error(request, error.status, sentences.PROBLEMS[404]))
 
         return show
 

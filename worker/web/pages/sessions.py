@@ -74,7 +74,7 @@ def look_at_token(secret: str, shown: str) -> None:
         raise ForeignForm
 
 
-def place(given: str) -> str:
+def local_address(given: str) -> str:
     """Where to go on: a path of ours, whatever an address holds."""
     is_path = given.startswith("/") and not given.startswith(("//", "/\\")) and given.isprintable()
     return given if is_path else "/"

@@ -12,7 +12,7 @@ from tests.contract.web.api.conftest import OPERATOR
 from tests.contract.web.conftest import PUBLIC_URL, SECRET, web_of
 from tests.contract.web.pages.conftest import SAME, Browser, path_of
 from tests.integration.rows import query
-from worker.web.pages.sessions import place
+from worker.web.pages.sessions import local_address
 from worker.web.pages.table import PAGES
 
 
@@ -132,8 +132,8 @@ async def test_only_forms_of_our_own_pages_and_this_session_are_believed(
     "given", ["//evil.test", "/\\evil.test", "https://evil.test", "", "/\nx", "javascript:1"]
 )
 def test_sign_in_goes_on_to_our_own_pages_alone(given: str) -> None:
-    assert place(given) == "/"
-    assert place("/campaigns?q=a") == "/campaigns?q=a"
+    assert local_address(given) == "/"
+    assert local_address("/campaigns?q=a") == "/campaigns?q=a"
 
 
 async def test_use_is_noted_once_a_minute(browser: Browser, database: Database) -> None:
