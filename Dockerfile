@@ -1,9 +1,11 @@
 # The production image: no embedded servers, no tools, an unprivileged user.
 FROM python:3.13-slim AS build
 WORKDIR /src
-COPY requirements/production.lock requirements/production.lock
+# --build-arg LOCK=otel: with OpenTelemetry.
+ARG LOCK=production
+COPY requirements/${LOCK}.lock requirements/${LOCK}.lock
 RUN python -m venv /opt/campaigns \
- && /opt/campaigns/bin/pip install --no-cache-dir --require-hashes -r requirements/production.lock
+ && /opt/campaigns/bin/pip install --no-cache-dir --require-hashes -r requirements/${LOCK}.lock
 COPY requirements/build.lock requirements/build.lock
 RUN python -m venv /opt/build \
  && /opt/build/bin/pip install --no-cache-dir --require-hashes -r requirements/build.lock

@@ -59,6 +59,7 @@ class FollowUp:
     once_within_seconds: float | None = ONCE_WITHIN_SECONDS
     allowance: Allowance = UNBOUNDED  # of the API key
     campaign_id: UUID = field(default_factory=uuid4, compare=False)  # of the campaign that is made
+    trace_parent: str | None = None  # the span that asks for it
 
 
 async def follow_up(
@@ -129,6 +130,7 @@ def _submission(wanted: FollowUp, source: Source, terms: AccountTerms) -> Submis
         literal=literal,
         owner=source.owner,
         campaign_id=wanted.campaign_id,
+        trace_parent=wanted.trace_parent,
         followed=wanted.followed,
         allowance=wanted.allowance,
     )

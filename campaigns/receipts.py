@@ -22,6 +22,7 @@ from campaigns.domain.provider import Answers, Doubtful, PaceUsedUp, Provider, R
 from campaigns.domain.said import believed_id, details_of, kept_status_word
 from campaigns.domain.states import BatchState, MessageState, is_settled
 from campaigns.domain.stops import NO_SUCH_ACCOUNT_SECONDS, no_such_account
+from campaigns.domain.tracing import Attribute, Work
 from campaigns.pacing.lanes import UNBOUNDED, Slot, wait_for_provider
 from campaigns.store.leases import Dealt
 from campaigns.store.receipts import callbacks as rows
@@ -61,17 +62,29 @@ async def poll_batch(database: Database, desk: Desk, dealt: Dealt, slot: Slot = 
     by several workers: only the first to take the lease up asks, and asking costs nothing. What is settled is
     never asked again. Raises DatabaseUnavailable and nothing else by design.
     """
-    loop = asyncio.get_running_loop()
-    lease_ends_at = loop.time() + desk.policy.lease_seconds
+    lease_ends_at = asyncio.get_running_loop().time() + desk.policy.lease_seconds
     work = await polling.take_up_polling(
         database, dealt, worker=desk.worker, lease_seconds=desk.policy.lease_seconds
     )
     if work is None:
         return Polled(dealt.batch_id)
-    taken_up_at = loop.time()
     account = desk.accounts.get(work.account)
     if account is None:
         return await _put_off(database, desk, work, lease_ends_at)
+    about = {Attribute.ACCOUNT: work.account, Attribute.PROVIDER: account.provider_name}
+    with desk.tracer.span(Work.POLL_BATCH, about, link=work.trace_parent) as span:
+        polled = await _ask_and_merge(database, desk, account, work, lease_ends_at, slot)
+        span.note({Attribute.STATE: polled.state, Attribute.MESSAGES: polled.answered_count})
+        if polled.trouble is not None:
+            span.fail("lease lost" if polled.state is None else "incomplete")
+    return polled
+
+
+async def _ask_and_merge(
+    database: Database, desk: Desk, account: Account, work: PollingWork, lease_ends_at: float, slot: Slot
+) -> Polled:
+    loop = asyncio.get_running_loop()
+    taken_up_at = loop.time()
     traits = account.provider.traits
     series = await _ask(desk, account, work, lease_ends_at, slot)
     learned = _learned(work, series, by_id=traits.calls_back_by_id)

@@ -21,6 +21,7 @@ from campaigns.domain.policy import Account, Desk
 from campaigns.domain.provider import CampaignTrouble, OutboundMessage, PaceUsedUp
 from campaigns.domain.states import BatchState, MessageState
 from campaigns.domain.stops import NO_SUCH_ACCOUNT_SECONDS, Stop, go_on, no_such_account
+from campaigns.domain.tracing import Attribute, Work
 from campaigns.in_flight import InFlight
 from campaigns.marks import Marks
 from campaigns.pacing.lanes import UNBOUNDED, Slot, wait_for_provider
@@ -74,7 +75,13 @@ async def send_batch(database: Database, desk: Desk, dealt: Dealt, slot: Slot = 
     account = desk.accounts.get(work.account)
     if account is None:
         return await _put_off(database, desk, work)
-    return await _HandOver(database, desk, work, account, slot).run()
+    about = {Attribute.ACCOUNT: work.account, Attribute.PROVIDER: account.provider_name}
+    with desk.tracer.span(Work.SEND_BATCH, about, link=work.trace_parent) as span:
+        verdict = await _HandOver(database, desk, work, account, slot).run()
+        span.note({Attribute.STATE: verdict.state, Attribute.MESSAGES: verdict.handed_over_count})
+        if verdict.trouble is not None:
+            span.fail("lease lost" if verdict.state is None else "held up")
+    return verdict
 
 
 async def _put_off(database: Database, desk: Desk, work: SendingWork) -> Verdict:

@@ -76,6 +76,7 @@ class Submission:
     followed: Followed | None = None  # whose messages the rows are: see `follow_up`
     allowance: Allowance = UNBOUNDED  # of the API key
     content_hash: str | None = None  # a check's: nothing else is taken in
+    trace_parent: str | None = None  # the span that asks for it; see `domain.tracing.trace_parent`
     campaign_id: UUID = field(default_factory=uuid4, compare=False)  # of the campaign that is made, if one is
 
 
@@ -185,6 +186,7 @@ def new_campaign(submission: Submission, cleaner: Cleaner, give_up_seconds: floa
         followed=submission.followed,
         allowance=submission.allowance,
         account_allowance=submission.account.allowance,
+        trace_parent=submission.trace_parent,
     )
 
 

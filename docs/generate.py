@@ -32,7 +32,8 @@ Environment variables, or the same lines in a `.env` file of the working directo
 name by name. Names begin with `CAMPAIGNS_`, two underscores lead inside. A wrong, missing or misspelt one is
 one sentence that names it, before anything starts. Values in `.env` are taken as they are: `${NAME}` is not
 filled in. `ACCOUNTS`, `ACCOUNTS__<NAME>`, `POLL` and `RETRY` may each be one JSON object instead.
-Logs never hold a secret.
+Logs never hold a secret. Traces go by OpenTelemetry's own variables, `OTEL_*`, from the environment alone:
+see [operating](operating.md#3-watch).
 
 """
 

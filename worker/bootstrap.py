@@ -17,6 +17,7 @@ from campaigns.domain.errors import CampaignError
 from campaigns.domain.metrics import LATE_ANSWERS, UNMETERED, Meter
 from campaigns.domain.policy import Account, Desk
 from campaigns.domain.provider import Provider
+from campaigns.domain.tracing import Tracer
 from campaigns.late import LateAnswers
 from campaigns.pacing.bucket import Kind, Line, Pace, pace_key, questions_key
 from campaigns.pacing.lanes import Lanes
@@ -30,6 +31,7 @@ from worker.settings.addresses import database_url_for_asyncpg, redis_client_url
 from worker.settings.model import Settings
 from worker.settings.safety import read_networks
 from worker.spool import Spool
+from worker.tracing import tracer_for
 from worker.webhooks.delivering import MOST_AT_ONCE, Deliverer
 from worker.webhooks.requests import Requests
 
@@ -108,16 +110,20 @@ async def open_parts(
     is_stopping: Callable[[], bool] = lambda: False,
     lane_size: int = 1,
     meter: Meter = UNMETERED,
+    tracer: Tracer | None = None,
 ) -> AsyncIterator[Parts]:
     """Open everything one process needs, inside the running loop; close it all at the end.
 
     Takes settings with both URLs (see `located`), a function that says whether the process was asked to end,
-    how many batches it may hand over at once, and what counts for machines. Nothing is connected before it is
-    used.
+    how many batches it may hand over at once, what counts for machines, and what records spans (None: what
+    OTEL_* says). Nothing is connected before it is used.
     """
     if settings.database_url is None or settings.redis_url is None:
         raise CampaignError("both CAMPAIGNS_DATABASE_URL and CAMPAIGNS_REDIS_URL must be known here")
     async with AsyncExitStack() as stack:
+        if tracer is None:
+            tracer = tracer_for()
+            stack.push_async_callback(tracer.close)
         database = Database(database_url_for_asyncpg(settings.database_url))
         stack.push_async_callback(database.close)
         redis = Redis.from_url(
@@ -132,7 +138,7 @@ async def open_parts(
         stack.push_async_callback(wire.close)
         accounts = {
             name: _account(
-                account, name, redis, wire.of(account.provider, meter), settings.callback_urls(name)
+                account, name, redis, wire.of(account.provider, meter, tracer), settings.callback_urls(name)
             )
             for name, account in settings.accounts.items()
         }
@@ -141,7 +147,9 @@ async def open_parts(
         late = LateAnswers(spool.write)
         policy = settings.policy()
         witness = RedisWitness(redis, give_up_seconds=policy.give_up_seconds)
-        desk = Desk(accounts, policy, worker_name(), random.random, is_stopping, late.keep, witness, meter)
+        desk = Desk(
+            accounts, policy, worker_name(), random.random, is_stopping, late.keep, witness, meter, tracer
+        )
         requests = Requests(read_networks(settings.webhook_allow or ""), most=MOST_AT_ONCE)
         stack.push_async_callback(requests.close)
         webhooks = Deliverer(database, requests, is_stopping=is_stopping, meter=meter)

@@ -22,6 +22,7 @@ from campaigns.domain.metrics import TICK_SECONDS
 from campaigns.domain.policy import Desk
 from campaigns.domain.schedule import read_schedule
 from campaigns.domain.states import BatchState
+from campaigns.domain.tracing import TRACE_HEADER, trace_parent
 from campaigns.pacing.lanes import Lanes, Slot
 from campaigns.store.leases import Dealt
 from campaigns.store.session import Database
@@ -251,12 +252,11 @@ def submit(  # noqa: PLR0913, PLR0917  the public contract names them
     """Take a campaign in from another service. Gives its id (which Celery ignores; read it by `list`).
 
     Without a submission key the task's own id is the key, so that a redelivered message is no second
-    campaign. `at` and `not_after` are ISO 8601, with an offset or in `zone`.
+    campaign. `at` and `not_after` are ISO 8601, with an offset or in `zone`. A header `traceparent` is kept.
     Bad input is logged as one sentence and raised as SubmissionError.
     """
-    # Read here, in the task's own thread: on the event loop Celery's context is empty. A message without an
-    # id cannot be told from its copy, so it gets a key of its own.
-    key = submission_key or f"task:{self.request.id or uuid4()}"
+    # Read here: on the event loop Celery's context is empty. A message without an id gets a key of its own.
+    key, asked_by = submission_key or f"task:{self.request.id or uuid4()}", self.request.get(TRACE_HEADER)
 
     async def work(parts: Parts) -> str:
         terms = parts.settings.terms(account)
@@ -276,6 +276,7 @@ def submit(  # noqa: PLR0913, PLR0917  the public contract names them
                 allow_kinds=allow_kinds,
                 mobile_only=mobile_only,
                 literal=literal,
+                trace_parent=trace_parent(asked_by),
             ),
             submission.rows_of(recipients),
         )
@@ -292,14 +293,13 @@ def submit(  # noqa: PLR0913, PLR0917  the public contract names them
         return str(taken.id)
 
     try:
-        campaign_id = runtime.run(work)
+        return runtime.run(work)
     except (SubmissionError, NotFound) as error:
         log.error("submission refused", account=account, task_id=self.request.id, why=str(error))
         raise SubmissionError(str(error)) from error
     except DatabaseUnavailable as error:
         time.sleep(_AWAY_SECONDS)  # in this thread only; keeps a requeued message from spinning
         raise Reject(str(error), requeue=True) from error
-    return campaign_id
 
 
 async def _after(

@@ -12,6 +12,7 @@ from campaigns.domain.errors import ProviderRefused
 from campaigns.domain.late import LateAnswer
 from campaigns.domain.metrics import UNMETERED, Meter
 from campaigns.domain.provider import Provider, WaitForPace
+from campaigns.domain.tracing import UNTRACED, Tracer
 from campaigns.domain.witness import Witness
 
 BATCH_SIZE = 100
@@ -102,3 +103,4 @@ class Desk:
     # Asked about each request after its intent is written; None: the database is the only witness.
     witness: Witness | None = None
     meter: Meter = UNMETERED
+    tracer: Tracer = UNTRACED

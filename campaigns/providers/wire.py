@@ -37,6 +37,7 @@ from campaigns.domain.metrics import (
     Meter,
     Metric,
 )
+from campaigns.domain.tracing import UNTRACED, Attribute, Tracer, Work
 from campaigns.providers.connector import Connector
 
 MAX_ANSWER_BYTES = 1024 * 1024
@@ -159,11 +160,14 @@ class Wire:
         self._free = self._session()
         self._provider = ""
         self._meter = UNMETERED
+        self._tracer = UNTRACED
 
-    def of(self, provider: str, meter: Meter) -> Self:
-        """The same wire, its requests counted under a provider's name. The whole is closed, not this."""
+    def of(self, provider: str, meter: Meter, tracer: Tracer = UNTRACED) -> Self:
+        """The same wire, its requests counted and traced under a provider's name. The whole is closed, not
+        this.
+        """
         own = copy(self)
-        own._provider, own._meter = provider, meter
+        own._provider, own._meter, own._tracer = provider, meter, tracer
         return own
 
     @staticmethod
@@ -211,7 +215,7 @@ class Wire:
             max_bytes=max_bytes,
             once=True,
         )
-        return await self._measured("hand_over", SENDING_REQUEST_SECONDS, sending)
+        return await self._measured(Work.HAND_OVER, SENDING_REQUEST_SECONDS, sending)
 
     async def ask(
         self,
@@ -239,19 +243,25 @@ class Wire:
             max_bytes=max_bytes,
             once=once,
         )
-        return await self._measured("question", POLLING_REQUEST_SECONDS, sending)
+        return await self._measured(Work.QUESTION, POLLING_REQUEST_SECONDS, sending)
 
     async def _measured(
-        self, kind: str, seconds: Metric, sending: Coroutine[Any, Any, HandOverResult]
+        self, kind: Work, seconds: Metric, sending: Coroutine[Any, Any, HandOverResult]
     ) -> HandOverResult:
-        """Send, and count it where anybody reads that."""
-        if not self._meter.is_on:
+        """Send, and count and trace it where anybody reads that."""
+        if not (self._meter.is_on or self._tracer.is_on):
             return await sending
         clock = asyncio.get_running_loop().time
         began_at = clock()
-        result = await sending
+        with self._tracer.span(kind, {Attribute.PROVIDER: self._provider}) as span:
+            result = await sending
+            name = _result_name(result)
+            status = result.status if isinstance(result, Answered) else None
+            span.note({Attribute.RESULT: name, Attribute.STATUS: status})
+            if status is None:
+                span.fail(name)
         self._meter.observe(seconds, clock() - began_at, self._provider)
-        self._meter.count(WIRE_REQUESTS, 1, self._provider, kind, _result_name(result))
+        self._meter.count(WIRE_REQUESTS, 1, self._provider, kind, name)
         return result
 
     async def _send(  # noqa: PLR0913  the two doors above share it

@@ -89,7 +89,7 @@ _TAKE_UP = """
         WHERE b.id = f.id AND b.leased_by IS NULL AND c.id = b.campaign_id
         RETURNING b.id, b.lease, b.campaign_id, b.number, b.retry_count, b.poll_count, b.poll_at,
                   b.asked_positions::text AS asked,
-                  b.account, c.sender_id, c.text, c.not_after
+                  b.account, c.sender_id, c.text, c.not_after, c.trace_parent
     )
     SELECT t.*, m.*, now() AS now FROM taken t CROSS JOIN LATERAL ({messages}) m
 """

@@ -48,6 +48,7 @@ class NewCampaign:
     followed: Followed | None = None  # whose messages the rows are; their numbers are those messages' rows
     allowance: Allowance = UNBOUNDED  # of its owner's key
     account_allowance: Allowance = UNBOUNDED
+    trace_parent: str | None = None
 
     @property
     def bounds(self) -> list[Bound]:
@@ -206,10 +207,10 @@ class Intake:
             created = await self.connection.fetchval(
                 "INSERT INTO campaign (id, state, name, account, sender_id, text, submission_key,"
                 " content_hash, currency, recipient_count, refused, on_doubt, send_at, not_after, noted,"
-                " owner, owner_key, follow_up_of, segment_count, needs_approval)"
+                " owner, owner_key, follow_up_of, segment_count, needs_approval, trace_parent)"
                 " VALUES ($1, 'accepted', $2, $3, $4, $5, CASE WHEN $15 = '' THEN $6 END, $7, coalesce($8,"
                 " (SELECT currency FROM account_currency WHERE account = $3)), $9, $10, $11, $12, $13, $14,"
-                " $15, CASE WHEN $15 <> '' THEN $6 END, $16, $17, $18)"
+                " $15, CASE WHEN $15 <> '' THEN $6 END, $16, $17, $18, $19)"
                 " ON CONFLICT DO NOTHING RETURNING true",
                 campaign.id,
                 campaign.name,
@@ -229,6 +230,7 @@ class Intake:
                 campaign.followed and campaign.followed.campaign_id,
                 segment_count,
                 needs_approval,
+                campaign.trace_parent,
             )
             if not created:
                 # Somebody else committed the same key while we were counting.

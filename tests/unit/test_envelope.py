@@ -79,6 +79,7 @@ PROTOCOL_1 = {"task": SUBMIT, "id": "an-id", "args": [], "kwargs": GOOD}
         message(PROTOCOL_1, headers={}, task=None, whole={"headers": None}),
         message(properties={"delivery_tag": None, "delivery_info": 7, "priority": "x"}),
         message(headers={"timelimit": 7, "retries": "x", "shadow": {}, "origin": []}),
+        message(headers={"traceparent": "SECRETWORD"}),
     ],
     ids=lambda _: "",
 )
@@ -90,6 +91,12 @@ def test_a_submission_is_taken_however_it_was_written(raw: bytes) -> None:
     assert (whole["headers"]["task"], whole["headers"]["id"]) == (SUBMIT, "an-id")
     assert "SECRETWORD" not in json.dumps(whole["headers"])
     assert whole["properties"]["delivery_info"] == {"exchange": "", "routing_key": QUEUE}
+
+
+def test_the_span_that_asks_for_it_is_kept() -> None:
+    asked_by = f"00-{'a' * 32}-{'b' * 16}-01"
+    whole, _ = _taken(message(headers={"traceparent": asked_by}))
+    assert whole["headers"]["traceparent"] == asked_by
 
 
 def test_what_has_no_id_gets_one_of_its_own() -> None:

@@ -19,6 +19,7 @@ from uuid import uuid4
 
 from kombu.utils.json import dumps, loads
 
+from campaigns.domain.tracing import TRACE_HEADER, trace_parent
 from worker.queues import (
     DELIVER_WEBHOOKS,
     MERGE_RECEIPTS,
@@ -234,8 +235,8 @@ def _as_celery_writes_it(
     kept: str | None,
     queue: str,
 ) -> bytes:
-    """A submission without its sender's headers, except for the times when it is to run. `kept`: its encoded
-    body, if it can be used unchanged.
+    """A submission without its sender's headers, except for the times when it is to run and the span that
+    asks for it. `kept`: its encoded body, if it can be used unchanged.
     """
     if kept is None:
         try:
@@ -260,6 +261,7 @@ def _as_celery_writes_it(
                 "argsrepr": "",
                 "kwargsrepr": "",
                 "redelivered": headers.get("redelivered") is True,
+                TRACE_HEADER: trace_parent(headers.get(TRACE_HEADER)),
             },
             "properties": {
                 "correlation_id": task_id,

@@ -12,6 +12,12 @@ NOT_SETTINGS = frozenset({TRACEBACK})
 """Variables of ours that are no settings: `load_settings` passes them over."""
 
 
+# OpenTelemetry's own: what takes spans, whether all of it is off, and the addresses that spans may go to.
+_EXPORTER = "OTEL_TRACES_EXPORTER"
+_DISABLED = "OTEL_SDK_DISABLED"
+_SPANS_GO_TO = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+
+
 def of_this_process() -> Mapping[str, str]:
     """Every variable of this process."""
     return os.environ
@@ -25,6 +31,18 @@ def wants_traceback() -> bool:
 def has_multiprocess_metrics() -> bool:
     """Whether prometheus_client is told to keep its counts in files, for several processes together."""
     return "PROMETHEUS_MULTIPROC_DIR" in os.environ
+
+
+def trace_exporter() -> str | None:
+    """What OpenTelemetry's own variables say takes spans, by its name there; None: nothing does.
+
+    OpenTelemetry would take `otlp` where nothing is said. We want it said: by a name, or by an address.
+    """
+    said = {name: os.environ.get(name, "").strip() for name in (_EXPORTER, _DISABLED, *_SPANS_GO_TO)}
+    if said[_DISABLED].lower() == "true":
+        return None
+    name = said[_EXPORTER].lower() or ("otlp" if any(said[each] for each in _SPANS_GO_TO) else "none")
+    return None if name == "none" else name
 
 
 def for_children(changes: Mapping[str, str], *, without_ours: bool) -> dict[str, str]:

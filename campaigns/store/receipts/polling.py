@@ -50,6 +50,7 @@ class PollingWork:
     due_at: datetime | None = None  # since when it wants to be polled
     asked: frozenset[int] = frozenset()  # positions that were asked in this cycle
     shared_id_count: int = 0  # messages whose id another one bears too: nobody can say whose its status is
+    trace_parent: str | None = None  # of its campaign
 
 
 @value
@@ -109,6 +110,7 @@ def _polling_work(record: asyncpg.Record) -> PollingWork:
         record["poll_at"],
         frozenset(map(int, record["asked"].strip("{}").split(","))) if record["asked"] else frozenset(),
         sum(count for count in times.values() if count > 1),
+        record["trace_parent"],
     )
 
 

@@ -56,6 +56,7 @@ class SendingWork:
     messages: Sequence[Outgoing]
     not_after: datetime | None = None  # nothing of it is handed over later
     has_own_texts: bool = False  # a text for each message, not one for all
+    trace_parent: str | None = None  # of its campaign
 
 
 # Arrays, not rows: a hundred values come at once. Of text: the driver need not look the type up.
@@ -97,6 +98,7 @@ def _sending_work(record: asyncpg.Record) -> SendingWork:
         ],
         not_after=record["not_after"],
         has_own_texts=any(own is not None for own in record["texts"] or ()),
+        trace_parent=record["trace_parent"],
     )
 
 

@@ -97,6 +97,8 @@ class Campaign(SQLModel, table=True):
     follow_up_of: UUID | None = Field(default=None, sa_column=Column(Uuid))
     # Whether `account_day` has what it sent; the trigger that forgets its totals forgets this too.
     is_counted_by_day: bool = Field(sa_column=Column(Boolean, nullable=False, server_default="false"))
+    # The span that asked for it, as W3C writes it: each batch's span links to it.
+    trace_parent: str | None = Field(default=None, sa_column=Column(Text))
 
 
 class Refusal(SQLModel, table=True):

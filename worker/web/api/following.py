@@ -9,6 +9,7 @@ from campaigns import auditing, follow_up, reading, submission
 from campaigns.domain.access import Scope
 from campaigns.domain.following import CHOICES, CONFIRMATION, chosen
 from campaigns.domain.schedule import Schedule
+from campaigns.domain.tracing import TRACE_HEADER, trace_parent
 from worker import shapes
 from worker.web.api.campaigns import CampaignPath, owned
 from worker.web.api.operations import Answer, Asked, Call, Line, Moment, Operation, Rate
@@ -95,6 +96,7 @@ async def follow_campaign_up(call: Call, path: CampaignPath, headers: KeyHeader,
             literal=body.literal,
             allowance=call.caller.key.allowance,
             campaign_id=made,
+            trace_parent=trace_parent(call.request.headers.get(TRACE_HEADER)),
         ),
         call.parts.settings.terms,
         executor=call.request.app[LARGE].threads,

@@ -19,6 +19,7 @@ from campaigns.domain.errors import NotFound
 from campaigns.domain.phone import REFUSED_KINDS
 from campaigns.domain.recipients import Format, read_recipients
 from campaigns.domain.schedule import Schedule
+from campaigns.domain.tracing import TRACE_HEADER, trace_parent
 from campaigns.store.submission import TakenIn
 from campaigns.submission import ONCE_WITHIN_SECONDS, Submission
 from worker import shapes
@@ -306,6 +307,7 @@ def wanted_of(call: Call, told: Told, headers: KeyHeader) -> Submission:
             literal=told.literal,
             owner=call.caller.key.owner,
             allowance=call.caller.key.allowance,
+            trace_parent=trace_parent(call.request.headers.get(TRACE_HEADER)),
         )
     )
 
@@ -345,7 +347,8 @@ OPERATIONS = (
         path="/v1/campaigns",
         tag=_TAG,
         summary="Submit a campaign",
-        description=f"201 and its address the first time, 200 and the same campaign after. {ABOUT}",
+        description="201 and its address the first time, 200 and the same campaign after. A `traceparent` is"
+        f" kept: the spans of its batches link to it. {ABOUT}",
         handler=submit_campaign,
         scope=Scope.SUBMIT,
         rate=Rate.SUBMIT,

@@ -54,6 +54,18 @@ def form(**fields: str) -> aiohttp.FormData:
     return made
 
 
+async def test_the_span_that_asks_for_it_is_kept(api: Api, database: Database) -> None:
+    """W3C's `traceparent`; what is none is passed over, and refuses no campaign."""
+    asked_by = f"00-{'a' * 32}-{'b' * 16}-01"
+    for given, name in ((asked_by, "one"), ("370612000001", "another")):
+        said = await api.call(
+            "POST", "/v1/campaigns", json=BODY | {"name": name, "text": name}, headers={"traceparent": given}
+        )
+        assert said.status == 201, said.text
+    rows = await query(database, "SELECT name, trace_parent FROM campaign ORDER BY created_at")
+    assert rows == [{"name": "one", "trace_parent": asked_by}, {"name": "another", "trace_parent": None}]
+
+
 @pytest.mark.parametrize("kind", ["json", "csv", "jsonl", "form"])
 async def test_each_form_of_body_is_the_same_campaign(api: Api, kind: str) -> None:
     match kind:
