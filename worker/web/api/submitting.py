@@ -318,7 +318,7 @@ async def submit_campaign(call: Call, query: Query, headers: KeyHeader, body: Re
         taken = await take_in(call, wanted_of(call, found.told, headers), found)
     overview = await reading.status(call.parts.database, taken.id)
     location = {"Location": f"/v1/campaigns/{taken.id}"}
-    return Answer(shapes.OwnedCampaign.of(overview), 201 if taken.created else 200, location)
+    return Answer(shapes.SubmittedCampaign.taken(overview, taken), 201 if taken.created else 200, location)
 
 
 async def take_in(call: Call, wanted: Submission, found: Coming) -> TakenIn:
