@@ -32,6 +32,7 @@ from tests.contract.providers.wire_server import (
     reset,
 )
 from tests.waiting import until
+from worker.metrics.process import ProcessMeter
 
 # --- what never left --------------------------------------------------------------------------------
 
@@ -233,6 +234,24 @@ async def test_a_question_to_be_asked_once_is_not_repeated(wire: Wire, server: W
     result = await wire.ask(server.url + QUERY, timeout_seconds=5, once=True)  # on the connection kept
     assert result == Unseen("connection cut before the answer was whole")
     assert (len(server.seen), server.connections) == (2, 1)
+
+
+async def test_a_second_pass_is_refused_and_counted(wire: Wire, server: WireServer) -> None:
+    """aiohttp would send a GET again whose kept connection was cut; and what came back is counted."""
+    meter = ProcessMeter()
+    own = wire.of("seven", meter)
+    server.script.extend([answer(b"ok"), cut()])
+    assert isinstance(await hand_over(own, server), Answered)
+    assert isinstance(await hand_over(own, server), Unseen)
+    assert (len(server.seen), server.connections) == (2, 1)
+
+    def counted(name: str, **labels: str) -> float | None:
+        return meter.registry.get_sample_value(f"campaigns_{name}", {"provider": "seven", **labels})
+
+    assert counted("wire_second_pass_refused_total") == 1
+    assert counted("sending_request_seconds_count") == 2
+    assert counted("wire_requests_total", kind="hand_over", result="2xx") == 1
+    assert counted("wire_requests_total", kind="hand_over", result="unseen") == 1
 
 
 async def test_closing_ends_what_is_in_flight(server: WireServer) -> None:
