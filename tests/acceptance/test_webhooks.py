@@ -4,6 +4,7 @@ when it was killed. It is the one of docs/webhooks.md.
 
 import re
 import socket
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ pytestmark = pytest.mark.acceptance
 DOCUMENT = Path(__file__).parents[2] / "docs" / "webhooks.md"
 
 
+@pytest.mark.timeout(240)
 def test_a_receiver_hears_all_in_order_though_a_worker_is_killed(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -31,7 +33,11 @@ def test_a_receiver_hears_all_in_order_though_a_worker_is_killed(
         killed = stack.worker("first")
         stack.beat()
         rows = [{"phone": f"+3706000{n:04d}"} for n in range(250)]
-        submitted = stack.json("submit", "-", "--account", "main", "--text", "Hi", stdin=csv_of(rows))
+        # Later, so that the worker holds nothing but the delivery when it is killed.
+        at = (datetime.now(UTC) + timedelta(seconds=30)).isoformat()
+        submitted = stack.json(
+            "submit", "-", "--account", "main", "--text", "Hi", "--at", at, stdin=csv_of(rows)
+        )
         connection, _ = hanging.accept()
         with connection:
             assert connection.recv(4) == b"POST"

@@ -150,10 +150,10 @@ async def test_fifty_clients_cost_one_query_at_a_time(
         loop = asyncio.get_running_loop()
         began_at = loop.time()
         for state in ("paused", "running", "paused"):
-            await query(api.database, "UPDATE campaign SET state = $1 WHERE id = $2", state, ours)
             looked = looks[0]
+            await query(api.database, "UPDATE campaign SET state = $1 WHERE id = $2", state, ours)
             await asyncio.gather(*(each.hear(state) for each in clients))
-            assert 1 <= looks[0] - looked <= 2
+            assert 1 <= looks[0] - looked <= 3, "one may begin before the change, one while it is heard of"
         assert looks[0] <= (loop.time() - began_at) / 0.25 + 1
 
 
