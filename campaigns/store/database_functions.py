@@ -12,7 +12,7 @@ from importlib.resources import files
 from campaigns.domain.states import OPEN, POLLABLE, SETTLED, CampaignState, MessageState
 from campaigns.domain.timeline import SOURCE_CODES, Source
 from campaigns.store.law import TALLY_COLUMNS, in_list, quoted, sum_of
-from campaigns.store.reasons import MAY_HAVE_REASON, has_reason, shown_reason
+from campaigns.store.reasons import MAY_HAVE_REASON, counted_reason, has_reason
 from campaigns.store.session import Connection
 from campaigns.store.timeline import code, moment, noted, pieces, record, step
 
@@ -53,7 +53,7 @@ _LAW = {
         f"count(*) FILTER (WHERE m.state = {quoted(state)})" for state in sorted(MAY_HAVE_REASON)
     ),
     "has_reason": has_reason("x"),
-    "shown_reason": shown_reason("x"),
+    "counted_reason": counted_reason("x"),
     "settled": in_list(SETTLED),
     **{
         state.value: quoted(state)

@@ -33,7 +33,7 @@ def has_reason(message: str) -> str:
     )
 
 
-def shown_reason(message: str) -> str:
+def counted_reason(message: str) -> str:
     """SQL: the reason it is counted by."""
     return f"coalesce({message}.provider_reason, {message}.reason)"
 
@@ -54,7 +54,7 @@ REASONS = f"""
             FROM batch b CROSS JOIN LATERAL jsonb_array_elements(b.reasons) e
             WHERE b.campaign_id = c.id
             UNION ALL
-            SELECT m.provider_state, {shown_reason("m")}, 1
+            SELECT m.provider_state, {counted_reason("m")}, 1
             FROM batch b JOIN message m ON m.batch_id = b.id
             WHERE b.campaign_id = c.id AND b.reasons IS NULL AND {sum_of(MAY_HAVE_REASON, "b")} > 0
               AND {has_reason("m")}) s

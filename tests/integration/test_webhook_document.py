@@ -7,16 +7,14 @@ from jsonschema import Draft202012Validator, ValidationError
 
 from campaigns import aggregation, holding, outbox
 from campaigns.domain.circuit import NewHold
-from campaigns.domain.provider import CampaignTrouble
 from campaigns.domain.states import CampaignState
 from campaigns.domain.webhooks import CHOOSABLE, EventType
 from campaigns.store import progress
 from campaigns.store.holding import accounts
-from campaigns.store.holding import campaigns as campaign_hold
 from campaigns.store.session import Database
 from tests.conftest import MakeDesk
 from tests.contract.webhooks.receiver import Receiver
-from tests.integration.telling import SECRET, change, make
+from tests.integration.telling import SECRET, change, hold_campaign, make
 from tests.river import flow, phones, submit
 from worker.web.api.document import document
 from worker.webhooks.delivering import Deliverer
@@ -36,16 +34,7 @@ async def test_every_event_is_sent_as_the_document_says(
 ) -> None:
     webhook_id = await make(database, receiver.url, *CHOOSABLE, with_numbers=True)
     taken = await submit(database, phones(2))
-    trouble = CampaignTrouble(about="text", code="13", reason="the text is refused")
-    await campaign_hold.hold(
-        database,
-        taken.id,
-        trouble,
-        sender_id="Demo",
-        known_for_seconds=0,
-        if_nothing_taken=False,
-        if_never_resumed=False,
-    )
+    await hold_campaign(database, taken.id)
     await holding.resume_campaign(database, taken.id, operator="eve")
     await aggregation.change_state(database, taken.id, CampaignState.PAUSED)
     await aggregation.change_state(database, taken.id, CampaignState.RUNNING)

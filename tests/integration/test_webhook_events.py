@@ -4,15 +4,13 @@ from datetime import datetime
 
 from campaigns import aggregation, holding
 from campaigns.domain.circuit import NewHold
-from campaigns.domain.provider import CampaignTrouble
 from campaigns.domain.states import CampaignState
 from campaigns.store.holding import accounts
-from campaigns.store.holding import campaigns as campaign_hold
 from campaigns.store.session import Database
 from tests.conftest import MakeDesk
 from tests.contract.webhooks.receiver import Receiver, receiving
 from tests.integration.rows import query
-from tests.integration.telling import SECRET, change, make
+from tests.integration.telling import SECRET, change, hold_campaign, make
 from tests.river import flow, phones, submit
 from worker.webhooks.delivering import Deliverer
 
@@ -94,17 +92,8 @@ async def test_holds_are_told_with_their_reason_and_once_when_they_end(
 ) -> None:
     await make(database, receiver.url, "campaign.held", "campaign.resumed", "account.held", "account.resumed")
     taken = await submit(database, phones(1))
-    trouble = CampaignTrouble(about="text", code="13", reason="the text is refused")
     for pauses in (False, True):
-        await campaign_hold.hold(
-            database,
-            taken.id,
-            trouble,
-            sender_id="Demo",
-            known_for_seconds=0,
-            if_nothing_taken=False,
-            if_never_resumed=False,
-        )
+        await hold_campaign(database, taken.id)
         if pauses:
             await aggregation.change_state(database, taken.id, CampaignState.PAUSED)
         await holding.resume_campaign(database, taken.id, operator="eve")

@@ -30,7 +30,7 @@ AS $$
         CASE WHEN {{with_reason_count}} > 0 THEN (
             SELECT coalesce(jsonb_agg(jsonb_build_array(r.code, r.reason, r.n)), '[]')
             FROM (
-                SELECT x.provider_state AS code, {{shown_reason}} AS reason, count(*) AS n FROM message x
+                SELECT x.provider_state AS code, {{counted_reason}} AS reason, count(*) AS n FROM message x
                 WHERE x.batch_id = m.batch_id AND {{has_reason}}
                 GROUP BY 1, 2
             ) r

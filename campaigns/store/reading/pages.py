@@ -9,7 +9,7 @@ from uuid import UUID
 from campaigns.domain.states import BatchState, MessageState
 from campaigns.store.law import tally_column
 from campaigns.store.reading.messages import COLUMNS, MessageRow, row_of
-from campaigns.store.reasons import has_reason, may_hold, shown_reason
+from campaigns.store.reasons import counted_reason, has_reason, may_hold
 from campaigns.store.session import Database
 from campaigns.store.totals import by_state
 
@@ -30,7 +30,7 @@ _MESSAGES = f"""
     SELECT {COLUMNS}
     FROM batch b JOIN campaign c ON c.id = b.campaign_id JOIN message m ON m.batch_id = b.id
     WHERE b.campaign_id = $1 AND b.number >= $3 AND (b.number > $3 OR m.position > $4)
-      {{condition}} AND ($5::text IS NULL OR {shown_reason("m")} = $5)
+      {{condition}} AND ($5::text IS NULL OR {counted_reason("m")} = $5)
     ORDER BY b.number, m.position LIMIT $2
 """
 
