@@ -3,15 +3,19 @@ them is tested elsewhere.
 """
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from uuid import UUID
 
 from campaigns import auditing, outbox, suppression
 from campaigns.domain.access import Actor
+from campaigns.domain.provider import DayStatistics
 from campaigns.domain.states import MessageState
 from campaigns.domain.webhooks import chosen_events
 from campaigns.store.session import Database
+from tests.integration.rows import put_day
 from tests.river import phones, submit
+from tests.stub import Stub
 
 _OWNER = "shop"
 _KEY = Actor("key", "f7k2m9ab", "192.0.2.7", _OWNER)
@@ -46,10 +50,28 @@ async def set_up(database: Database) -> UUID:
     return running
 
 
-async def others(database: Database, campaign: str) -> dict[str, str]:
-    """What stands beside campaigns: a list, a webhook, a key. Gives pages by name, of a campaign's first
-    message too.
+_MONTH = (
+    *((1, 380, 380), (2, 455, 455), (5, 610, 610), (6, 720, 720), (7, 295, 295), (8, 340, 340)),
+    *((12, 512, 612), (13, 488, 538), (14, 300, 290), (15, 200, 210), (20, 300, 300)),
+)
+"""Day of a month, segments that we know of, those that the provider counted."""
+
+
+async def _month_of_both(database: Database, stub: Stub) -> None:
+    said = []
+    for number, ours, theirs in _MONTH:
+        day = date(2026, 10, number)
+        unsure = theirs - ours if theirs - ours >= 50 else 0
+        await put_day(database, "main", day, ours, unsure=unsure)
+        said.append(DayStatistics(day.isoformat(), "deliver", theirs * Decimal("0.04"), theirs))
+    stub.months["2026-10"] = said
+
+
+async def others(database: Database, campaign: str, stub: Stub) -> dict[str, str]:
+    """What stands beside campaigns: a list, a webhook, a key, a month. Gives pages by name, of a campaign's
+    first message too.
     """
+    await _month_of_both(database, stub)
     await suppression.suppress(database, [each["phone"] for each in phones(3)], None, "answered STOP")
     webhook = await outbox.create(
         database,
@@ -67,6 +89,7 @@ async def others(database: Database, campaign: str) -> dict[str, str]:
         "message": f"/messages/{reference}",
         "accounts": "/accounts",
         "account": "/accounts/silent",
+        "reconciliation": "/accounts/main/reconciliation?month=2026-10",
         "suppression": "/suppression",
         "webhooks": "/webhooks",
         "webhook": f"/webhooks/{webhook}",

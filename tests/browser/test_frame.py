@@ -34,9 +34,9 @@ async def test_pages_can_be_read_by_everybody(
         "batches": f"{campaign}/batches",
         "refused": f"{campaign}/refused",
         "messages": f"{campaign}/messages",
-        **await scene.others(database, campaign),
+        **await scene.others(database, campaign, served.stub),
     }
-    async with reading(chromium, served, database, look) as reader:
+    async with reading(chromium, served, database, look, is_for_all_owners=True) as reader:
         await reader.open("/campaigns")
         await expect(reader.page).to_have_url(f"{served.url}/sign-in?next=/campaigns")
         await reader.picture(f"sign-in-{look}")

@@ -4,6 +4,8 @@ import asyncio
 import itertools
 import types
 from collections.abc import Awaitable, Callable, Coroutine, Generator
+from datetime import date
+from decimal import Decimal
 from typing import Any, Literal, TypeVar
 from uuid import UUID
 
@@ -171,3 +173,24 @@ async def cut_everywhere(
             await task
             return nth - 1
     raise AssertionError("unreachable")
+
+
+async def put_day(
+    database: Database,
+    account: str,
+    day: date,
+    segment_count: int,
+    *,
+    state: MessageState = MessageState.DELIVERED,
+    unsure: int = 0,
+    unpriced: int = 0,
+    cost: Decimal | None = None,
+    currency: str = "EUR",
+) -> None:
+    """What a campaign that was erased since had handed over on a day, at four cents a segment."""
+    await query(
+        database,
+        "INSERT INTO account_day VALUES (gen_random_uuid(), $1, $2, $3, $4, $5, $5, $5, $6, $7, $8)",
+        *(account, day, currency, state, segment_count, unsure, unpriced),
+        segment_count * Decimal("0.04") if cost is None else cost,
+    )

@@ -1,11 +1,11 @@
 """Accounts: whether they are on hold and why, what is left on them, and what went through them in a month."""
 
 import asyncio
-from datetime import UTC, date, datetime, timedelta
 
 from campaigns.domain.access import Scope
 from worker import shapes
 from worker.web.api.problems import Kind, Refused
+from worker.web.pages import reconciliation
 from worker.web.pages.frame import N_, Done, Page, View, Visit
 
 _BALANCE_SECONDS = 4.0  # for which a page waits for a provider
@@ -24,20 +24,15 @@ async def show_one(visit: Visit) -> View:
     path = {"name": visit.path("name")}
     account = await visit.ask("getAccount", shapes.Account, path=path)
     month = await visit.recent("getAccountMonth", shapes.AccountMonth, path=path, query=visit.query("month"))
-    first = month.begins_at.date()
     context = {
         "account": account,
         "balance": await _balance(visit, account.name),
         "month": month,
-        "before": _month(first - timedelta(days=1)),
-        "after": _month(month.ends_at.date()) if month.ends_at <= datetime.now(UTC) else None,
+        **reconciliation.months_beside(month.begins_at.date()),
         "message_count": sum(month.totals.values()),
+        "reconciliation": reconciliation.PATH,
     }
     return View("account.html", context)
-
-
-def _month(day: date) -> str:
-    return f"{day:%Y-%m}"
 
 
 async def _balance(visit: Visit, name: str) -> shapes.Cost | None:

@@ -141,7 +141,7 @@ class Page:
     """One method of one path. `menu`: its entry there (marked by `N_`). `live`: fills the parts of its
     template (the blocks that are called `part_…`), which are told anew to browsers that have it open.
     `reads_itself`: its handler reads the form, which has a large file, and looks at the token first
-    (`uploading`).
+    (`uploading`). `for_all_owners`: the API tells it to keys of all owners alone; others see no link to it.
     """
 
     path: str
@@ -151,6 +151,7 @@ class Page:
     menu: str | None = None
     live: Handler | None = None
     reads_itself: bool = False
+    for_all_owners: bool = False
 
 
 def N_(sentence: str) -> str:  # noqa: N802  the name by which gettext's tools find sentences

@@ -138,11 +138,13 @@ class _Shown:
 
     def money(self, cost: Cost) -> str:
         """An amount with its currency; a dash where it is not known."""
-        if cost.amount is None:
-            return "–"
-        decimals = len(amount_text(Decimal(cost.amount)).partition(".")[2])
-        amount = format_decimal(cost.amount, format=f"#,##0.{'0' * decimals}", locale=self._locale)
-        return f"{amount} {cost.currency}" if cost.currency else amount
+        return "–" if cost.amount is None else self.amount(cost.amount, cost.currency)
+
+    def amount(self, amount: Decimal, currency: str | None = None) -> str:
+        """An amount, with its currency where that is given."""
+        decimals = len(amount_text(Decimal(amount)).partition(".")[2])
+        text = format_decimal(amount, format=f"#,##0.{'0' * decimals}", locale=self._locale)
+        return f"{text} {currency}" if currency else text
 
     def moment(self, at: datetime | None, *, form: str = "short") -> str:
         """A moment. The reader's browser shows it in its own zone, with the exact one on hover; without a

@@ -137,7 +137,12 @@ class Dashboard:
             if page.menu is not None and visit.may(page.scope)
         )
         done = sentences.DONE.get(visit.request.query.get("done", ""))
-        paths = frozenset(page.path for page in self._pages if visit.may(page.scope))
+        sees_all = visit.caller.reach.owner is None
+        paths = frozenset(
+            page.path
+            for page in self._pages
+            if visit.may(page.scope) and (sees_all or not page.for_all_owners)
+        )
         return Frame(
             visit.language,
             self._languages,

@@ -9,6 +9,7 @@ from worker.web.pages import (
     messages,
     new_campaign,
     overview,
+    reconciliation,
     suppression,
     webhooks,
 )
@@ -21,6 +22,7 @@ PAGES: tuple[Page, ...] = (
     *campaign.PAGES,
     *messages.PAGES,
     *accounts.PAGES,
+    *reconciliation.PAGES,
     *suppression.PAGES,
     *webhooks.PAGES,
     *key_pages.PAGES,

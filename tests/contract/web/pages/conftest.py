@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -72,9 +73,11 @@ class Browser:
         """Show the key."""
         return await self.call("POST", "/sign-in", headers=SAME, data={"key": self.key})
 
-    async def other(self, *, owner: str = "shop", scopes: tuple[str, ...] = ALL_SCOPES) -> "Browser":
+    async def other(
+        self, *, owner: str = "shop", scopes: tuple[str, ...] = ALL_SCOPES, **more: Any
+    ) -> "Browser":
         """Another one, signed in with another key."""
-        made = await keys.create(self.database, OPERATOR, owner=owner, scopes=scopes)
+        made = await keys.create(self.database, OPERATOR, owner=owner, scopes=scopes, **more)
         browser = Browser(self.web, self.database, made.key)
         await browser.sign_in()
         return browser

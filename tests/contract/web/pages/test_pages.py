@@ -20,7 +20,9 @@ from worker.web import streams
 from worker.web.api import campaigns as api_campaigns
 from worker.web.pages.table import PAGES
 
-GETS = [page for page in PAGES if page.method == "GET" and "{webhook" not in page.path]
+GETS = [
+    page for page in PAGES if page.method == "GET" and "{webhook" not in page.path and not page.for_all_owners
+]
 NASTY = """<script>alert(1)</script>"'><img src=x onerror=alert(1)>{{7*7}}[/b]\u202etxt.exe"""
 
 
