@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
+from campaigns.domain.described_fields import described_fields
 from campaigns.domain.metrics import PACE, TRUTH, Metric
 from campaigns.providers.account import AccountSettings
 from campaigns.providers.registry import PROVIDERS
@@ -98,29 +99,33 @@ def _is_group(annotation: object) -> bool:
 
 
 def _differs(name: str, about: FieldInfo) -> bool:
-    common = AccountSettings.model_fields.get(name)
+    common = described_fields(AccountSettings).get(name)
     return common is None or (common.default, common.description) != (about.default, about.description)
 
 
 def settings_page() -> str:
     """docs/settings.md, every setting with the sentence below it in its model."""
-    fields = Settings.model_fields
+    fields = described_fields(Settings)
     groups = {name: about for name, about in fields.items() if _is_group(about.annotation)}
     plain = {name: about for name, about in fields.items() if name not in groups and name != "accounts"}
     page = _SETTINGS + "## In general\n\n" + _table("CAMPAIGNS_", plain)
     for name, about in groups.items():
         model: type[BaseModel] = about.annotation  # type: ignore[assignment]  # _is_group looked at it
         page += f"## {name.capitalize()}\n\n{about.description}\n\n"
-        page += _table(f"CAMPAIGNS_{name.upper()}__", model.model_fields)
+        page += _table(f"CAMPAIGNS_{name.upper()}__", described_fields(model))
     page += (
         "## Accounts\n\n"
         f"{fields['accounts'].description}\n\n"
         "`…` is `CAMPAIGNS_ACCOUNTS__<NAME>`: `CAMPAIGNS_ACCOUNTS__MAIN__PROVIDER` makes the account\n"
         "`main`. These hold for every provider; what a provider adds or has otherwise is below.\n\n"
-        + _table("…__", AccountSettings.model_fields)
+        + _table("…__", described_fields(AccountSettings))
     )
     for name, provider in PROVIDERS.items():
-        own = {field: each for field, each in provider.settings.model_fields.items() if _differs(field, each)}
+        own = {
+            field: each
+            for field, each in described_fields(provider.settings).items()
+            if _differs(field, each)
+        }
         page += f"### {name}\n\n" + _table("…__", own)
     return (
         page + "## Of a single command\n\n"

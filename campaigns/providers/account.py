@@ -21,7 +21,6 @@ class Group(BaseModel):
         extra="forbid",
         allow_inf_nan=False,
         validate_default=True,
-        use_attribute_docstrings=True,
         hide_input_in_errors=True,  # what was typed may be a secret in the wrong place
     )
 

@@ -127,7 +127,6 @@ class Settings(BaseSettings):
         extra="forbid",
         allow_inf_nan=False,
         validate_default=True,
-        use_attribute_docstrings=True,
         hide_input_in_errors=True,
     )
 

@@ -9,6 +9,7 @@ from typing import Literal, get_args, get_origin
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from campaigns.domain.described_fields import described_fields
 from worker.settings.accounts import PROVIDERS
 from worker.settings.environment import PREFIX
 from worker.settings.model import GROUPS, Settings
@@ -33,7 +34,7 @@ def sentence(details: ErrorDetails) -> str:
     provider, value = "", details["input"]
     if path[0] == "accounts" and path[2:3] and path[2] in PROVIDERS:
         provider = path.pop(2)  # pydantic names the member of a union there
-        beside = PROVIDERS[provider].settings.model_fields
+        beside = described_fields(PROVIDERS[provider].settings)
     if details["type"].startswith("union_tag"):
         path.append("provider")
     if details["type"] == "union_tag_invalid":

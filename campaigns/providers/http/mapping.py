@@ -14,6 +14,7 @@ from typing import Any, get_args
 from pydantic import Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
+from campaigns.domain.described_fields import described_fields
 from campaigns.domain.limits import Limits
 from campaigns.providers.account import Currency
 from campaigns.providers.http import templates
@@ -207,10 +208,12 @@ def _sentence(details: ErrorDetails) -> str:
 
 def _fields(path: Iterable[str]) -> Mapping[str, Any]:
     """The keys of the table at a path."""
-    fields: Mapping[str, Any] = {each.alias or name: each for name, each in WireMapping.model_fields.items()}
+    fields: Mapping[str, Any] = {
+        each.alias or name: each for name, each in described_fields(WireMapping).items()
+    }
     for part in path:
         field = fields.get(part)
         kinds = [] if field is None else [field.annotation, *get_args(field.annotation)]
         [kind, *_] = [each for each in kinds if isinstance(each, type) and issubclass(each, Table)] or [Table]
-        fields = {each.alias or name: each for name, each in kind.model_fields.items()}
+        fields = {each.alias or name: each for name, each in described_fields(kind).items()}
     return fields

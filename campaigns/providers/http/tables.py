@@ -78,7 +78,6 @@ class Table(BaseModel):
         extra="forbid",
         strict=True,
         hide_input_in_errors=True,
-        use_attribute_docstrings=True,
         arbitrary_types_allowed=True,
         populate_by_name=True,
         # Built for the first mapping that is read: else every command would take a third longer to start.

@@ -8,6 +8,7 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from campaigns.domain.backoff import Backoff
+from campaigns.domain.described_fields import described_fields
 from campaigns.providers.registry import PROVIDERS
 from tests.unit.settings.loading import env_file, load
 from worker.settings.model import PollSettings, RetrySettings, Settings
@@ -149,5 +150,5 @@ def test_settings_do_not_change() -> None:
 
 def test_every_field_says_what_breaks() -> None:
     for model in (Settings, PollSettings, RetrySettings, *(each.settings for each in PROVIDERS.values())):
-        for name, field in model.model_fields.items():
+        for name, field in described_fields(model).items():
             assert field.description, f"{model.__name__}.{name}"
