@@ -20,8 +20,8 @@ $(VENV)/.stamp: $(LOCK) pyproject.toml
 
 setup: $(VENV)/.stamp  ## make .venv with the pinned dependencies and this project
 
-demo: setup  ## run the main job once, on embedded servers and a simulated PROVIDER (lightsms)
-	@$(BIN)/campaigns demo --provider $(PROVIDER)
+demo: setup  ## run the main job once, on embedded servers and a simulated PROVIDER (lightsms); KEEP=1 keeps its dashboard
+	@$(BIN)/campaigns demo --provider $(PROVIDER) $(if $(KEEP),--keep)
 
 clients: setup  ## install real clients of a provider for the tests that run them (npm for one of them)
 	@sh .ci/clients $(BIN)/python
@@ -70,8 +70,9 @@ catalogue: setup  ## bring the dashboard's new sentences into its catalogues, to
 	@for language in worker/web/locale/*/; do $(BIN)/pybabel -q update --no-fuzzy-matching --ignore-obsolete --omit-header -w 120 \
 		-D dashboard -d worker/web/locale -l $$(basename $$language) -i $(VENV)/dashboard.pot || exit 1; done
 
-picture: setup  ## draw docs/demo.svg from a demo that is run for it
+picture: setup  ## draw docs/demo.svg from a demo, and docs/pictures (dashboard; needs chromium) from a scene, run for it
 	$(BIN)/python docs/picture.py
+	$(BIN)/python -m pytest -q -n 0 tests/browser/pictures.py
 
 lock:  ## write the lock files anew from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 pyproject.toml -o requirements/production.lock

@@ -50,6 +50,7 @@ def _demo(folder: Path) -> str:
 def _shown(said: str, folder: Path) -> str:
     """What stays on the terminal, in the folder a newcomer has."""
     told = re.sub(r"kept in \S+", "kept in .campaigns", said.replace(str(folder), ".campaigns"))
+    told = re.sub(r"/sign-in/\w+", "/sign-in/…", told)  # it was good once, and is over
     told = told.replace("\r\n", "\n").replace("\x1b[?25l", "")
     before, _, frames = told.partition("Spring sale")
     last = ("Spring sale" + frames).replace("\x1b[?25h", "\n")

@@ -8,9 +8,12 @@ spool                 answers that the database could not take yet, on disk
 settings/             reads and checks the environment
 logs/                 what is logged, and what never is
 cli/                  the commands of `campaigns`
-web/                  callbacks of providers, the API, and /health
+web/                  callbacks of providers, the API, the dashboard, and /health
+webhooks/             what happened, told to addresses of others
+metrics, tracing      Prometheus and OpenTelemetry
 stack/                `campaigns up`: child processes, embedded PostgreSQL and Redis
 shapes/               everything public as pydantic models
+state_groups          groups of states: their signs and colours, on pages and in terminals
 csv_cells             rows of CSV that a spreadsheet runs nothing of
 """
 

@@ -43,6 +43,21 @@ async def key_of(
     return None if record is None else read_key(record)
 
 
+async def take(database: Database, secret_hash: bytes, *, longest: timedelta) -> KeyRow | None:
+    """End a session that is not older than `longest`. Gives its key, whatever became of it: to one of those
+    who ask at the same time. None where it is over or is none.
+    """
+    async with database.connection() as connection:
+        record = await connection.fetchrow(
+            "DELETE FROM dashboard_session s USING api_key k"
+            " WHERE k.id = s.key_id AND s.secret_hash = $1 AND s.created_at > now() - $2::interval"
+            " RETURNING k.*",
+            secret_hash,
+            longest,
+        )
+    return None if record is None else read_key(record)
+
+
 async def delete(database: Database, secret_hash: bytes) -> None:
     """End a session."""
     async with database.connection() as connection:

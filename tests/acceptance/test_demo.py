@@ -2,6 +2,7 @@
 
 import re
 import signal
+import urllib.request
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +22,9 @@ def _campaign_of(log: str) -> str | None:
 
 
 def test_ctrl_c_at_any_moment_then_a_whole_run(alone: Stack) -> None:
-    """Interrupted while starting, submitting and running: nothing is left; then it runs to its end."""
+    """Interrupted while starting, submitting and running: nothing is left; then it runs to its end, and is
+    kept for who looks at it.
+    """
     # As seen in its log and, while it has said nothing yet, in what it has loaded: after Python's own start,
     # which answers Ctrl-C with a traceback.
     moments: list[tuple[str, Callable[[str, str], bool]]] = [
@@ -45,9 +48,13 @@ def test_ctrl_c_at_any_moment_then_a_whole_run(alone: Stack) -> None:
         assert "Traceback" not in log.read_text(), name
         assert processes_of(alone.directory) == [], name
 
-    alone.start("demo", "campaigns", "demo")
-    assert alone._processes["demo"].wait(110) == 0, alone.log("demo").read_text()
-    said = alone.log("demo").read_text()
+    process = alone.start("demo", "campaigns", "demo", "--keep")
+    log = alone.log("demo")
+    wait_until(lambda: process.poll() is not None or "Ctrl-C ends" in log.read_text(), "its end", seconds=110)
+    said = log.read_text()
+    assert process.poll() is None, said
+    _look_at_the_dashboard(said, alone.directory)
+    assert alone.stop("demo", signal.SIGINT) == 0, log.read_text()
     assert "the totals agree with a recount" in said
     assert "finished" in said
     assert processes_of(alone.directory) == []
@@ -58,6 +65,26 @@ def test_ctrl_c_at_any_moment_then_a_whole_run(alone: Stack) -> None:
     # Whom a run that was interrupted learned to be on the provider's stop list is not sent to again.
     refused = totals["rejected"] + totals["suppressed"]
     assert (totals["delivered"], refused, totals["unknown"]) == (875, 40, 3), ends
+
+
+def _look_at_the_dashboard(said: str, folder: Path) -> None:
+    """Each address that was printed signs one browser in, once, and no file holds it."""
+    links = re.findall(r"(http://127\.0\.0\.1:\d+/sign-in/)(\w+)", said)
+    assert len({secret for _, secret in links}) == 2, said
+    for before, secret in links:
+        shown, again = (_opened(before + secret) for _ in range(2))
+        assert shown[0].endswith("/")
+        assert "Spring sale" in shown[1]
+        assert again[0].endswith("/sign-in?done=link-over")
+        written = [path for path in (folder / ".campaigns" / "demo").iterdir() if secret in path.read_text()]
+        assert written == []
+
+
+def _opened(url: str) -> tuple[str, str]:
+    """A page in a browser that has seen none before: where it is in the end, and what is on it."""
+    browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+    with browser.open(url, timeout=30) as answer:
+        return answer.url, answer.read().decode()
 
 
 @pytest.mark.timeout(300)

@@ -4,13 +4,14 @@ import os
 import re
 import shutil
 import subprocess
+import urllib.request
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 
 from tests.acceptance.processes import BIN, Stack, environment
-from tests.acceptance.test_api_document import web
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.acceptance
@@ -29,7 +30,7 @@ DOCUMENTS = [
 
 # Run elsewhere: by CI itself, or by the tests named; or not at all, for the reason given.
 _ELSEWHERE = {
-    "make demo": "tests/acceptance/test_demo.py, and CI's fresh clone",
+    "make demo KEEP=1": "tests/acceptance/test_demo.py; CI's fresh clone without KEEP",
     "make demo PROVIDER=<name>": "tests/acceptance/test_demo.py, for every provider",
     "make docs": "tests/guards/test_documents.py compares what it writes",
     "make setup": "CI's fresh clone",
@@ -107,6 +108,21 @@ class _Newcomer:
         assert done.returncode == 0, f"{printed}: {done.stderr.decode()}{done.stdout.decode()}"
         return done.stdout.decode()
 
+    def key(self, printed: str) -> str:
+        """Run a command that makes a key. Gives it."""
+        found = re.search(r"\bcmp_\w+", self.type(printed))
+        assert found is not None
+        return found[0]
+
+
+def _overview(dashboard: str, key: str) -> str:
+    """The first page, as a browser sees it that signs in."""
+    form = urlencode({"key": key}).encode()
+    sign_in = urllib.request.Request(f"{dashboard}/sign-in", form, {"Sec-Fetch-Site": "same-origin"})
+    browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+    with browser.open(sign_in, timeout=30) as page:
+        return str(page.read().decode())
+
 
 @pytest.mark.timeout(600)  # twenty commands, each a process
 def test_commands_work_as_printed(alone: Stack) -> None:
@@ -127,7 +143,11 @@ def test_commands_work_as_printed(alone: Stack) -> None:
 
     newcomer.type("install -m 600 .env.example .env")
     alone.start("up", "campaigns", "up")
-    wait_until(lambda: "running:" in alone.log("up").read_text(), "the stack is up", seconds=60)
+    dashboard, told = wait_until(
+        lambda: re.findall(r"dashboard: (\S+) .*: (campaigns .*)\)", alone.log("up").read_text()),
+        "the stack is up",
+        seconds=60,
+    )[0]
     assert "FAIL" not in newcomer.type("campaigns doctor")
     assert "nothing was sent" in newcomer.type("campaigns account main try --phone +37060000001")
     (check,) = (line for line in printed if line.startswith("campaigns check"))
@@ -152,10 +172,10 @@ def test_commands_work_as_printed(alone: Stack) -> None:
     assert "nothing is set aside" in newcomer.type("campaigns aside list")
     newcomer.type("campaigns alive --worker")
     newcomer.type("campaigns migrate")
-    (make_key,) = (line for line in printed if line.startswith("campaigns key create"))
-    found = re.search(r"\bcmp_\w+", newcomer.type(make_key))
-    assert found is not None
-    newcomer.type(f"KEY={found[0]}; {enqueue}", **{"http://127.0.0.1:8026": web(alone)})
+    operators, shops = [newcomer.key(line) for line in printed if line.startswith("campaigns key create")]
+    assert told in newcomer.typed, "what `up` says is what the README says"
+    assert found[1] in _overview(dashboard, operators), "the campaign of a command is seen"
+    newcomer.type(f"KEY={shops}; {enqueue}", **{"http://127.0.0.1:8026": dashboard})
     for curl in set(curls) - {enqueue}:
         newcomer.type(curl.replace("localhost:8025", url.removeprefix("http://")))
 

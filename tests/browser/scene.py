@@ -30,13 +30,14 @@ _CURVE = (
 
 async def set_up(database: Database) -> UUID:
     """Make it. Gives the campaign that runs, and that most can be said of."""
-    running = await _campaign(database, "Spring sale", 6_000, share=0.68, minutes=95)
-    await _campaign(database, "Appointment reminders, Vilnius", 900, share=1.0, minutes=240)
-    paused = await _campaign(database, "Newsletter <script>alert(1)</script>", 1_500, share=0.25, minutes=400)
+    running = await _campaign(database, "Spring sale", 1_600, share=0.68, minutes=25)
+    await _campaign(database, "Appointment reminders, Vilnius", 400, share=1.0, minutes=240)
+    paused = await _campaign(database, "November newsletter", 500, share=0.25, minutes=400)
     await _campaign(database, "Password reset notice", 40, share=0.0, minutes=3)
-    for day, count in enumerate((40, 55, 20, 0, 64, 90, 75, 30), 1):
+    for day, count in enumerate((420, 550, 210, 0, 640, 900, 700, 320), 1):
         if count:
-            await _campaign(database, f"Day {day}", count, share=1.0, minutes=day * 1_440)
+            name = "Weekly offers" if day % 2 else "Reminders <script>alert(1)</script>"
+            await _campaign(database, name, count, share=1.0, minutes=day * 1_440)
     async with database.transaction() as connection:
         await connection.execute("UPDATE campaign SET state = 'paused' WHERE id = $1", paused)
         await connection.execute(

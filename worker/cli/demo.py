@@ -4,8 +4,9 @@ import asyncio
 import re
 import sys
 import time
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from importlib.resources import files
 from itertools import islice
 from pathlib import Path
@@ -13,8 +14,9 @@ from subprocess import Popen
 
 from rich.console import Console
 
-from campaigns import aggregation, reading, submission
+from campaigns import aggregation, dashboard_sessions, keys, reading, submission
 from campaigns.cleaning import REASONS
+from campaigns.domain.access import Scope
 from campaigns.domain.errors import CampaignError
 from campaigns.domain.policy import BATCH_SIZE
 from campaigns.domain.recipients import read_recipients
@@ -23,6 +25,7 @@ from campaigns.store.session import Database
 from campaigns.store.submission import TakenIn
 from simulator.options import ProviderName
 from worker.cli import display
+from worker.cli.operator import operator
 from worker.settings.accounts import PROVIDERS
 from worker.settings.environment import PREFIX
 from worker.settings.model import Settings
@@ -32,12 +35,16 @@ from worker.stack.interrupts import Interrupts, stopping_on_signals
 
 TEXT = "Spring sale in {city}: 20% off everything until Sunday. Reply STOP to opt out."
 _ACCOUNT = "demo"
-_SIMULATOR_SECONDS = 20.0  # for the simulator to start
-_LISTENING = re.compile(rb"simulator listening on (http://\S+)")
+_LISTEN_SECONDS = 60.0  # for the simulator, and the web, to start
+_LISTENING = re.compile(rb"listening on (http://\S+)")
+_LOOK_SECONDS = 0.5  # between two looks at what is kept running
 
 
-def run(settings: Settings, provider: ProviderName, recipients: Path, console: Console) -> int:
-    """Run the demo against the simulator of `provider`.
+def run(
+    settings: Settings, provider: ProviderName, recipients: Path, console: Console, *, keep: bool = False
+) -> int:
+    """Run the demo against the simulator of `provider`, with the dashboard on any free port of this machine.
+    `keep`: go on serving it after the campaign, until Ctrl-C.
 
     Gives the exit code: 0 if the campaign finished and its totals agree with a recount. Stops everything that
     it started, whatever happens; what it stored stays in DATA_DIR.
@@ -62,19 +69,25 @@ def run(settings: Settings, provider: ProviderName, recipients: Path, console: C
         environment = children.environment_for(
             located, _demo_settings(provider, url, count), without_ours=True
         )
-        # Their working directory holds no .env: a demonstration must not meet a real account.
-        for name, command in (("worker", "worker"), ("beat", "beat")):
-            family.start(
-                name,
-                children.celery_command(command),
-                environment,
-                directory=logs,
-                log=logs / f"{name}.log",
-                restart=False,
-            )
+        own = load_settings(environment, env_file=None)
+
+        def start(name: str, command: list[str]) -> "Popen[bytes]":
+            # Their working directory holds no .env: a demonstration must not meet a real account.
+            log = logs / f"{name}.log"
+            return family.start(name, command, environment, directory=logs, log=log, restart=False)
+
+        for name in ("worker", "beat"):
+            start(name, children.celery_command(name))
         console.print(
             f"simulator of {provider} at {url}, celery worker and celery beat are running; "
             f"submitting {recipients}"
+        )
+        # No API and no callbacks: nobody calls it.
+        web = children.web_command("--port", "0", "--serve", "dashboard")
+        page = _listening("web", logs, lambda: start("web", web), interrupts)
+        link = resources.enter_context(_key(own, interrupts))
+        console.print(
+            f"watch it; this address signs you in, once:\n  {page}/sign-in/{link()}", soft_wrap=True
         )
         if first_rows is not None:
             rows = f"the first {most} rows" if most else "it"
@@ -82,14 +95,64 @@ def run(settings: Settings, provider: ProviderName, recipients: Path, console: C
                 f"{provider} takes one message a request; at its default pace {rows} will take about "
                 f"{_sending_seconds(provider, count) + _asking_seconds(count):.0f} s"
             )
-        own = load_settings(environment, env_file=None)
-        return location.use_database(
+
+        def look_after() -> None:
+            family.look_after(console.print)
+
+        code = location.use_database(
             own,
-            lambda database: _main_job(
-                database, own, recipients, most, console, logs, lambda: family.look_after(console.print)
-            ),
+            lambda database: _main_job(database, own, recipients, most, console, logs, look_after),
             interrupts,
         )
+        if keep:
+            _keep(f"{page}/sign-in/{link()}", look_after, console, interrupts)
+        else:
+            console.print("to go on looking at the dashboard: make demo KEEP=1, or campaigns demo --keep")
+    if keep:
+        console.print("stopped; nothing runs any more")
+    return code
+
+
+def _keep(address: str, look_after: Callable[[], None], console: Console, interrupts: Interrupts) -> None:
+    console.print(
+        f"Ctrl-C ends the dashboard, too; this signs another browser in:\n  {address}", soft_wrap=True
+    )
+    try:
+        while True:
+            look_after()
+            interrupts.pause(_LOOK_SECONDS)
+    except KeyboardInterrupt:
+        interrupts.forget()
+        console.print("\nstopping …")
+
+
+@contextmanager
+def _key(own: Settings, interrupts: Interrupts) -> Iterator[Callable[[], str]]:
+    """A key that sees and does everything, for the length of the block. Nobody is told it. Gives what makes
+    links that sign in with it: the part of their address that is secret.
+    """
+
+    async def make(database: Database) -> str:
+        made = await keys.create(
+            database,
+            operator(),
+            owner=_ACCOUNT,
+            scopes=tuple(Scope),
+            expires_at=datetime.now(UTC) + dashboard_sessions.LONGEST,  # if this process is killed
+            is_for_all_owners=True,
+        )
+        return made.row.id
+
+    async def revoke(database: Database) -> None:
+        await keys.revoke(database, operator(), key_id)
+
+    key_id = location.use_database(own, make, interrupts)
+    try:
+        yield lambda: location.use_database(
+            own, lambda database: dashboard_sessions.make_link(database, operator(), key_id), interrupts
+        )
+    finally:
+        location.use_database(own, revoke)
 
 
 def _sending_seconds(provider: ProviderName, count: int) -> float:
@@ -125,29 +188,30 @@ def _demo_settings(provider: ProviderName, url: str, count: int) -> Mapping[str,
 def _start_simulator(
     family: children.Children, located: Settings, provider: ProviderName, logs: Path, interrupts: Interrupts
 ) -> str:
-    log = logs / "simulator.log"
+    command = [
+        *(sys.executable, "-P", "-m", "simulator", "--provider", provider),  # -P as in `celery_command`
+        *("--port", "0", "--delivery-seconds", "4"),
+    ]
+    environment = children.environment_for(located, {}, without_ours=True)
+
+    def start() -> "Popen[bytes]":
+        return family.start("simulator", command, environment, log=logs / "simulator.log", restart=False)
+
+    return _listening("simulator", logs, start, interrupts)
+
+
+def _listening(name: str, logs: Path, start: "Callable[[], Popen[bytes]]", interrupts: Interrupts) -> str:
+    """Start a process. Gives the URL that it says in its log."""
+    log = logs / f"{name}.log"
     begin = log.stat().st_size if log.exists() else 0
-    process = family.start(
-        "simulator",
-        [
-            *(sys.executable, "-P", "-m", "simulator", "--provider", provider),  # -P as in `celery_command`
-            *("--port", "0", "--delivery-seconds", "4"),
-        ],
-        children.environment_for(located, {}, without_ours=True),
-        log=log,
-        restart=False,
-    )
-    return _listening(process, log, begin, interrupts)
-
-
-def _listening(process: "Popen[bytes]", log: Path, begin: int, interrupts: Interrupts) -> str:
-    deadline = time.monotonic() + _SIMULATOR_SECONDS
+    process = start()
+    deadline = time.monotonic() + _LISTEN_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         found = _LISTENING.search(log.read_bytes()[begin:])
         if found:
             return found[1].decode()
         interrupts.pause(0.05)
-    raise CampaignError(f"the simulator did not start; see {log}")
+    raise CampaignError(f"the {name} did not start; see {log}")
 
 
 async def _main_job(

@@ -3,7 +3,8 @@
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.measure import Measurement
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -21,25 +22,32 @@ from campaigns.store.reading.status_lag import StatusLag
 from campaigns.store.reasons import Reason
 from worker import shapes
 from worker.cli.printable import printable
+from worker.state_groups import GROUP_OF, GROUPS
 
-_COLOURS: dict[MessageState, str] = {
-    MessageState.SUPPRESSED: "dim",
-    MessageState.CANCELLED: "dim",
-    MessageState.QUEUED: "white",
-    MessageState.SENDING: "yellow",
-    MessageState.IN_DOUBT: "bold magenta",
-    MessageState.ACCEPTED: "cyan",
-    MessageState.SENT: "cyan",
-    MessageState.BUFFERED: "cyan",
-    MessageState.UNKNOWN: "magenta",
-    MessageState.EXPIRED: "red",
-    MessageState.UNDELIVERED: "red",
-    MessageState.FAILED: "red",
-    MessageState.REJECTED: "red",
-    MessageState.DELIVERED: "green",
-    MessageState.READ: "bold green",
-}
-_NO_COLOUR = "white"  # of a state that has none here
+IN_DOUBT = f"bold {GROUPS[GROUP_OF[MessageState.IN_DOUBT]].colour}"
+"""The style of a number of messages in doubt."""
+
+
+class _StateShown:
+    """A state's word. In a terminal with its group's sign before it, in its group's colour: as on the
+    dashboard. Elsewhere, for programs, the word alone.
+    """
+
+    def __init__(self, state: MessageState, before: Text | None = None) -> None:
+        self._group = GROUPS[GROUP_OF[state]]
+        self._before = before or Text()
+        self._state = state
+
+    def _text(self, options: ConsoleOptions) -> Text:
+        is_shown = options.is_terminal and not options.ascii_only
+        sign = (f"{self._group.sign} ", self._group.colour) if is_shown else ""
+        return Text.assemble(self._before, sign, self._state.value)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield self._text(options)
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        return Measurement.get(console, options, self._text(options))
 
 
 def is_over(overview: Overview) -> bool:
@@ -65,9 +73,12 @@ def campaign(overview: Overview) -> RenderableType:
     for state in MessageState:
         count = overview.totals[state]
         if count:
-            colour = _COLOURS.get(state, _NO_COLOUR)
-            share = ProgressBar(total=max(total, 1), completed=count, width=24, complete_style=colour)
-            states.add_row(Text(state.value, style=colour), Text(str(count), justify="right"), share)
+            colour = GROUPS[GROUP_OF[state]].colour
+            # Also when all are in this state: rich has another colour for what is whole.
+            share = ProgressBar(
+                total=max(total, 1), completed=count, width=24, complete_style=colour, finished_style=colour
+            )
+            states.add_row(_StateShown(state), Text(str(count), justify="right"), share)
     lines: list[RenderableType] = [head, bar, states, Text(_money(overview))]
     if overview.follow_up_of:
         lines.append(Text(f"a follow-up of {overview.follow_up_of}"))
@@ -186,7 +197,7 @@ def state_of(overview: Overview) -> str:
 
 def message(row: MessageRow) -> RenderableType:
     """One message, as we know it."""
-    heading = Text.assemble((row.phone, "bold"), "  ", (row.state.value, _COLOURS.get(row.state, _NO_COLOUR)))
+    heading = _StateShown(row.state, before=Text.assemble((row.phone, "bold"), "  "))
     price = "no cost known" if row.cost is None else f"cost {shapes.amount_text(row.cost)}"
     money = f"{price} {row.currency or ''}".rstrip() if row.cost is not None else price
     lines = [

@@ -20,7 +20,7 @@ from worker.stack.location import located
 from worker.stack.up import run_stack
 
 WebHost = Annotated[
-    str, typer.Option(help="Where callbacks are taken; on this machine alone the API is served there too.")
+    str, typer.Option(help="Where the web listens; beyond this machine it takes callbacks alone.")
 ]
 WebPort = Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")]
 
@@ -30,7 +30,7 @@ def up(
     web_host: WebHost = "127.0.0.1",
     web_port: WebPort = 8026,
 ) -> None:
-    """Run the whole stack in this terminal: servers, workers, beat, and the web where callbacks come."""
+    """Run the whole stack in this terminal: servers, workers, beat, and the web with dashboard and API."""
     run_stack(
         load_settings(),
         workers=workers,
@@ -113,13 +113,17 @@ def web(
 def demo(
     recipients: Annotated[Path | None, typer.Argument(help="A file; else the example.")] = None,
     provider: Annotated[ProviderName, typer.Option(help="Which one is simulated.")] = "lightsms",
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Go on serving the dashboard afterwards, until Ctrl-C.")
+    ] = False,
 ) -> None:
-    """Run the main job once, on a simulated provider."""
+    """Run the main job once, on a simulated provider, and show it on the dashboard."""
     from worker.cli import demo as demonstration
 
     settings = load_settings()
     try:
-        code = demonstration.run(settings, provider, recipients or demonstration.default_recipients(), out)
+        file = recipients or demonstration.default_recipients()
+        code = demonstration.run(settings, provider, file, out, keep=keep)
     except KeyboardInterrupt:
         out.print("\nstopped; nothing runs any more")
         raise

@@ -130,7 +130,7 @@ def picture(
     head = Text.assemble(
         (f"{len(overviews)} under way", "bold"),
         f"   {waiting} wait   {whole:.0f}/s   ",
-        (f"{doubt} in doubt", "bold magenta" if doubt else ""),
+        (f"{doubt} in doubt", display.IN_DOUBT if doubt else ""),
         f"   {working.worker_count} worker(s), {tick}",
     )
     lines: list[RenderableType] = [head]
@@ -166,7 +166,7 @@ def _row(overview: Overview, rate: float | None) -> list[RenderableType]:
         f"{100 * settled / total:.1f} %",
         "" if rate is None else f"{rate:.0f}",
         left,
-        Text(str(doubt or ""), style="bold magenta"),
+        Text(str(doubt or ""), style=display.IN_DOUBT),
         display.costs_of(overview),
         Text(printable(why), style="yellow"),
     ]

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from campaigns.domain.states import MessageState
 from worker.shapes import ProgressPoint, Stop
-from worker.web.pages import sentences
+from worker.state_groups import by_group
 
 WIDTH, HEIGHT = 720, 240  # of an area chart, in units of its own: it is drawn as large as there is room
 _BAR_WIDTH = 1000
@@ -30,7 +30,7 @@ class Segment:
 
 def bar(totals: Mapping[MessageState, int]) -> list[Segment]:
     """Messages by group, side by side; none that is there is too narrow to be seen."""
-    groups = {name: count for name, count in sentences.by_group(totals).items() if count}
+    groups = {name: count for name, count in by_group(totals).items() if count}
     whole = sum(groups.values())
     widths = [max(_LEAST, _BAR_WIDTH * count / whole) for count in groups.values()]
     excess = sum(widths) - _BAR_WIDTH
@@ -61,8 +61,8 @@ def area(
 ) -> Area | None:
     """How a campaign went, up to now or its end; None where there is too little to be drawn."""
     until = ends_at or datetime.now(UTC)
-    known = [(point.at, sentences.by_group(point.totals)) for point in _thinned(points) if point.at < until]
-    known.append((until, sentences.by_group(totals)))
+    known = [(point.at, by_group(point.totals)) for point in _thinned(points) if point.at < until]
+    known.append((until, by_group(totals)))
     begins_at, most = known[0][0], max(sum(groups.values()) for _, groups in known)
     if len(known) < 3 or not most or until - begins_at < timedelta(seconds=1):
         return None

@@ -10,8 +10,9 @@ from campaigns.domain.access import Scope
 from campaigns.domain.holds import WENT_BACK
 from campaigns.domain.states import SENDABLE, MessageState
 from worker import shapes
+from worker.state_groups import by_group
 from worker.web.api.accounts import known_balance
-from worker.web.pages import charts, pace, sentences
+from worker.web.pages import charts, pace
 from worker.web.pages.frame import N_, Page, View, Visit
 
 _MOST = 50  # open campaigns that are looked at
@@ -92,7 +93,7 @@ def _lately(days: Sequence[shapes.TakenInDay]) -> Lately | None:
     delivered: Counter[date] = Counter()
     costs: dict[str | None, dict[date, Decimal]] = defaultdict(dict)
     for each in days:
-        groups = sentences.by_group(each.totals)
+        groups = by_group(each.totals)
         taken[each.day] += sum(groups.values())
         delivered[each.day] += groups["delivered"]
         settled[each.day] += sum(groups[name] for name in ("delivered", "missed", "unknown"))
@@ -144,7 +145,7 @@ def _needs(
             what = visit.say(N_("Campaign %(name)s waits for approval")) % {"name": campaign.name}
             yield Need(what, "", campaign.created_at, _BY_A_PERSON, path, is_bad=False)
         if campaign.totals[MessageState.IN_DOUBT]:
-            what = visit.say(N_("%(count)s messages of %(name)s are in doubt:")) % {
+            what = visit.say(N_("%(name)s has %(count)s in doubt:")) % {
                 "count": campaign.totals[MessageState.IN_DOUBT],
                 "name": campaign.name,
             }

@@ -17,6 +17,7 @@ from jinja2.runtime import Context
 from markupsafe import Markup
 
 from worker.shapes import Cost, amount_text
+from worker.state_groups import GROUP_OF
 from worker.web.pages import charts, sentences
 from worker.web.pages.assets import Assets
 from worker.web.pages.frame import View, Visit
@@ -111,7 +112,9 @@ def _environment(language: Language, assets: Assets) -> Environment:
         with_query=_with_query,
         why=lambda campaign: (said := sentences.why(campaign)) and language.say(said),
     )
-    environment.globals.update(asset=assets.path, sentences=sentences, charts=charts, show=show)
+    environment.globals.update(
+        asset=assets.path, sentences=sentences, GROUP_OF=GROUP_OF, charts=charts, show=show
+    )
     for name, template in (("ui", "ui.html"), ("draw", "charts.html")):
         environment.globals[name] = environment.get_template(template).module
     return environment

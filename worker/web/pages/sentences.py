@@ -1,6 +1,4 @@
-"""States as people call them, and their groups: what has one colour in bars and charts. The colours are in
-`static/app.css`, as `--state-<group>`.
-"""
+"""States as people call them, and what pages say."""
 
 from collections.abc import Mapping
 
@@ -42,29 +40,20 @@ BATCH_STATES: Mapping[BatchState, str] = {
     BatchState.DONE: N_("is done"),
 }
 
-GROUPS: Mapping[str, tuple[str, tuple[MessageState, ...]]] = {
-    "delivered": (N_("Delivered"), (MessageState.READ, MessageState.DELIVERED)),
-    "away": (
-        N_("On the way"),
-        (MessageState.SENT, MessageState.BUFFERED, MessageState.ACCEPTED, MessageState.SENDING),
-    ),
-    "doubt": (N_("In doubt"), (MessageState.IN_DOUBT,)),
-    "unknown": (N_("Unknown"), (MessageState.UNKNOWN,)),
-    "missed": (
-        N_("Not delivered"),
-        (MessageState.UNDELIVERED, MessageState.REJECTED, MessageState.FAILED, MessageState.EXPIRED),
-    ),
-    "left": (N_("Left out"), (MessageState.SUPPRESSED, MessageState.CANCELLED)),
-    "queued": (N_("Queued"), (MessageState.QUEUED,)),
+GROUPS: Mapping[str, str] = {
+    "delivered": N_("Delivered"),
+    "away": N_("On the way"),
+    "doubt": N_("In doubt"),
+    "unknown": N_("Unknown"),
+    "missed": N_("Not delivered"),
+    "left": N_("Left out"),
+    "queued": N_("Queued"),
 }
-"""By name: how it is called, and its states; in the order of bars, what is certain first."""
-
-GROUP_OF: Mapping[MessageState, str] = {
-    state: name for name, (_, states) in GROUPS.items() for state in states
-}
+"""How groups of states are called."""
 
 DONE: dict[str, str] = {
     "signed-out": N_("You are signed out."),
+    "link-over": N_("This link has signed somebody in before, or is too old. A key does it as well."),
     "paused": N_("Paused. What was handed over is followed to its end."),
     "resumed": N_("It goes on."),
     "cancelled": N_("Cancelled. What was handed over is followed to its end."),
@@ -108,11 +97,6 @@ PROBLEMS: dict[int, str] = {
 """What happened, by the status of the answer."""
 
 OTHER = N_("That did not work.")
-
-
-def by_group(totals: Mapping[MessageState, int]) -> dict[str, int]:
-    """Messages by group."""
-    return {name: sum(totals.get(state, 0) for state in states) for name, (_, states) in GROUPS.items()}
 
 
 def why(campaign: OwnedCampaign) -> str | None:

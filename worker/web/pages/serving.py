@@ -9,6 +9,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from campaigns import dashboard_sessions, keys
 from campaigns.domain.errors import CampaignError, DatabaseUnavailable, NotFound, origin_of
+from campaigns.store.keys import KeyRow
 from worker.logs.logger import get_logger
 from worker.web.api.events import STREAMS, room_for_a_stream
 from worker.web.api.operations import Call, Caller, Rate
@@ -86,6 +87,8 @@ class Dashboard:
         router.add_get("/static/{name}", self._assets.answer)
         router.add_get(SIGN_IN, self._shown(self._sign_in_page))
         router.add_post(SIGN_IN, self._shown(self._sign_in))
+        # No HEAD: who looks whether a link is alive would use it up.
+        router.add_get(f"{SIGN_IN}/{{link}}", self._shown(self._sign_in_by_link), allow_head=False)
         router.add_post(SIGN_OUT, self._shown(self._sign_out))
         router.add_post(LANGUAGE, self._shown(self._choose_language))
         for page in self._pages:
@@ -213,16 +216,26 @@ class Dashboard:
         look_at_origin(request)
         form = await _form(request)
         shown = form.get("key", "").strip()
-        address = self._serving.address_of(request)
-        key = await self._serving.recognise(shown, address, "signIn")
+        key = await self._serving.recognise(shown, self._serving.address_of(request), "signIn")
         if key is None:
             return self._answer(self._sign_in_view(request, is_wrong=True), self._bare(request))
-        actor = Caller(key, keys.reach_of(key), address).actor
+        return await self._signed_in(request, key, local_address(form.get("next", "/")))
+
+    async def _sign_in_by_link(self, request: web.Request) -> web.StreamResponse:
+        """A link that `campaigns demo` prints. One that is used up does no harm to who is signed in."""
+        key = await dashboard_sessions.use_link(self._serving.parts.database, request.match_info["link"])
+        if key is None:
+            return _go_on(f"{SIGN_IN}?done=link-over")
+        return await self._signed_in(request, key, "/")
+
+    async def _signed_in(self, request: web.Request, key: KeyRow, to: str) -> web.Response:
+        database = self._serving.parts.database
+        actor = Caller(key, keys.reach_of(key), self._serving.address_of(request)).actor
         former = self._cookie.read(request)
-        if await dashboard_sessions.key_of(self._serving.parts.database, former):
-            await dashboard_sessions.end(self._serving.parts.database, actor, former)
-        secret = await dashboard_sessions.begin(self._serving.parts.database, actor)
-        response = _go_on(local_address(form.get("next", "/")))
+        if await dashboard_sessions.key_of(database, former):
+            await dashboard_sessions.end(database, actor, former)
+        secret = await dashboard_sessions.begin(database, actor)
+        response = _go_on(to)
         self._cookie.set(response, secret)
         return response
 

@@ -1,12 +1,13 @@
 """Signing in and out: what the cookie is, what ends a session, and whose forms are believed."""
 
 from datetime import timedelta
+from hashlib import sha256
 from uuid import UUID
 
 import pytest
 from redis.asyncio import Redis
 
-from campaigns import keys, reading
+from campaigns import dashboard_sessions, keys, reading
 from campaigns.store.session import Database
 from tests.contract.web.api.conftest import OPERATOR
 from tests.contract.web.conftest import PUBLIC_URL, SECRET, web_of
@@ -96,6 +97,34 @@ async def test_a_new_sign_in_ends_the_session_before(browser: Browser) -> None:
     assert browser.cookies != former
     browser.cookies = former
     assert (await browser.get("/")).headers["Location"] == "/sign-in"
+
+
+async def test_a_link_signs_in_once_and_soon(stranger: Browser, database: Database) -> None:
+    """Whatever else is asked for: a cookie of it, a look whether it is alive, a key that is over."""
+    key_id = stranger.key.split("_")[1]
+
+    async def opened(secret: str, method: str = "GET") -> str | None:
+        stranger.cookies.clear()
+        return (await stranger.call(method, f"/sign-in/{secret}")).headers.get("Location")
+
+    link, late, revoked = [await dashboard_sessions.make_link(database, OPERATOR, key_id) for _ in range(3)]
+    stranger.cookies = {"session": link}
+    assert (await stranger.get("/")).headers["Location"] == "/sign-in", "it is no cookie"
+    assert await opened(link, "HEAD") is None
+    assert await opened(link) == "/"
+    assert (await stranger.get("/campaigns")).status == 200
+    session = stranger.cookies["session"]
+    for used in (link, session, "0" * 32, "x"):
+        assert await opened(used) == "/sign-in?done=link-over"
+        assert stranger.cookies == {}
+    await query(
+        database,
+        "UPDATE dashboard_session SET created_at = created_at - interval '10 minutes' WHERE secret_hash = $1",
+        sha256(f"link {late}".encode()).digest(),
+    )
+    assert await opened(late) == "/sign-in?done=link-over"
+    await query(database, "UPDATE api_key SET revoked_at = now()")
+    assert await opened(revoked) == "/sign-in?done=link-over"
 
 
 async def test_only_forms_of_our_own_pages_and_this_session_are_believed(
