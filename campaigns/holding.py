@@ -21,7 +21,7 @@ from campaigns.store.holding import campaigns as campaign_hold
 from campaigns.store.holding.campaigns import Resumed
 from campaigns.store.session import Database
 
-_CURRENCY_AGAIN_SECONDS = 3600.0  # before an account's currency is asked for again
+_BALANCE_AGAIN_SECONDS = 600.0  # before an account's balance is asked for again
 
 
 async def deal_probes(database: Database) -> list[str]:
@@ -30,19 +30,19 @@ async def deal_probes(database: Database) -> list[str]:
     return await accounts.deal_probes(database, pauses=pauses, pauses_while_down=while_down)
 
 
-async def deal_currencies(database: Database) -> list[str]:
-    """The accounts to be probed for their currency alone: campaigns of theirs are under way without one.
+async def deal_balances(database: Database) -> list[str]:
+    """The accounts to be probed for their balance alone, and for its currency: campaigns of theirs are under
+    way. Those on hold are probed anyhow.
 
-    Each is given to one caller, at most once an hour.
+    Each is given to one caller, at most once in ten minutes.
     """
-    return await accounts.deal_currencies(database, again_in_seconds=_CURRENCY_AGAIN_SECONDS)
+    return await accounts.deal_balances(database, again_in_seconds=_BALANCE_AGAIN_SECONDS)
 
 
-async def learn_currency(database: Database, account: str, money: Money | None) -> None:
-    """Note the currency of a balance, where its provider names one: the account is charged in it."""
-    currency = believed_currency(money.currency) if money is not None else None
-    if currency is not None:
-        await accounts.learn_currency(database, account, currency)
+async def learn_balance(database: Database, account: str, money: Money | None) -> None:
+    """Note what is left on an account, and its currency where the provider names one: it is charged in it."""
+    if money is not None and money.amount.is_finite():
+        await accounts.learn_balance(database, account, money.amount, believed_currency(money.currency))
 
 
 async def probe_account(database: Database, desk: Desk, account: str) -> bool:
@@ -60,7 +60,7 @@ async def probe_account(database: Database, desk: Desk, account: str) -> bool:
         money = await known.provider.probe()
     except ProviderRefused:
         return False
-    await learn_currency(database, account, money)
+    await learn_balance(database, account, money)
     if hold is None or not hold.resumes_by_itself:
         return False
     if hold.code != DOWN and money is not None and money.amount <= 0:

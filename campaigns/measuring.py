@@ -69,6 +69,7 @@ class Measuring:
         ]
         return [
             *self._of_accounts(now),
+            *_of_balances(now),
             *(Sample(m.CAMPAIGNS, now.campaigns.get(each, 0), (each,)) for each in _OPEN),
             # Of a tick that never came there is no age: it has no sample, as of a database that is away.
             *(Sample(metric, seconds) for metric, seconds in ages if seconds is not None),
@@ -98,3 +99,17 @@ class Measuring:
         self._recounted_at = time.monotonic()
         newest = await reading.newest(self._database, limit=_RECOUNTED)
         self._wrong_count = sum([bool(await aggregation.verify(self._database, each.id)) for each in newest])
+
+
+def _of_balances(now: Now) -> Iterator[Sample]:
+    """What is left, and what the queued messages cost at the average price of lately, where that is known."""
+    open_ones = {each.account: each for each in now.accounts}
+    for each in now.balances:
+        labels = (each.account, each.currency)
+        yield Sample(m.ACCOUNT_BALANCE, float(each.balance), labels)
+        found = open_ones.get(each.account)
+        cost = each.cost + (found.cost if found else 0)
+        priced_count = each.priced_count + (found.priced_count if found else 0)
+        if priced_count:
+            queued_count = found.charged_queued_count if found else 0
+            yield Sample(m.ACCOUNT_QUEUED_COST, float(queued_count * cost / priced_count), labels)

@@ -61,7 +61,7 @@ def tick() -> None:
         await aggregation.sum_up(parts.database)
         resent_count = await rescue.resend(parts.database, parts.desk.policy)
         probed_accounts = await holding.deal_probes(parts.database)
-        probed_accounts += await holding.deal_currencies(parts.database)
+        probed_accounts += await holding.deal_balances(parts.database)
         await _dealer.now(parts)
         await watching.ticked(parts.database, beat=beat)
         parts.meter.observe(TICK_SECONDS, time.monotonic() - began_at)

@@ -153,6 +153,17 @@ RECEIPTS_OLDEST = _gauge("receipts_oldest_seconds", "how long the oldest receipt
 RECEIPTS_ASIDE = _gauge("receipts_set_aside", "receipts that could not be merged and wait for a person")
 IN_DOUBT_OLDEST = _gauge("in_doubt_oldest_seconds", "how long the oldest message in doubt is so")
 ACCOUNT_HELD = _gauge("account_held", "1 where nothing is handed over on an account, else 0", "account")
+ACCOUNT_BALANCE = _gauge(
+    "account_balance",
+    "what is left on an account, as its provider said it within half an hour; else there is no sample",
+    *("account", "currency"),
+)
+ACCOUNT_QUEUED_COST = _gauge(
+    "account_queued_cost",
+    "what the queued messages cost at the average price of the last week, where a price and the balance are "
+    "known",
+    *("account", "currency"),
+)
 TICK_AGE = _gauge("tick_age_seconds", "how long ago the last tick ended, by the database's clock")
 WORKERS = _gauge("workers", "workers that were seen within a minute")
 TOTALS_WRONG = _gauge(
@@ -165,6 +176,7 @@ TRUTH = (
     *(DATABASE_UP, REDIS_UP, WITNESS_MEMORY_SECONDS, MESSAGES, CAMPAIGNS, CAMPAIGNS_HELD),
     *(RECIPIENTS_LAST_HOUR, SENDING_BACKLOG, SENDING_OLDEST_DUE, POLLING_OLDEST_DUE, LEASE_OLDEST_OVER),
     *(LEASES_ACTIVE, RECEIPTS_WAITING, RECEIPTS_OLDEST, RECEIPTS_ASIDE, IN_DOUBT_OLDEST, ACCOUNT_HELD),
+    *(ACCOUNT_BALANCE, ACCOUNT_QUEUED_COST),
     *(TICK_AGE, WORKERS, TOTALS_WRONG, ENDPOINTS_DISABLED, DELIVERY_OLDEST),
 )
 """What is so, whoever did it: any one web process tells it, out of the database."""

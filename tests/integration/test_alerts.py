@@ -21,17 +21,18 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from redis.asyncio import Redis
 
+from campaigns import holding
 from campaigns.domain.late import LateAnswer
 from campaigns.domain.metrics import LATE_ANSWERS, PACE, SECOND_PASS_REFUSED, TRUTH, MetricKind
 from campaigns.domain.policy import Desk
-from campaigns.domain.provider import Accepted, InDoubt, Receipt
+from campaigns.domain.provider import Accepted, InDoubt, Money, Receipt
 from campaigns.late import LateAnswers
 from campaigns.measuring import Measuring
 from campaigns.pacing.witness import SEEN_KEY, RedisWitness
 from campaigns.store.session import Database
 from tests.conftest import MakeDesk
 from tests.contract.web.conftest import SETTINGS, URLS
-from tests.integration.rows import bend, query
+from tests.integration.rows import bend, put_day, query
 from tests.integration.sent_and_polled import send_all
 from tests.river import flow, phones, submit
 from tests.stub import Stub
@@ -93,7 +94,7 @@ async def all_is_well(at: Installation) -> None:
     await bend(
         at.database,
         "TRUNCATE campaign, batch, message, account_hold, campaign_hold, waiting_receipt, webhook,"
-        " webhook_event, webhook_delivery, pulse CASCADE",
+        " webhook_event, webhook_delivery, pulse, account_currency, account_day CASCADE",
     )
     await query(at.database, "INSERT INTO pulse (kind, name) VALUES ('worker', 'h:1:a'), ('tick', 'tick')")
     at.witness, at.has_web, at.meter = RedisWitness(at.redis, give_up_seconds=60), True, ProcessMeter()
@@ -196,6 +197,14 @@ async def late_answers(at: Installation) -> None:
     at.meter.watch(LATE_ANSWERS, lambda: len(late))
 
 
+async def too_little_money(at: Installation) -> None:
+    """A hundred messages of four cents, and three euros."""
+    await put_day(at.database, "main", datetime.now(UTC).date(), 10)
+    await submit(at.database, phones(100), currency="EUR")
+    await _statement(at, "UPDATE batch SET send_at = now() + interval '1 h'")
+    await holding.learn_balance(at.database, "main", Money(Decimal(3), "EUR"))
+
+
 async def a_young_witness(at: Installation) -> None:
     await submit(at.database, phones(3))
     await _statement(at, "UPDATE batch SET send_at = now() + interval '1 h'")
@@ -228,6 +237,7 @@ TROUBLES: dict[str, Make] = {
     "CampaignsAccountHeld": sql(
         "INSERT INTO account_hold (account, probe_at, code, reason) VALUES ('main', now(), '3', 'no money')"
     ),
+    "CampaignsBalanceLow": too_little_money,
     "CampaignsHeld": a_campaign_is_held,
     "CampaignsMuchInDoubt": much_doubt,
     "CampaignsOldDoubt": old_doubt,

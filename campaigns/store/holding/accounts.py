@@ -1,6 +1,7 @@
 """Accounts on hold, kept in the database so that every worker knows at once and after a restart."""
 
 from collections.abc import Sequence
+from decimal import Decimal
 
 from campaigns.domain.circuit import NewHold
 from campaigns.domain.holds import DOWN, Hold
@@ -68,14 +69,15 @@ async def deal_probes(
     return [record["account"] for record in records]
 
 
-async def deal_currencies(database: Database, *, again_in_seconds: float) -> list[str]:
-    """The accounts that have open campaigns without a currency. Each is given to one caller, and to the next
+async def deal_balances(database: Database, *, again_in_seconds: float) -> list[str]:
+    """The accounts that have open campaigns and are not on hold. Each is given to one caller, and to the next
     after `again_in_seconds` at the earliest.
     """
     async with database.connection() as connection:
         records = await connection.fetch(
             "INSERT INTO account_currency (account)"
-            " SELECT DISTINCT account FROM campaign WHERE finished_at IS NULL AND currency IS NULL"
+            " SELECT DISTINCT account FROM campaign c WHERE finished_at IS NULL"
+            " AND NOT EXISTS (SELECT FROM account_hold h WHERE h.account = c.account)"
             " ON CONFLICT (account) DO UPDATE SET asked_at = now()"
             " WHERE account_currency.asked_at <= now() - make_interval(secs => $1) RETURNING account",
             again_in_seconds,
@@ -83,19 +85,24 @@ async def deal_currencies(database: Database, *, again_in_seconds: float) -> lis
     return [record["account"] for record in records]
 
 
-async def learn_currency(database: Database, account: str, currency: str) -> None:
-    """Note in what an account is charged, for the campaigns that have no currency, and those to come.
+async def learn_balance(database: Database, account: str, balance: Decimal, currency: str | None) -> None:
+    """Note what is left on an account, and in what it is charged (None: that was not named), for the
+    campaigns that have no currency, and those to come.
 
     Idempotent. The settings take precedence.
     """
     async with database.transaction() as connection:
         await connection.execute(
-            "INSERT INTO account_currency AS known (account, currency) VALUES ($1, $2)"
-            " ON CONFLICT (account) DO UPDATE SET currency = excluded.currency"
-            " WHERE known.currency IS DISTINCT FROM excluded.currency",
+            "INSERT INTO account_currency AS known (account, currency, balance, balance_at)"
+            " VALUES ($1, $2, $3, now()) ON CONFLICT (account) DO UPDATE SET"
+            " currency = coalesce(excluded.currency, known.currency), balance = excluded.balance,"
+            " balance_at = excluded.balance_at",
             account,
             currency,
+            balance,
         )
+        if currency is None:
+            return
         await connection.execute(
             "UPDATE campaign SET currency = $2 WHERE account = $1 AND currency IS NULL", account, currency
         )

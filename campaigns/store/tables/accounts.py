@@ -12,13 +12,17 @@ from campaigns.store.tables.columns import enumeration, moment
 
 
 class AccountCurrency(SQLModel, table=True):
-    """In what an account is charged, as its provider named it with the balance; NULL: it named none."""
+    """In what an account is charged, as its provider named it with the balance (NULL: it named none), and
+    what was left on it then (NULL: it never told).
+    """
 
     __tablename__ = "account_currency"
 
     account: str = Field(sa_column=Column(Text, primary_key=True))
     currency: str | None = Field(default=None, sa_column=Column(Text))
     asked_at: datetime = Field(sa_column=moment(default=True))
+    balance: Decimal | None = Field(default=None, sa_column=Column(Numeric))
+    balance_at: datetime | None = Field(default=None, sa_column=moment(nullable=True))
 
 
 class NewHold(SQLModel, table=True):

@@ -49,7 +49,7 @@ class AccountsHere:
     async def balance(self, account: str) -> Money:
         """See `Accounts`."""
         found = await self._provider(account).balance()
-        await holding.learn_currency(self._database, account, found)
+        await holding.learn_balance(self._database, account, found)
         return found
 
     async def statistics(self, account: str, month: str) -> Sequence[shapes.Day]:

@@ -102,7 +102,7 @@ async def _balance(parts: Parts, shared: Shared, name: str) -> Money:
     if known is None or now - known[0] >= _BALANCE_SECONDS:
         known = now, await parts.desk.accounts[name].provider.balance()
         shared.balances[name] = known
-        await holding.learn_currency(parts.database, name, known[1])
+        await holding.learn_balance(parts.database, name, known[1])
     return known[1]
 
 

@@ -4,6 +4,7 @@ import asyncio
 
 from campaigns.domain.access import Scope
 from worker import shapes
+from worker.web.api.accounts import known_balance
 from worker.web.api.problems import Kind, Refused
 from worker.web.pages import reconciliation
 from worker.web.pages.frame import N_, Done, Page, View, Visit
@@ -14,9 +15,11 @@ _PATH = "/accounts/{name}"
 
 
 async def show(visit: Visit) -> View:
-    """The accounts that the key may use."""
-    found = await visit.ask("listAccounts", shapes.AccountPage)
-    return View("accounts.html", {"accounts": found.items})
+    """The accounts that the key may use. No provider is waited for: a balance is what it said last."""
+    found = (await visit.ask("listAccounts", shapes.AccountPage)).items
+    parts, shared = visit.serving.parts, visit.serving.shared
+    balances = {each.name: known_balance(parts, shared, each.name) for each in found}
+    return View("accounts.html", {"accounts": found, "balances": balances})
 
 
 async def show_one(visit: Visit) -> View:

@@ -1,5 +1,5 @@
-"""Open the eyes: browsers that are signed in to the dashboard, what went through an account by day, and the
-trace that asked for a campaign.
+"""Open the eyes: browsers that are signed in to the dashboard, what went through an account by day, what is
+left on it, and the trace that asked for a campaign.
 
 The release before (0001) knows nothing of the new tables, which are not in its way. The days of campaigns
 that ended before are counted afterwards, a campaign at a time, as are those that a worker of the release
@@ -62,7 +62,10 @@ CREATE INDEX campaign_to_count_by_day ON campaign (id) WHERE NOT is_counted_by_d
 _TRACES = "ALTER TABLE campaign ADD COLUMN trace_parent text"
 
 
+_BALANCES = "ALTER TABLE account_currency ADD COLUMN balance numeric, ADD COLUMN balance_at timestamptz"
+
+
 def upgrade() -> None:
-    for part in (_SESSIONS, _DAYS, _TRACES):
+    for part in (_SESSIONS, _DAYS, _TRACES, _BALANCES):
         for statement in part.split(";\n\n"):
             op.execute(statement)
