@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from campaigns.domain.circuit import probe_pauses
-from campaigns.domain.errors import ProviderRefused, WitnessUnavailable
-from campaigns.domain.holds import DOWN, CampaignHold, Hold
+from campaigns.domain.errors import NotAllowed, ProviderRefused, WitnessUnavailable
+from campaigns.domain.holds import DOWN, WENT_BACK, CampaignHold, Hold
 from campaigns.domain.policy import Desk
 from campaigns.domain.provider import Money
 from campaigns.domain.said import believed_currency
@@ -66,6 +66,18 @@ async def probe_account(database: Database, desk: Desk, account: str) -> bool:
     if hold.code != DOWN and money is not None and money.amount <= 0:
         return False
     return await accounts.resume(database, account)
+
+
+async def probe_soon(database: Database, account: str) -> bool:
+    """Have the provider of an account on hold asked at the next tick, and not after the pause: the hold ends
+    where all is well, and stays where it is not. Gives False when there was none.
+
+    Raises NotAllowed where no probe ends it.
+    """
+    code = await accounts.probe_soon(database, account)
+    if code == WENT_BACK:
+        raise NotAllowed("no probe ends this hold, because the provider does not know why: a person does")
+    return code is not None
 
 
 async def resume_account(database: Database, account: str) -> bool:

@@ -198,6 +198,15 @@ def resume_account(context: typer.Context) -> None:
     say("it may send again" if lifted else "it was not on hold")
 
 
+@app.command("probe")
+def probe_account(context: typer.Context) -> None:
+    """Have its provider asked now whether it may send again; the hold on it ends
+    where all is well.
+    """
+    is_held = use(lambda backend: backend.accounts.probe(context.obj))
+    say("its provider is asked with the next tick" if is_held else "it was not on hold")
+
+
 def _number(phone: str, region: str | None, done: str) -> str:
     """A number in E.164. Raises CampaignError, which says what cannot be `done` with it."""
     try:

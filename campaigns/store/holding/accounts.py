@@ -69,6 +69,18 @@ async def deal_probes(
     return [record["account"] for record in records]
 
 
+async def probe_soon(database: Database, account: str) -> str | None:
+    """Have the hold on an account probed by the next who deals probes. Gives the hold's code; None: there is
+    none.
+    """
+    async with database.connection() as connection:
+        code: str | None = await connection.fetchval(
+            "UPDATE account_hold SET probe_at = least(probe_at, now()) WHERE account = $1 RETURNING code",
+            account,
+        )
+    return code
+
+
 async def deal_balances(database: Database, *, again_in_seconds: float) -> list[str]:
     """The accounts that have open campaigns and are not on hold. Each is given to one caller, and to the next
     after `again_in_seconds` at the earliest.

@@ -34,6 +34,9 @@ class Accounts(Protocol):
     async def resume(self, account: str) -> bool:
         """Lift the hold on an account. False: it was not on hold."""
 
+    async def probe(self, account: str) -> bool:
+        """Have the provider of an account on hold asked soon. False: it was not on hold."""
+
     async def resume_all(self, operator: str | None) -> Sequence[str]:
         """Lift every hold. Gives the accounts that were on hold. `operator`: who decides; else the login."""
 
@@ -67,6 +70,11 @@ class AccountsHere:
         """See `Accounts`."""
         await record(self._database, "account.resume", f"account/{account}")
         return await holding.resume_account(self._database, account)
+
+    async def probe(self, account: str) -> bool:
+        """See `Accounts`."""
+        await record(self._database, "account.probe", f"account/{account}")
+        return await holding.probe_soon(self._database, account)
 
     async def resume_all(self, operator: str | None) -> Sequence[str]:
         """See `Accounts`."""
@@ -105,6 +113,10 @@ class AccountsThere:
         before = await self._ask("GET", account)
         await self._ask("POST", account, "/resume")
         return before["held"] is not None
+
+    async def probe(self, account: str) -> bool:
+        """See `Accounts`."""
+        return (await self._ask("POST", account, "/probe"))["held"] is not None
 
     async def resume_all(self, operator: str | None) -> Sequence[str]:
         """See `Accounts`."""

@@ -154,6 +154,14 @@ async def resume_account(call: Call, path: AccountPath) -> Answer:
     return await get_account(call, path)
 
 
+async def probe_account(call: Call, path: AccountPath) -> Answer:
+    """Have the provider of an account on hold asked soon."""
+    _account(call, path.name)
+    await auditing.record(call.parts.database, call.caller.actor, "account.probe", f"account/{path.name}")
+    await holding.probe_soon(call.parts.database, path.name)
+    return await get_account(call, path)
+
+
 OPERATIONS = (
     Operation(
         id="listAccounts",
@@ -251,5 +259,22 @@ OPERATIONS = (
         rate=Rate.CHANGE,
         path_model=AccountPath,
         answers={200: shapes.Account},
+    ),
+    Operation(
+        id="probeAccount",
+        method="POST",
+        path="/v1/accounts/{name}/probe",
+        tag=_TAG,
+        summary="Have the provider of an account on hold asked now",
+        description=(
+            "At the next tick, at no cost, and not after the pause between probes. The hold ends where all "
+            "is well, and stays where it is not. Where the account is not on hold, nothing is done."
+        ),
+        handler=probe_account,
+        scope=Scope.OPERATE,
+        rate=Rate.CHANGE,
+        path_model=AccountPath,
+        answers={200: shapes.Account},
+        problems=(Kind.NOT_ALLOWED,),
     ),
 )

@@ -3,6 +3,7 @@
 import asyncio
 
 from campaigns.domain.access import Scope
+from campaigns.domain.holds import WENT_BACK
 from worker import shapes
 from worker.web.api.accounts import known_balance
 from worker.web.api.problems import Kind, Refused
@@ -31,6 +32,7 @@ async def show_one(visit: Visit) -> View:
         "account": account,
         "balance": await _balance(visit, account.name),
         "month": month,
+        "is_probed": account.held is not None and account.held.code != WENT_BACK,
         **reconciliation.months_beside(month.begins_at.date()),
         "message_count": sum(month.totals.values()),
         "reconciliation": reconciliation.PATH,
@@ -58,8 +60,15 @@ async def resume(visit: Visit) -> Done:
     return Done(f"/accounts/{visit.path('name')}", "account-resumed")
 
 
+async def probe(visit: Visit) -> Done:
+    """Have its provider asked now."""
+    await visit.ask("probeAccount", shapes.Account, path={"name": visit.path("name")})
+    return Done(f"/accounts/{visit.path('name')}", "account-probed")
+
+
 PAGES = (
     Page("/accounts", show, Scope.READ, menu=N_("Accounts")),
     Page(_PATH, show_one, Scope.READ),
     Page(f"{_PATH}/resume", resume, Scope.OPERATE, method="POST"),
+    Page(f"{_PATH}/probe", probe, Scope.OPERATE, method="POST"),
 )

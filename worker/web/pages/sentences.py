@@ -61,6 +61,7 @@ DONE: dict[str, str] = {
     "followed-up": N_("This is a new campaign, of those whom the other one did not reach."),
     "sent": N_("It is taken in. This page follows it to its end."),
     "sent-before": N_("It was taken in before: nothing is sent twice. This is the campaign."),
+    "account-probed": N_("The provider is being asked. If all is well, the account goes on in a moment."),
     "account-resumed": N_("The hold is lifted. Handing over goes on."),
     "suppressed": N_("They are on the list: nothing is sent to them any more."),
     "unsuppressed": N_("Taken off the list."),

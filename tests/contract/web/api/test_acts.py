@@ -7,8 +7,10 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from campaigns import holding
 from campaigns.domain.errors import ProviderRefused
 from campaigns.domain.following import CONFIRMATION
+from campaigns.domain.holds import WENT_BACK
 from campaigns.domain.provider import DayStatistics
 from campaigns.store.session import Database
 from tests.contract.web.api.conftest import Api, is_problem
@@ -176,9 +178,18 @@ async def test_a_hold_on_an_account_is_lifted(api: Api, database: Database) -> N
     limited = await api.with_key(accounts=["silent"])
     assert is_problem(await limited.post("/v1/accounts/main/resume"), 404, "not-found")
     assert [each["name"] for each in await limited.pages("/v1/accounts")] == ["silent"]
+    await query(database, "UPDATE account_hold SET probe_at = now() + interval '1 h'")
+    assert is_problem(await limited.post("/v1/accounts/main/probe"), 404, "not-found")
+    assert await holding.deal_probes(database) == []
+    assert (await api.post("/v1/accounts/main/probe")).json["held"]["reason"] == "no money"
+    assert await holding.deal_probes(database) == ["main"]
+    await query(database, "UPDATE account_hold SET code = $1", WENT_BACK)
+    assert is_problem(await api.post("/v1/accounts/main/probe"), 409, "not-allowed")
     said = await api.post("/v1/accounts/main/resume")
     assert (said.status, said.json["held"]) == (200, None)
-    assert await actions(database) == [("account.resume", "account/main")]
+    assert (await api.post("/v1/accounts/main/probe")).json["held"] is None
+    acts = ["account.probe", "account.probe", "account.resume", "account.probe"]
+    assert await actions(database) == [(act, "account/main") for act in acts]
 
 
 async def test_the_balance_is_asked_for_once_a_minute(api: Api) -> None:

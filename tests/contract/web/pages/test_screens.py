@@ -5,7 +5,7 @@ from uuid import UUID
 
 import aiohttp
 
-from campaigns import keys
+from campaigns import holding, keys
 from campaigns.cleaning import NOTES
 from campaigns.cleaning import REASONS as CAUSES
 from campaigns.domain.access import Scope
@@ -59,6 +59,9 @@ async def test_an_account_is_shown_and_its_hold_lifted(
     assert "250" in one.text
     assert (await browser.get("/accounts/main?month=2020-01")).status == 200
     assert (await browser.get("/accounts/nobody")).status == 404
+    await query(database, "UPDATE account_hold SET probe_at = now() + interval '1 h'")
+    assert (await browser.post("/accounts/main/probe")).headers["Location"].endswith("?done=account-probed")
+    assert await holding.deal_probes(database) == ["main"]
     assert (await browser.post("/accounts/main/resume")).headers["Location"].endswith("?done=account-resumed")
     assert await query(database, "SELECT 1 FROM account_hold") == []
 
