@@ -69,6 +69,7 @@ class Submission:
     on_doubt: OnDoubt = "hold"
     schedule: Schedule = ALWAYS
     once_within_seconds: float | None = None
+    is_once_by_content: bool = False  # with a key, too
     allow_kinds: Sequence[str] = ()
     mobile_only: bool = False
     literal: bool = False
@@ -181,6 +182,7 @@ def new_campaign(submission: Submission, cleaner: Cleaner, give_up_seconds: floa
         on_doubt=submission.on_doubt,
         schedule=submission.schedule,
         once_within_seconds=submission.once_within_seconds,
+        is_once_by_content=submission.is_once_by_content,
         noted=dict(sorted(cleaner.noted.items())),
         owner=submission.owner,
         followed=submission.followed,

@@ -42,13 +42,20 @@ class NewCampaign:
     give_up_seconds: float
     on_doubt: str
     schedule: Schedule = ALWAYS
-    once_within_seconds: float | None = None  # without a key: the same content since then is the same
+    once_within_seconds: float | None = None  # the same content since then is the same campaign …
+    is_once_by_content: bool = False  # … not only where there is no key
     noted: Mapping[str, int] = field(default_factory=dict)
     owner: str = ""  # '': the operators' and the tasks'
     followed: Followed | None = None  # whose messages the rows are; their numbers are those messages' rows
     allowance: Allowance = UNBOUNDED  # of its owner's key
     account_allowance: Allowance = UNBOUNDED
     trace_parent: str | None = None
+
+    @property
+    def known_within_seconds(self) -> float | None:
+        """How long ago the same content is the same campaign; None: it never is by its content."""
+        is_by_content = self.submission_key is None or self.is_once_by_content
+        return self.once_within_seconds if is_by_content else None
 
     @property
     def bounds(self) -> list[Bound]:
@@ -185,7 +192,7 @@ class Intake:
         Two at the same instant make one campaign: the unique key makes the second wait for the first.
         """
         async with self._committed():
-            if campaign.submission_key is None and campaign.once_within_seconds is not None:
+            if campaign.known_within_seconds is not None:
                 # Two at the same instant: the second waits here until the first has committed, or has failed.
                 await self.connection.execute(
                     "SELECT pg_advisory_xact_lock(hashtextextended($2 || $1, 0))",
@@ -316,18 +323,18 @@ async def known_campaign(connection: Connection, campaign: NewCampaign) -> Taken
             f"the submission key was used before, by campaign {record['id']}, with other content; "
             "use another key for another campaign"
         )
-    return _known_of(record)
+    return _known_of(record) or await _known_by_content(connection, campaign)
 
 
 async def _known_by_content(connection: Connection, campaign: NewCampaign) -> TakenIn | None:
-    if campaign.once_within_seconds is None:
+    if campaign.known_within_seconds is None:
         return None
     return _known_of(
         await connection.fetchrow(
             f"{_KNOWN} WHERE content_hash = $1 AND owner = $3"
             " AND created_at > now() - make_interval(secs => $2) ORDER BY created_at DESC LIMIT 1",
             campaign.content_hash,
-            campaign.once_within_seconds,
+            campaign.known_within_seconds,
             campaign.owner,
         )
     )

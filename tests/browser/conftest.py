@@ -27,6 +27,9 @@ LOOKS: dict[str, dict[str, Any]] = {
     "dark": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "dark"},
     "phone": {"viewport": {"width": 360, "height": 740}, "color_scheme": "light", "is_mobile": True},
 }
+if PICTURES:  # to be looked at, and tested no more than the others
+    LOOKS["4k"] = {"viewport": {"width": 3840, "height": 2160}, "color_scheme": "light"}
+    LOOKS["print"] = {"viewport": {"width": 690, "height": 980}, "color_scheme": "dark"}  # A4 without margins
 
 # What a page must never do: asked again after every step. A violation is said on the console, too.
 _WATCH = """
@@ -60,6 +63,7 @@ class Reader:
     page: Page
     web: Web
     key: str
+    look: str
     faults: list[str] = field(default_factory=list)  # what the browser complained about
 
     async def open(self, path: str) -> None:
@@ -75,7 +79,9 @@ class Reader:
     async def picture(self, name: str) -> None:
         """Keep a picture for people, where there is a place for it."""
         if PICTURES:
+            await self.page.emulate_media(media="print" if self.look == "print" else "null")
             await self.page.screenshot(path=f"{PICTURES}/{name}.png", full_page=True)
+            await self.page.emulate_media(media="null")
 
     async def axe(self) -> list[str]:
         """What axe-core finds on the page: the rule, and where."""
@@ -101,17 +107,21 @@ class Reader:
 async def reading(
     chromium: Browser, web: Web, database: Database, look: str = "light", **more: Any
 ) -> AsyncIterator[Reader]:
-    """A reader of `shop` with a browser of their own. `more`: of the key, or `javascript=False`."""
+    """A reader with a browser of their own. `more`: of the key, of `shop` else; or `javascript=False`."""
     has_script = more.pop("javascript", True)
     context = await chromium.new_context(
         **LOOKS[look], locale=more.pop("locale", "en-GB"), java_script_enabled=has_script
     )
     context.set_default_timeout(15_000)
     made = await keys.create(
-        database, OPERATOR, owner="shop", scopes=more.pop("scopes", tuple(map(str, Scope))), **more
+        database,
+        OPERATOR,
+        owner=more.pop("owner", "shop"),
+        scopes=more.pop("scopes", tuple(map(str, Scope))),
+        **more,
     )
     page = await context.new_page()
-    reader = Reader(page, web, made.key)
+    reader = Reader(page, web, made.key, look)
     await page.add_init_script(_WATCH)
     page.on("console", lambda said: reader.faults.append(said.text) if said.type == "error" else None)
     page.on("pageerror", lambda error: reader.faults.append(str(error)))

@@ -13,6 +13,9 @@ from tests.integration.rows import query
 from tests.river import phones, submit
 
 _MOST_BYTES = 60_000
+_LOOKED_AT = "document.dispatchEvent(new Event('visibilitychange'))"
+_HIDE = f"Object.defineProperty(document, 'hidden', {{value: true, configurable: true}}); {_LOOKED_AT}"
+_SHOW = f"delete document.hidden; {_LOOKED_AT}"
 
 
 @pytest.fixture
@@ -65,6 +68,9 @@ async def test_a_page_follows_its_campaign_without_being_loaded_again(
         await reader.sign_in()
         await reader.open(f"/campaigns/{ours}")
         await page.evaluate("window.isTheSame = true")
+        await page.evaluate(_HIDE)
+        assert await page.evaluate("source === null"), "a tab that nobody sees asks nothing"
+        await page.evaluate(_SHOW)
         await page.focus("nav.links a")
         await query(database, "UPDATE campaign SET state = 'paused' WHERE id = $1", ours)
         await expect(page.locator(".head-state .chip")).to_have_text("paused")

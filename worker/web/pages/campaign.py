@@ -9,6 +9,7 @@ from worker import shapes
 from worker.web.api.streams import CSV
 from worker.web.pages import charts, pace
 from worker.web.pages.frame import UUID_PATTERN, Done, Page, View, Visit
+from worker.web.pages.reasons import REASONS
 
 _PATH = f"/campaigns/{{id:{UUID_PATTERN}}}"
 _HISTORY = 20  # entries
@@ -70,7 +71,9 @@ async def list_refused(visit: Visit) -> View:
     campaign = await visit.ask("getCampaign", shapes.OwnedCampaign, path=_path(visit))
     query = visit.query("cursor")
     found = await visit.ask("listRefused", shapes.RefusalPage, path=_path(visit), query=query)
-    return View("campaign_refused.html", {"campaign": campaign, "refused": found, "query": query})
+    return View(
+        "campaign_refused.html", {"campaign": campaign, "refused": found, "query": query, "reasons": REASONS}
+    )
 
 
 async def list_messages(visit: Visit) -> View:

@@ -1,5 +1,6 @@
 """Keys: who may use the API and these pages."""
 
+from datetime import date, timedelta
 from typing import Any
 
 from campaigns.domain.access import Scope
@@ -29,13 +30,23 @@ async def show(visit: Visit) -> View:
 
 async def create(visit: Visit) -> View:
     """Make one, and show it this once."""
-    body: dict[str, Any] = visit.filled("owner", "expires_at", *_BOUNDS)
+    body: dict[str, Any] = visit.filled("owner", "all", *_BOUNDS)
+    if last_day := visit.form.get("last_day"):
+        body["expires_at"] = _end_of(last_day)
     body["scopes"] = [scope.value for scope in Scope if f"scope:{scope}" in visit.form]
     if accounts := [name.strip() for name in visit.form.get("accounts", "").split(",") if name.strip()]:
         body["accounts"] = accounts
     made = await visit.ask("createKey", shapes.NewKey, body=body)
     found = await visit.ask("listKeys", shapes.KeyPage, query=_SHORT)
     return View("keys.html", {"keys": found, "query": {}, "made": made, "meanings": MEANINGS})
+
+
+def _end_of(day: str) -> str:
+    """The moment at which a day ends, as operations take it; what is no day is left for them to refuse."""
+    try:
+        return f"{date.fromisoformat(day) + timedelta(days=1)}T00:00:00Z"
+    except (ValueError, OverflowError):
+        return day
 
 
 async def revoke(visit: Visit) -> Done:

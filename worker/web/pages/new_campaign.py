@@ -71,16 +71,19 @@ async def check(visit: Visit) -> View:
 
 
 async def send(visit: Visit) -> View | Done:
-    """Take it in, if it is what was checked and its number was typed."""
+    """Take it in, if it is what was checked and its number was typed. What was sent before is sent once more
+    only where that was ticked.
+    """
     async with uploading.reading(visit) as draft:
         if re.sub(r"\D", "", draft.get("typed")) != draft.get("count") or not draft.get("content_hash"):
-            return await _view(visit, draft, problems=[("", visit.say(WRONG_COUNT))])
+            return await _view(visit, draft, problems=[("", WRONG_COUNT)])
         try:
             wanted, found = await uploading.recipients(visit, draft)
-            checked = replace(wanted, content_hash=draft.get("content_hash"))
+            is_once = draft.get("again") != "yes"
+            checked = replace(wanted, content_hash=draft.get("content_hash"), is_once_by_content=is_once)
             taken = await take_in(uploading.call_of(visit), checked, found)
         except NotWhatWasChecked:
-            return await _view(visit, draft, problems=[("", visit.say(CHANGED))])
+            return await _view(visit, draft, problems=[("", CHANGED)])
         except (Refused, CampaignError, UploadFailed) as error:
             return await _troubled(visit, draft, error)
     return Done(f"/campaigns/{taken.id}", "sent" if taken.created else "sent-before")

@@ -18,7 +18,7 @@ from markupsafe import Markup
 
 from worker.shapes import Cost, amount_text
 from worker.state_groups import GROUP_OF
-from worker.web.pages import charts, sentences
+from worker.web.pages import charts, sentences, troubles
 from worker.web.pages.assets import Assets
 from worker.web.pages.frame import View, Visit
 from worker.web.pages.languages import Language
@@ -109,6 +109,7 @@ def _environment(language: Language, assets: Assets) -> Environment:
         state=lambda state: language.say(sentences.MESSAGE_STATES[state]),
         campaign_state=lambda state: language.say(sentences.CAMPAIGN_STATES[state]),
         say=language.say,
+        told=lambda sentence: _told(language, sentence),
         with_query=_with_query,
         why=lambda campaign: (said := sentences.why(campaign)) and language.say(said),
     )
@@ -184,6 +185,12 @@ def _with_query(query: Mapping[str, str], **changed: str | None) -> str:
 def _others(text: str | None) -> str:
     """What others called something: it turns the direction of nothing beside itself."""
     return Markup("<bdi>{}</bdi>").format(text or "–")
+
+
+def _told(language: Language, sentence: str) -> str:
+    """What is wrong, in the reader's language where it is known there, else marked as English."""
+    known = troubles.told(language, sentence)
+    return _others(known) if known else Markup('<bdi lang="en">{}</bdi>').format(sentence)
 
 
 @pass_context

@@ -86,7 +86,7 @@ def _numbers(
             phones[normalise(fields.get(column, ""), region)] = None
         except InvalidPhone:
             wrong.append(row)
-        if len(phones) > _MOST_IMPORTED:
+        if len(phones) + len(wrong) > _MOST_IMPORTED:
             raise Refused(Kind.TOO_LARGE, f"a file may have {_MOST_IMPORTED:,} numbers here: split it")
     if wrong or not phones:
         named = ", ".join(map(str, wrong[:_MOST_NAMED])) or "none has a number"

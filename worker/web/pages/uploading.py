@@ -47,6 +47,8 @@ OPTIONS = (
 )
 """Fields of a form that are fields of a submission."""
 
+_MOMENTS = frozenset({"send_at", "not_after"})
+_PICKED_CHARACTERS = len("2026-12-01T09:30")
 _PHONE_COLUMNS = (
     "phone",
     "phone number",
@@ -165,7 +167,7 @@ async def recipients(visit: Visit, draft: Draft) -> tuple[Submission, Coming]:
     draft.columns = columns_of(first)
     if draft.get("phone_column") not in draft.columns:
         draft.fields["phone_column"] = guess(draft.columns) or ""
-    told = told_of("body", {name: value for name in OPTIONS if (value := draft.get(name))})
+    told = told_of("body", {name: _told(name, value) for name in OPTIONS if (value := draft.get(name))})
     headers = KeyHeader.model_validate({"Idempotency-Key": _submission_key(draft)})
     rows = _rows(pieces, file_format)
     return wanted_of(call, told, headers), Coming(told, rows, visit.request.app[LARGE].threads)
@@ -180,6 +182,11 @@ async def table(draft: Draft) -> Iterable[tuple[int, Mapping[str, str]]]:
     draft.columns = columns_of(first)
     draft.fields["phone_column"] = guess(draft.columns) or "phone"
     return _rows(chain([first], draft.file.file.pieces()) if first else [], format_of(draft.file))
+
+
+def _told(name: str, value: str) -> str:
+    # Without a script a browser sends what was picked, which the page says is in UTC: "2026-12-01T09:30".
+    return f"{value}Z" if name in _MOMENTS and len(value) == _PICKED_CHARACTERS else value
 
 
 def _rows(pieces: Iterable[bytes], file_format: Format | None) -> Iterable[tuple[int, Mapping[str, str]]]:

@@ -28,7 +28,7 @@ function count() {
   const room = segments > 1 ? segments * joined : alone;
   counter.hidden = false;
   counter.textContent = fill(counter.dataset.plain, { units, room, count: segments });
-  if (costly.size) counter.append(" ", fill(counter.dataset.costly, { characters: [...costly].slice(0, 12).join(" ") }));
+  if (costly.size) counter.append("\n", fill(counter.dataset.costly, { characters: [...costly].slice(0, 12).join(" ") }));
   counter.classList.toggle("wrong", costly.size > 0);
 }
 
@@ -36,6 +36,15 @@ async function post(path, fields) {
   const answer = await fetch(path, { method: "POST", body: fields });
   if (answer.redirected) location.assign(answer.url); // signed out meanwhile
   return parsed(await answer.text());
+}
+
+// The file is read as it comes, so it is sent last; people choose it first.
+function filledIn() {
+  const fields = new FormData(draft);
+  const chosen = fields.get("file");
+  fields.delete("file");
+  fields.append("file", chosen);
+  return fields;
 }
 
 async function findColumns() {
@@ -60,7 +69,7 @@ async function check(event) {
   const button = draft.querySelector("button.primary");
   button.disabled = true;
   try {
-    const found = await post(draft.action, new FormData(draft));
+    const found = await post(draft.action, filledIn());
     const places = found.getElementById("result") ?? found.getElementById("main");
     tellTimes(places);
     result.replaceChildren(...places.childNodes);
@@ -107,6 +116,7 @@ function inReadersZone(input) {
 
 if (draft) {
   for (const input of draft.querySelectorAll("[data-moment]")) inReadersZone(input);
+  document.getElementById("recipients").prepend(document.getElementById("choose"));
   count();
   text.addEventListener("input", count);
   file.addEventListener("change", findColumns);

@@ -76,7 +76,7 @@ class Browser:
     async def other(
         self, *, owner: str = "shop", scopes: tuple[str, ...] = ALL_SCOPES, **more: Any
     ) -> "Browser":
-        """Another one, signed in with another key."""
+        """Another one, signed in with another key. `more`: of that key."""
         made = await keys.create(self.database, OPERATOR, owner=owner, scopes=scopes, **more)
         browser = Browser(self.web, self.database, made.key)
         await browser.sign_in()

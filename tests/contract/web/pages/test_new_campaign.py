@@ -1,6 +1,7 @@
 """A new campaign over the pages: what is checked is what is sent, once, and nothing is kept between."""
 
 import re
+from datetime import UTC, datetime, timedelta
 
 import aiohttp
 import pytest
@@ -71,23 +72,41 @@ async def test_a_campaign_is_checked_confirmed_and_made_once(browser: Browser, d
     known = await sent(browser, "check", FIELDS | {"form": "g" * 36})
     assert "Exactly this was submitted before:" in known.text
     assert 'name="again"' in known.text
+    fields = hidden(known.text)
+    unticked = await sent(browser, "send", fields, typed="2")
+    assert unticked.headers["Location"] == f"{place}-before"
+    assert await made(database) == ["Spring"]
+    for _ in range(2):
+        assert (await sent(browser, "send", fields, typed="2", again="yes")).status == 303
+    assert await made(database) == ["Spring"] * 2
 
 
 async def test_what_is_wrong_is_said_beside_what_was_filled_in(browser: Browser) -> None:
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
     said = await sent(browser, "check", FIELDS | {"text": "Hello {city}", "region": "XX"})
     assert said.status == 422
     assert "Country of numbers without a code: <bdi>" in said.text
     assert "Hello {city}" in said.text
     nobody = await sent(browser, "check", FIELDS, b"")
     assert nobody.status == 422
-    assert "the file is empty" in nobody.text
+    assert "The file is empty. It needs" in nobody.text
     typed = await sent(
-        browser, "check", FIELDS | {"text": "Hi", "numbers": "+37060000011\r\n+37060000012"}, b""
+        browser,
+        "check",
+        FIELDS
+        | {"text": "Hi", "numbers": "+37060000011\r\n+37060000012", "send_at": f"{tomorrow:%Y-%m-%dT%H:%M}"},
+        b"",
     )
     assert re.search(r"<b>2</b>\s+messages would be sent", typed.text)
+    assert f'datetime="{tomorrow:%Y-%m-%dT%H:%M}:00Z"' in typed.text, "without a script, moments are in UTC"
     mended = await sent(browser, "refused", FIELDS)
     assert mended.headers["Content-Type"].startswith("text/csv")
     assert mended.text.splitlines()[1].startswith("12,x,4,")
+    browser.cookies["language"] = "lt"
+    said = await sent(browser, "check", FIELDS | {"text": "Hello {city}"})
+    assert "Tekste yra {city}, o faile yra tik šie stulpeliai:" in said.text
+    said = await sent(browser, "check", FIELDS | {"on_doubt": "guess"})
+    assert '<bdi lang="en">' in said.text, "what is in no catalogue is English, and says so"
 
 
 async def test_a_form_is_believed_before_its_file_is_read(browser: Browser, database: Database) -> None:

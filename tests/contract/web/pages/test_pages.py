@@ -156,6 +156,11 @@ async def test_acts_do_what_they_say(browser: Browser, database: Database, ours:
     assert [row["action"] for row in rows] == acts
     page = (await browser.get(here)).text
     assert all(act in page for act in acts), "and the page tells who did what"
+    assert page.count('<form method="post" action="/campaigns/') == page.count('class="ask"') > 0, (
+        "it asks first"
+    )
+    unconfirmed = await browser.post(f"{here}/resolve", decision="resend")
+    assert unconfirmed.status == 422, "a second text is sent to nobody who was not thought of"
 
 
 # --- parts that are told anew ---
@@ -206,6 +211,32 @@ async def test_many_who_see_the_same_cost_one_look(
         assert "Pause…" in first["head"]
         assert "Go on…" in then["head"]
         assert "progress" not in then, "only what has changed is told"
+
+
+async def test_a_look_is_shared_by_those_alone_who_may_see_the_same(
+    browser: Browser, database: Database, ours: UUID, theirs: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Scopes, language and owner: each hears of a change what their own page would say."""
+    monkeypatch.setattr(streams, "LOOK_SECONDS", 0.1)
+    less, other = await browser.other(scopes=(Scope.READ,)), await browser.other(owner="clinic")
+    lithuanian = await browser.other()
+    lithuanian.cookies["language"] = "lt"
+    here = f"/campaigns/{ours}"
+    seen = [(browser, here), (less, here), (lithuanian, here), (browser, "/"), (other, "/")]
+    heard: list[list[dict[str, Any]]] = [[] for _ in seen]
+    watching = [
+        asyncio.create_task(watch(each, path, 2, events))
+        for (each, path), events in zip(seen, heard, strict=True)
+    ]
+    await until(lambda: all(heard))
+    await query(database, "UPDATE campaign SET state = 'paused'")
+    await asyncio.gather(*watching)
+    told = [json.dumps(events, ensure_ascii=False) for events in heard]
+    assert "Go on…" in told[0]
+    assert "popovertarget" not in told[1]
+    assert ("Tęsti…" in told[2], "Go on…" in told[2]) == (True, False)
+    assert ("Spring sale" in told[3], "Secret" in told[3]) == (True, False)
+    assert ("Spring sale" in told[4], "Secret" in told[4]) == (False, True)
 
 
 async def test_a_part_knows_no_session_and_is_told_once(browser: Browser, ours: UUID) -> None:

@@ -1,9 +1,11 @@
 """The pages beside campaigns: messages, accounts, suppression, webhooks, keys, audit."""
 
 import re
+from datetime import UTC, datetime
 from uuid import UUID
 
 import aiohttp
+import pytest
 
 from campaigns import holding, keys
 from campaigns.cleaning import NOTES
@@ -17,7 +19,7 @@ from tests.contract.web.api.conftest import SECRET_PHONE
 from tests.contract.web.pages.conftest import SAME, Browser
 from tests.integration.rows import query
 from tests.river import phones
-from worker.web.pages import key_pages, messages
+from worker.web.pages import key_pages, messages, suppression
 from worker.web.pages.reasons import REASONS
 
 PHONE = phones(1)[0]["phone"]
@@ -87,6 +89,10 @@ async def test_numbers_are_put_on_the_list_found_and_taken_off(browser: Browser,
         return form
 
     token = await browser.token()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(suppression, "_MOST_IMPORTED", 2)
+        much = file(b"phone\n+37060000015\n1\n2\n", token)
+        assert (await browser.call("POST", "/suppression/import", headers=SAME, data=much)).status == 413
     rows = b"id,phone\n1,+37060000013\n2,+37060000014\n"
     refused = await browser.call(
         "POST", "/suppression/import", headers=SAME, data=file(rows + b"3,12\n", token)
@@ -142,11 +148,19 @@ async def test_a_webhook_is_made_tested_replayed_and_deleted(browser: Browser, d
 
 
 async def test_a_key_is_shown_once_and_revoked(browser: Browser, database: Database) -> None:
-    made = await browser.post("/keys", **{"scope:read": "yes"}, accounts="main", recipients_per_day="100")
+    made = await browser.post(
+        "/keys", **{"scope:read": "yes"}, accounts="main", recipients_per_day="100", last_day="2035-01-31"
+    )
     (secret,) = re.findall(r"cmp_[a-z0-9]{8}_\w+", made.text)
     found = await keys.recognise(database, secret)
     assert found is not None
     assert (tuple(found.scopes), found.allowance.recipients_per_day) == (("read",), 100)
+    assert (found.expires_at, found.is_for_all_owners) == (datetime(2035, 2, 1, tzinfo=UTC), False)
+    assert 'name="all"' not in made.text, "nobody gives what they have not"
+    manager = await browser.other(is_for_all_owners=True)
+    made = await manager.post("/keys", **{"scope:read": "yes"}, all="true", owner="clinic")
+    assert "sees every owner" in made.text
+    assert 'name="all"' in made.text
     assert secret not in (await browser.get("/keys")).text
     assert (await browser.post(f"/keys/{found.id}/revoke")).headers["Location"] == "/keys?done=revoked"
     assert await keys.recognise(database, secret) is None
