@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import calling_back, fairness, front_door, large, race, statements, submitting
+from benchmarks import calling_back, fairness, front_door, large, pages, race, statements, submitting
 from benchmarks.ground import ROOT, Ground, Refused, ground, machine, say
 from benchmarks.rivals import RIVALS
 from benchmarks.table import Row, markdown
@@ -35,6 +35,7 @@ class Wanted:
     sizes: tuple[int, ...]
     large: int
     large_repeat: int
+    messages: int
     limit_seconds: float
     directory: Path | None
     json: Path | None
@@ -62,6 +63,9 @@ SINGLES: dict[str, Callable[[Ground, Wanted], list[Row]]] = {
     "front-door": lambda ground, wanted: front_door.measure(
         ground, large=wanted.large, repeat=wanted.large_repeat, limit_seconds=wanted.limit_seconds
     ),
+    "pages": lambda ground, wanted: pages.measure(
+        ground, messages=wanted.messages, repeat=wanted.repeat, limit_seconds=wanted.limit_seconds
+    ),
     "callbacks": lambda ground, wanted: calling_back.measure(
         ground, count=wanted.recipients, repeat=wanted.large_repeat, limit_seconds=wanted.limit_seconds
     ),
@@ -79,12 +83,13 @@ def parse(arguments: list[str]) -> Wanted:
     )
     add = parser.add_argument
     add("--recipients", type=int, default=100_000, help="of a run; the naive one runs with fewer")
-    add("--repeat", type=int, default=5, help="rounds of the race")
+    add("--repeat", type=int, default=5, help="rounds of the race, and of pages")
     add("--latency", type=float, action="append", help="of the provider, in seconds; may be repeated")
     add("--only", default="", metavar="A,B", help=f"some of {', '.join(known)}")
     add("--sizes", default="10000,100000,1000000", help="of submission alone")
     add("--large", type=int, default=1_000_000, help="recipients of a large campaign")
     add("--large-repeat", type=int, default=3, help="rounds of what is measured by itself")
+    add("--messages", type=int, default=10_000_000, help="that are there when pages are asked for")
     add("--limit-seconds", type=float, default=3600, help="after which a run counts as failed")
     add("--directory", type=Path, help="where the servers keep their data; a disk, not memory")
     add("--json", type=Path, help="write every figure there")
@@ -96,7 +101,7 @@ def parse(arguments: list[str]) -> Wanted:
         sizes = tuple(sorted(int(size) for size in given.sizes.split(",")))
     except ValueError:
         parser.error("--sizes must be whole numbers with commas between them")
-    numbers = (given.recipients, given.repeat, given.large, given.large_repeat, *sizes)
+    numbers = (given.recipients, given.repeat, given.large, given.large_repeat, given.messages, *sizes)
     latencies = tuple(given.latency or (0.0, 0.05))
     if min(numbers) < 1 or min(latencies) < 0 or given.limit_seconds <= 0:
         parser.error("counts must be 1 or more, and latencies 0 or more")
@@ -108,6 +113,7 @@ def parse(arguments: list[str]) -> Wanted:
         sizes,
         given.large,
         given.large_repeat,
+        given.messages,
         given.limit_seconds,
         given.directory,
         given.json,

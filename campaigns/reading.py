@@ -23,7 +23,7 @@ from campaigns.store.reading import messages as message_rows
 from campaigns.store.reading import overviews as overview_rows
 from campaigns.store.reading.messages import MessageRow
 from campaigns.store.reading.months import Month
-from campaigns.store.reading.overviews import ANY, Cost, Overview, Wanted
+from campaigns.store.reading.overviews import ANY, Cost, Header, Overview, Wanted
 from campaigns.store.session import Database
 
 _REFUSED_AT_ONCE = 5_000  # rows of an export that are held
@@ -38,6 +38,16 @@ async def status(database: Database, campaign_id: UUID, *, reach: Reach = EVERYT
     if not found:
         raise no_such_campaign(campaign_id)
     return found[0]
+
+
+async def header(database: Database, campaign_id: UUID, *, reach: Reach = EVERYTHING) -> Header:
+    """What a campaign is without its totals: it costs the same whatever its size. Raises NotFound, also where
+    it is out of reach.
+    """
+    found = await overview_rows.header(database, campaign_id, reach)
+    if found is None:
+        raise no_such_campaign(campaign_id)
+    return found
 
 
 async def newest(
@@ -216,7 +226,7 @@ async def messages(
 
 
 # What belongs to one campaign, in pages that go on where the one before ended, or whole. Look first, with
-# `status`, whether it is within reach.
+# `header`, whether it is within reach.
 message_page = pages.messages
 batch_page = pages.batches
 progress = progress_rows.points

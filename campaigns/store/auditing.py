@@ -8,6 +8,7 @@ from typing import Any
 
 from campaigns.domain.access import Actor
 from campaigns.store.session import Database
+from campaigns.store.where import Where
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +46,14 @@ async def page(
     database: Database, *, limit: int, before: int | None, subject: str | None, owner: str | None
 ) -> list[AuditRow]:
     """The newest rows, or those before a row; of everything, or of one thing."""
+    where = Where()
+    where.add("id < {}", before)
+    where.add("subject = {}", subject)
+    where.add("owner = {}", owner)
     async with database.connection() as connection:
         records = await connection.fetch(
             "SELECT id, at, actor_kind, actor, owner, action, subject, origin, detail::text AS detail"
-            " FROM audit WHERE ($1::bigint IS NULL OR id < $1) AND ($2::text IS NULL OR subject = $2)"
-            " AND ($4::text IS NULL OR owner = $4)"
-            " ORDER BY id DESC LIMIT $3",
-            before,
-            subject,
-            limit,
-            owner,
+            f" FROM audit WHERE {where} ORDER BY id DESC LIMIT {where.put(limit)}",
+            *where.values,
         )
     return [AuditRow(**(dict(record) | {"detail": json.loads(record["detail"])})) for record in records]

@@ -39,11 +39,10 @@ def counted_reason(message: str) -> str:
 
 
 def may_hold(reason: str) -> str:
-    """SQL: whether batch `b` may hold messages that are counted by a reason."""
-    return (
-        f"{sum_of(MAY_HAVE_REASON, 'b')} > 0 AND (b.reasons IS NULL OR EXISTS"
-        f" (SELECT FROM jsonb_array_elements(b.reasons) e WHERE e->>1 = {reason}))"
-    )
+    """SQL: whether batch `b` may hold messages that are counted by a reason, which is given as it would be in
+    `b.reasons`: `[["reason"]]`. It may have it for a code, too.
+    """
+    return f"{sum_of(MAY_HAVE_REASON, 'b')} > 0 AND (b.reasons IS NULL OR b.reasons @> {reason})"
 
 
 # Batches that the release before counted last, or nobody yet, are read.

@@ -6,6 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from campaigns.store.session import Database
+from campaigns.store.where import Where
 
 _CLAIMERS = 7266485  # any number, not that of another lock
 
@@ -248,6 +249,10 @@ class Delivery:
     answer: str | None = field(repr=False)
 
 
+# Said word for word: there are indexes of what is in one state.
+_IS_IN = {state: f"d.state = '{state}'" for state in ("waiting", "succeeded", "given_up")}
+
+
 async def deliveries(
     database: Database,
     webhook_id: UUID,
@@ -257,17 +262,18 @@ async def deliveries(
     state: str | None = None,
 ) -> list[Delivery]:
     """The newest deliveries of a webhook, newest first. `before`: those older than the one of this id."""
+    where = Where()
+    where.add("d.webhook_id = {}", webhook_id)
+    where.add("d.id < {}", before)
+    if state is not None:
+        where.add(_IS_IN[state])
     async with database.connection() as connection:
         records = await connection.fetch(
             "SELECT d.id, e.event_id, e.type, e.at, e.campaign_id, d.state, d.attempt, d.is_replay, d.due_at,"
             " d.tried_at, d.status, d.took_milliseconds, d.trouble, d.answer"
             " FROM webhook_delivery d JOIN webhook_event e ON e.id = d.event_id"
-            " WHERE d.webhook_id = $1 AND ($3::bigint IS NULL OR d.id < $3)"
-            " AND ($4::text IS NULL OR d.state = $4) ORDER BY d.id DESC LIMIT $2",
-            webhook_id,
-            most,
-            before,
-            state,
+            f" WHERE {where} ORDER BY d.id DESC LIMIT {where.put(most)}",
+            *where.values,
         )
     return [Delivery(**record) for record in records]
 

@@ -18,6 +18,7 @@ from campaigns.store.reading.status_lag import LAG, StatusLag, lag_of
 from campaigns.store.reasons import REASONS, Reason, reasons_of
 from campaigns.store.session import Database
 from campaigns.store.totals import TOTALS, by_state
+from campaigns.store.where import Where
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,15 @@ class Overview:
 
 
 @dataclass(frozen=True, slots=True)
+class Header:
+    """What is known of a campaign without its batches."""
+
+    state: CampaignState
+    account: str
+    currency: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Wanted:
     """Which campaigns are asked for; None: whichever. `name` is a part of it, in any case. `after` is where
     the page before ended: the moment a campaign was made and its id.
@@ -91,17 +101,7 @@ _OVERVIEW = f"""
            ({TOTALS})::text AS totals, h.reason AS held,
            o.held_at, o.about, o.code, o.reason, l.waiting_count, l.open_count, l.oldest_due_at,
            (CASE WHEN c.totals ? 'reasons' THEN c.totals -> 'reasons' ELSE {REASONS} END)::text AS reasons
-    FROM (SELECT * FROM campaign
-          WHERE ($1::uuid IS NULL OR id = $1) AND ($3::text IS NULL OR owner = $3)
-            AND ($4::text[] IS NULL OR account = ANY($4)) AND ($5::text IS NULL OR state::text = $5)
-            AND ($6::text IS NULL OR account = $6) AND ($7::text IS NULL OR owner = $7)
-            AND ($8::text IS NULL OR position(lower($8) IN lower(name)) > 0)
-            AND created_at >= coalesce($9::timestamptz, '-infinity')
-            AND created_at < coalesce($10::timestamptz, 'infinity')
-            AND created_at <= coalesce($11::timestamptz, 'infinity')
-            AND ($11::timestamptz IS NULL OR created_at < $11 OR id < $12::uuid)
-            AND ($13::bool IS NULL OR (finished_at IS NULL) = $13)
-          ORDER BY created_at DESC, id DESC LIMIT $2) c
+    FROM (SELECT * FROM campaign WHERE {{where}} ORDER BY created_at DESC, id DESC LIMIT {{limit}}) c
     LEFT JOIN account_hold h ON h.account = c.account AND c.finished_at IS NULL
     LEFT JOIN campaign_hold o ON o.campaign_id = c.id AND o.lifted_at IS NULL AND c.finished_at IS NULL
     LEFT JOIN LATERAL ({LAG}) l ON c.finished_at IS NULL
@@ -113,23 +113,42 @@ async def overviews(
     database: Database, wanted: Wanted = ANY, *, reach: Reach = EVERYTHING, limit: int = 100
 ) -> list[Overview]:
     """The newest campaigns within reach that are wanted, with their totals, newest first."""
+    where = _where(wanted, reach)
+    sql = _OVERVIEW.format(where=where, limit=where.put(limit))
     async with database.connection() as connection:
-        records = await connection.fetch(
-            _OVERVIEW,
-            wanted.campaign_id,
-            limit,
-            reach.owner,
-            reach.accounts and list(reach.accounts),
-            wanted.state,
-            wanted.account,
-            wanted.owner,
-            wanted.name,
-            wanted.created_after,
-            wanted.created_before,
-            *(wanted.after or (None, None)),
-            wanted.is_open,
-        )
+        records = await connection.fetch(sql, *where.values)
     return [_overview(record, json.loads(record["totals"])) for record in records]
+
+
+async def header(database: Database, campaign_id: UUID, reach: Reach) -> Header | None:
+    """What a campaign is, for those who see no further than `reach`; None: there is none. Its batches are not
+    read.
+    """
+    where = _where(Wanted(campaign_id), reach)
+    sql = f"SELECT state::text AS state, account, currency FROM campaign WHERE {where}"
+    async with database.connection() as connection:
+        record = await connection.fetchrow(sql, *where.values)
+    if record is None:
+        return None
+    return Header(CampaignState(record["state"]), record["account"], record["currency"])
+
+
+def _where(wanted: Wanted, reach: Reach) -> Where:
+    where = Where()
+    where.add("id = {}", wanted.campaign_id)
+    where.add("owner = {}", reach.owner)
+    where.add("account = ANY ({}::text[])", None if reach.accounts is None else list(reach.accounts))
+    where.add("state::text = {}", wanted.state)
+    where.add("account = {}", wanted.account)
+    where.add("owner = {}", wanted.owner)
+    where.add("position(lower({}) IN lower(name)) > 0", wanted.name)
+    where.add("created_at >= {}", wanted.created_after)
+    where.add("created_at < {}", wanted.created_before)
+    if wanted.after is not None:
+        where.add("(created_at, id) < ({}, {})", *wanted.after)
+    if wanted.is_open is not None:
+        where.add(f"finished_at IS {'' if wanted.is_open else 'NOT '}NULL")
+    return where
 
 
 def _overview(record: asyncpg.Record, totals: Mapping[str, Any]) -> Overview:

@@ -2,12 +2,13 @@
 it is. It is never counted from the beginning.
 """
 
+import json
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from campaigns.domain.states import BatchState, MessageState
-from campaigns.store.law import tally_column
+from campaigns.store.law import quoted, tally_column
 from campaigns.store.reading.messages import COLUMNS, MessageRow, row_of
 from campaigns.store.reasons import counted_reason, has_reason, may_hold
 from campaigns.store.session import Database
@@ -25,12 +26,16 @@ class Position:
 BEGINNING = Position()
 
 # Said as a row, `(number, position) > ($3, $4)`, it would use no index: 104 ms in the middle of a million
-# messages, 0.3 ms like this.
+# messages, 0.3 ms like this. By OFFSET 0 the messages of one batch after the other are read until the page is
+# full: as a plain join, those for a reason were found by reading the messages of all campaigns (5 s of ten
+# million).
 _MESSAGES = f"""
     SELECT {COLUMNS}
-    FROM batch b JOIN campaign c ON c.id = b.campaign_id JOIN message m ON m.batch_id = b.id
-    WHERE b.campaign_id = $1 AND b.number >= $3 AND (b.number > $3 OR m.position > $4)
-      {{condition}} AND ($5::text IS NULL OR {counted_reason("m")} = $5)
+    FROM batch b JOIN campaign c ON c.id = b.campaign_id
+    CROSS JOIN LATERAL (
+        SELECT * FROM message m
+        WHERE m.batch_id = b.id AND (b.number > $3 OR m.position > $4) {{of_message}} OFFSET 0) m
+    WHERE b.campaign_id = $1 AND b.number >= $3 {{of_batch}}
     ORDER BY b.number, m.position LIMIT $2
 """
 
@@ -48,14 +53,17 @@ async def messages(
     for one reason.
     """
     # Batches without any in that state, or for that reason, are passed over: their tallies say so.
-    condition = f"AND b.{tally_column(state)} > 0 AND m.state::text = $6" if state is not None else ""
+    of_batch, of_message = "", ""
+    given: list[object] = [campaign_id, limit, after.number, after.position]
+    if state is not None:
+        of_batch += f" AND b.{tally_column(state)} > 0"
+        of_message += f" AND m.state = {quoted(state)}"
     if reason is not None:
-        condition += f" AND {may_hold('$5')} AND {has_reason('m')}"
-    given = [campaign_id, limit, after.number, after.position, reason]
+        given += [reason, json.dumps([[reason]])]
+        of_batch += f" AND {may_hold('$6::jsonb')}"
+        of_message += f" AND {has_reason('m')} AND {counted_reason('m')} = $5"
     async with database.connection() as connection:
-        records = await connection.fetch(
-            _MESSAGES.format(condition=condition), *given, *([] if state is None else [state])
-        )
+        records = await connection.fetch(_MESSAGES.format(of_batch=of_batch, of_message=of_message), *given)
     return [(Position(record["number"], record["position"]), row_of(record)) for record in records]
 
 

@@ -55,6 +55,7 @@ class Audit(SQLModel, table=True):
     __table_args__ = (
         CheckConstraint("actor_kind IN ('key', 'operator')", name="audit_actor_kind_check"),
         Index("audit_of_subject", "subject", "id"),
+        Index("audit_of_owner", "owner", "id"),
     )
 
     id: int | None = Field(default=None, sa_column=Column(BigInteger, Identity(), primary_key=True))

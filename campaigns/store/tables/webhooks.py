@@ -138,6 +138,7 @@ class WebhookDelivery(SQLModel, table=True):
         ),
         Index("webhook_delivery_of_webhook", "webhook_id", "id"),
         Index("webhook_delivery_of_event", "event_id"),
+        Index("webhook_delivery_given_up", "webhook_id", "id", postgresql_where=text("state = 'given_up'")),
     )
 
     id: int | None = Field(default=None, sa_column=Column(BigInteger, Identity(), primary_key=True))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import pages
 from benchmarks.ground import Ground, Refused, ground
 from benchmarks.rivals import FLOOR, Rival, run
 
@@ -78,3 +79,12 @@ def test_a_server_that_forgets_is_refused(there: Ground) -> None:
     with pytest.raises(Refused, match="synchronous_commit"):
         there.check_durable(url)
     there.drop(url)
+
+
+def test_every_page_is_asked_for(there: Ground) -> None:
+    rows = pages.measure(there, messages=2_000, repeat=1, limit_seconds=100)
+    assert len({row.what for row in rows}) == len(rows) > 50
+    assert [row.figure.median for row in rows] == sorted((row.figure.median for row in rows), reverse=True)
+    large = [pages.MOST_BYTES, pages.MOST_BYTES + 1]
+    with pytest.raises(Refused, match="page: keys has 60001 bytes"):
+        pages.rows({"page: keys": [[1.0, size] for size in large]}, 1)

@@ -11,7 +11,7 @@ from campaigns.domain.following import CONFIRMATION
 from campaigns.domain.schedule import Schedule
 from campaigns.domain.states import CampaignState
 from worker import shapes
-from worker.web.api.campaigns import CampaignPath, owned
+from worker.web.api.campaigns import CampaignPath, header, owned
 from worker.web.api.operations import Answer, Asked, Call, Handler, Line, Moment, Operation, Rate, Region
 from worker.web.api.problems import Kind
 
@@ -88,7 +88,7 @@ async def _now(call: Call, campaign_id: UUID) -> Answer:
 
 def _change(action: str, target: CampaignState) -> Handler:
     async def change(call: Call, path: CampaignPath) -> Answer:
-        before = (await owned(call, path.id)).state
+        before = (await header(call, path.id)).state
         await _record(call, action, path.id, before=before)
         await aggregation.change_state(call.parts.database, path.id, target)
         return await _now(call, path.id)
@@ -98,7 +98,7 @@ def _change(action: str, target: CampaignState) -> Handler:
 
 async def resume_campaign(call: Call, path: CampaignPath, body: Resumption | None) -> Answer:
     """Let a campaign go on that is paused or on hold."""
-    before = await owned(call, path.id)
+    before = await header(call, path.id)
     sender_id = None if body is None else body.sender_id
     if sender_id is not None:
         submission.sender_of(call.parts.settings.terms(before.account), sender_id)
@@ -115,7 +115,7 @@ async def resume_campaign(call: Call, path: CampaignPath, body: Resumption | Non
 
 async def resolve_doubt(call: Call, path: CampaignPath, body: Resolution) -> Answer:
     """Decide what becomes of messages in doubt."""
-    await owned(call, path.id)
+    await header(call, path.id)
     is_one = body.phone is not None
     await _record(call, "resolve", path.id, decision=body.decision, one_number=is_one)
     count = await rescue.resolve(
@@ -132,7 +132,7 @@ async def resolve_doubt(call: Call, path: CampaignPath, body: Resolution) -> Ans
 
 async def reschedule_campaign(call: Call, path: CampaignPath, body: NewTime) -> Answer:
     """Have what is not handed over yet wait until another time."""
-    await owned(call, path.id)
+    await header(call, path.id)
     schedule = Schedule(body.send_at, body.not_after)
     await _record(call, "reschedule", path.id, send_at=str(body.send_at))
     count = await batching.reschedule(call.parts.database, call.parts.desk.policy, path.id, schedule)
@@ -141,7 +141,7 @@ async def reschedule_campaign(call: Call, path: CampaignPath, body: NewTime) -> 
 
 async def rename_campaign(call: Call, path: CampaignPath, body: NewName) -> Answer:
     """Give a campaign another name."""
-    await owned(call, path.id)
+    await header(call, path.id)
     name = submission.check_name(body.name)
     await _record(call, "rename", path.id)
     await aggregation.rename(call.parts.database, path.id, name)

@@ -13,7 +13,7 @@ from campaigns import reading
 from campaigns.domain.access import Scope
 from campaigns.domain.states import CampaignState
 from campaigns.store.progress import MOST_POINTS, POINT_SECONDS
-from campaigns.store.reading.overviews import Overview, Wanted
+from campaigns.store.reading.overviews import Header, Overview, Wanted
 from worker import csv_cells, shapes
 from worker.web.api import cursors
 from worker.web.api.operations import Answer, Asked, Call, Line, Moment, Operation, Rate
@@ -60,6 +60,11 @@ async def owned(call: Call, campaign_id: UUID) -> Overview:
     return await reading.status(call.parts.database, campaign_id, reach=call.caller.reach)
 
 
+async def header(call: Call, campaign_id: UUID) -> Header:
+    """The same without its totals, which of a large campaign are many rows."""
+    return await reading.header(call.parts.database, campaign_id, reach=call.caller.reach)
+
+
 async def list_campaigns(call: Call, query: CampaignFilter) -> Answer:
     """A page of campaigns."""
     after: tuple[datetime, UUID] | None = None
@@ -104,15 +109,15 @@ async def get_campaign(call: Call, path: CampaignPath) -> Answer:
 
 async def get_content(call: Call, path: CampaignPath) -> Answer:
     """What a campaign says, and as whom."""
-    await owned(call, path.id)
+    await header(call, path.id)
     return Answer(shapes.Content.of(await reading.content(call.parts.database, path.id)))
 
 
 async def list_progress(call: Call, path: CampaignPath) -> Answer:
     """How a campaign went over time."""
-    overview = await owned(call, path.id)
+    campaign = await header(call, path.id)
     points = await reading.progress(call.parts.database, path.id)
-    items = [shapes.ProgressPoint.of(each, overview.currency) for each in points]
+    items = [shapes.ProgressPoint.of(each, campaign.currency) for each in points]
     stops = [shapes.Stop.like(each) for each in await reading.stops(call.parts.database, path.id)]
     return Answer(shapes.Progress(items=items, stops=stops, next_cursor=None))
 
@@ -126,7 +131,7 @@ async def list_reasons(call: Call, path: CampaignPath) -> Answer:
 
 async def list_batches(call: Call, path: CampaignPath, query: Paged) -> Answer:
     """A page of a campaign's batches."""
-    await owned(call, path.id)
+    await header(call, path.id)
     after = cursors.read_numbers(query.cursor, 1)[0] if query.cursor is not None else 0
     found = await reading.batch_page(call.parts.database, path.id, limit=query.limit + 1, after=after)
     items, last = cursors.cut(found, query.limit)
@@ -140,7 +145,7 @@ async def list_batches(call: Call, path: CampaignPath, query: Paged) -> Answer:
 
 async def list_refused(call: Call, path: CampaignPath, query: Paged) -> Answer | web.StreamResponse:
     """A page of the rows that were not taken in; as CSV all of them."""
-    await owned(call, path.id)
+    await header(call, path.id)
     if wants_csv(call):
         return await stream(call, CSV, f"{path.id}-refused.csv", _refused_csv(call, path.id))
     after = cursors.read_numbers(query.cursor, 1)[0] if query.cursor is not None else -1

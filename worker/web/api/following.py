@@ -11,7 +11,7 @@ from campaigns.domain.following import CHOICES, CONFIRMATION, chosen
 from campaigns.domain.schedule import Schedule
 from campaigns.domain.tracing import TRACE_HEADER, trace_parent
 from worker import shapes
-from worker.web.api.campaigns import CampaignPath, owned
+from worker.web.api.campaigns import CampaignPath, header
 from worker.web.api.operations import Answer, Asked, Call, Line, Moment, Operation, Rate
 from worker.web.api.problems import Kind
 from worker.web.api.submitting import LARGE, KeyHeader, slot
@@ -70,7 +70,7 @@ class Following(Asked):
 async def follow_campaign_up(call: Call, path: CampaignPath, headers: KeyHeader, body: Following) -> Answer:
     """Make a campaign of those whom another did not reach."""
     database = call.parts.database
-    before = await owned(call, path.id)
+    before = await header(call, path.id)
     made = uuid4()
     await auditing.record(
         database,

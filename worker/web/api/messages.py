@@ -18,7 +18,7 @@ from campaigns.reading import By
 from campaigns.store.reading.pages import BEGINNING, Position
 from worker import csv_cells, shapes
 from worker.web.api import cursors
-from worker.web.api.campaigns import CampaignPath, Cursor, Paged, owned
+from worker.web.api.campaigns import CampaignPath, Cursor, Paged, header
 from worker.web.api.operations import Answer, Asked, Call, Line, Operation, Rate, Region
 from worker.web.api.problems import Kind, Refused
 from worker.web.api.streams import stream
@@ -94,7 +94,7 @@ class Search(Asked):
 
 async def list_messages(call: Call, path: CampaignPath, query: MessageFilter) -> Answer:
     """A page of a campaign's messages."""
-    await owned(call, path.id)
+    await header(call, path.id)
     after = BEGINNING
     if query.cursor is not None:
         after = Position(*cursors.read_numbers(query.cursor, 2))
@@ -171,7 +171,7 @@ async def _room_for_an_export(call: Call) -> AsyncIterator[None]:
 
 async def export_messages(call: Call, path: CampaignPath, query: ExportFilter) -> web.StreamResponse:
     """Every message of a campaign, streamed."""
-    await owned(call, path.id)
+    await header(call, path.id)
     state = None if query.state is None else query.state.value
     await auditing.record(
         call.parts.database, call.caller.actor, "campaign.export", f"campaign/{path.id}", state=state
