@@ -45,17 +45,21 @@ def may_hold(reason: str) -> str:
     return f"{sum_of(MAY_HAVE_REASON, 'b')} > 0 AND (b.reasons IS NULL OR b.reasons @> {reason})"
 
 
-# Batches that the release before counted last, or nobody yet, are read.
+# Many batches have the same reasons: each kind is looked into once. Batches that the release before counted
+# last, or nobody yet, are one kind, and only where there are any are their messages read.
 REASONS = f"""
-    (SELECT coalesce(jsonb_agg(to_jsonb(r) ORDER BY r.count DESC, r.code, r.reason), '[]') FROM (
+    (WITH kinds AS MATERIALIZED (
+        SELECT b.reasons, count(*) AS n FROM batch b
+        WHERE b.campaign_id = c.id AND {sum_of(MAY_HAVE_REASON, "b")} > 0 GROUP BY b.reasons
+    )
+    SELECT coalesce(jsonb_agg(to_jsonb(r) ORDER BY r.count DESC, r.code, r.reason), '[]') FROM (
         SELECT s.code, s.reason, sum(s.count)::int AS count FROM (
-            SELECT e->>0 AS code, e->>1 AS reason, (e->>2)::int AS count
-            FROM batch b CROSS JOIN LATERAL jsonb_array_elements(b.reasons) e
-            WHERE b.campaign_id = c.id
+            SELECT e->>0 AS code, e->>1 AS reason, (e->>2)::int * k.n AS count
+            FROM kinds k CROSS JOIN LATERAL jsonb_array_elements(k.reasons) e
             UNION ALL
             SELECT m.provider_state, {counted_reason("m")}, 1
-            FROM batch b JOIN message m ON m.batch_id = b.id
-            WHERE b.campaign_id = c.id AND b.reasons IS NULL AND {sum_of(MAY_HAVE_REASON, "b")} > 0
+            FROM kinds k JOIN batch b ON b.campaign_id = c.id JOIN message m ON m.batch_id = b.id
+            WHERE k.reasons IS NULL AND b.reasons IS NULL AND {sum_of(MAY_HAVE_REASON, "b")} > 0
               AND {has_reason("m")}) s
         GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2 LIMIT {_MOST}) r)
 """

@@ -25,7 +25,8 @@ class Day:
     cost: Decimal
 
 
-# A row for each campaign: of those that are over the totals are kept.
+# A row for each campaign: of those that are over the totals are kept. OFFSET 0: else those of others would be
+# summed anew for each column.
 _DAYS = f"""
     SELECT t.day, t.currency, count(*) AS campaign_count,
            {", ".join(f"sum((t.totals->>'{column}')::int) AS {column}" for column in TALLY_COLUMNS)},
@@ -33,7 +34,7 @@ _DAYS = f"""
     FROM (SELECT (c.created_at AT TIME ZONE 'UTC')::date AS day, c.currency, {TOTALS} AS totals
           FROM campaign c
           WHERE c.created_at >= $1 AND ($2::text IS NULL OR c.owner = $2)
-            AND ($3::text[] IS NULL OR c.account = ANY($3))) t
+            AND ($3::text[] IS NULL OR c.account = ANY($3)) OFFSET 0) t
     GROUP BY t.day, t.currency ORDER BY t.day, t.currency
 """
 

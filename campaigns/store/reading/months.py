@@ -30,25 +30,31 @@ class Month:
 
 
 # Found by the moment they were taken in, which has an index, and summed over their batches: a hundred times
-# fewer than messages. By the batch's account: a campaign may use several.
+# fewer than messages, read once. By the batch's account: a campaign may use several.
 _MONTH = f"""
-    WITH of_month AS MATERIALIZED (
-        SELECT b.*, c.currency
+    WITH campaigns AS MATERIALIZED (
+        SELECT c.id, c.currency, sum(b.segment_count) AS segment_count,
+               sum(b.unpriced_count) AS unpriced_count,
+               {", ".join(f"sum(b.{column}) AS {column}" for column in TALLY_COLUMNS)},
+               sum(b.cost) AS cost, sum(b.priced_count) AS priced_count, count(b.other_costs) AS other_count
         FROM campaign c JOIN batch b ON b.campaign_id = c.id
         WHERE c.created_at >= $2 AND c.created_at < $3 AND ($4::text IS NULL OR c.owner = $4)
           AND b.account = $1
+        GROUP BY c.id
     ),
     charged AS (
-        SELECT currency, cost AS amount FROM of_month WHERE priced_count > 0
+        SELECT currency, cost AS amount FROM campaigns WHERE priced_count > 0
         UNION ALL
-        SELECT e.key, (e.value->>'amount')::numeric FROM of_month CROSS JOIN LATERAL jsonb_each(other_costs) e
+        SELECT e.key, (e.value->>'amount')::numeric
+        FROM campaigns c JOIN batch b ON b.campaign_id = c.id AND b.account = $1
+        CROSS JOIN LATERAL jsonb_each(b.other_costs) e WHERE c.other_count > 0
     )
-    SELECT count(DISTINCT campaign_id) AS campaign_count, coalesce(sum(segment_count), 0) AS segment_count,
-           coalesce(sum(unpriced_count), 0) AS unpriced_count,
-           {", ".join(f"sum({column}) AS {column}" for column in TALLY_COLUMNS)},
+    SELECT count(*) AS campaign_count, coalesce(sum(segment_count), 0)::bigint AS segment_count,
+           coalesce(sum(unpriced_count), 0)::bigint AS unpriced_count,
+           {", ".join(f"sum({column})::bigint AS {column}" for column in TALLY_COLUMNS)},
            (SELECT jsonb_agg(jsonb_build_array(k.currency, k.amount::text) ORDER BY k.currency NULLS FIRST)
             FROM (SELECT currency, sum(amount) AS amount FROM charged GROUP BY currency) k)::text AS costs
-    FROM of_month
+    FROM campaigns
 """
 
 

@@ -17,7 +17,7 @@ from campaigns.store.conditions import IS_CANCELLED
 from campaigns.store.reading.status_lag import LAG, StatusLag, lag_of
 from campaigns.store.reasons import REASONS, Reason, reasons_of
 from campaigns.store.session import Database
-from campaigns.store.totals import TOTALS, by_state
+from campaigns.store.totals import by_state, sums
 from campaigns.store.where import Where
 
 
@@ -98,13 +98,14 @@ _OVERVIEW = f"""
            c.owner, c.follow_up_of, c.needs_approval, c.finished_at, c.send_at, c.not_after,
            c.refused::text AS refused, c.noted::text AS noted,
            c.send_at > now() AND c.finished_at IS NULL AND NOT {IS_CANCELLED} AS is_waiting,
-           ({TOTALS})::text AS totals, h.reason AS held,
-           o.held_at, o.about, o.code, o.reason, l.waiting_count, l.open_count, l.oldest_due_at,
+           coalesce(c.totals, to_jsonb(t))::text AS totals, h.reason AS held,
+           o.held_at, o.about, o.code, o.reason, t.waiting_count, t.open_count, t.oldest_due_at,
            (CASE WHEN c.totals ? 'reasons' THEN c.totals -> 'reasons' ELSE {REASONS} END)::text AS reasons
     FROM (SELECT * FROM campaign WHERE {{where}} ORDER BY created_at DESC, id DESC LIMIT {{limit}}) c
     LEFT JOIN account_hold h ON h.account = c.account AND c.finished_at IS NULL
     LEFT JOIN campaign_hold o ON o.campaign_id = c.id AND o.lifted_at IS NULL AND c.finished_at IS NULL
-    LEFT JOIN LATERAL ({LAG}) l ON c.finished_at IS NULL
+    CROSS JOIN LATERAL (SELECT {sums("c.id", "batch")}, {LAG}
+                        FROM batch b WHERE b.campaign_id = c.id AND c.totals IS NULL) t
     ORDER BY c.created_at DESC, c.id DESC
 """
 

@@ -19,16 +19,15 @@ class StatusLag:
     oldest_due_at: datetime
 
 
+_OPEN = sum_of(OPEN - {MessageState.SENDING}, "b")
+_IS_LATE = f"b.poll_at <= now() - interval '1 minute' AND {IS_NOT_DONE}"
+
 # Messages that were asked about in this cycle do not wait, even though their batch is late.
 LAG = f"""
-    SELECT sum(greatest(o.open - coalesce(cardinality(o.asked_positions), 0), 0))
-               FILTER (WHERE o.is_late)::int AS waiting_count,
-           sum(o.open)::int AS open_count, min(o.poll_at) FILTER (WHERE o.is_late) AS oldest_due_at
-    FROM (SELECT b.poll_at, b.asked_positions, b.poll_at <= now() - interval '1 minute' AS is_late,
-                 {sum_of(OPEN - {MessageState.SENDING}, "b")} AS open
-          FROM batch b WHERE b.campaign_id = c.id AND {IS_NOT_DONE}) o
-"""
-"""Of campaign `c`, for `lag_of`."""
+    sum(greatest({_OPEN} - coalesce(cardinality(b.asked_positions), 0), 0))
+        FILTER (WHERE {_IS_LATE})::int AS waiting_count,
+    sum({_OPEN})::int AS open_count, min(b.poll_at) FILTER (WHERE {_IS_LATE}) AS oldest_due_at"""
+"""SQL: sums over batches `b` of a campaign, for `lag_of`."""
 
 
 def lag_of(record: asyncpg.Record) -> StatusLag | None:
