@@ -209,7 +209,8 @@ def _words(body: list[ast.stmt], at: int, lines: list[str]) -> str:
 
 def limits() -> Iterator[Limit]:
     """Every limit of the product, file by file, as it stands in the file."""
-    for path in sorted(path for folder in _FOLDERS for path in (ROOT / folder).rglob("*.py")):
+    files = [path for folder in _FOLDERS for path in (ROOT / folder).rglob("*.py")]
+    for path in sorted(files, key=lambda path: (path.parent, path.name)):
         name = path.relative_to(ROOT).as_posix()
         text = path.read_text(encoding="utf-8")
         body, lines = ast.parse(text).body, text.splitlines()

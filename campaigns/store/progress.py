@@ -150,7 +150,7 @@ def _point(at: datetime, totals: Mapping[str, int], cost: Decimal) -> Point:
 @dataclass(frozen=True, slots=True)
 class Stop:
     """Nothing of a campaign was handed over meanwhile: a person had paused it, or its sender or text was
-    refused. `ends_at` is None where it is so now, or was until its end.
+    refused, or its account was on hold. `ends_at` is None where it is so now, or was until its end.
     """
 
     kind: Literal["paused", "held"]
@@ -158,9 +158,11 @@ class Stop:
     ends_at: datetime | None
 
 
+_MOST_ACCOUNT_STOPS = 100  # of one campaign, the newest
+
 # A pause ends when the campaign goes on or is cancelled. The audit has an attempt at one that was refused
 # too; what was paused already is not paused anew.
-_STOPS = """
+_STOPS = f"""
     WITH acts AS (
         SELECT id, at, action = 'campaign.pause' AS is_pause,
                lag(action) OVER (ORDER BY id) IS NOT DISTINCT FROM 'campaign.pause' AS is_after_pause
@@ -172,12 +174,20 @@ _STOPS = """
     FROM acts a WHERE a.is_pause AND NOT a.is_after_pause
     UNION ALL
     SELECT 'held', held_at, lifted_at FROM campaign_hold WHERE campaign_id = $1
+    UNION ALL
+    SELECT 'held', greatest(s.held_at, c.created_at), s.lifted_at FROM campaign c CROSS JOIN LATERAL (
+        SELECT held_at, lifted_at FROM account_stop
+        WHERE account = c.account AND lifted_at > c.created_at AND held_at < coalesce(c.finished_at, now())
+        UNION ALL
+        SELECT since, NULL FROM account_hold WHERE account = c.account AND c.finished_at IS NULL
+        ORDER BY held_at DESC LIMIT {_MOST_ACCOUNT_STOPS}
+    ) s WHERE c.id = $1
     ORDER BY begins_at
 """
 
 
 async def stops(database: Database, campaign_id: UUID) -> list[Stop]:
-    """When a campaign was paused or on hold itself, the oldest first."""
+    """When a campaign was paused or on hold, itself or its account, the oldest first."""
     async with database.connection() as connection:
         records = await connection.fetch(_STOPS, campaign_id)
     return [Stop(**record) for record in records]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from campaigns import holding
+from campaigns import holding, reading
 from campaigns.domain.circuit import NewHold
 from campaigns.domain.errors import DatabaseUnavailable, ProviderRefused
 from campaigns.domain.holds import DOWN
@@ -21,6 +21,7 @@ from tests.conftest import MakeDesk, open_database
 from tests.integration.one_batch import SLOW, OneText, send_one, sent, submit_texts
 from tests.integration.proxy import link
 from tests.integration.rows import query, states
+from tests.river import phones, submit
 from tests.stub import Stub
 
 
@@ -71,6 +72,40 @@ async def test_a_person_lifts_a_hold(database: Database) -> None:
     assert await holding.resume_account(database, "main")
     assert not await holding.resume_account(database, "main")
     assert await holding.holds(database) == []
+
+
+async def test_a_campaign_shows_when_its_account_was_on_hold(database: Database) -> None:
+    """While it was under way; not of another account, of before or of after it, nor of a moment."""
+
+    async def was_on_hold(account: str, began_ago: str) -> None:
+        await hold(database, account)
+        since = "UPDATE account_hold SET since = now() - $2::text::interval WHERE account = $1"
+        await query(database, since, account, began_ago)
+
+    taken = await submit(database, phones(1))
+    await query(database, "UPDATE campaign SET created_at = now() - interval '1 h'")
+    await was_on_hold("main", "1 s")
+    await holding.resume_account(database, "main")
+    await was_on_hold("another", "20 min")
+    await holding.resume_account(database, "another")
+    assert await reading.stops(database, taken.id) == []
+    await was_on_hold("main", "20 min")
+    assert await holding.resume_all_accounts(database) == ["main"]
+    await was_on_hold("main", "2 h")
+    campaign = await reading.status(database, taken.id)
+    still, over = await reading.stops(database, taken.id)
+    assert (still.kind, still.begins_at, still.ends_at) == ("held", campaign.created_at, None)
+    assert over.ends_at is not None
+    assert (over.ends_at - over.begins_at).total_seconds() == pytest.approx(1200, abs=60)
+    await query(database, "UPDATE account_stop SET lifted_at = now() - interval '91 days'")
+    await query(database, "UPDATE campaign SET state = 'cancelled', finished_at = now()")
+    await holding.resume_account(database, "main")
+    (kept,) = await query(
+        database, "SELECT extract(epoch FROM lifted_at - held_at)::int AS s FROM account_stop"
+    )
+    assert kept["s"] == pytest.approx(7200, abs=60), "what is long ago is forgotten"
+    await query(database, "UPDATE campaign SET finished_at = now() - interval '3 h'")
+    assert await reading.stops(database, taken.id) == []
 
 
 async def test_a_hold_is_known_to_every_process_and_after_a_restart(

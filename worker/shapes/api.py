@@ -81,7 +81,7 @@ class Stop(Shape):
     """Nothing of a campaign was handed over meanwhile."""
 
     kind: Literal["paused", "held"] = Field(
-        description="By a person, or by us: its sender or text is refused."
+        description="By a person, or by us: its sender or text is refused, or its account is on hold."
     )
     begins_at: Moment
     ends_at: Moment | None = Field(description="null: it is so now, or was until its end.")
@@ -91,7 +91,7 @@ class Progress(Shape):
     """How a campaign went over time, the oldest point first."""
 
     items: list[ProgressPoint]
-    stops: list[Stop] = Field(description="When it was paused, or on hold itself.")
+    stops: list[Stop] = Field(description="When it was paused or on hold, itself or its account.")
     next_cursor: Cursor = Field(default=None, description="Always null: there is one page.")
 
 

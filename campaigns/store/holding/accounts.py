@@ -7,6 +7,23 @@ from campaigns.domain.circuit import NewHold
 from campaigns.domain.holds import DOWN, Hold
 from campaigns.store.session import Database
 
+_STOPS_KEPT_DAYS = 90  # holds that were lifted before are forgotten
+_LEAST_STOP_SECONDS = 10  # a hold that was shorter is seen in no chart: a provider that flaps has thousands
+
+# Deletes holds, and keeps when they were.
+_LIFT = f"""
+    WITH lifted AS (DELETE FROM account_hold WHERE {{}} RETURNING account, since),
+    forgotten AS (
+        DELETE FROM account_stop WHERE lifted_at < now() - interval '{_STOPS_KEPT_DAYS} days'
+    ),
+    kept AS (
+        INSERT INTO account_stop (account, held_at, lifted_at)
+        SELECT account, since, now() FROM lifted
+        WHERE since <= now() - interval '{_LEAST_STOP_SECONDS} s' ON CONFLICT DO NOTHING
+    )
+    SELECT account FROM lifted
+"""
+
 
 async def hold(database: Database, account: str, why: NewHold) -> bool:
     """Hold an account. Gives True when it was not on hold before; the first reason stays."""
@@ -27,9 +44,7 @@ async def hold(database: Database, account: str, why: NewHold) -> bool:
 async def resume(database: Database, account: str) -> bool:
     """Lift the hold. Gives False when there was none."""
     async with database.connection() as connection:
-        return bool(
-            await connection.fetchval("DELETE FROM account_hold WHERE account = $1 RETURNING true", account)
-        )
+        return bool(await connection.fetchval(_LIFT.format("account = $1"), account))
 
 
 async def holds(database: Database) -> list[Hold]:
@@ -44,7 +59,7 @@ async def holds(database: Database) -> list[Hold]:
 async def resume_all(database: Database) -> list[str]:
     """Lift every hold. Gives the accounts, by name."""
     async with database.connection() as connection:
-        records = await connection.fetch("DELETE FROM account_hold RETURNING account")
+        records = await connection.fetch(_LIFT.format("true"))
     return sorted(record["account"] for record in records)
 
 

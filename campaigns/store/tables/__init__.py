@@ -4,7 +4,7 @@ Rows are narrow: a message is rewritten three or four times. Nothing that change
 or its predicate, so that updates stay HOT. What is due is found by batches, a hundred times fewer.
 """
 
-from campaigns.store.tables.accounts import AccountCurrency, AccountDay, NewHold, Pulse
+from campaigns.store.tables.accounts import AccountCurrency, AccountDay, AccountStop, NewHold, Pulse
 from campaigns.store.tables.campaigns import (
     Batch,
     Campaign,
@@ -21,6 +21,7 @@ from campaigns.store.tables.webhooks import AsideEvent, Webhook, WebhookDelivery
 __all__ = [
     "AccountCurrency",
     "AccountDay",
+    "AccountStop",
     "ApiKey",
     "AsideEvent",
     "Audit",

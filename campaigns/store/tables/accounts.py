@@ -4,7 +4,18 @@ from datetime import date, datetime
 from decimal import Decimal
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, Date, Index, Numeric, SmallInteger, Text, Uuid
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Date,
+    DateTime,
+    Index,
+    Numeric,
+    SmallInteger,
+    Text,
+    Uuid,
+)
 from sqlmodel import Field, SQLModel
 
 from campaigns.domain.states import MessageState
@@ -36,6 +47,16 @@ class NewHold(SQLModel, table=True):
     probe_count: int = Field(sa_column=Column(SmallInteger, nullable=False, server_default="0"))
     code: str = Field(sa_column=Column(Text, nullable=False))
     reason: str = Field(sa_column=Column(Text, nullable=False))
+
+
+class AccountStop(SQLModel, table=True):
+    """When an account was on hold, of holds that were lifted: for the charts of its campaigns."""
+
+    __tablename__ = "account_stop"
+
+    account: str = Field(sa_column=Column(Text, primary_key=True))
+    held_at: datetime = Field(sa_column=Column(DateTime(timezone=True), primary_key=True))
+    lifted_at: datetime = Field(sa_column=moment())
 
 
 class Pulse(SQLModel, table=True):

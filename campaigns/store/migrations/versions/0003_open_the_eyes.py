@@ -1,5 +1,5 @@
 """Open the eyes: browsers that are signed in to the dashboard, what went through an account by day, what is
-left on it, and the trace that asked for a campaign.
+left on it and when it was on hold, and the trace that asked for a campaign.
 
 The release before (0001) knows nothing of the new tables, which are not in its way. The days of campaigns
 that ended before are counted afterwards, a campaign at a time, as are those that a worker of the release
@@ -73,7 +73,17 @@ _TRACES = "ALTER TABLE campaign ADD COLUMN trace_parent text"
 _BALANCES = "ALTER TABLE account_currency ADD COLUMN balance numeric, ADD COLUMN balance_at timestamptz"
 
 
+_STOPS = """
+CREATE TABLE account_stop (
+    account text NOT NULL,
+    held_at timestamptz NOT NULL,
+    lifted_at timestamptz NOT NULL,
+    PRIMARY KEY (account, held_at)
+)
+"""
+
+
 def upgrade() -> None:
-    for part in (_SESSIONS, _DAYS, _LOOKS, _TRACES, _BALANCES):
+    for part in (_SESSIONS, _DAYS, _LOOKS, _TRACES, _BALANCES, _STOPS):
         for statement in part.split(";\n\n"):
             op.execute(statement)
