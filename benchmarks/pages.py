@@ -207,7 +207,7 @@ async def requests(parts: Parts, machine: str, clinic: str) -> list[Request]:
         ("progress", f"/v1{of}/progress"),
         ("reasons of what runs", f"/v1{of}/reasons"),
         ("month of an account", f"/v1/accounts/main/month?month={month}"),
-        ("reconciliation of an account", f"/v1/accounts/main/reconciliation?month={month}"),
+        ("reconciliation of a month before", f"/v1/accounts/main/reconciliation?month={before}"),
         ("reconciliation, this month", "/v1/accounts/main/reconciliation"),
         ("campaigns, 200", "/v1/campaigns?limit=200"),
         ("messages, 200", f"/v1{of}/messages?limit=200"),
