@@ -49,11 +49,13 @@ async def page(
     where = Where()
     where.add("id < {}", before)
     where.add("subject = {}", subject)
-    where.add("owner = {}", owner)
+    # Said as a range, and ordered by it too: else the rows of an owner who has few are found by reading all.
+    where.add("owner BETWEEN {0} AND {0}", owner)
+    order = "id DESC" if owner is None else "owner DESC, id DESC"
     async with database.connection() as connection:
         records = await connection.fetch(
             "SELECT id, at, actor_kind, actor, owner, action, subject, origin, detail::text AS detail"
-            f" FROM audit WHERE {where} ORDER BY id DESC LIMIT {where.put(limit)}",
+            f" FROM audit WHERE {where} ORDER BY {order} LIMIT {where.put(limit)}",
             *where.values,
         )
     return [AuditRow(**(dict(record) | {"detail": json.loads(record["detail"])})) for record in records]

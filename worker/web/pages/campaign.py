@@ -60,7 +60,7 @@ async def show(visit: Visit) -> View:
 
 async def list_batches(visit: Visit) -> View:
     """Its batches."""
-    campaign = await visit.ask("getCampaign", shapes.OwnedCampaign, path=_path(visit))
+    campaign = await visit.recent("getCampaign", shapes.OwnedCampaign, path=_path(visit))
     query = visit.query("cursor")
     found = await visit.ask("listBatches", shapes.BatchPage, path=_path(visit), query=query)
     return View("campaign_batches.html", {"campaign": campaign, "batches": found, "query": query})
@@ -68,7 +68,7 @@ async def list_batches(visit: Visit) -> View:
 
 async def list_refused(visit: Visit) -> View:
     """The rows that were not taken in."""
-    campaign = await visit.ask("getCampaign", shapes.OwnedCampaign, path=_path(visit))
+    campaign = await visit.recent("getCampaign", shapes.OwnedCampaign, path=_path(visit))
     query = visit.query("cursor")
     found = await visit.ask("listRefused", shapes.RefusalPage, path=_path(visit), query=query)
     return View(
@@ -78,7 +78,7 @@ async def list_refused(visit: Visit) -> View:
 
 async def list_messages(visit: Visit) -> View:
     """Its messages, of one state or for one reason."""
-    campaign = await visit.ask("getCampaign", shapes.OwnedCampaign, path=_path(visit))
+    campaign = await visit.recent("getCampaign", shapes.OwnedCampaign, path=_path(visit))
     query = visit.query("state", "reason", "cursor")
     found = await visit.ask("listMessages", shapes.MessagePage, path=_path(visit), query=query)
     return View("campaign_messages.html", {"campaign": campaign, "messages": found, "query": query})
