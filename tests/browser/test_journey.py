@@ -46,7 +46,7 @@ async def test_a_first_campaign_is_sent_and_followed_to_its_end(
         await _check(reader, _as_people_have_it(tmp_path), has_script=has_script)
         await page.get_by_label("Type the number of messages to confirm: 60").fill("60")
         await page.get_by_role("button", name="Send 60 messages").click()
-        await expect(page.get_by_role("status")).to_contain_text("It is taken in.")
+        await expect(page.get_by_role("status")).to_contain_text("The campaign is accepted.")
         campaign = page.url.partition("?")[0]
         campaign_id = campaign.rpartition("/")[2]
 
@@ -54,7 +54,7 @@ async def test_a_first_campaign_is_sent_and_followed_to_its_end(
         await flow(database, desk, campaign_id, rounds=2)
         await expect(chip).to_have_text("paused")
         assert stub.ledger == []
-        await _asked(page.get_by_role("button", name="Go on…"), "handed over from now on", "Go on")
+        await _asked(page.get_by_role("button", name="Resume…"), "handed over from now on", "Resume")
         await flow(database, desk, campaign_id, rounds=4)
         await _seen(page.get_by_role("button", name="Decide…"), has_script=has_script)
         await reader.picture(f"journey-doubt-{has_script}")
@@ -68,7 +68,7 @@ async def test_a_first_campaign_is_sent_and_followed_to_its_end(
         await reader.picture(f"journey-message-{has_script}")
         await page.get_by_role("link", name="Spring sale").click()
         follow_up = page.get_by_role("button", name="Send to those it did not reach…")
-        await _asked(follow_up, "1 message reached nobody", "Make the campaign")
+        await _asked(follow_up, "1 message reached nobody", "Create the campaign")
         await expect(page.get_by_role("status")).to_contain_text("This is a new campaign")
         await expect(page.locator(".hero")).to_contain_text("0 of 1")
         assert [fault for fault in reader.faults if "422" not in fault] == [], (

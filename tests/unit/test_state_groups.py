@@ -24,7 +24,7 @@ def test_every_state_is_in_one_group_and_every_group_has_a_name_and_a_sign_of_it
 
 def test_the_style_sheet_has_the_same_signs_and_colours() -> None:
     css = (files("worker") / "web" / "static" / "app.css").read_text()
-    light = css[: css.index("@media (prefers-color-scheme: dark)")]
+    light = css[: css.index("@media screen and (prefers-color-scheme: dark)")]
     colours = dict(re.findall(r"--state-(\w+): (#\w+);", light))
     signs = dict(re.findall(r'\.mark-(\w+)::before { content: "(.)"; }', css))
     assert colours == {name: group.colour for name, group in GROUPS.items()}

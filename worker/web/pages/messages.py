@@ -12,7 +12,7 @@ _BY = {
 }
 
 SOURCES = {
-    Source.SUBMISSION: N_("Taken in"),
+    Source.SUBMISSION: N_("Submitted"),
     Source.HAND_OVER: N_("Handed over"),
     Source.ANSWER: N_("The provider answered"),
     Source.LATE_ANSWER: N_("The provider answered late"),

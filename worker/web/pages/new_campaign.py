@@ -28,7 +28,7 @@ _NOT_ASKED = frozenset(
     {Kind.MISSING_SCOPE, Kind.DATABASE_AWAY, Kind.MALFORMED}
 )  # nothing to mend in the form
 
-WRONG_COUNT = N_("That is not the number. Type how many messages the check found.")
+WRONG_COUNT = N_("That is not the right number. Type how many messages the check found.")
 CHANGED = N_("Text, settings or file are not what was checked. Nothing was sent: check them again.")
 
 FIELDS = {

@@ -19,8 +19,8 @@ _MOST = 50  # open campaigns that are looked at
 _NEWEST = 5
 _DAYS = 14  # that the small charts show
 _DAYS_SECONDS = 60.0  # what is told of days is so old at most
-_BY_ITSELF = N_("It goes on by itself when a probe finds all well.")
-_BY_A_PERSON = N_("A person has it go on.")
+_BY_ITSELF = N_("It resumes by itself when the provider answers well again.")
+_BY_A_PERSON = N_("Somebody has to resume it.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,7 @@ def _needs(
     webhooks: Sequence[shapes.Webhook],
 ) -> Iterator[Need]:
     if working.trouble:
-        yield Need(visit.say(N_("Nobody works on what is due:")), working.trouble, working.due_since)
+        yield Need(visit.say(N_("No worker is taking what is due:")), working.trouble, working.due_since)
     for account in accounts:
         if hold := account.held:
             lifted = _BY_A_PERSON if hold.code == WENT_BACK else _BY_ITSELF
@@ -149,7 +149,9 @@ def _needs(
                 "count": campaign.totals[MessageState.IN_DOUBT],
                 "name": campaign.name,
             }
-            why = visit.say(N_("handed over, and no answer was seen. The provider is asked; you may decide."))
+            why = visit.say(
+                N_("handed over, but no answer came. The provider is asked; you can also decide.")
+            )
             yield Need(what, why, path=path, is_bad=False)
     for webhook in webhooks:
         if webhook.disabled_at is not None:

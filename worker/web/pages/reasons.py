@@ -16,7 +16,7 @@ REASONS: Mapping[str, str] = {
     "spreadsheet_number": N_("shortened by the spreadsheet: its digits are lost"),
     "no_region": N_("without a country code, and no country is chosen"),
     "ambiguous": N_("could be of two people: write it with + and the country code"),
-    "doubled_code": N_("the country code stands there twice"),
+    "doubled_code": N_("the country code is there twice"),
     "unknown_country": N_("no country has this code"),
     "too_short": N_("too few digits"),
     "too_long": N_("too many digits"),

@@ -12,12 +12,15 @@ _TOLD: Sequence[tuple[re.Pattern[str], str]] = tuple(
     (re.compile(pattern, re.DOTALL), sentence)
     for pattern, sentence in (
         ("the file is empty", N_("The file is empty. It needs a row for each recipient.")),
-        ("there are no recipients", N_("Nobody is named yet: choose a file, or type numbers.")),
+        ("there are no recipients", N_("There are no recipients yet: choose a file, or type numbers.")),
         (
             "the file has a header but no rec",
-            N_("The file names its columns and nobody. Add a row for each."),
+            N_("The file has names of columns and no rows. Add a row for each recipient."),
         ),
-        (".*the text is not UTF-", N_("This is no CSV in UTF-8. In a spreadsheet, save it as “CSV UTF-8”.")),
+        (
+            ".*the text is not UTF-",
+            N_("This is not a CSV file in UTF-8. In a spreadsheet, save it as “CSV UTF-8”."),
+        ),
         (
             r"row \d+ has .* for the phone number \(there is: (?P<columns>.*)\)",
             N_("Choose the column with the number. The file has: %(columns)s."),
@@ -26,14 +29,17 @@ _TOLD: Sequence[tuple[re.Pattern[str], str]] = tuple(
             r"row \d+: the text asks for the columns? (?P<missing>.*), which .*\(there is: (?P<columns>.*)\)",
             N_("The text uses %(missing)s, and the file has only these columns: %(columns)s."),
         ),
-        (r"(?P<region>.*) is no region", N_("%(region)s is no country. Write its two letters, such as LT.")),
+        (
+            r"(?P<region>.*) is no region",
+            N_("%(region)s is not a country. Write its two letters, such as LT."),
+        ),
         (
             r"there is no sender id",
             N_("The account has no sender of its own. Fill in who the message is from."),
         ),
         (
             r"not one of the (?P<count>\d+) recipients can be sent to",
-            N_("None of the %(count)s rows can be sent to. Why is said below."),
+            N_("None of the %(count)s rows can be used. The reasons are below."),
         ),
         ("send_at passed", N_("The start has passed more than a day ago. Leave it out to send now.")),
         ("not_after has passed", N_("The end has passed: nothing could be sent.")),

@@ -11,8 +11,8 @@ from worker.web.pages.frame import N_, UUID_PATTERN, Done, Page, View, Visit
 _PATH = f"/webhooks/{{webhook:{UUID_PATTERN}}}"
 STATES = {
     "waiting": N_("waits"),
-    "succeeded": N_("was taken"),
-    "given_up": N_("was given up"),
+    "succeeded": N_("delivered"),
+    "given_up": N_("given up"),
 }
 """What became of a delivery, as people call it."""
 

@@ -55,7 +55,7 @@ async def test_a_campaign_is_checked_confirmed_and_made_once(browser: Browser, d
     fields = hidden(checked.text)
     wrong = await sent(browser, "send", fields, typed="3")
     assert wrong.status == 422
-    assert "That is not the number." in wrong.text
+    assert "That is not the right number." in wrong.text
     other = await sent(browser, "send", fields, FILE + b"+37060000013;Eva\n", typed="2")
     assert other.status == 422
     assert "not what was checked" in other.text

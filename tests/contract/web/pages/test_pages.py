@@ -148,7 +148,7 @@ async def test_acts_do_what_they_say(browser: Browser, database: Database, ours:
     assert (campaign.name, campaign.state) == ("Winter", "cancelled")
     refused = await browser.post(f"{here}/resume")
     assert refused.status == 409
-    assert "Its state does not allow that." in refused.text
+    assert "Its present state does not allow that." in refused.text
     rows = await query(
         database, "SELECT action FROM audit WHERE subject = $1 ORDER BY id", f"campaign/{ours}"
     )
@@ -209,7 +209,7 @@ async def test_many_who_see_the_same_cost_one_look(
     assert looks[0] <= 4
     for first, then in heard:
         assert "Pause…" in first["head"]
-        assert "Go on…" in then["head"]
+        assert "Resume…" in then["head"]
         assert "progress" not in then, "only what has changed is told"
 
 
@@ -232,9 +232,9 @@ async def test_a_look_is_shared_by_those_alone_who_may_see_the_same(
     await query(database, "UPDATE campaign SET state = 'paused'")
     await asyncio.gather(*watching)
     told = [json.dumps(events, ensure_ascii=False) for events in heard]
-    assert "Go on…" in told[0]
+    assert "Resume…" in told[0]
     assert "popovertarget" not in told[1]
-    assert ("Tęsti…" in told[2], "Go on…" in told[2]) == (True, False)
+    assert ("Tęsti…" in told[2], "Resume…" in told[2]) == (True, False)
     assert ("Spring sale" in told[3], "Secret" in told[3]) == (True, False)
     assert ("Spring sale" in told[4], "Secret" in told[4]) == (False, True)
 

@@ -24,7 +24,7 @@ CAUSES = {
     Why.OPEN: "60 segments have no final status yet",
     Why.UNPRICED: "The provider named no cost for 5 messages.",
     Why.CURRENCY: "Costs were named in several currencies",
-    Why.MIDNIGHT: "A day beside it differs by as much the other way",
+    Why.MIDNIGHT: "The day before or after differs by as much the other way",
     Why.OTHER: "Nothing known here explains all of it.",
 }
 
