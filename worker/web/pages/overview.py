@@ -50,7 +50,8 @@ async def show(visit: Visit) -> View:
     found = (await visit.ask("listCampaigns", shapes.CampaignPage, query=query)).items
     accounts = (await visit.recent("listAccounts", shapes.AccountPage)).items
     working = await visit.recent("getWorking", shapes.Working)
-    newest = await visit.recent("listCampaigns", shapes.CampaignPage, query={"limit": str(_NEWEST)})
+    query = {"open": "false", "limit": str(_NEWEST)}
+    over = (await visit.recent("listCampaigns", shapes.CampaignPage, query=query)).items
     query = {"count": str(_DAYS)}
     days = await visit.recent("listDays", shapes.TakenInDays, seconds=_DAYS_SECONDS, query=query)
     webhooks: Sequence[shapes.Webhook] = ()
@@ -67,10 +68,18 @@ async def show(visit: Visit) -> View:
             for each in accounts
         },
         "working": working,
-        "newest": newest.items,
+        "newest": _newest(found, over),
         "lately": _lately(days.items),
     }
     return View("overview.html", context)
+
+
+def _newest(
+    going: Sequence[shapes.OwnedCampaign], over: Sequence[shapes.OwnedCampaign]
+) -> list[shapes.OwnedCampaign]:
+    """The newest of both, which are asked for apart: the batches of one that goes on are summed each time."""
+    by_id = {each.id: each for each in (*going, *over)}
+    return sorted(by_id.values(), key=lambda each: each.created_at, reverse=True)[:_NEWEST]
 
 
 @dataclass(frozen=True, slots=True)
