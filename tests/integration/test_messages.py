@@ -11,6 +11,7 @@ from campaigns.domain.message_ref import key_of, message_ref
 from campaigns.domain.provider import Accepted, InDoubt, Rejected
 from campaigns.domain.states import MessageState
 from campaigns.reading import sought
+from campaigns.store import phone_index
 from campaigns.store.reading import messages as message_rows
 from campaigns.store.session import Database
 from tests.conftest import MakeDesk
@@ -142,3 +143,25 @@ async def test_a_reference_is_found_by_index(database: Database) -> None:
         await connection.execute("SET LOCAL enable_seqscan = off")
         plan = await connection.fetch(f"EXPLAIN {sql}", None, 100, *[None] * 6, campaign_id, 1, 1)
     assert "Seq Scan on message" not in "\n".join(line[0] for line in plan)
+
+
+async def test_the_index_of_numbers_is_made_on_demand_and_anew_where_it_is_half_made(
+    database: Database,
+) -> None:
+    phone = (rows := phones(3))[0]["phone"]
+    await submit(database, rows)
+    is_whole = "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass('message_by_phone')"
+    await phone_index.make(database)
+    await query(
+        database,
+        "UPDATE pg_index SET indisvalid = false WHERE indexrelid = to_regclass('message_by_phone')",
+    )
+    await phone_index.make(database)
+
+    assert [row["indisvalid"] for row in await query(database, is_whole)] == [True]
+    async with database.transaction() as connection:
+        await connection.execute("SET LOCAL enable_seqscan = off")  # three messages are read faster whole
+        plan = await connection.fetch(f"EXPLAIN {message_rows._BY_PHONE}", None, 100, *[None] * 6, phone)
+    assert "message_by_phone" in "\n".join(line[0] for line in plan)
+    await phone_index.drop(database)
+    assert await query(database, is_whole) == []

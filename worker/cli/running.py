@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from campaigns.store import schema
+from campaigns.store import phone_index, schema
 from campaigns.store.session import Database
 from simulator.options import ProviderName
 from worker.cli.operator import record
@@ -130,7 +130,12 @@ def demo(
     raise typer.Exit(code)
 
 
-def migrate() -> None:
+def migrate(
+    index_phones: Annotated[
+        bool | None,
+        typer.Option(help="Make searching and erasing by number fast, also beside millions; or do without."),
+    ] = None,
+) -> None:
     """Bring the database schema to head."""
     settings = load_settings()
     if settings.database_url is None:
@@ -138,6 +143,8 @@ def migrate() -> None:
         err.print(f"{what} in {location.data_of(settings)}")
     with location.located_servers(settings, may_make=True) as servers:
         revision = location.use_database(servers, _migrate)
+        if index_phones is not None:
+            location.use_database(servers, phone_index.make if index_phones else phone_index.drop)
     say(f"the schema is at {revision}")
 
 

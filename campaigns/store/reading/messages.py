@@ -50,7 +50,7 @@ COLUMNS = f"""b.campaign_id, b.number, m.position, m.row, m.phone, b.account, m.
 """SQL: what `row_of` makes a message of, where `b`, `c` and `m` are its batch, its campaign and itself."""
 
 # Our reference is a key. The provider's id and the number are searched in all messages: people ask seldom,
-# and an index on either would slow every message down.
+# and an index on either would slow every message down. Who searches much has numbers indexed (`phone_index`).
 _SELECT = f"""
     SELECT {COLUMNS}
     FROM message m JOIN batch b ON b.id = m.batch_id JOIN campaign c ON c.id = b.campaign_id
