@@ -7,6 +7,7 @@ content hashes, by which the same submission is known again and not sent a secon
 from collections.abc import Sequence
 
 from campaigns.domain.access import EVERYTHING, Reach
+from campaigns.domain.phone import forms_of
 from campaigns.store import erasing as rows
 from campaigns.store import suppression as suppression_rows
 from campaigns.store.erasing import Erased
@@ -25,4 +26,4 @@ async def erase(database: Database, phones: Sequence[str], reach: Reach = EVERYT
     it at once.
     """
     await suppression_rows.suppress(database, phones, REASON)
-    return await rows.erase(database, phones, reach)
+    return await rows.erase(database, [form for phone in phones for form in forms_of(phone)], reach)

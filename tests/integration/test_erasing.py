@@ -109,6 +109,7 @@ async def test_it_reaches_as_far_as_who_asks(database: Database) -> None:
     for owner in ("shop", "bank"):
         taken = await submit(database, [{"phone": with_nine}], owner=owner)
         await aggregation.change_state(database, taken.id, CampaignState.CANCELLED)
+    assert len(await reading.messages(database, by="phone", value=without)) == 2
 
     async def erase(reach: Reach) -> int:
         return (await erasing.erase(database, [without], reach)).erased_count

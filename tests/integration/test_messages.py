@@ -161,7 +161,7 @@ async def test_the_index_of_numbers_is_made_on_demand_and_anew_where_it_is_half_
     assert [row["indisvalid"] for row in await query(database, is_whole)] == [True]
     async with database.transaction() as connection:
         await connection.execute("SET LOCAL enable_seqscan = off")  # three messages are read faster whole
-        plan = await connection.fetch(f"EXPLAIN {message_rows._BY_PHONE}", None, 100, *[None] * 6, phone)
+        plan = await connection.fetch(f"EXPLAIN {message_rows._BY_PHONE}", None, 100, *[None] * 6, [phone])
     assert "message_by_phone" in "\n".join(line[0] for line in plan)
     await phone_index.drop(database)
     assert await query(database, is_whole) == []

@@ -12,6 +12,7 @@ from campaigns.domain.phone import (
     READ_WITH_PLUS,
     REFUSED_KINDS,
     InvalidPhone,
+    forms_of,
     normalise,
     person_key,
     recognise,
@@ -174,6 +175,17 @@ def test_a_form_that_a_country_gave_up_is_understood(raw: str, region: str | Non
 )
 def test_the_forms_of_one_person_have_one_key(forms: tuple[str, ...]) -> None:
     assert len(set(map(person_key, forms))) == 1
+    assert all(set(forms_of(phone)) == set(forms) for phone in forms)
+
+
+@given(
+    phone=st.from_regex(r"\+[1-9][0-9]{6,14}", fullmatch=True)
+    | st.from_regex(r"\+(549|521|54|52|229|22901)[0-9]{8,10}", fullmatch=True)
+)
+def test_a_number_is_among_its_forms_and_all_have_its_key(phone: str) -> None:
+    forms = forms_of(phone)
+    assert phone in forms
+    assert {person_key(form) for form in forms} == {person_key(phone)}
 
 
 def test_two_persons_never_share_a_key() -> None:

@@ -66,7 +66,7 @@ def _selected(condition: str) -> str:
 
 
 _BY_PROVIDER_MESSAGE_ID = _selected("m.provider_message_id = $9")
-_BY_PHONE = _selected("m.phone = $9")
+_BY_PHONE = _selected("m.phone = ANY($9)")
 _BY_KEY = _selected("b.campaign_id = $9 AND b.number = $10 AND m.position = $11")
 
 
@@ -90,15 +90,15 @@ async def by_provider_message_id(
 
 async def by_phone(
     database: Database,
-    phone: str,
+    phones: Sequence[str],
     *,
     account: str | None,
     reach: Reach,
     limit: int,
     before: Before | None = None,
 ) -> list[MessageRow]:
-    """The messages to a number (E.164), newest first, from where a page ended."""
-    return await _fetch(database, _BY_PHONE, account, limit, reach, before, phone)
+    """The messages to a number (E.164, in these forms), newest first, from where a page ended."""
+    return await _fetch(database, _BY_PHONE, account, limit, reach, before, phones)
 
 
 async def by_key(
