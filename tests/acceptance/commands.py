@@ -1,4 +1,5 @@
-"""`campaigns` commands run to their end: forked off a process that has loaded them, or a process each.
+"""`campaigns` commands, run to their end or started: forked off a process that has loaded them, or a process
+each.
 
 Loading them is most of what a command costs. That the installed command itself works is for the tests of what
 README and docs print.
@@ -11,20 +12,62 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Lock
 
 BIN = Path(sys.executable).parent
 HERE = Path(__file__).parents[2]
+_LOOK_SECONDS = 0.02  # between two looks whether a process has ended
+_numbers = count()
+
+
+class Started:
+    """A process that a console forked: what tests use of `subprocess.Popen`."""
+
+    def __init__(self, pid: int, arguments: Sequence[str], exit_path: Path) -> None:
+        self.pid = pid
+        self.args = ["campaigns", *arguments]
+        self._exit_path = exit_path
+
+    def poll(self) -> int | None:
+        """Its exit code; None while it runs."""
+        return int(self._exit_path.read_text()) if self._exit_path.exists() else None
+
+    def wait(self, timeout: float) -> int:
+        """Wait for its end. Gives its exit code. Raises subprocess.TimeoutExpired."""
+        until = time.monotonic() + timeout
+        while (code := self.poll()) is None:
+            if time.monotonic() > until:
+                raise subprocess.TimeoutExpired(self.args, timeout)
+            time.sleep(_LOOK_SECONDS)
+        return code
+
+    def send_signal(self, number: int) -> None:
+        """Signal it, where it has not ended."""
+        if self.poll() is None:
+            with suppress(ProcessLookupError):  # it ends just now
+                os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        """Have it end in order."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it."""
+        self.send_signal(signal.SIGKILL)
 
 
 class Console:
-    """A process that has loaded the commands of one tree and runs one at a time."""
+    """A process that has loaded the commands of one tree: runs one at a time, and starts any number."""
 
     def __init__(self, environment: Mapping[str, str], tree: Path) -> None:
         self._busy = Lock()
+        self._folder = TemporaryDirectory(prefix="console-")
         self._process = subprocess.Popen(
             [str(BIN / Path(sys.executable).name), "-P", str(Path(__file__).with_name("console.py"))],
             env=environment,
@@ -57,20 +100,37 @@ class Console:
                 files = {name: Path(folder, name) for name in ("stdin", "stdout", "stderr")}
                 files["stdin"].write_bytes(stdin)
                 asked = {"arguments": arguments, "environment": dict(env), "directory": str(directory)}
-                assert self._process.stdin is not None
-                self._process.stdin.write(
-                    json.dumps(asked | {name: str(path) for name, path in files.items()}) + "\n"
-                )
-                self._process.stdin.flush()
+                self._ask(asked | {name: str(path) for name, path in files.items()})
                 code = int(self._answer(" ".join(arguments), seconds))
                 written = files["stdout"].read_bytes(), files["stderr"].read_bytes()
                 return subprocess.CompletedProcess(arguments, code, *written)
         finally:
             self._busy.release()
 
+    def start(
+        self, directory: Path, env: Mapping[str, str], arguments: Sequence[str], log: Path
+    ) -> Started | None:
+        """Start a command whose output goes to a log; None: another one is run to its end."""
+        if not self._busy.acquire(blocking=False):
+            return None
+        try:
+            log.touch()  # who starts it may read at once
+            exit_path = Path(self._folder.name, str(next(_numbers)))
+            asked = {"arguments": arguments, "environment": dict(env), "directory": str(directory)}
+            files = {"stdin": os.devnull, "stdout": str(log), "stderr": str(log), "exit": str(exit_path)}
+            self._ask(asked | files)
+            return Started(int(self._answer("it is forked", 60)), arguments, exit_path)
+        finally:
+            self._busy.release()
+
     def end(self) -> None:
         """End it; it has nothing to run."""
         self._process.communicate()
+
+    def _ask(self, asked: Mapping[str, object]) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(asked) + "\n")
+        self._process.stdin.flush()
 
     def _answer(self, what: str, seconds: float) -> str:
         assert self._process.stdout is not None
@@ -82,6 +142,20 @@ class Console:
 
 
 _consoles: dict[Path, Console] = {}
+
+
+def _console(tree: Path, env: Mapping[str, str]) -> Console:
+    if tree not in _consoles or _consoles[tree].has_ended:
+        _consoles[tree] = console = Console(env, tree)
+        atexit.register(console.end)
+    return _consoles[tree]
+
+
+def start(
+    directory: Path, env: Mapping[str, str], arguments: Sequence[str], *, log: Path, loaded: Path
+) -> Started | None:
+    """Start a command that the console of a tree has loaded; None where that is busy."""
+    return _console(loaded, env).start(directory, env, arguments, log)
 
 
 def run(
@@ -99,10 +173,7 @@ def run(
     that loads it.
     """
     if loaded is not None:
-        if loaded not in _consoles or _consoles[loaded].has_ended:
-            _consoles[loaded] = console = Console(env, loaded)
-            atexit.register(console.end)
-        done = _consoles[loaded].run(directory, env, arguments, stdin, seconds)
+        done = _console(loaded, env).run(directory, env, arguments, stdin, seconds)
         if done is not None:
             return done
     try:

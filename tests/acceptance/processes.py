@@ -14,7 +14,7 @@ from typing import Any
 from campaigns.providers.registry import PROVIDERS
 from tests import law_trigger
 from tests.acceptance import commands
-from tests.acceptance.commands import BIN
+from tests.acceptance.commands import BIN, Started
 from tests.waiting import wait_until
 
 
@@ -22,6 +22,9 @@ def environment(settings: Mapping[str, str]) -> dict[str, str]:
     """The machine's, without its own settings of ours, and these."""
     kept = {k: v for k, v in os.environ.items() if not k.upper().startswith("CAMPAIGNS_")}
     return kept | {f"CAMPAIGNS_{name}": value for name, value in settings.items()}
+
+
+Process = subprocess.Popen[bytes] | Started
 
 
 class Stack:
@@ -34,7 +37,7 @@ class Stack:
         self.loaded = commands.HERE if tree is None else None
         self.settings = dict(settings)
         self.of_tree = {} if tree is None else {"PYTHONPATH": str(tree)}
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._processes: dict[str, Process] = {}
         self._laws: list[law_trigger.Embedded] = []
 
     def start(self, name: str, *command: str) -> subprocess.Popen[bytes]:
@@ -72,7 +75,7 @@ class Stack:
         otherwise.
         """
         name = "simulator" if account == "main" else f"simulator-{account}"
-        self.start(name, "campaigns", "simulator", "--port", "0", "--provider", provider, *options)
+        self._launch(name, "simulator", "--port", "0", "--provider", provider, *options)
 
         def listening() -> str | None:
             found = re.search(r"listening on (http://\S+)", self.log(name).read_text())
@@ -89,13 +92,26 @@ class Stack:
         self.settings |= {f"ACCOUNTS__{account.upper()}__{key}": value for key, value in said.items()}
         return url
 
-    def worker(self, name: str = "worker", *options: str) -> subprocess.Popen[bytes]:
-        """The production command."""
-        return self.start(name, "celery", "-A", "worker.app", "worker", "--hostname", f"{name}@%h", *options)
+    def worker(self, name: str = "worker", *options: str) -> Process:
+        """A worker, by a process that has loaded it, or by the production command."""
+        return self._launch(name, "worker", "--hostname", f"{name}@%h", *options)
 
-    def beat(self, name: str = "beat") -> subprocess.Popen[bytes]:
-        """The production command."""
-        return self.start(name, "celery", "-A", "worker.app", "beat")
+    def beat(self, name: str = "beat") -> Process:
+        """Beat, likewise."""
+        return self._launch(name, "beat")
+
+    def _launch(self, name: str, command: str, *options: str) -> Process:
+        if self.loaded is not None:
+            env = environment(self.settings) | self.of_tree
+            started = commands.start(
+                self.directory, env, [command, *options], log=self.log(name), loaded=self.loaded
+            )
+            if started is not None:
+                self._processes[name] = started
+                return started
+        if command == "simulator":
+            return self.start(name, "campaigns", command, *options)
+        return self.start(name, "celery", "-A", "worker.app", command, *options)
 
     def run(
         self, *arguments: str, stdin: bytes | None = None, check: bool = True, seconds: float = 100.0
@@ -144,7 +160,7 @@ class Stack:
                 process.wait(30)
             except subprocess.TimeoutExpired:
                 process.kill()
-                process.wait()
+                process.wait(30)
         self._processes.clear()
         for law in self._laws:
             law.check()
