@@ -38,7 +38,7 @@ class Started:
         """Its exit code; None while it runs."""
         return int(self._exit_path.read_text()) if self._exit_path.exists() else None
 
-    def wait(self, timeout: float) -> int:
+    def wait(self, timeout: float = 60.0) -> int:
         """Wait for its end. Gives its exit code. Raises subprocess.TimeoutExpired."""
         until = time.monotonic() + timeout
         while (code := self.poll()) is None:

@@ -26,7 +26,7 @@ from redis import Redis
 
 from campaigns.domain.states import SETTLED
 from tests import law_trigger
-from tests.acceptance.processes import Stack, ledger_counts, post_fault
+from tests.acceptance.processes import Process, Stack, ledger_counts, post_fault
 from tests.waiting import wait_until
 from worker.stack.embedded.servers import ServerUrls, servers
 
@@ -80,7 +80,7 @@ class Storm(Stack):
         for number in range(beats):
             self.beat(f"beat-{number}")
 
-    def worker(self, name: str = "worker", *options: str) -> subprocess.Popen[bytes]:
+    def worker(self, name: str = "worker", *options: str) -> Process:
         """The production command; for a name in `failing` the same command through `failing_worker`."""
         if name not in self.failing:
             return super().worker(name, *options)
