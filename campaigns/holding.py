@@ -11,7 +11,7 @@ from uuid import UUID
 
 from campaigns.domain.circuit import probe_pauses
 from campaigns.domain.errors import NotAllowed, ProviderRefused, WitnessUnavailable
-from campaigns.domain.holds import DOWN, WENT_BACK, CampaignHold, Hold
+from campaigns.domain.holds import DOWN, CampaignHold, Hold, resumes_by_itself
 from campaigns.domain.policy import Desk
 from campaigns.domain.provider import Money
 from campaigns.domain.said import believed_currency
@@ -75,7 +75,7 @@ async def probe_soon(database: Database, account: str) -> bool:
     Raises NotAllowed where no probe ends it.
     """
     code = await accounts.probe_soon(database, account)
-    if code == WENT_BACK:
+    if code is not None and not resumes_by_itself(code):
         raise NotAllowed("no probe ends this hold, because the provider does not know why: a person does")
     return code is not None
 

@@ -11,6 +11,11 @@ WENT_BACK = "went_back"
 """The code of a hold on every account: the database may have forgotten what was sent. A person lifts it."""
 
 
+def resumes_by_itself(code: str) -> bool:
+    """Whether a probe lifts a hold of this code; else only a person does."""
+    return code != WENT_BACK
+
+
 @dataclass(frozen=True, slots=True)
 class Hold:
     """An account on hold, since when and why."""
@@ -23,7 +28,7 @@ class Hold:
     @property
     def resumes_by_itself(self) -> bool:
         """Whether a probe lifts it; else only a person does."""
-        return self.code != WENT_BACK
+        return resumes_by_itself(self.code)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ import socket
 from collections.abc import Callable
 from contextlib import ExitStack
 
+from campaigns.domain.access import Scope
 from campaigns.store import schema
 from worker.settings.environment import PREFIX
 from worker.settings.model import Settings
@@ -12,7 +13,7 @@ from worker.stack.children import celery_command, children, environment_for, web
 from worker.stack.interrupts import stopping_on_signals
 from worker.stack.location import data_of, is_made, located_servers, use_database
 
-MAKE_KEY = "campaigns key create --owner me --all --scope submit,read,read:recipients,operate,suppress,admin"
+MAKE_KEY = f"campaigns key create --owner me --all --scope {','.join(Scope)}"
 """Makes a key that sees and does everything: campaigns of commands belong to no owner."""
 
 

@@ -1,9 +1,10 @@
 """Accounts: whether they are on hold and why, what is left on them, and what went through them in a month."""
 
 import asyncio
+from collections.abc import Sequence
 
 from campaigns.domain.access import Scope
-from campaigns.domain.holds import WENT_BACK
+from campaigns.domain.holds import resumes_by_itself
 from worker import shapes
 from worker.web.api.accounts import known_balance
 from worker.web.api.problems import Kind, Refused
@@ -18,9 +19,13 @@ _PATH = "/accounts/{name}"
 async def show(visit: Visit) -> View:
     """The accounts that the key may use. No provider is waited for: a balance is what it said last."""
     found = (await visit.ask("listAccounts", shapes.AccountPage)).items
+    return View("accounts.html", {"accounts": found, "balances": known_balances(visit, found)})
+
+
+def known_balances(visit: Visit, accounts: Sequence[shapes.Account]) -> dict[str, shapes.Cost | None]:
+    """What was left on accounts, by name, when their providers last said it; None: not yet."""
     parts, shared = visit.serving.parts, visit.serving.shared
-    balances = {each.name: known_balance(parts, shared, each.name) for each in found}
-    return View("accounts.html", {"accounts": found, "balances": balances})
+    return {each.name: known_balance(parts, shared, each.name) for each in accounts}
 
 
 async def show_one(visit: Visit) -> View:
@@ -32,7 +37,7 @@ async def show_one(visit: Visit) -> View:
         "account": account,
         "balance": await _balance(visit, account.name),
         "month": month,
-        "is_probed": account.held is not None and account.held.code != WENT_BACK,
+        "is_probed": account.held is not None and resumes_by_itself(account.held.code),
         **reconciliation.months_beside(month.begins_at.date()),
         "message_count": sum(month.totals.values()),
         "reconciliation": reconciliation.PATH,

@@ -7,12 +7,12 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 
 from campaigns.domain.access import Scope
-from campaigns.domain.holds import WENT_BACK
+from campaigns.domain.holds import resumes_by_itself
 from campaigns.domain.states import SENDABLE, MessageState
 from worker import shapes
 from worker.state_groups import by_group
-from worker.web.api.accounts import known_balance
 from worker.web.pages import charts, pace
+from worker.web.pages.accounts import known_balances
 from worker.web.pages.frame import N_, Page, View, Visit
 
 _MOST = 50  # open campaigns that are looked at
@@ -63,10 +63,7 @@ async def show(visit: Visit) -> View:
         "running": [each for each in found if each.state in SENDABLE],
         "queued": sum(each.totals[MessageState.QUEUED] for each in found),
         "accounts": accounts,
-        "balances": {
-            each.name: known_balance(visit.serving.parts, visit.serving.shared, each.name)
-            for each in accounts
-        },
+        "balances": known_balances(visit, accounts),
         "working": working,
         "newest": _newest(found, over),
         "lately": _lately(days.items),
@@ -142,7 +139,7 @@ def _needs(
         yield Need(visit.say(N_("No worker is taking what is due:")), working.trouble, working.due_since)
     for account in accounts:
         if hold := account.held:
-            lifted = _BY_A_PERSON if hold.code == WENT_BACK else _BY_ITSELF
+            lifted = _BY_ITSELF if resumes_by_itself(hold.code) else _BY_A_PERSON
             what = visit.say(N_("Account %(name)s is on hold:")) % {"name": account.name}
             yield Need(what, hold.reason, hold.since, lifted)
     for campaign in campaigns:
