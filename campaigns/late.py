@@ -10,9 +10,9 @@ from campaigns.domain.late import LateAnswer
 from campaigns.domain.message_ref import key_of
 from campaigns.domain.said import Details
 from campaigns.domain.states import MessageState
-from campaigns.store.receipts import callbacks as receipts
+from campaigns.store.receipts import incoming as receipts
 from campaigns.store.receipts import late as rows
-from campaigns.store.receipts.callbacks import Incoming
+from campaigns.store.receipts.incoming import Incoming
 from campaigns.store.session import Database
 
 _MOST_KEPT = 100_000  # answers at once: some ten megabytes

@@ -26,8 +26,9 @@ from campaigns.domain.tracing import Attribute, Work
 from campaigns.pacing.lanes import UNBOUNDED, Slot, wait_for_provider
 from campaigns.store.leases import Dealt
 from campaigns.store.receipts import callbacks as rows
-from campaigns.store.receipts import polling
-from campaigns.store.receipts.callbacks import Incoming, Merged
+from campaigns.store.receipts import incoming, polling
+from campaigns.store.receipts.callbacks import Merged
+from campaigns.store.receipts.incoming import Incoming
 from campaigns.store.receipts.polling import Evidence, PollingWork
 from campaigns.store.sending import hand_over as batches
 from campaigns.store.session import Database, retry_while_away
@@ -313,9 +314,9 @@ async def take_in_many(database: Database, taken: Sequence[tuple[str, Receipt]])
     changes nothing. Raises DatabaseUnavailable; then none was kept.
     """
     now = datetime.now(UTC)
-    incoming = [each for account, receipt in taken if (each := _incoming(account, receipt, now)) is not None]
-    if incoming:
-        await rows.keep(database, incoming)
+    kept = [each for account, receipt in taken if (each := _incoming(account, receipt, now)) is not None]
+    if kept:
+        await incoming.keep(database, kept)
 
 
 def _incoming(account: str, receipt: Receipt, now: datetime) -> Incoming | None:

@@ -10,7 +10,8 @@ from campaigns.store.holding import accounts
 from campaigns.store.leases import Dealt
 from campaigns.store.reading import messages as message
 from campaigns.store.receipts import callbacks as receipt
-from campaigns.store.receipts.callbacks import Incoming
+from campaigns.store.receipts import incoming
+from campaigns.store.receipts.incoming import Incoming
 from campaigns.store.sending import hand_over as batches
 from campaigns.store.session import Database
 from tests.integration.rows import query, states
@@ -75,8 +76,8 @@ async def test_a_receipt_is_for_messages_of_the_account_it_came_through(database
 
     for account, number in (("other", 1), ("other", 3), ("main", 4)):
         named = Incoming(account, None, MessageKey(campaign_id, number, 0), READ, "read", is_coarse=False)
-        await receipt.keep(database, [named])
-    await receipt.keep(database, [Incoming("main", "x", None, DELIVERED, "delivered", is_coarse=False)])
+        await incoming.keep(database, [named])
+    await incoming.keep(database, [Incoming("main", "x", None, DELIVERED, "delivered", is_coarse=False)])
     await receipt.merge(database, limit=10, give_up_seconds=60)
 
     assert await states(database) == [DELIVERED, DELIVERED, READ, ACCEPTED]

@@ -247,7 +247,10 @@ async def test_a_coarse_word_is_refined_by_asking(
     desk = make_desk(stub)
     await send_one(database, desk)
 
-    await receipts.take_in_many(database, [by_ref(ref, UNDELIVERED, is_coarse=True)])
+    coarse = by_ref(ref, UNDELIVERED, is_coarse=True)  # of several one waits, beside what is exact
+    await receipts.take_in_many(database, [coarse, by_ref(ref, SENT), coarse])
+    await receipts.take_in_many(database, [coarse])
+    assert len(await waiting(database)) == 2
     for _ in range(3):
         await query(database, "UPDATE waiting_receipt SET look_at = now()")
         await receipts.merge_waiting(database, desk)

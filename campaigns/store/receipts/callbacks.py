@@ -1,4 +1,4 @@
-"""Receipts of callbacks: stored as they come, merged into their messages in bundles.
+"""Receipts of callbacks that were stored as they came (`incoming.py`): merged into their messages in bundles.
 
 Set-based: a constant number of statements for a bundle, whatever its size. Any number of processes may merge
 at once; each locks the rows of its bundle.
@@ -7,8 +7,7 @@ at once; each locks the rows of its bundle.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from campaigns.domain.message_ref import MessageKey
-from campaigns.domain.said import NO_DETAILS, Details
+from campaigns.domain.said import Details
 from campaigns.domain.states import MessageState, is_settled
 from campaigns.store.halving import why
 from campaigns.store.receipts import aside
@@ -17,19 +16,6 @@ from campaigns.store.tally import Release, let_go, recount
 
 _MOST_NAMESAKES = 10  # messages of one provider's id; more is no id
 _MOST_WAITS = 3  # for the answer that a receipt outran
-
-
-@dataclass(frozen=True, slots=True)
-class Incoming:
-    """A receipt as it came; it names its message by the provider's id, by our reference, or by both."""
-
-    account: str
-    provider_message_id: str | None
-    key: MessageKey | None
-    evidence: MessageState | None
-    provider_state: str
-    is_coarse: bool
-    details: Details = NO_DETAILS
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,39 +44,6 @@ class Merged:
             self.waiting_count + other.waiting_count,
             self.dropped_count + other.dropped_count,
             self.set_aside_count + other.set_aside_count,
-        )
-
-
-async def keep(database: Database, incoming: Sequence[Incoming]) -> None:
-    """Keep receipts, in one statement. Committed when it returns.
-
-    Of coarse ones about the same message one waits at a time: it asks the one question they all ask for.
-    """
-    keys = [each.key for each in incoming]
-    details = [each.details for each in incoming]
-    async with database.transaction() as connection:
-        await connection.execute(
-            "INSERT INTO waiting_receipt (account, provider_message_id, campaign_id, number, position,"
-            " evidence, provider_state, is_coarse, reason, changed_at, cost, currency, segment_count,"
-            " channel)"
-            " SELECT * FROM unnest($1::text[], $2::text[], $3::uuid[], $4::int[], $5::smallint[],"
-            " $6::message_state[], $7::text[], $8::bool[], $9::text[], $10::timestamptz[], $11::numeric[],"
-            " $12::text[], $13::smallint[], $14::text[])"
-            " ON CONFLICT DO NOTHING",
-            [each.account for each in incoming],
-            [each.provider_message_id for each in incoming],
-            [key and key.campaign_id for key in keys],
-            [key and key.number for key in keys],
-            [key and key.position for key in keys],
-            [each.evidence for each in incoming],
-            [each.provider_state for each in incoming],
-            [each.is_coarse for each in incoming],
-            [each.reason for each in details],
-            [each.changed_at for each in details],
-            [each.cost for each in details],
-            [each.currency for each in details],
-            [each.segment_count for each in details],
-            [each.channel for each in details],
         )
 
 
