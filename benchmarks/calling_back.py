@@ -21,7 +21,7 @@ from aiohttp import web
 from benchmarks.calls import report
 from benchmarks.ground import Ground, Refused, say, wait_for_log
 from benchmarks.rivals import BIN, OURS, Session, session
-from benchmarks.table import Row, Spread, number
+from benchmarks.table import Row, Spread, at_least, number
 
 _CONNECTIONS = 100
 _FIRST_ID = 77_000_000_000
@@ -41,21 +41,30 @@ def measure(ground: Ground, *, count: int, repeat: int, limit_seconds: float) ->
         say("callbacks are left out: there is no `campaigns web` here")
         return []
     speeds: dict[str, list[float]] = {"bare": [], "ours": []}
+    costs: dict[str, list[float]] = {"bare": [], "ours": []}  # µs of processor a callback
     for turn in range(repeat):
         for name, server in (("bare", _bare), ("ours", _ours)):
             with session(ground, OURS, processes=(), limit_seconds=limit_seconds) as racing:
                 with server(racing) as url:
+                    meter = racing.meter()
                     found = racing.drive(
                         ground.directory / "none",
                         *(sys.executable, "-m", "benchmarks.calling_back", "call", url, str(count)),
                         what=f"{name}, {count:,} callbacks",
                     )
+                    used = meter.used()
                 stored = ground.value(racing.database_url, _COUNT) if name == "ours" else count
             if stored != count:
                 raise Refused(f"{count - stored} of {count} callbacks were answered 200 and are not stored")
             speeds[name].append(count / found["seconds"])
-            say(f"[callbacks] round {turn + 1}/{repeat}: {name}: {number(speeds[name][-1])}/s")
+            web, postgresql = (used[role] / count * 1e6 for role in ("workers", "postgresql"))
+            costs[name].append(web + postgresql)
+            say(
+                f"[callbacks] round {turn + 1}/{repeat}: {name}: {number(speeds[name][-1])}/s,"
+                f" {web:.0f} µs of processor each, and {postgresql:.0f} of PostgreSQL's"
+            )
     bare, ours = Spread.of(speeds["bare"]), Spread.of(speeds["ours"])
+    bare_cost, our_cost = Spread.of(costs["bare"]), Spread.of(costs["ours"])
     where = f"{count:,} callbacks, {_CONNECTIONS} at once"
     return [
         Row("a bare aiohttp handler that stores nothing", where, bare, "callbacks/s"),
@@ -66,6 +75,15 @@ def measure(ground: Ground, *, count: int, repeat: int, limit_seconds: float) ->
             "callbacks/s",
             "the bare handler",
             ours.over(bare),
+            at_least(0.5),
+        ),
+        Row(
+            "the same, processor time of `campaigns web` and of PostgreSQL",
+            where,
+            our_cost,
+            "µs a callback",
+            "the bare handler",
+            our_cost.over(bare_cost),
         ),
     ]
 

@@ -23,7 +23,7 @@ class Grouping(Generic[_A, _R]):
     A group that fails with one of `split_on` is halved and each half is done again, until the call at fault
     fails alone. So `work` must have had no effect when it raises them, or one that may be had twice. Every
     other error is raised to all callers of the group as it is, with its type and traceback, and nothing is
-    tried again. Lives on one event loop.
+    tried again. `keeps`: what was asked for is done though its caller is gone. Lives on one event loop.
     """
 
     def __init__(
@@ -34,18 +34,21 @@ class Grouping(Generic[_A, _R]):
         most: int = 64,
         size_of: Callable[[_A], int] = _one,
         split_on: tuple[type[Exception], ...] = (),
+        keeps: bool = False,
     ) -> None:
         self._work = work
         self._free = concurrency
         self._most = most
         self._size_of = size_of
         self._split_on = split_on
+        self._keeps = keeps
         self._wait_seconds = 0.0
         self._waiting: deque[tuple[_A, asyncio.Future[_R]]] = deque()
         self._running: set[asyncio.Task[None]] = set()
 
     async def __call__(self, asked: _A, wait_seconds: float = 0.0) -> _R:
-        """The result for `asked`. A caller that is cancelled before its group began asked for nothing.
+        """The result for `asked`. A caller that is cancelled before its group began asked for nothing, unless
+        this `keeps`.
 
         `wait_seconds`: how long a group that begins now waits for more calls. 0: not at all.
         """
@@ -75,7 +78,9 @@ class Grouping(Generic[_A, _R]):
                 if self._wait_seconds and len(self._waiting) < self._most:
                     await asyncio.sleep(self._wait_seconds)
                 group = self._next_group()
-                await self._do([(asked, result) for asked, result in group if not result.done()])
+                if not self._keeps:
+                    group = [(asked, result) for asked, result in group if not result.done()]
+                await self._do(group)
         except BaseException:  # the loop is being closed: nobody does what still waits
             for _, result in self._waiting:
                 result.cancel()

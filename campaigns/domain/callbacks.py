@@ -27,6 +27,9 @@ class Resolved:
     message_ref: str | None
 
 
+_ACCOUNT_AS_A_WHOLE = Resolved(None)
+
+
 @dataclass(frozen=True, slots=True)
 class CallbackUrls:
     """The addresses one account's provider may call, and the reading of their tokens.
@@ -41,12 +44,14 @@ class CallbackUrls:
     public_url: str
     secret: str = field(repr=False)
     secret_before: str | None = field(default=None, repr=False)
+    _of_account: tuple[bytes, ...] = field(default=(), init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not _ACCOUNT.fullmatch(self.account):
             raise ValueError("an account's name must be small letters, digits, - and _")
         if len(self.secret) < MIN_SECRET_CHARACTERS:
             raise ValueError(f"the callback secret must have {MIN_SECRET_CHARACTERS} characters or more")
+        object.__setattr__(self, "_of_account", self._macs(None))
 
     def url_of_account(self) -> str:
         """Where every callback of the account may go, for a provider that has one address an account."""
@@ -72,23 +77,23 @@ class CallbackUrls:
         Takes any text. Promises: how long it takes tells nothing about the MAC that was expected.
         """
         before, dot, mac = token.rpartition(".")
-        message_ref = before if dot else None
         given = mac.encode(errors="replace")
+        expected = self._macs(before) if dot else self._of_account
         # All are compared, whichever fits: what it takes tells nothing.
-        fits = [hmac.compare_digest(expected.encode(), given) for expected in self._macs(message_ref)]
+        fits = [hmac.compare_digest(each, given) for each in expected]
         if True not in fits:
             return None
-        if message_ref is not None and not _MESSAGE_REF.fullmatch(message_ref):
-            return None
-        return Resolved(message_ref)
+        if not dot:
+            return _ACCOUNT_AS_A_WHOLE
+        return Resolved(before) if _MESSAGE_REF.fullmatch(before) else None
 
     def url_of_token(self, token: str) -> str:
         """The address that ends with `token`, as its provider was given it."""
         return f"{self.public_url.rstrip('/')}/callbacks/{self.account}/{token}"
 
-    def _macs(self, message_ref: str | None) -> list[str]:
+    def _macs(self, message_ref: str | None) -> tuple[bytes, ...]:
         secrets = [self.secret] if self.secret_before is None else [self.secret, self.secret_before]
-        return [self._mac(message_ref, secret) for secret in secrets]
+        return tuple(self._mac(message_ref, secret).encode() for secret in secrets)
 
     def _mac(self, message_ref: str | None, secret: str | None = None) -> str:
         # Neither part can hold the line break between them: no two subjects are written alike.

@@ -45,6 +45,10 @@ def details_of(said: Receipt | Sighting, now: datetime) -> Details:
 
     Takes the time now, aware.
     """
+    if not (said.code or said.reason or said.changed_at or said.currency or said.channel) and (
+        said.cost is None and said.segment_count is None
+    ):
+        return NO_DETAILS  # as most come
     return Details(
         reason_of(said.code, said.reason),
         believed_moment(said.changed_at, now),

@@ -243,13 +243,10 @@ async def test_a_coarse_word_is_refined_by_asking(
     await submit(database, phones(1))
     (ref,) = await refs(database)
     said = [] if answer is None else [Receipt(f"stub-{ref}", answer, str(answer))]
-    stub = Asked(*[Answers(said, None if answer else "HTTP 500")] * 3)
-    desk = make_desk(stub)
+    desk = make_desk(stub := Asked(*[Answers(said, None if answer else "HTTP 500")] * 3))
     await send_one(database, desk)
-
-    coarse = by_ref(ref, UNDELIVERED, is_coarse=True)  # of several one waits, beside what is exact
-    await receipts.take_in_many(database, [coarse, by_ref(ref, SENT), coarse])
-    await receipts.take_in_many(database, [coarse])
+    coarse = [by_ref(ref, UNDELIVERED, is_coarse=True)] * 2  # one of them waits, beside what is exact
+    await receipts.take_in_many(database, [by_ref(ref, SENT), *coarse])
     assert len(await waiting(database)) == 2
     for _ in range(3):
         await query(database, "UPDATE waiting_receipt SET look_at = now()")

@@ -187,13 +187,17 @@ async def test_a_programming_error_is_logged_once_with_its_place_and_not_tried_a
 
 async def test_nobody_waits_for_ever_and_what_was_waited_for_is_stored_all_the_same() -> None:
     store = Store()
-    store.gate.clear()
     inbox = Inbox(store, patience_seconds=0.01)
-    with pytest.raises(NotStored, match="too long"):
-        await inbox.put(some(1))
+    await inbox.put(some(1, "in time"))
+    store.gate.clear()
+    for name in ("first", "second"):
+        with pytest.raises(NotStored, match="too long"):
+            await inbox.put(some(1, name))
+    assert inbox.waiting_count == 2
     store.gate.set()
     await inbox.close()
-    assert store.stored == some(1)
+    assert store.stored == [*some(1, "in time"), *some(1, "first"), *some(1, "second")]
+    assert inbox.waiting_count == 0
 
 
 async def test_a_write_that_hangs_is_given_up(caplog: pytest.LogCaptureFixture) -> None:

@@ -5,6 +5,7 @@ log without anything of the request: its address holds a token, its body may hol
 """
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -12,7 +13,7 @@ from datetime import UTC, datetime
 from secrets import token_hex
 from urllib.parse import parse_qsl
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from campaigns.domain.callbacks import CallbackUrls
 from campaigns.domain.errors import DatabaseUnavailable, origin_of
@@ -40,6 +41,9 @@ MOST_STRANGERS = 20_000
 
 _COUNT_AGAIN_SECONDS = 5.0  # before the receipts that match no message are counted again
 
+# A callback's address as nearly all are: nothing in its path is escaped, so nothing needs to be decoded.
+_PLAIN = re.compile(r"/callbacks/([A-Za-z0-9._~-]+)/([A-Za-z0-9._~-]+)(?:\?[^#]*)?")
+
 
 async def _none() -> Mapping[str, int]:
     return {}
@@ -47,6 +51,9 @@ async def _none() -> Mapping[str, int]:
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+_Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 class Callbacks:
@@ -82,43 +89,64 @@ class Callbacks:
     def add_routes(self, router: web.UrlDispatcher) -> None:
         """Add the routes to `router`. Other methods are answered 405."""
         path = "/callbacks/{account}/{token}"
-        router.add_get(path, self._take, allow_head=False)
-        router.add_post(path, self._take)
+        router.add_get(path, self._take_routed, allow_head=False)
+        router.add_post(path, self._take_routed)
 
-    async def _take(self, request: web.Request) -> web.Response:
-        response = await self._answer(request)
-        self._meter.count(CALLBACKS, 1, self._known(request) or "none", str(response.status))
+    def ahead_of(self, handler: _Handler, hear: Callable[[web.BaseRequest], None]) -> _Handler:
+        """What a server calls for each request: takes callbacks, and leaves all others to `handler`.
+
+        An application's search for a route, and its middlewares, take as long as all else that is done for a
+        callback. What is unusual of one (its method, an escaped path, `Expect`) goes there all the same, to
+        the routes above. Takes `hear`, told of each callback before it is read.
+        """
+
+        async def take(request: web.BaseRequest) -> web.StreamResponse:
+            plain = _PLAIN.fullmatch(request.raw_path)
+            if plain is None or not (
+                request.method == "GET" or (request.method == "POST" and hdrs.EXPECT not in request.headers)
+            ):
+                return await handler(request)
+            hear(request)
+            return await self._take(request, plain[1], plain[2])
+
+        return take
+
+    async def _take_routed(self, request: web.Request) -> web.Response:
+        return await self._take(request, request.match_info["account"], request.match_info["token"])
+
+    async def _take(self, request: web.BaseRequest, name: str, token: str) -> web.Response:
+        response = await self._answer(request, name, token)
+        if self._meter.is_on:
+            self._meter.count(CALLBACKS, 1, self._known(name) or "none", str(response.status))
         return response
 
-    def _known(self, request: web.Request) -> str | None:
+    def _known(self, name: str) -> str | None:
         """The account; None for a name that is none of ours: a stranger's text is not told."""
-        name = request.match_info["account"]
         return name if name in self._accounts else None
 
-    async def _answer(self, request: web.Request) -> web.Response:
-        name, token = request.match_info["account"], request.match_info["token"]
+    async def _answer(self, request: web.BaseRequest, name: str, token: str) -> web.Response:
         account = self._accounts.get(name)
         urls = account.callbacks if account is not None else None
         resolved = (urls or self._nobody).resolve(token)
         if account is None or urls is None or resolved is None:
-            return self._refuse(request, 404, "there is nothing at this address")
+            return self._refuse(request, name, 404, "there is nothing at this address")
         try:
             body = await _read(request)
             receipts = account.provider.read_callback(self._callback(request, urls.url_of_token(token), body))
         except CallbackRefused as refused:
             status = refused.status if 400 <= refused.status < 500 else 400
-            return self._refuse(request, status, str(refused))
+            return self._refuse(request, name, status, str(refused))
         except Exception as error:  # a bug in an adapter: after a 500 the provider tries again later
             log.error("callback not understood", account=name, why=origin_of(error))
             return web.Response(status=500, text="it could not be read\n")
         if resolved.message_ref is not None:
             receipts = [_of(receipt, resolved.message_ref) for receipt in receipts]
         if receipts and await self._has_too_many(name):
-            return self._refuse(request, 503, "too many receipts of this account match no message")
+            return self._refuse(request, name, 503, "too many receipts of this account match no message")
         try:
             await self._inbox.put([(name, receipt) for receipt in receipts])
         except NotStored as error:
-            return self._refuse(request, 503, str(error))
+            return self._refuse(request, name, 503, str(error))
         return web.Response()
 
     async def _has_too_many(self, name: str) -> bool:
@@ -132,20 +160,20 @@ class Callbacks:
                 self._strangers = await self._count()
         return self._strangers.get(name, 0) >= MOST_STRANGERS
 
-    def _callback(self, request: web.Request, url: str, body: bytes) -> Callback:
+    def _callback(self, request: web.BaseRequest, url: str, body: bytes) -> Callback:
         _, asked, query = request.raw_path.partition("?")
         return Callback(
             method=request.method,
             # The URL as we gave it to the provider, whatever a proxy made of it: that is what it signed.
             url=f"{url}{asked}{query}",
             headers=request.headers,
-            query=parse_qsl(query, keep_blank_values=True),
+            query=_pairs(query),
             body=body,
             received_at=self._now(),
         )
 
-    def _refuse(self, request: web.Request, status: int, why: str) -> web.Response:
-        known = self._known(request)
+    def _refuse(self, request: web.BaseRequest, name: str, status: int, why: str) -> web.Response:
+        known = self._known(name)
         if count := self._refused.count(f"{known} {status}"):
             caller = caller_of(request, self._trusted_proxies)
             log.warning(
@@ -160,9 +188,20 @@ def _of(receipt: Receipt, message_ref: str) -> Receipt:
     return receipt if receipt.message_ref == message_ref else replace(receipt, message_ref=message_ref)
 
 
-async def _read(request: web.Request) -> bytes:
+def _pairs(query: str) -> list[tuple[str, str]]:
+    """The fields of a query, in their order."""
+    if "%" in query or "+" in query:
+        return parse_qsl(query, keep_blank_values=True)
+    # The same where nothing is escaped, in a third of the time.
+    fields = [field.partition("=") for field in query.split("&") if field]
+    return [(field, value) for field, _, value in fields]
+
+
+async def _read(request: web.BaseRequest) -> bytes:
     """The body. Raises CallbackRefused if it is too long, too slow, or cut off."""
     try:
+        if request.content.is_eof():  # it came with the head, or there is none: nothing to wait for
+            return await request.read()
         async with asyncio.timeout(_BODY_SECONDS):
             return await request.read()
     except web.HTTPRequestEntityTooLarge:

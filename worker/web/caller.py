@@ -8,7 +8,7 @@ from aiohttp import web
 Network = IPv4Network | IPv6Network
 
 
-def caller_of(request: web.Request, trusted: Iterable[Network]) -> str:
+def caller_of(request: web.BaseRequest, trusted: Iterable[Network]) -> str:
     """The caller's address, for a log.
 
     Takes the networks of our own proxies. Only the last entries of X-Forwarded-For, which they wrote, are

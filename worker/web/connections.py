@@ -63,10 +63,14 @@ class ConnectionLimit:
 
         @web.middleware
         async def hear(request: web.Request, handler: Handler) -> web.StreamResponse:
-            self._silent.discard(request.protocol)
+            self.hear(request)
             return await handler(request)
 
         return hear
+
+    def hear(self, request: web.BaseRequest) -> None:
+        """Note that the request's connection has sent the head of one."""
+        self._silent.discard(request.protocol)
 
     def _expect_heard(self, handler: web.RequestHandler) -> None:
         if handler in self._silent:

@@ -5,7 +5,7 @@ too slow; one for all that arrived meanwhile is fast, and no callback waits for 
 """
 
 import asyncio
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
 
 from campaigns.domain.errors import DatabaseUnavailable
@@ -50,8 +50,14 @@ class Inbox:
         self._write_seconds = write_seconds
         self._patience_seconds = patience_seconds
         self._grouping: Grouping[Sequence[Taken], None] = Grouping(
-            self._write_group, most=most_at_once, size_of=len, split_on=UNSTORABLE
+            self._write_group,
+            most=most_at_once,
+            size_of=len,
+            split_on=UNSTORABLE,
+            keeps=True,  # a caller that goes away leaves its receipts to be stored
         )
+        self._patient: deque[tuple[float, asyncio.Future[None]]] = deque()  # until when they wait, in order
+        self._timer: asyncio.TimerHandle | None = None  # for the first of them: one, not one a callback
         self._meter = meter
         meter.watch(CALLBACKS_WAITING, lambda: self._waiting_count)
         self._waiting_count = 0
@@ -77,24 +83,47 @@ class Inbox:
             raise NotStored("too many receipts wait to be stored")
         self._waiting_count += len(taken)
         stored = self._grouping.start(taken)
-        stored.add_done_callback(lambda done: self._end(len(taken), done))
-        # `wait` cancels nothing: a caller that goes away leaves its receipts to be stored.
-        if not (await asyncio.wait([stored], timeout=self._patience_seconds))[0]:
-            raise NotStored("the database takes too long")
+        self._bound(stored)
         await stored
 
     async def close(self) -> None:
         """Accept nothing more, and wait until everything is written or has failed. Idempotent."""
         self._is_closed = True
         await self._grouping.finish()
+        if self._timer is not None:
+            self._timer.cancel()
 
-    def _end(self, count: int, stored: "asyncio.Future[None]") -> None:
-        self._waiting_count -= count
-        if not stored.cancelled():
-            stored.exception()  # already logged: asyncio must not report it again if the caller is gone
+    def _bound(self, stored: "asyncio.Future[None]") -> None:
+        """See to it that nobody waits longer than the patience."""
+        loop, patient = asyncio.get_running_loop(), self._patient
+        while patient and patient[0][1].done():
+            patient.popleft()
+        patient.append((loop.time() + self._patience_seconds, stored))
+        if self._timer is None:
+            self._timer = loop.call_at(patient[0][0], self._end_patience)
+
+    def _end_patience(self) -> None:
+        loop, patient = asyncio.get_running_loop(), self._patient
+        now = loop.time()
+        while patient and (patient[0][1].done() or patient[0][0] <= now):
+            _, stored = patient.popleft()
+            if not stored.done():
+                stored.set_exception(NotStored("the database takes too long"))
+        self._timer = loop.call_at(patient[0][0], self._end_patience) if patient else None
 
     async def _write_group(self, group: Sequence[Sequence[Taken]]) -> Sequence[None]:
         receipts = [each for taken in group for each in taken]
+        try:
+            await self._write_receipts(receipts, is_one=len(group) == 1)
+        except UNSTORABLE:
+            raise  # the grouping retries in halves: one bad receipt must not keep the others out
+        except BaseException:
+            self._waiting_count -= len(receipts)
+            raise
+        self._waiting_count -= len(receipts)
+        return [None] * len(group)
+
+    async def _write_receipts(self, receipts: Sequence[Taken], *, is_one: bool) -> None:
         clock = asyncio.get_running_loop().time
         began_at = clock()
         try:
@@ -105,8 +134,8 @@ class Inbox:
             log.warning("callbacks not stored", receipt_count=len(receipts), why=why)
             raise NotStored("the database is away") from away
         except UNSTORABLE as error:
-            if len(group) > 1:
-                raise  # the grouping retries in halves: one bad receipt must not keep the others out
+            if not is_one:
+                raise
             why = type(error).__name__
             log.error(
                 "callback cannot be stored", account=receipts[0][0], receipt_count=len(receipts), why=why
@@ -117,7 +146,6 @@ class Inbox:
             raise NotStored("it cannot be stored") from error
         self._meter.observe(CALLBACKS_WRITE_SECONDS, clock() - began_at)
         self._count(receipts)
-        return [None] * len(group)
 
     def _count(self, receipts: Sequence[Taken]) -> None:
         if self._meter.is_on:

@@ -11,7 +11,7 @@ repeated call is signed anew), but worth a question.
 
 import hmac
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
@@ -71,13 +71,13 @@ def read_receipts(callback: Callback, *, stale: bool) -> Told:
     receipts: list[Receipt] = []
     unread: list[str] = []
     for event in _events(callback):
-        if isinstance(event, Mapping) and event.get(_EVENT) not in (None, _RECEIPT):
+        if field_of(event, _EVENT) not in (None, _RECEIPT):
             continue  # an incoming message, a click: genuine, and nothing we can use
         data = field_of(event, "data")
-        fields = data if isinstance(data, Mapping) else event
+        fields = data if isinstance(data, dict) else event
         named, status_word = field_of(fields, "msg_id"), field_of(fields, "status")
         named = named.strip() if isinstance(named, str) else ""
-        if not MESSAGE_ID.fullmatch(named) or not isinstance(fields, Mapping) or "status" not in fields:
+        if not MESSAGE_ID.fullmatch(named) or not isinstance(fields, dict) or "status" not in fields:
             unread.append(_form_of(event))
             continue
         reference = whole_reference(field_of(fields, "foreign_id"))
@@ -114,7 +114,11 @@ def _events_of(pairs: Iterable[tuple[str, str]]) -> list[object]:
     """A query or a form as events. `data[msg_id]` is `msg_id`; several come as PHP writes them, by number
     (`data[0][msg_id]`) or as lists of equal length (`msg_id[]`).
     """
-    alone: dict[str, object] = {}
+    pairs = list(pairs)
+    alone: dict[str, object] = dict(pairs)
+    if len(alone) == len(pairs) and "" not in alone and not any("[" in name or "]" in name for name in alone):
+        return [alone]  # as nearly all come: no name needs to be taken apart
+    alone = {}
     numbered: dict[str, dict[str, object]] = {}
     listed: dict[str, list[str]] = {}
     names: dict[str, object] = {}
@@ -140,7 +144,7 @@ def _events_of(pairs: Iterable[tuple[str, str]]) -> list[object]:
 
 def _form_of(event: object, depth: int = 3) -> str:
     """The form of what could not be read: names of fields, no values."""
-    if isinstance(event, Mapping) and depth:
+    if isinstance(event, dict) and depth:
         names = [name if _FIELD.fullmatch(name) else "?" for name in event]
         forms = [_form_of(value, depth - 1) for value in event.values()]
         told = [name + form for name, form in zip(names, forms, strict=True)][:_MOST_NAMES]

@@ -6,8 +6,10 @@ import hmac
 import io
 import logging
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
+from yarl import URL
 
 from campaigns.domain import callbacks as domain_callbacks
 from campaigns.domain.callbacks import CallbackUrls
@@ -22,20 +24,40 @@ REF = "0123456789abcdef0123456789abcdef-4711"
 DELIVERED = Receipt("stub-1", MessageState.DELIVERED, "delivered")
 
 
-@pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_the_receipt_of_a_genuine_callback_is_stored(web: Web, method: str) -> None:
-    url = web.path(URLS.url_of_account()) + "?id=stub-1&state=delivered"
-    async with web.client.request(method, url, data=b"x" if method == "POST" else None) as answer:
+@pytest.mark.parametrize(
+    ("method", "how", "account"),
+    [
+        ("GET", {}, "main"),
+        ("POST", {"data": b"x"}, "main"),
+        # What only the application's routes take.
+        ("POST", {"data": b"x", "expect100": True}, "main"),
+        ("GET", {}, "%6dain"),
+    ],
+)
+async def test_the_receipt_of_a_genuine_callback_is_stored(
+    web: Web, method: str, how: dict[str, Any], account: str
+) -> None:
+    address = web.path(URLS.url_of_account()).replace("/main/", f"/{account}/")
+    url = URL(f"{address}?id=stub-1&state=delivered", encoded=True)
+    async with web.client.request(method, url, **how) as answer:
         assert (answer.status, await answer.read()) == (200, b"")
     assert web.book.stored == [("main", DELIVERED)]
+    assert web.stub.heard[0].url == URLS.url_of_account() + "?id=stub-1&state=delivered"
 
 
-async def test_the_adapter_sees_it_as_it_came(web: Web) -> None:
+@pytest.mark.parametrize(
+    ("query", "fields"),
+    [
+        ("?a=1&state=%C4%8Di+q&a=%2B2&b=", [("a", "1"), ("state", "či q"), ("a", "+2"), ("b", "")]),
+        ("?a=1&state==x=y&&a=2;3&b=&c", [("a", "1"), ("state", "=x=y"), ("a", "2;3"), ("b", ""), ("c", "")]),
+        ("", []),
+    ],
+)
+async def test_the_adapter_sees_it_as_it_came(web: Web, query: str, fields: list[tuple[str, str]]) -> None:
     """The public address with its query, headers in any case, and the very bytes of the body."""
-    query, body = "?a=1&state=%C4%8Di+q&a=%2B2&b=", gzip.compress(b"{}") + b"\x00\xff"
-    before = datetime.now(UTC)
+    body, before = gzip.compress(b"{}") + b"\x00\xff", datetime.now(UTC)
     async with web.client.post(
-        web.path(URLS.url_of_account()) + query,
+        URL(web.path(URLS.url_of_account()) + query, encoded=True),
         data=body,
         headers={"X-Signature": "abc", "Content-Encoding": "gzip", "Host": "elsewhere.test"},
     ) as answer:
@@ -43,7 +65,7 @@ async def test_the_adapter_sees_it_as_it_came(web: Web) -> None:
     (heard,) = web.stub.heard
     assert heard.url == URLS.url_of_account() + query
     assert (heard.method, heard.body) == ("POST", body)
-    assert list(heard.query) == [("a", "1"), ("state", "či q"), ("a", "+2"), ("b", "")]
+    assert list(heard.query) == fields
     assert (heard.headers["x-signature"], heard.headers["X-SIGNATURE"]) == ("abc", "abc")
     assert before <= heard.received_at <= datetime.now(UTC) + timedelta(seconds=1)
 

@@ -93,6 +93,15 @@ async def test_readers_and_callbacks_are_answered_while_connections_are_held(
                 assert answer.status == 200
             return time.perf_counter() - began
 
+        kept = await asyncio.open_connection(host, int(port))
+
+        async def called() -> bytes:
+            """What a callback on the connection that is kept is answered."""
+            path = URLS.url_of_account().removeprefix(PUBLIC_URL)
+            kept[1].write(f"GET {path}?id=1&state=sent HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            return await kept[0].readuntil(b"\r\n\r\n")
+
+        assert b" 200 " in await called()
         async with asyncio.TaskGroup() as holding:
             for begin, drips, count in (
                 ("", False, SILENT),
@@ -106,5 +115,7 @@ async def test_readers_and_callbacks_are_answered_while_connections_are_held(
             assert max(took) < LIMIT_SECONDS, f"they waited for those who hold: {took}"
             assert psutil.Process().memory_info().rss - memory < 100 * 2**20, "both ends of 1,100 connections"
             await until(lambda: ended == len(held), "every one is let go of")
+        assert b" 200 " in await called(), "who was heard is not closed with the silent"
+        kept[1].close()
         await until(lambda: open_files() < before + 20, "their files are closed")
         assert await answered() < LIMIT_SECONDS
