@@ -7,24 +7,29 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
 from campaigns.domain.access import EVERYTHING, Reach
 from campaigns.domain.errors import CampaignError, no_such_campaign
-from campaigns.domain.message_ref import key_of
-from campaigns.domain.phone import PHONE_REASONS, InvalidPhone, forms_of, is_region, normalise
-from campaigns.domain.said import LONGEST_PROVIDER_ID, believed_id
 from campaigns.domain.states import SETTLED, MessageState
+from campaigns.lazy_imports import lazy_imports
 from campaigns.store import progress as progress_rows
-from campaigns.store.reading import contents, lately, months, pages
-from campaigns.store.reading import export as export_rows
-from campaigns.store.reading import messages as message_rows
+from campaigns.store.reading import contents, pages
 from campaigns.store.reading import overviews as overview_rows
-from campaigns.store.reading.messages import MessageRow
-from campaigns.store.reading.months import Month
 from campaigns.store.reading.overviews import ANY, Cost, Header, Overview, Wanted
 from campaigns.store.session import Database
+
+with lazy_imports(__name__):  # `campaigns status` needs none of them
+    from campaigns.domain import message_ref, phone, said
+    from campaigns.store.reading import export as export_rows
+    from campaigns.store.reading import lately, months
+    from campaigns.store.reading import messages as message_rows
+
+if TYPE_CHECKING:
+    from campaigns.store.reading.lately import Day
+    from campaigns.store.reading.messages import Before, MessageRow
+    from campaigns.store.reading.months import Month
 
 _REFUSED_AT_ONCE = 5_000  # rows of an export that are held
 
@@ -104,7 +109,7 @@ def costs(overview: Overview) -> list[Cost]:
 
 async def month(
     database: Database, account: str, of: date | None = None, *, reach: Reach = EVERYTHING
-) -> Month:
+) -> "Month":
     """What went through an account in the calendar month, in UTC, of a day (None: today)."""
     day = of or datetime.now(UTC).date()
     begins_at = datetime(day.year, day.month, 1, tzinfo=UTC)
@@ -112,7 +117,7 @@ async def month(
     return await months.month(database, account, begins_at, ends_at, reach=reach)
 
 
-async def days(database: Database, count: int, *, reach: Reach = EVERYTHING) -> list[lately.Day]:
+async def days(database: Database, count: int, *, reach: Reach = EVERYTHING) -> list["Day"]:
     """What was taken in on each of so many last days in UTC, of which today is one, and what became of it. A
     day has a row for each currency, and none where nothing was taken in.
     """
@@ -183,19 +188,19 @@ def sought(by: By, typed: str, region: str | None = None) -> str:
     """
     value = typed.strip()
     if by == "id":
-        if believed_id(value) is None:
-            raise CampaignError(f"the id cannot be read: it has 1 to {LONGEST_PROVIDER_ID} characters")
+        if said.believed_id(value) is None:
+            raise CampaignError(f"the id cannot be read: it has 1 to {said.LONGEST_PROVIDER_ID} characters")
         return value
     if by == "reference":
-        if key_of(value) is None:
+        if message_ref.key_of(value) is None:
             raise CampaignError("this is no reference of ours: one is the campaign's id and two numbers")
         return value
-    if region is not None and not is_region(region):
+    if region is not None and not phone.is_region(region):
         raise CampaignError("there is no such region; give a two-letter country code such as LT or DE")
     try:
-        return normalise(value, region)
-    except InvalidPhone as error:
-        raise CampaignError(f"the number cannot be read: {PHONE_REASONS[error.reason]}") from error
+        return phone.normalise(value, region)
+    except phone.InvalidPhone as error:
+        raise CampaignError(f"the number cannot be read: {phone.PHONE_REASONS[error.reason]}") from error
 
 
 async def messages(
@@ -206,8 +211,8 @@ async def messages(
     account: str | None = None,
     reach: Reach = EVERYTHING,
     limit: int = 100,
-    before: message_rows.Before | None = None,
-) -> list[MessageRow]:
+    before: "Before | None" = None,
+) -> list["MessageRow"]:
     """What we know of single messages, newest first; empty where there is none.
 
     Takes a value as `sought` gives it, and the account they went through (None: any). `before`: those that
@@ -219,9 +224,9 @@ async def messages(
         )
     if by == "phone":
         return await message_rows.by_phone(
-            database, forms_of(value), account=account, reach=reach, limit=limit, before=before
+            database, phone.forms_of(value), account=account, reach=reach, limit=limit, before=before
         )
-    key = key_of(value)
+    key = message_ref.key_of(value)
     return [] if key is None else await message_rows.by_key(database, key, account=account, reach=reach)
 
 

@@ -3,10 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 from uuid import UUID
 
-from campaigns.domain.provider import InDoubt
+from campaigns.lazy_imports import lazy_imports
+
+with lazy_imports(__name__):  # SQL takes a sentence from here; outcomes are for who hands over
+    from campaigns.domain import provider
+
+if TYPE_CHECKING:
+    from campaigns.domain.provider import InDoubt
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +96,9 @@ class Witness(Protocol):
         ...
 
 
-def left_before(attempt: int) -> InDoubt:
+def left_before(attempt: int) -> "InDoubt":
     """What becomes of a message that PostgreSQL says was never let go, and Redis knows better."""
-    return InDoubt(f"Redis saw attempt {attempt} leave, PostgreSQL had forgotten it")
+    return provider.InDoubt(f"Redis saw attempt {attempt} leave, PostgreSQL had forgotten it")
 
 
 LEFT_BEFORE = "Redis saw attempt %"

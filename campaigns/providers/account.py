@@ -19,6 +19,7 @@ class Group(BaseModel):
     model_config = ConfigDict(
         frozen=True,
         extra="forbid",
+        defer_build=True,  # a model inside another is built as a part of it, and would be once more by itself
         allow_inf_nan=False,
         validate_default=True,
         hide_input_in_errors=True,  # what was typed may be a secret in the wrong place

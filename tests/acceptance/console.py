@@ -10,14 +10,15 @@ import os
 import select
 import signal
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
+from pkgutil import walk_packages
 from typing import Any, NoReturn
 
 _LOADED_LATER = (
-    *("worker.runtime", "worker.bootstrap", "worker.logs.logger", "rich.live"),
-    *("worker.app", "worker.tasks", "worker.notifying", "celery.bin.worker", "celery.bin.beat"),
+    *("rich.live", "phonenumbers", "celery.bin.worker", "celery.bin.beat"),
     *("celery.apps.worker", "celery.apps.beat", "celery.worker.consumer", "celery.concurrency.thread"),
     *("kombu.transport.redis", "simulator.command"),
 )
@@ -74,12 +75,20 @@ def _note_ends() -> None:
         _note_end(pid, status)
 
 
+def _ours() -> Iterator[str]:
+    """Every module of ours but migrations, which alembic runs."""
+    for package in ("campaigns", "worker"):
+        for each in walk_packages(import_module(package).__path__, f"{package}."):
+            if ".migrations" not in each.name and not each.name.endswith("__main__"):
+                yield each.name
+
+
 def _serve() -> None:
     try:
         from worker.cli import app as commands  # what takes the time
     except ImportError:  # a release from before it was there
         from worker import commands
-    for name in _LOADED_LATER:
+    for name in (*_ours(), *_LOADED_LATER):
         with suppress(ImportError):
             import_module(name)
     reader, writer = os.pipe()

@@ -1,15 +1,14 @@
 """`campaigns status`, `list`, `pause`, `resume`, `cancel`, `reschedule` and `resolve`: whole campaigns."""
 
-from typing import Annotated
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from campaigns.domain.schedule import read_schedule
 from campaigns.domain.states import CampaignState
-from campaigns.store.rescue.resolution import Decision
+from campaigns.lazy_imports import lazy_imports
 from worker import shapes
-from worker.cli import display
-from worker.cli.backend.backend import Backend
 from worker.cli.terminal import (
     AsJson,
     CampaignId,
@@ -24,6 +23,14 @@ from worker.cli.terminal import (
     say,
     use,
 )
+
+with lazy_imports(__name__):
+    from campaigns.domain import schedule
+    from worker.cli import display
+
+if TYPE_CHECKING:
+    from campaigns.store.rescue.resolution import Decision
+    from worker.cli.backend.backend import Backend
 
 
 def status(campaign_id: CampaignId, watch: Watch = False, as_json: AsJson = False) -> None:
@@ -115,10 +122,10 @@ def reschedule(
     zone: Zone = None,
 ) -> None:
     """Have what is not handed over yet wait until another time."""
-    schedule = read_schedule(at, not_after, zone)
+    times = schedule.read_schedule(at, not_after, zone)
     wanted = read_id(campaign_id)
-    count = use(lambda backend: backend.reschedule(wanted, schedule))
-    say(f"{count} messages wait until {schedule.send_at:%Y-%m-%d %H:%M:%S} UTC")
+    count = use(lambda backend: backend.reschedule(wanted, times))
+    say(f"{count} messages wait until {times.send_at:%Y-%m-%d %H:%M:%S} UTC")
 
 
 def resolve(

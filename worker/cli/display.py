@@ -1,7 +1,10 @@
 """What an operator sees: tables, a live progress display, plain sentences."""
 
+from __future__ import annotations
+
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.measure import Measurement
@@ -10,19 +13,26 @@ from rich.table import Table
 from rich.text import Text
 
 from campaigns import reading
-from campaigns.cleaning import NOTES
-from campaigns.domain.holds import CampaignHold
-from campaigns.domain.provider import Sighting
-from campaigns.domain.said import reason_of
 from campaigns.domain.states import SETTLED, MessageState
-from campaigns.domain.timeline import Step
-from campaigns.store.reading.messages import MessageRow
-from campaigns.store.reading.overviews import Overview
-from campaigns.store.reading.status_lag import StatusLag
-from campaigns.store.reasons import Reason
+from campaigns.lazy_imports import lazy_imports
 from worker import shapes
 from worker.cli.printable import printable
 from worker.state_groups import GROUP_OF, GROUPS
+
+with lazy_imports(__name__):  # for what not every campaign has
+    from rich import live
+
+    from campaigns import cleaning
+    from campaigns.domain import said as saying
+
+if TYPE_CHECKING:
+    from campaigns.domain.holds import CampaignHold
+    from campaigns.domain.provider import Sighting
+    from campaigns.domain.timeline import Step
+    from campaigns.store.reading.messages import MessageRow
+    from campaigns.store.reading.overviews import Overview
+    from campaigns.store.reading.status_lag import StatusLag
+    from campaigns.store.reasons import Reason
 
 IN_DOUBT = f"bold {GROUPS[GROUP_OF[MessageState.IN_DOUBT]].colour}"
 """The style of a number of messages in doubt."""
@@ -98,7 +108,7 @@ def campaign(overview: Overview) -> RenderableType:
     if overview.hold:
         lines += _hold(overview.hold)
     lines.extend(
-        Text(f"worth a look: {count} {NOTES.get(note, note)}", style="yellow")
+        Text(f"worth a look: {count} {cleaning.NOTES.get(note, note)}", style="yellow")
         for note, count in overview.noted.items()
     )
     if overview.held:
@@ -239,7 +249,7 @@ def sightings(who: str, seen: Sequence[Sighting]) -> RenderableType:
         state = each.evidence.value if each.evidence else "unknown to us"
         changed_at = each.changed_at or each.accepted_at
         cost = "" if each.cost is None else f"cost {shapes.amount_text(each.cost)} {each.currency or ''}"
-        reason = reason_of(each.code, each.reason)
+        reason = saying.reason_of(each.code, each.reason)
         told = (
             f"to {each.phone}" if each.phone else "",
             f"reference {each.message_ref}" if each.message_ref else "",
@@ -261,8 +271,6 @@ async def watch(
     pause: Callable[[], Awaitable[None]],
 ) -> Overview:
     """Show a campaign until it is over: redrawn in a terminal; elsewhere a line for each change."""
-    from rich.live import Live  # noqa: PLC0415  only here, and it costs start-up time
-
     if not console.is_terminal:
         last = ""
         while True:
@@ -274,10 +282,10 @@ async def watch(
             if is_over(overview):
                 return overview
             await pause()
-    with Live(console=console, auto_refresh=False) as live:
+    with live.Live(console=console, auto_refresh=False) as picture:
         while True:
             overview = await look()
-            live.update(campaign(overview), refresh=True)
+            picture.update(campaign(overview), refresh=True)
             if is_over(overview):
                 return overview
             await pause()

@@ -1,5 +1,6 @@
-"""How `campaigns` starts: Ctrl-C is taken care of first, then the commands are loaded."""
+"""How `campaigns` starts: Ctrl-C is taken care of first, then the command is loaded."""
 
+import gc
 import signal
 import sys
 import traceback
@@ -7,15 +8,16 @@ from typing import NoReturn
 
 from campaigns.domain.errors import origin_of
 from worker.cli import streams
-from worker.settings.environment import TRACEBACK, wants_traceback
+from worker.settings.environment import TRACEBACK, wants_traceback, without_plugins
 
 
 def main() -> NoReturn:
-    """The console script. Loads the commands and runs the one that was typed.
+    """The console script. Loads the command that was typed and runs it.
 
-    While they load, and after the command has ended, a Ctrl-C simply kills the process: there is nothing to
+    While it loads, and after the command has ended, a Ctrl-C simply kills the process: there is nothing to
     clean up, and no traceback. An error that nobody foresaw is one sentence and exit code 1.
     """
+    without_plugins()
     streams.prepare()
     former = signal.getsignal(signal.SIGINT)
     apart = signal.SIG_DFL if former is signal.default_int_handler else former  # ignored, as under nohup
@@ -33,6 +35,7 @@ def main() -> NoReturn:
         streams.end(1)
     finally:
         signal.signal(signal.SIGINT, apart)
+        gc.freeze()  # else the interpreter's end looks through every object once more
 
 
 def _sentence(error: Exception) -> str:

@@ -1,5 +1,7 @@
 """What all commands share: their output, and how they reach the database and the providers."""
 
+from __future__ import annotations
+
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Iterator
@@ -13,20 +15,24 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
 from campaigns.domain.errors import CampaignError, NotFound
-from campaigns.store import schema
-from campaigns.store.session import Database
-from worker.cli import display, streams
-from worker.cli.backend.backend import Backend, Told
-from worker.cli.backend.here import Here, submission_of
+from campaigns.lazy_imports import lazy_imports
+from worker.cli import streams
 from worker.cli.printable import json_of, printable
 from worker.settings.environment import PREFIX
-from worker.settings.model import Settings
-from worker.settings.reading import load_settings
-from worker.stack import location
-from worker.stack.interrupts import run_on_loop
+
+with lazy_imports(__name__):  # each command takes one of the ways there are to the database
+    from campaigns.store import schema
+    from worker import runtime
+    from worker.cli import display
+    from worker.cli.backend import client, here, there
+    from worker.settings import reading
+    from worker.stack import interrupts, location
 
 if TYPE_CHECKING:
+    from campaigns.store.session import Database
     from worker.bootstrap import Parts
+    from worker.cli.backend.backend import Backend, Told
+    from worker.settings.model import Settings
 
 _T = TypeVar("_T")
 _LOOK_SECONDS = 0.5  # between two looks at a campaign that is watched
@@ -76,32 +82,29 @@ def use(
 
     `needs_parts`: a provider or Redis is asked, too. Raises what `work` raises.
     """
-    chosen = settings or load_settings()
+    chosen = settings or reading.load_settings()
     if chosen.api_url is not None:
         return _by_api(work, chosen)
     if needs_parts:
-        return ask(lambda parts: work(Here(chosen, parts.database, parts)), chosen)
-    return do(lambda database: work(Here(chosen, database)), chosen)
+        return ask(lambda parts: work(here.Here(chosen, parts.database, parts)), chosen)
+    return do(lambda database: work(here.Here(chosen, database)), chosen)
 
 
 def _by_api(work: Callable[[Backend], Awaitable[_T]], settings: Settings) -> _T:
-    from worker.cli.backend.client import opened  # noqa: PLC0415  HTTP, which no other command waits for
-    from worker.cli.backend.there import There  # noqa: PLC0415  likewise
-
     url, key = settings.api_url or "", settings.api_key.get_secret_value() if settings.api_key else ""
 
     async def whole() -> _T:
-        async with opened(url, key) as client:
-            return await work(There(client))
+        async with client.opened(url, key) as opened:
+            return await work(there.There(opened))
 
-    return run_on_loop(whole)
+    return interrupts.run_on_loop(whole)
 
 
 def check_told(settings: Settings, told: Told) -> None:
     """Refuse, before anything is connected or read, what the account rules out; the API says so itself."""
     if settings.api_url is not None:
         return
-    wanted = submission_of(settings, told)
+    wanted = here.submission_of(settings, told)
     if told.sender_id and not wanted.account.limits.takes_sender_id:
         provider = wanted.account.limits.provider
         err.print(f"{provider} takes no sender id: it is kept with the campaign and not sent")
@@ -133,16 +136,15 @@ def do(work: Callable[[Database], Awaitable[_T]], settings: Settings) -> _T:
         return location.use_database(located, checked)
 
 
-def ask(work: Callable[["Parts"], Awaitable[_T]], settings: Settings) -> _T:
+def ask(work: Callable[[Parts], Awaitable[_T]], settings: Settings) -> _T:
     """The same, for work that also asks a provider."""
-    from worker.runtime import run_once  # noqa: PLC0415  comes with what only this needs
 
-    async def checked(parts: "Parts") -> _T:
+    async def checked(parts: Parts) -> _T:
         await schema.check(parts.database)
         return await work(parts)
 
     with _servers(settings) as located:
-        return run_once(located, checked)
+        return runtime.run_once(located, checked)
 
 
 @contextmanager

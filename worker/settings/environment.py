@@ -23,6 +23,13 @@ def of_this_process() -> Mapping[str, str]:
     return os.environ
 
 
+def without_plugins() -> None:
+    """Have pydantic, in this process and its children, look for no plugins: for that it reads what every
+    installed package says of itself, and would run what a stranger's package names. Call before it is loaded.
+    """
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+
+
 def wants_traceback() -> bool:
     """Whether somebody asked to see the traceback of an error that nobody foresaw."""
     return bool(os.environ.get(TRACEBACK))

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from urllib.parse import unquote, urlsplit
 
 from pydantic import (
@@ -17,7 +17,6 @@ from pydantic import (
     field_validator,
 )
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from campaigns.domain.addresses import web_address
 from campaigns.domain.allowance import Allowance
@@ -25,11 +24,17 @@ from campaigns.domain.backoff import Backoff
 from campaigns.domain.callbacks import MIN_SECRET_CHARACTERS, CallbackUrls
 from campaigns.domain.errors import NotFound
 from campaigns.domain.limits import AccountTerms
-from campaigns.domain.policy import Policy
+from campaigns.lazy_imports import lazy_imports
 from worker.settings.accounts import PROVIDERS, AccountSettings, AnyAccount, Group, Seconds
 from worker.settings.addresses import Postgres, Redis, safe_url
 from worker.settings.environment import PREFIX
 from worker.settings.safety import check_secret, check_web_address, read_host_names, read_networks
+
+with lazy_imports(__name__):  # outcomes, circuits, late answers: for who hands over
+    from campaigns.domain import policy
+
+if TYPE_CHECKING:
+    from campaigns.domain.policy import Policy
 
 _LEASE_MARGIN_SECONDS = 10.0  # to write down the answers after the slowest request, with room to spare
 
@@ -117,18 +122,8 @@ class RetrySettings(_Waits):
     """The share by which waits differ. At 0 everything comes back at the same moment."""
 
 
-class Settings(BaseSettings):
+class Settings(Group):
     """All that can be set. Made from arguments it reads nothing; `load_settings` reads the environment."""
-
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX,
-        env_nested_delimiter="__",
-        frozen=True,
-        extra="forbid",
-        allow_inf_nan=False,
-        validate_default=True,
-        hide_input_in_errors=True,
-    )
 
     database_url: str | None = None
     """PostgreSQL; None: an embedded one in DATA_DIR. Wrong: another database's campaigns are sent."""
@@ -285,18 +280,6 @@ class Settings(BaseSettings):
             )
         return lease_seconds
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments alone: a test's settings must not change with the machine it runs on."""
-        return (init_settings,)
-
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         for name, value in super().__repr_args__():
             hides = name in {"database_url", "redis_url"} and value is not None
@@ -342,10 +325,10 @@ class Settings(BaseSettings):
             None if before is None else before.get_secret_value(),
         )
 
-    def policy(self) -> Policy:
+    def policy(self) -> "Policy":
         """The numbers the stages work by."""
         poll, retry = self.poll, self.retry
-        return Policy(
+        return policy.Policy(
             lease_seconds=self.lease_seconds,
             give_up_seconds=poll.give_up_seconds,
             in_flight_batches=self.in_flight_batches,

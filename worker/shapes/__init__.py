@@ -5,94 +5,105 @@ keeps its name and its form: moments are ISO 8601 with an offset, money is decim
 it, ids are text. `public()` gives what `json` writes.
 """
 
-from worker.shapes.accounts import (
-    AccountMonth,
-    Balance,
-    Day,
-    DayTotals,
-    Explanation,
-    OwnDayTotals,
-    ReconciledDay,
-    Reconciliation,
-    StopListing,
-)
-from worker.shapes.api import (
-    Account,
-    AccountHold,
-    AccountPage,
-    AsidePage,
-    AuditEntry,
-    AuditPage,
-    Batch,
-    BatchPage,
-    CampaignPage,
-    Content,
-    Count,
-    DayPage,
-    Erased,
-    FoundMessages,
-    Key,
-    KeyPage,
-    MessagePage,
-    NewKey,
-    OwnedCampaign,
-    Page,
-    Progress,
-    ReasonPage,
-    Refusal,
-    RefusalPage,
-    Stop,
-    SubmittedCampaign,
-    Suppressed,
-    SuppressionPage,
-    TakenInDay,
-    TakenInDays,
-)
-from worker.shapes.base import Amount, Id, Moment, Shape, Text, amount_text, public
-from worker.shapes.campaigns import (
-    Campaign,
-    CampaignStatus,
-    Cost,
-    Hold,
-    ProgressPoint,
-    Reason,
-    StatusLag,
-    Working,
-)
-from worker.shapes.checks import (
-    Check,
-    CheckedMessage,
-    CostlyCharacter,
-    CountryCost,
-    Estimate,
-    KnownCampaign,
-    RefusedRows,
-)
-from worker.shapes.messages import ExportLine, Live, Message, Messages, Sighting, TimelineStep, TracedMessage
-from worker.shapes.webhooks import (
-    Event,
-    NewWebhook,
-    Webhook,
-    WebhookDelivery,
-    WebhookDeliveryPage,
-    WebhookDetail,
-    WebhookDone,
-    WebhookPage,
-    WebhookSecret,
-    event_shape,
-)
-from worker.shapes.work import (
-    Alive,
-    Aside,
-    AsideDone,
-    AsideEvent,
-    AsideReceipt,
-    AsideTask,
-    Finding,
-    Findings,
-    Health,
-    Readiness,
-)
+from campaigns.lazy_imports import lazy_exports
+
+with lazy_exports(__name__):  # few commands need more than one of these files
+    from worker.shapes.accounts import (
+        AccountMonth,
+        Balance,
+        Day,
+        DayTotals,
+        Explanation,
+        OwnDayTotals,
+        ReconciledDay,
+        Reconciliation,
+        StopListing,
+    )
+    from worker.shapes.api import (
+        Account,
+        AccountHold,
+        AccountPage,
+        AsidePage,
+        AuditEntry,
+        AuditPage,
+        Batch,
+        BatchPage,
+        CampaignPage,
+        Content,
+        Count,
+        DayPage,
+        Erased,
+        FoundMessages,
+        Key,
+        KeyPage,
+        MessagePage,
+        NewKey,
+        OwnedCampaign,
+        Page,
+        Progress,
+        ReasonPage,
+        Refusal,
+        RefusalPage,
+        Stop,
+        SubmittedCampaign,
+        Suppressed,
+        SuppressionPage,
+        TakenInDay,
+        TakenInDays,
+    )
+    from worker.shapes.base import Amount, Id, Moment, Shape, Text, amount_text, public
+    from worker.shapes.campaigns import (
+        Campaign,
+        CampaignStatus,
+        Cost,
+        Hold,
+        ProgressPoint,
+        Reason,
+        StatusLag,
+        Working,
+    )
+    from worker.shapes.checks import (
+        Check,
+        CheckedMessage,
+        CostlyCharacter,
+        CountryCost,
+        Estimate,
+        KnownCampaign,
+        RefusedRows,
+    )
+    from worker.shapes.messages import (
+        ExportLine,
+        Live,
+        Message,
+        Messages,
+        Sighting,
+        TimelineStep,
+        TracedMessage,
+    )
+    from worker.shapes.webhooks import (
+        Event,
+        NewWebhook,
+        Webhook,
+        WebhookDelivery,
+        WebhookDeliveryPage,
+        WebhookDetail,
+        WebhookDone,
+        WebhookPage,
+        WebhookSecret,
+        event_shape,
+    )
+    from worker.shapes.work import (
+        Alive,
+        Aside,
+        AsideDone,
+        AsideEvent,
+        AsideReceipt,
+        AsideTask,
+        Finding,
+        Findings,
+        Health,
+        Readiness,
+    )
 
 __all__ = [
     "Account",

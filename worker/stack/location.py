@@ -3,17 +3,23 @@
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from campaigns.domain.errors import CampaignError
+from campaigns.lazy_imports import lazy_imports
 from campaigns.store import schema
 from campaigns.store.session import Database
 from worker.settings.addresses import database_url_for_asyncpg
 from worker.settings.environment import PREFIX
 from worker.settings.model import Settings
-from worker.stack.embedded import servers as embedded
-from worker.stack.embedded.home import home_of
 from worker.stack.interrupts import Interrupts, run_on_loop
+
+with lazy_imports(__name__):  # where the settings name servers, nobody needs ours
+    from worker.stack.embedded import home
+    from worker.stack.embedded import servers as embedded
+
+if TYPE_CHECKING:
+    from worker.stack.embedded.servers import ServerUrls
 
 _T = TypeVar("_T")
 
@@ -34,14 +40,14 @@ def located(settings: Settings) -> Settings:
     return with_servers(settings, urls)
 
 
-def with_servers(settings: Settings, urls: embedded.ServerUrls) -> Settings:
+def with_servers(settings: Settings, urls: "ServerUrls") -> Settings:
     """The settings with the addresses of embedded servers filled in."""
     return settings.model_copy(update={"database_url": urls.database_url, "redis_url": urls.redis_url})
 
 
 def data_of(settings: Settings) -> Path:
     """Where embedded servers keep the data of DATA_DIR, as an absolute path. Raises CampaignError."""
-    return home_of(_data_dir(settings))
+    return home.home_of(_data_dir(settings))
 
 
 def _data_dir(settings: Settings) -> Path:

@@ -17,17 +17,26 @@ from pydantic import (
 
 from campaigns.domain.addresses import web_address
 from campaigns.domain.limits import Limits
+from campaigns.lazy_imports import lazy_imports
 from campaigns.providers.account import AccountSettings, Currency, HeaderSecret
-from campaigns.providers.http.mapping import WireMapping, load
-from campaigns.providers.http.templates import fill
+
+with lazy_imports(__name__):  # only an account here needs mappings, and every command knows its model
+    from campaigns.providers.http import mapping as mappings
+    from campaigns.providers.http import templates
+
+if TYPE_CHECKING:
+    from campaigns.providers.http.mapping import WireMapping
 
 _T = TypeVar("_T")
+
+
+_UNKNOWN = Limits("the provider of a mapping")
 
 
 class _OfMapping(Generic[_T]):
     """A fact that each account's mapping says; of the class, what holds where none is known."""
 
-    def __init__(self, before: _T, read: Callable[[WireMapping], _T]) -> None:
+    def __init__(self, before: _T, read: Callable[["WireMapping"], _T]) -> None:
         self._before = before
         self._read = read
 
@@ -35,20 +44,20 @@ class _OfMapping(Generic[_T]):
         return self._before if account is None else self._read(account.mapping)
 
 
-def _of_mapping(before: object, read: Callable[[WireMapping], object]) -> Any:
+def _of_mapping(before: object, read: Callable[["WireMapping"], object]) -> Any:
     return _OfMapping(before, read)
 
 
-def _asks_one_by_one(mapping: WireMapping) -> bool:
+def _asks_one_by_one(mapping: "WireMapping") -> bool:
     return mapping.status is not None and mapping.status.ids_per_request == 1
 
 
-def _loaded(given: object) -> WireMapping:
-    if isinstance(given, WireMapping):
+def _loaded(given: object) -> "WireMapping":
+    if isinstance(given, mappings.WireMapping):
         return given
     if not isinstance(given, str | Path):
         raise ValueError("must be the path of a TOML file")
-    return load(Path(given))
+    return mappings.load(Path(given))
 
 
 class HttpAccount(AccountSettings):
@@ -57,7 +66,9 @@ class HttpAccount(AccountSettings):
     needs_sender_id: ClassVar[bool] = _of_mapping(True, lambda mapping: mapping.send.uses("sender"))
     calls_back: ClassVar[bool] = _of_mapping(True, lambda mapping: mapping.callback is not None)
     asks_one_by_one: ClassVar[bool] = _of_mapping(True, _asks_one_by_one)
-    limits: ClassVar[Limits] = _of_mapping(Limits("the provider of a mapping"), WireMapping.bounds)
+    limits: ClassVar[Limits] = _of_mapping(
+        Limits("the provider of a mapping"), lambda mapping: mapping.bounds()
+    )
 
     provider: Literal["http"]
     """The company that sends. Another one: this account's mapping means nothing there."""
@@ -99,7 +110,7 @@ class HttpAccount(AccountSettings):
 
     @field_validator("mapping")
     @classmethod
-    def _has_its_secrets(cls, mapping: WireMapping, info: ValidationInfo) -> WireMapping:
+    def _has_its_secrets(cls, mapping: "WireMapping", info: ValidationInfo) -> "WireMapping":
         missing = sorted(name for name in mapping.secrets_used() if info.data.get(name, "") is None)
         if missing:
             raise ValueError(
@@ -115,7 +126,7 @@ class HttpAccount(AccountSettings):
 
     def basic(self, template: str | None) -> str | None:
         """User and password as HTTP Basic writes them (RFC 7617); None where there is no template."""
-        filled = None if template is None else fill(template, self.values())
+        filled = None if template is None else templates.fill(template, self.values())
         return None if filled is None else b64encode(filled.encode()).decode()
 
     def secrets(self) -> set[str]:

@@ -1,25 +1,29 @@
 """The contract that the database and the API keep for commands: the same answers, the same sentences."""
 
+from __future__ import annotations
+
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any, Literal, Protocol
-from uuid import UUID
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from campaigns.domain.recipients import Recipient
-from campaigns.domain.schedule import Schedule
-from campaigns.domain.states import CampaignState
-from campaigns.reading import By
-from campaigns.store.reading.messages import MessageRow
-from campaigns.store.reading.overviews import Overview
-from campaigns.store.rescue.resolution import Decision
-from campaigns.store.submission import TakenIn
-from campaigns.submission import OnDoubt
-from worker import shapes
-from worker.cli.backend.accounts import Accounts
-from worker.cli.backend.aside import Aside
-from worker.cli.backend.keys import Keys
-from worker.cli.backend.webhooks import Webhooks
+if TYPE_CHECKING:  # names of types alone: no command waits for what only another one asks
+    from datetime import datetime
+    from uuid import UUID
+
+    from campaigns.domain.recipients import Recipient
+    from campaigns.domain.schedule import Schedule
+    from campaigns.domain.states import CampaignState
+    from campaigns.reading import By
+    from campaigns.store.reading.messages import MessageRow
+    from campaigns.store.reading.overviews import Overview
+    from campaigns.store.rescue.resolution import Decision
+    from campaigns.store.submission import TakenIn
+    from campaigns.submission import OnDoubt
+    from worker import shapes
+    from worker.cli.backend.accounts import Accounts
+    from worker.cli.backend.aside import Aside
+    from worker.cli.backend.keys import Keys
+    from worker.cli.backend.webhooks import Webhooks
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +70,21 @@ Heard = Callable[[int], None]
 class Backend(Protocol):
     """What a command may want. Each raises CampaignError: one sentence."""
 
-    accounts: Accounts
-    aside: Aside
-    keys: Keys
-    webhooks: Webhooks
+    @property
+    def accounts(self) -> Accounts:
+        """What may be asked of accounts."""
+
+    @property
+    def aside(self) -> Aside:
+        """What was set aside."""
+
+    @property
+    def keys(self) -> Keys:
+        """The keys of the API."""
+
+    @property
+    def webhooks(self) -> Webhooks:
+        """Who is told what happens."""
 
     async def status(self, campaign_id: UUID) -> Overview:
         """One campaign with its totals."""

@@ -1,54 +1,61 @@
 """Commands by the database of the settings, as an operator: each change is in the audit before it is done."""
 
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import nullcontext
-from datetime import datetime
-from typing import TYPE_CHECKING, Literal
-from uuid import UUID
+from __future__ import annotations
 
-from campaigns import (
-    aggregation,
-    batching,
-    checking,
-    erasing,
-    follow_up,
-    holding,
-    reading,
-    rescue,
-    submission,
-    suppression,
-    watching,
-)
-from campaigns.cleaning import Portion
-from campaigns.domain.following import chosen
-from campaigns.domain.recipients import Recipient
-from campaigns.domain.schedule import Schedule
-from campaigns.domain.states import CampaignState
-from campaigns.reading import By
-from campaigns.store.reading.messages import MessageRow
-from campaigns.store.reading.overviews import Overview, Wanted
-from campaigns.store.rescue.resolution import Decision
-from campaigns.store.session import Database
-from campaigns.store.submission import TakenIn
-from campaigns.submission import ONCE_WITHIN_SECONDS, Submission
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Literal
+
+from campaigns import reading, watching
+from campaigns.lazy_imports import lazy_imports
+from campaigns.store.reading.overviews import Wanted
 from worker import shapes
-from worker.cli.backend.accounts import Accounts, AccountsHere
-from worker.cli.backend.aside import Aside, AsideHere
-from worker.cli.backend.backend import Heard, Lines, Told, ToldFollowUp
-from worker.cli.backend.keys import Keys, KeysHere
-from worker.cli.backend.webhooks import Webhooks, WebhooksHere
-from worker.cli.operator import login, record
-from worker.mending import mending
-from worker.settings.model import Settings
+
+with lazy_imports(__name__):  # each command asks one or two of them, and waits for none of the others
+    from campaigns import (
+        aggregation,
+        batching,
+        checking,
+        erasing,
+        follow_up,
+        holding,
+        rescue,
+        submission,
+        suppression,
+    )
+    from campaigns.domain import following
+    from worker import mending
+    from worker.cli import operator as operators
+    from worker.cli.backend import accounts, aside, keys, webhooks
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    from campaigns.cleaning import Portion
+    from campaigns.domain.recipients import Recipient
+    from campaigns.domain.schedule import Schedule
+    from campaigns.domain.states import CampaignState
+    from campaigns.reading import By
+    from campaigns.store.reading.messages import MessageRow
+    from campaigns.store.reading.overviews import Overview
+    from campaigns.store.rescue.resolution import Decision
+    from campaigns.store.session import Database
+    from campaigns.store.submission import TakenIn
+    from campaigns.submission import Submission
     from worker.bootstrap import Parts
+    from worker.cli.backend.accounts import Accounts
+    from worker.cli.backend.aside import Aside
+    from worker.cli.backend.backend import Heard, Lines, Told, ToldFollowUp
+    from worker.cli.backend.keys import Keys
+    from worker.cli.backend.webhooks import Webhooks
+    from worker.settings.model import Settings
 
 
 def submission_of(settings: Settings, told: Told) -> Submission:
     """The submission that is meant, with what its account decides. Raises NotFound, SubmissionError."""
     return submission.completed(
-        Submission(
+        submission.Submission(
             account=settings.terms(told.account),
             text=told.text,
             sender_id=told.sender_id,
@@ -58,7 +65,7 @@ def submission_of(settings: Settings, told: Told) -> Submission:
             region=told.region,
             on_doubt=told.on_doubt,
             schedule=told.schedule,
-            once_within_seconds=None if told.again else ONCE_WITHIN_SECONDS,
+            once_within_seconds=None if told.again else submission.ONCE_WITHIN_SECONDS,
             allow_kinds=told.allow_kinds,
             mobile_only=told.mobile_only,
             literal=told.literal,
@@ -69,14 +76,30 @@ def submission_of(settings: Settings, told: Told) -> Submission:
 class Here:
     """Keeps `Backend`. `parts`: where a provider or Redis is asked, too."""
 
-    def __init__(self, settings: Settings, database: Database, parts: "Parts | None" = None) -> None:
+    def __init__(self, settings: Settings, database: Database, parts: Parts | None = None) -> None:
         self._settings = settings
         self._database = database
         self._parts = parts
-        self.accounts: Accounts = AccountsHere(settings, database, parts)
-        self.aside: Aside = AsideHere(parts)
-        self.keys: Keys = KeysHere(settings, database)
-        self.webhooks: Webhooks = WebhooksHere(settings, database)
+
+    @property
+    def accounts(self) -> Accounts:
+        """See `Backend`."""
+        return accounts.AccountsHere(self._settings, self._database, self._parts)
+
+    @property
+    def aside(self) -> Aside:
+        """See `Backend`."""
+        return aside.AsideHere(self._parts)
+
+    @property
+    def keys(self) -> Keys:
+        """See `Backend`."""
+        return keys.KeysHere(self._settings, self._database)
+
+    @property
+    def webhooks(self) -> Webhooks:
+        """See `Backend`."""
+        return webhooks.WebhooksHere(self._settings, self._database)
 
     async def status(self, campaign_id: UUID) -> Overview:
         """See `Backend`."""
@@ -94,7 +117,7 @@ class Here:
     async def submit(self, told: Told, rows: Iterable[Recipient], hear: Heard) -> TakenIn:
         """See `Backend`."""
         wanted = submission_of(self._settings, told)
-        await record(
+        await operators.record(
             self._database,
             "campaign.submit",
             f"campaign/{wanted.campaign_id}",
@@ -114,7 +137,7 @@ class Here:
         name = wanted.account.name
         provider = None if self._parts is None else self._parts.desk.accounts[name].provider
         through = checking.Through(self._settings.account(name).requests_per_second, provider)
-        with mending() if mend is not None else nullcontext() as kept:
+        with mending.mending() if mend is not None else nullcontext() as kept:
 
             def hear_portion(portion: Portion) -> None:
                 hear(portion.row_count)
@@ -132,7 +155,7 @@ class Here:
     async def follow_up(self, told: ToldFollowUp) -> TakenIn:
         """See `Backend`."""
         wanted = follow_up.FollowUp(
-            chosen(told.campaign_id, told.states, told.in_doubt),
+            following.chosen(told.campaign_id, told.states, told.in_doubt),
             text=told.text,
             sender_id=told.sender_id,
             name=told.name,
@@ -140,9 +163,9 @@ class Here:
             on_doubt=told.on_doubt,
             schedule=told.schedule,
             literal=told.literal,
-            once_within_seconds=None if told.again else ONCE_WITHIN_SECONDS,
+            once_within_seconds=None if told.again else submission.ONCE_WITHIN_SECONDS,
         )
-        await record(
+        await operators.record(
             self._database,
             "campaign.follow_up",
             f"campaign/{told.campaign_id}",
@@ -163,14 +186,16 @@ class Here:
     ) -> tuple[Sequence[str], Lines]:
         """See `Backend`."""
         await reading.status(self._database, campaign_id)  # raises NotFound before anything is printed
-        await record(self._database, "campaign.export", f"campaign/{campaign_id}", refused=refused or None)
+        await operators.record(
+            self._database, "campaign.export", f"campaign/{campaign_id}", refused=refused or None
+        )
         if refused:
             return await reading.export_refused(self._database, campaign_id)
         return await reading.export(self._database, campaign_id)
 
     async def change_state(self, campaign_id: UUID, target: CampaignState, action: str) -> bool:
         """See `Backend`."""
-        await record(self._database, f"campaign.{action}", f"campaign/{campaign_id}")
+        await operators.record(self._database, f"campaign.{action}", f"campaign/{campaign_id}")
         return await aggregation.change_state(self._database, campaign_id, target)
 
     async def resume(self, campaign_id: UUID, operator: str | None, sender_id: str | None) -> bool:
@@ -180,15 +205,15 @@ class Here:
             # Raises where its provider rules it out.
             submission.sender_of(self._settings.terms(known.account), sender_id)
         subject = f"campaign/{campaign_id}"
-        await record(self._database, "campaign.resume", subject, by=operator, sender_id=sender_id)
+        await operators.record(self._database, "campaign.resume", subject, by=operator, sender_id=sender_id)
         resumed = await holding.resume_campaign(
-            self._database, campaign_id, operator=operator or login(), sender_id=sender_id
+            self._database, campaign_id, operator=operator or operators.login(), sender_id=sender_id
         )
         return resumed.was_paused or resumed.was_held
 
     async def reschedule(self, campaign_id: UUID, schedule: Schedule) -> int:
         """See `Backend`."""
-        await record(
+        await operators.record(
             self._database, "campaign.reschedule", f"campaign/{campaign_id}", send_at=str(schedule.send_at)
         )
         return await batching.reschedule(self._database, self._settings.policy(), campaign_id, schedule)
@@ -202,7 +227,7 @@ class Here:
         operator: str | None,
     ) -> int:
         """See `Backend`."""
-        await record(
+        await operators.record(
             self._database,
             "campaign.resolve",
             f"campaign/{campaign_id}",
@@ -217,7 +242,7 @@ class Here:
             decision,
             raw_phone=phone,
             region=region,
-            operator=operator or login(),
+            operator=operator or operators.login(),
         )
 
     async def messages(self, by: By, value: str, account: str | None, limit: int) -> Sequence[MessageRow]:
@@ -226,12 +251,12 @@ class Here:
 
     async def suppress(self, phones: Sequence[str], region: str | None, reason: str) -> int:
         """See `Backend`."""
-        await record(self._database, "suppression.add", "suppression", phone_count=len(phones))
+        await operators.record(self._database, "suppression.add", "suppression", phone_count=len(phones))
         return await suppression.suppress(self._database, phones, region, reason)
 
     async def unsuppress(self, phones: Sequence[str], region: str | None) -> int:
         """See `Backend`."""
-        await record(self._database, "suppression.remove", "suppression", phone_count=len(phones))
+        await operators.record(self._database, "suppression.remove", "suppression", phone_count=len(phones))
         return await suppression.unsuppress(self._database, phones, region)
 
     async def suppressed(self) -> Sequence[tuple[str, str, datetime]]:
@@ -240,5 +265,5 @@ class Here:
 
     async def erase(self, phones: Sequence[str]) -> shapes.Erased:
         """See `Backend`."""
-        await record(self._database, "number.erase", "messages", phone_count=len(phones))
+        await operators.record(self._database, "number.erase", "messages", phone_count=len(phones))
         return shapes.Erased.like(await erasing.erase(self._database, phones))
