@@ -86,7 +86,7 @@ FLOOR = Rival(
 
 OURS = Rival(
     "ours",
-    "`submit` to `finished`: one `celery worker`, one `celery beat`, defaults",
+    "`submit` to `finished`: `celery worker` and `celery beat`, defaults",
     _python("benchmarks.ours"),
     processes=(
         Process("worker", ("celery", "-A", "worker.app", "worker"), r"\bready\b"),
@@ -114,7 +114,7 @@ NAIVE = Rival(
 
 ARQ = Rival(
     "arq",
-    f"one worker, {IN_FLIGHT} jobs at once, a job a batch",
+    f"{IN_FLIGHT} jobs at once, a job a batch",
     _python("benchmarks.peer_arq", ARQ_BIN / "python"),
     processes=(
         Process("worker", (str(ARQ_BIN / "arq"), "benchmarks.peer_arq.WorkerSettings"), "Starting worker"),
@@ -124,7 +124,7 @@ ARQ = Rival(
 
 TASKIQ = Rival(
     "taskiq",
-    f"Redis stream, one worker, {IN_FLIGHT} tasks at once, a task a batch",
+    f"Redis stream, {IN_FLIGHT} tasks at once, a task a batch",
     _python("benchmarks.peer_taskiq"),
     processes=(
         Process(
@@ -141,7 +141,7 @@ TASKIQ = Rival(
 
 PROCRASTINATE = Rival(
     "procrastinate",
-    f"jobs in PostgreSQL, one worker, {IN_FLIGHT} at once, a job a batch",
+    f"jobs in PostgreSQL, {IN_FLIGHT} at once, a job a batch",
     _python("benchmarks.peer_procrastinate"),
     processes=(
         Process(
@@ -156,6 +156,27 @@ PROCRASTINATE = Rival(
     prepare=(("procrastinate", "--app", "benchmarks.peer_procrastinate.app", "schema", "--apply"),),
     missing=_module("procrastinate"),
 )
+
+
+def with_workers(rival: Rival, count: int) -> Rival:
+    """The same with so many worker processes, each with the same number of requests in flight."""
+    return replace(
+        rival,
+        processes=tuple(
+            copy
+            for process in rival.processes
+            for copy in ([process] if process.name != "worker" else _copies(process, count))
+        ),
+    )
+
+
+def _copies(process: Process, count: int) -> list[Process]:
+    others = [replace(process, name=f"{process.name}-{number}") for number in range(2, count + 1)]
+    if process.command[0] != "celery":
+        return [process, *others]
+    # Celery tells its workers apart by their names.
+    return [replace(each, command=(*each.command, "-n", f"{each.name}@%h")) for each in (process, *others)]
+
 
 RIVALS: dict[str, Rival] = {rival.name: rival for rival in (FLOOR, OURS, NAIVE, ARQ, TASKIQ, PROCRASTINATE)}
 

@@ -20,8 +20,9 @@ from typing import Any
 
 from benchmarks import calling_back, fairness, front_door, large, pages, race, statements, submitting
 from benchmarks.ground import ROOT, Ground, Refused, ground, machine, say
-from benchmarks.rivals import RIVALS
+from benchmarks.rivals import RIVALS, with_workers
 from benchmarks.table import Row, markdown
+from worker.stack.up import usual_workers
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Wanted:
 
     recipients: int
     repeat: int
+    workers: int
     latencies: tuple[float, ...]
     only: frozenset[str]
     sizes: tuple[int, ...]
@@ -84,6 +86,7 @@ def parse(arguments: list[str]) -> Wanted:
     add = parser.add_argument
     add("--recipients", type=int, default=100_000, help="of a run; the naive one runs with fewer")
     add("--repeat", type=int, default=5, help="rounds of the race, and of pages")
+    add("--workers", type=int, default=usual_workers(), help="worker processes of each rival")
     add("--latency", type=float, action="append", help="of the provider, in seconds; may be repeated")
     add("--only", default="", metavar="A,B", help=f"some of {', '.join(known)}")
     add("--sizes", default="10000,100000,1000000", help="of submission alone")
@@ -101,13 +104,22 @@ def parse(arguments: list[str]) -> Wanted:
         sizes = tuple(sorted(int(size) for size in given.sizes.split(",")))
     except ValueError:
         parser.error("--sizes must be whole numbers with commas between them")
-    numbers = (given.recipients, given.repeat, given.large, given.large_repeat, given.messages, *sizes)
+    numbers = (
+        given.recipients,
+        given.repeat,
+        given.workers,
+        given.large,
+        given.large_repeat,
+        given.messages,
+        *sizes,
+    )
     latencies = tuple(given.latency or (0.0, 0.05))
     if min(numbers) < 1 or min(latencies) < 0 or given.limit_seconds <= 0:
         parser.error("counts must be 1 or more, and latencies 0 or more")
     return Wanted(
         given.recipients,
         given.repeat,
+        given.workers,
         latencies,
         only or frozenset(known),
         sizes,
@@ -129,7 +141,11 @@ def measure(ground: Ground, wanted: Wanted) -> tuple[list[Row], dict[str, str]]:
     }
     for name, why in missing.items():
         say(f"{name} is left out: {why}")
-    racers = [rival for name, rival in RIVALS.items() if name in wanted.only and name not in missing]
+    racers = [
+        with_workers(rival, wanted.workers)
+        for name, rival in RIVALS.items()
+        if name in wanted.only and name not in missing
+    ]
     rows: list[Row] = []
     if racers:
         for latency in wanted.latencies:

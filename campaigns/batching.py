@@ -17,8 +17,9 @@ from campaigns.store.leases import Dealt
 from campaigns.store.session import Database
 
 
-async def deal_sending(database: Database, desk: Desk) -> list[Dealt]:
-    """Deal out batches to be handed over: round-robin over campaigns, a bounded number in flight.
+async def deal_sending(database: Database, desk: Desk, *, most: int | None = None) -> list[Dealt]:
+    """Deal out batches to be handed over: round-robin over campaigns, a bounded number in flight, and at most
+    `most` (None: as many as may be).
 
     Two dealers at once do no harm. What is dealt and not taken up in time is dealt again by rescue.
     """
@@ -27,12 +28,13 @@ async def deal_sending(database: Database, desk: Desk) -> list[Dealt]:
         in_flight=desk.policy.in_flight_batches,
         of_account={name: account.in_flight for name, account in desk.accounts.items()},
         lease_seconds=desk.policy.lease_seconds,
+        most=most,
     )
     desk.meter.count(BATCHES_DEALT, len(dealt), "sending")
     return dealt
 
 
-async def deal_polling(database: Database, desk: Desk) -> list[Dealt]:
+async def deal_polling(database: Database, desk: Desk, *, most: int | None = None) -> list[Dealt]:
     """Deal out batches to be polled: like `deal_sending`, with another bound."""
     dealt = await rows.deal_polling(
         database,
@@ -41,6 +43,7 @@ async def deal_polling(database: Database, desk: Desk) -> list[Dealt]:
             name: account.polls_in_flight or account.in_flight for name, account in desk.accounts.items()
         },
         lease_seconds=desk.policy.lease_seconds,
+        most=most,
     )
     desk.meter.count(BATCHES_DEALT, len(dealt), "polling")
     return dealt

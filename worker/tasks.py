@@ -7,9 +7,9 @@ away one line in the log instead of a traceback.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from contextlib import suppress
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Protocol
 from uuid import UUID, uuid4
 
 from celery import Task, signals
@@ -23,11 +23,11 @@ from campaigns.domain.policy import Desk
 from campaigns.domain.schedule import read_schedule
 from campaigns.domain.states import BatchState
 from campaigns.domain.tracing import TRACE_HEADER, trace_parent
-from campaigns.pacing.lanes import Lanes, Slot
 from campaigns.store.leases import Dealt
 from campaigns.store.session import Database
 from worker import notifying, queues
 from worker.app import app, runtime
+from worker.batch_runner import BatchRunner
 from worker.bootstrap import Parts
 from worker.broker import arguments
 from worker.dealer import Dealer
@@ -37,8 +37,6 @@ log = get_logger("campaigns")
 
 _AWAY_SECONDS = 1.0  # before what needs the database is tried again
 _MERGE_SECONDS = 5.0  # for one task that merges receipts; the next tick goes on
-
-_T = TypeVar("_T")
 
 
 @app.task(name=queues.TICK, throws=(DatabaseUnavailable,))
@@ -90,14 +88,19 @@ def tick() -> None:
 
 @app.task(name=queues.SEND_BATCHES, throws=(DatabaseUnavailable,))
 def send_batches(dealt: Sequence[tuple[int, int]]) -> None:
-    """Hand dealt batches over, given as (batch id, lease)."""
-    _work_on(dealt, lambda parts: parts.sending_lanes, sending.send_batch, _sent)
+    """Hand dealt batches over, given as (batch id, lease), and what is due after them."""
+    _work_on(_sending, dealt)
 
 
 @app.task(name=queues.POLL_BATCHES, throws=(DatabaseUnavailable,))
 def poll_batches(dealt: Sequence[tuple[int, int]]) -> None:
-    """Ask what became of dealt batches, given as (batch id, lease)."""
-    _work_on(dealt, lambda parts: parts.polling_lanes, receipts.poll_batch, _polled)
+    """Ask what became of dealt batches, given as (batch id, lease), and of what is due after them."""
+    _work_on(_polling, dealt)
+
+
+def _work_on(runner: BatchRunner[Any], dealt: Sequence[tuple[int, int]]) -> None:
+    leases = [Dealt(batch_id, lease) for batch_id, lease in dealt]
+    runtime.run(lambda parts: runner.work(parts, leases))
 
 
 async def _sent(parts: Parts, dealt: Dealt, verdict: sending.Verdict) -> None:
@@ -153,38 +156,6 @@ async def _polled(parts: Parts, dealt: Dealt, polled: receipts.Polled) -> None:
             answered_count=polled.answered_count,
             trouble=polled.trouble,
         )
-
-
-def _work_on(
-    pairs: Sequence[tuple[int, int]],
-    lanes_of: Callable[[Parts], Lanes],
-    stage: Callable[[Database, Desk, Dealt, Slot], Awaitable[_T]],
-    after: Callable[[Parts, Dealt, _T], Awaitable[None]],
-) -> None:
-    """Work on all of these batches concurrently, each as soon as it has a slot; `after` runs without one.
-
-    An error in one batch stops no other. When all have ended the first error is raised.
-    """
-
-    async def one(parts: Parts, dealt: Dealt) -> Dealt | None:
-        async with lanes_of(parts).enter() as slot:
-            if parts.desk.is_stopping():
-                return dealt
-            became = await stage(parts.database, parts.desk, dealt, slot)
-        await after(parts, dealt, became)
-        return None
-
-    async def all_of_them(parts: Parts) -> None:
-        ends = await asyncio.gather(
-            *(one(parts, Dealt(batch_id, lease)) for batch_id, lease in pairs), return_exceptions=True
-        )
-        if left := [end for end in ends if isinstance(end, Dealt)]:
-            await batching.take_back(parts.database, left)  # another process deals them again
-        errors = [end for end in ends if isinstance(end, BaseException)]
-        if errors:  # a bug of ours matters more than a database that is away
-            raise min(errors, key=lambda error: isinstance(error, DatabaseUnavailable))
-
-    runtime.run(all_of_them)
 
 
 @app.task(name=queues.MERGE_RECEIPTS, throws=(DatabaseUnavailable,))
@@ -305,13 +276,12 @@ def submit(  # noqa: PLR0913, PLR0917  the public contract names them
 async def _after(
     parts: Parts, campaign_id: Any, batch_id: int, state: BatchState | None, due_in_seconds: float | None
 ) -> None:
-    """Finish the campaign if that was its last batch, and deal more batches: a slot is free."""
+    """Finish the campaign if that was its last batch; deal the batch again when it is due before a tick."""
     if state is BatchState.DONE and await aggregation.finish(parts.database, campaign_id):
         await _say_finished(parts, campaign_id)
-    if parts.desk.is_stopping():
+    if due_in_seconds is None or parts.desk.is_stopping():
         return
-    _dealer.soon(parts)
-    if due_in_seconds is not None and due_in_seconds < parts.settings.tick_seconds:
+    if due_in_seconds < parts.settings.tick_seconds:
         _dealer.soon(parts, due_in_seconds)
 
 
@@ -334,24 +304,52 @@ async def _look_back(parts: Parts, *, once: bool = False) -> None:
         log.error("all accounts on hold", accounts=found.accounts, why=found.why)
 
 
-async def _deal(parts: Parts) -> None:
-    """Lease the batches that are due and publish them as tasks.
+class _DealSome(Protocol):
+    def __call__(self, database: Database, desk: Desk, *, most: int | None) -> Awaitable[list[Dealt]]: ...
+
+
+async def _deal(parts: Parts, *, for_all: bool) -> None:
+    """Lease the batches that are due: for the slots of this process that wait, and where it is `for_all`,
+    publish the others as tasks.
 
     What cannot be published is released at once; what the broker loses is rescued when its lease ends.
     """
-    await _look_back(parts, once=True)
-    for task, deal in ((poll_batches, batching.deal_polling), (send_batches, batching.deal_sending)):
-        dealt = await deal(parts.database, parts.desk)
-        # A Celery task costs as much processor time as half a batch, so one task carries several batches: as
-        # many as a process has slots for.
-        size = parts.sending_lanes.count
-        groups = [dealt[i : i + size] for i in range(0, len(dealt), size)]
-        if groups and (left := await asyncio.to_thread(_publish, task, groups)):
-            await batching.take_back(parts.database, left)
+    try:
+        await _look_back(parts, once=True)
+        await asyncio.gather(
+            _deal_one(parts, _polling, poll_batches, batching.deal_polling, for_all=for_all),
+            _deal_one(parts, _sending, send_batches, batching.deal_sending, for_all=for_all),
+        )
+    except DatabaseUnavailable:
+        _polling.dismiss()
+        _sending.dismiss()
+        raise
+
+
+async def _deal_one(
+    parts: Parts, runner: BatchRunner[Any], task: Task[Any, Any], deal: _DealSome, *, for_all: bool
+) -> None:
+    if not for_all and not runner.free_count:
+        return
+    most = None if for_all else runner.free_count
+    dealt = runner.fill(parts, await deal(parts.database, parts.desk, most=most))
+    # A Celery task costs as much processor time as half a batch, so one task carries several batches: as many
+    # as a process has slots for.
+    size = parts.sending_lanes.count
+    groups = [dealt[i : i + size] for i in range(0, len(dealt), size)]
+    if groups and (left := await asyncio.to_thread(_publish, task, groups)):
+        await batching.take_back(parts.database, left)
+
+
+def _want(parts: Parts, for_all: bool) -> None:
+    _dealer.soon(parts, for_all=for_all)
 
 
 _dealer = Dealer(_deal)
-runtime.at_close(_dealer.close)
+_sending = BatchRunner(lambda parts: parts.sending_lanes, sending.send_batch, _sent, _want)
+_polling = BatchRunner(lambda parts: parts.polling_lanes, receipts.poll_batch, _polled, _want)
+for _close in (_dealer.close, _sending.close, _polling.close):
+    runtime.at_close(_close)
 
 
 @signals.worker_ready.connect

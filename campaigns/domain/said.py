@@ -37,7 +37,8 @@ LONGEST_STATUS_WORD = 64
 
 def kept_status_word(said: str) -> str:
     """A provider's status word as it is kept beside our state."""
-    return UNSTORABLE_CHARACTERS.sub("", said)[:LONGEST_STATUS_WORD]
+    storable = said if said.isprintable() else UNSTORABLE_CHARACTERS.sub("", said)
+    return storable[:LONGEST_STATUS_WORD]
 
 
 def details_of(said: Receipt | Sighting, now: datetime) -> Details:

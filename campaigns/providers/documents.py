@@ -12,10 +12,11 @@ from campaigns.domain.said import LONGEST_STATUS_WORD, believed_code, masked
 _AMOUNT = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,18})?([eE][+-]?[0-9]{1,2})?")
 _COUNT = re.compile(r"[0-9]{1,9}")
 # The second look-ahead: 4.09e21 is what is left of 22 digits that were once a float.
-MESSAGE_ID = re.compile(
-    r"(?!0*$)(?![0-9]+(\.[0-9]*)?[eE][0-9]+$)(?![0-9]+\.[0-9]*$)[0-9A-Za-z][0-9A-Za-z._-]{,63}"
+_LONGEST_MESSAGE_ID = 64
+_MESSAGE_ID = re.compile(
+    rf"(?!0*$)(?![0-9]+(\.[0-9]*)?[eE][0-9]+$)(?![0-9]+\.[0-9]*$)"
+    rf"[0-9A-Za-z][0-9A-Za-z._-]{{,{_LONGEST_MESSAGE_ID - 1}}}"
 )
-"""A provider's id that can be one: not zero, not below it, not the rest of a number that was too long."""
 
 _LONGEST_NUMBER = 38  # of what these two take
 
@@ -57,6 +58,13 @@ def text_of(body: bytes) -> str:
 def field_of(holder: object, name: str) -> object:
     """The value of `name`, None where `holder` is no object or has none."""
     return holder.get(name) if isinstance(holder, dict) else None
+
+
+def is_message_id(text: str) -> bool:
+    """Whether a provider's id can be one: not zero, not below it, no rest of a number that was too long."""
+    if text.isdecimal() and text.isascii():  # as most are; the pattern takes three times as long
+        return len(text) <= _LONGEST_MESSAGE_ID and bool(text.strip("0"))
+    return _MESSAGE_ID.fullmatch(text) is not None
 
 
 def amount_of(value: object) -> Decimal | None:

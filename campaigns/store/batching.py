@@ -1,134 +1,65 @@
 """Which batches are worked on next, and when. One statement for many batches, fair over campaigns."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from uuid import UUID
 
 from campaigns.domain.errors import DatabaseUnavailable, NotAllowed, no_such_campaign
 from campaigns.domain.schedule import Schedule, check_schedule
-from campaigns.domain.states import CAMPAIGN_MOVES, OPEN, UNLEASED, BatchState, CampaignState
-from campaigns.store.conditions import IS_LEASED, IS_LEASED_BY_ID, IS_READY, may_be_sent
-from campaigns.store.law import in_list, quoted, sum_of
+from campaigns.domain.states import CAMPAIGN_MOVES, OPEN, CampaignState
+from campaigns.store.conditions import IS_LEASED_BY_ID, IS_READY
+from campaigns.store.law import sum_of
 from campaigns.store.leases import Dealt
-from campaigns.store.session import CHANNEL, Database, numbers
+from campaigns.store.session import CHANNEL, Database
 from campaigns.store.tally import Release, let_go
-
-_DEALERS = 7266484  # any number, not that of store/schema.py
-
-# No bitmap scans for a dealer: every lease goes through the index of what is leased. Read in its order, it
-# forgets those that are over; read for a bitmap it does not, and reads all since the last VACUUM each time.
-# No sorting either, where there is a choice: what is due comes in order out of its own index; a plan that
-# takes another index and sorts reads all that is due (seen before there are statistics). And little patience:
-# while a process that froze here has the lock, nobody deals.
-_ALONE = (
-    "SELECT pg_try_advisory_xact_lock($1), set_config('enable_bitmapscan', 'off', true),"
-    " set_config('enable_sort', 'off', true), set_config('idle_in_transaction_session_timeout', '3s', true)"
-)
-
-_DEAL = """
-    WITH account AS (SELECT name, most FROM unnest($3::text[], $4::text::int[]) AS a(name, most)),
-    flight AS (
-        SELECT b.campaign_id, b.account, count(*) AS n FROM batch b
-        WHERE {is_leased} AND b.leased_for = '{kind}' AND b.leased_until > now()
-        GROUP BY b.campaign_id, b.account
-    ),
-    taken AS (SELECT account, sum(n) AS n FROM flight GROUP BY account),
-    free AS (SELECT greatest($1 - coalesce(sum(n), 0), 0)::int AS n FROM flight),
-    waiting AS (
-        SELECT d.id, a.name AS account, random() AS lot,
-               row_number() OVER (PARTITION BY c.id, a.name ORDER BY d.due_at, d.id) + coalesce(f.n, 0)
-                   AS nth
-        FROM campaign c
-        CROSS JOIN account a
-        LEFT JOIN flight f ON f.campaign_id = c.id AND f.account = a.name
-        CROSS JOIN LATERAL (
-            SELECT b.id, b.{clock} AS due_at FROM batch b
-            WHERE b.campaign_id = c.id AND b.account = a.name AND b.state {states} AND b.{clock} <= now()
-            ORDER BY b.{clock}, b.id LIMIT least(a.most, (SELECT n FROM free))
-        ) d
-        WHERE c.finished_at IS NULL AND {open}
-    ),
-    ranked AS (
-        SELECT id, nth, lot, account, row_number() OVER (PARTITION BY account ORDER BY nth, lot) AS rank
-        FROM waiting
-    ),
-    chosen AS (
-        SELECT r.id FROM ranked r
-        JOIN account a ON a.name = r.account
-        LEFT JOIN taken t ON t.account = r.account
-        WHERE r.rank + coalesce(t.n, 0) <= a.most
-        ORDER BY r.nth, r.lot LIMIT (SELECT n FROM free)
-    ),
-    locked AS (
-        SELECT b.id FROM batch b WHERE b.id = ANY (ARRAY(SELECT id FROM chosen))
-          AND b.state::text {states} AND b.{clock} <= now()
-        ORDER BY b.id FOR NO KEY UPDATE OF b SKIP LOCKED
-    ),
-    dealt AS (
-        UPDATE batch b SET state = 'leased', lease = b.lease + 1, leased_for = '{kind}', leased_by = NULL,
-               leased_until = now() + make_interval(secs => $2)
-        FROM locked WHERE b.id = locked.id
-        RETURNING b.id, b.lease, b.campaign_id
-    ),
-    begun AS (
-        UPDATE campaign SET state = 'running'
-        WHERE state = 'accepted' AND id IN (SELECT campaign_id FROM dealt) AND '{kind}' = 'sending'
-    )
-    SELECT id, lease FROM dealt
-"""
-# Round-robin by in-flight count: the more batches a campaign has in flight on an account, the later its next
-# one comes, so a campaign of one batch never waits for one of ten thousand. Bounded by account too, so that a
-# slow account never takes all that may be in flight. A lease that ran out counts no more, even before rescue.
-# Ties are broken at random: otherwise the oldest campaign would win whenever fewer batches may be in flight
-# than there are campaigns.
-# The chosen batches are locked by id. That they are still due is checked on the state as text, which no index
-# covers: else PostgreSQL would read all due batches for each chosen one.
-_DEAL_SENDING = _DEAL.format(
-    kind="sending",
-    clock="send_at",
-    states=f"= {quoted(BatchState.READY)}",
-    is_leased=IS_LEASED,
-    open=may_be_sent("a.name"),
-)
-# What was handed over is polled to its end, also when the campaign is paused, cancelled or on hold.
-_DEAL_POLLING = _DEAL.format(
-    kind="polling",
-    clock="poll_at",
-    states=f"IN {in_list(UNLEASED)}",
-    is_leased=IS_LEASED,
-    open="true",
-)
 
 
 async def deal_sending(
-    database: Database, *, in_flight: int, of_account: Mapping[str, int], lease_seconds: float
+    database: Database,
+    *,
+    in_flight: int,
+    of_account: Mapping[str, int],
+    lease_seconds: float,
+    most: int | None = None,
 ) -> list[Dealt]:
     """Lease the batches to be handed over next, fairly over campaigns: at most `in_flight`
     under lease at once, and of each account at most what `of_account` says (an account that is not in
-    it: none). Any number may deal at once: no batch is dealt twice.
+    it: none). `most`: at most so many now (None: as many as may be). Any number may deal at once: no batch is
+    dealt twice.
     """
-    return await _deal(database, _DEAL_SENDING, in_flight, of_account, lease_seconds)
+    return await _deal(database, "deal_sending", in_flight, of_account, lease_seconds, most)
 
 
 async def deal_polling(
-    database: Database, *, in_flight: int, of_account: Mapping[str, int], lease_seconds: float
+    database: Database,
+    *,
+    in_flight: int,
+    of_account: Mapping[str, int],
+    lease_seconds: float,
+    most: int | None = None,
 ) -> list[Dealt]:
     """Lease the batches to be polled next; otherwise like `deal_sending`."""
-    return await _deal(database, _DEAL_POLLING, in_flight, of_account, lease_seconds)
+    return await _deal(database, "deal_polling", in_flight, of_account, lease_seconds, most)
 
 
 async def _deal(
-    database: Database, query: str, in_flight: int, of_account: Mapping[str, int], lease_seconds: float
+    database: Database,
+    function: str,
+    in_flight: int,
+    of_account: Mapping[str, int],
+    lease_seconds: float,
+    most: int | None,
 ) -> list[Dealt]:
-    async with database.transaction() as connection:
-        # One dealer at a time: two would count the same slots as free and fill them twice. The other need
-        # not wait: what is due is being dealt.
-        if not await connection.fetchval(_ALONE, _DEALERS):
-            return []
-        records = await connection.fetch(
-            query, in_flight, lease_seconds, list(of_account), numbers(of_account.values())
-        )
-    return [Dealt(record["id"], record["lease"]) for record in records]
+    wanted = {
+        "in_flight": in_flight,
+        "most": most,
+        "lease_seconds": lease_seconds,
+        "accounts": [{"name": name, "most": of_it} for name, of_it in of_account.items()],
+    }
+    async with database.connection() as connection:
+        records = await connection.fetch(f"SELECT * FROM {function}($1)", json.dumps(wanted))
+    return [Dealt(record["batch_id"], record["batch_lease"]) for record in records]
 
 
 # Batches under a lease are not held back. A batch with messages at the provider keeps its deadline if that is

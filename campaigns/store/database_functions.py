@@ -11,6 +11,7 @@ from importlib.resources import files
 
 from campaigns.domain.states import OPEN, POLLABLE, SETTLED, CampaignState, MessageState
 from campaigns.domain.timeline import SOURCE_CODES, Source
+from campaigns.store.deal import DEAL_POLLING, DEAL_SENDING
 from campaigns.store.law import TALLY_COLUMNS, in_list, quoted, sum_of
 from campaigns.store.reasons import MAY_HAVE_REASON, counted_reason, has_reason
 from campaigns.store.session import Connection
@@ -59,6 +60,8 @@ _LAW = {
         state.value: quoted(state)
         for state in (CampaignState.ACCEPTED, CampaignState.RUNNING, CampaignState.PAUSED)
     },
+    "deal_sending": DEAL_SENDING.strip(),
+    "deal_polling": DEAL_POLLING.strip(),
     "totals_by_state": TOTALS_BY_STATE,
     "most_aside_events": str(MOST_ASIDE_EVENTS),
     "answer_step": step(Source.ANSWER, "w.state", "w.provider_state"),

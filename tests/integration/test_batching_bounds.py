@@ -19,7 +19,6 @@ from tests.integration.dealt import campaign_of, change, deal, end, in_flight, w
 from tests.integration.rows import query, read_so_far, run_out
 from tests.integration.submitted import waiting
 from tests.stub import Stub
-from tests.waiting import until
 
 FREE = 1000
 
@@ -77,16 +76,6 @@ async def test_a_lease_that_ran_out_takes_nobodys_place(database: Database) -> N
     assert len(await deal(database, in_flight=4)) == 4
     await run_out(database)
     assert len(await deal(database, in_flight=4)) == 4
-
-
-async def test_a_dealer_that_freezes_holds_the_others_up_for_seconds(database: Database) -> None:
-    """Not for the half minute that any other transaction may stand still."""
-    await campaign_of(database, 1)
-    async with database.own_connection() as frozen:
-        await frozen.execute("BEGIN")
-        assert await frozen.fetchval(dealing._ALONE, dealing._DEALERS)
-        assert await deal(database) == []
-        assert len(await until(lambda: deal(database), "another deals", seconds=20)) == 1
 
 
 async def test_polls_have_a_bound_of_their_own(database: Database, make_desk: MakeDesk) -> None:

@@ -16,13 +16,15 @@ class Deals:
 
     def __init__(self) -> None:
         self.moments: list[float] = []
+        self.for_all: list[bool] = []
         self.ended = 0
         self.may_end = asyncio.Event()
         self.may_end.set()
         self.error: Exception | None = None
 
-    async def __call__(self, parts: Parts) -> None:
+    async def __call__(self, parts: Parts, *, for_all: bool) -> None:
         assert parts is PARTS
+        self.for_all.append(for_all)
         self.moments.append(asyncio.get_running_loop().time())
         await self.may_end.wait()
         if self.error is not None:
@@ -34,8 +36,11 @@ async def test_many_who_ask_together_cost_one_deal() -> None:
     deals = Deals()
     dealer = Dealer(deals)
     for _ in range(100):
-        dealer.soon(PARTS)
+        dealer.soon(PARTS, for_all=False)
+    dealer.soon(PARTS)
+    dealer.soon(PARTS, for_all=False)
     await until(lambda: deals.ended > 0)
+    assert deals.for_all == [True], "as far as any of them asks"
     later = asyncio.get_running_loop().time() + 0.3
     await until(lambda: asyncio.get_running_loop().time() > later)
     assert len(deals.moments) == 1

@@ -17,7 +17,7 @@ from worker.settings.environment import PREFIX
 from worker.settings.reading import load_settings
 from worker.stack import location
 from worker.stack.location import located
-from worker.stack.up import run_stack
+from worker.stack.up import run_stack, usual_workers
 
 WebHost = Annotated[
     str, typer.Option(help="Where the web listens; beyond this machine it takes callbacks alone.")
@@ -26,14 +26,17 @@ WebPort = Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")
 
 
 def up(
-    workers: Annotated[int, typer.Option(min=1, max=64, help="Worker processes.")] = 1,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, max=64, help="Worker processes; else one for each core, eight at most."),
+    ] = None,
     web_host: WebHost = "127.0.0.1",
     web_port: WebPort = 8026,
 ) -> None:
     """Run the whole stack in this terminal: servers, workers, beat, and the web with dashboard and API."""
     run_stack(
         load_settings(),
-        workers=workers,
+        workers=workers or usual_workers(),
         web_address=(web_host, web_port),
         say=lambda line: err.print(line, markup=False),
     )

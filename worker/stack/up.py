@@ -1,5 +1,6 @@
 """`campaigns up`: servers, workers, beat and web in one terminal, each restarted when it ends."""
 
+import os
 import socket
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -15,6 +16,16 @@ from worker.stack.location import data_of, is_made, located_servers, use_databas
 
 MAKE_KEY = f"campaigns key create --owner me --all --scope {','.join(Scope)}"
 """Makes a key that sees and does everything: campaigns of commands belong to no owner."""
+
+_MOST_WORKERS = 8  # unless asked for: each has connections of its own, and PostgreSQL takes a hundred
+
+
+def usual_workers() -> int:
+    """How many worker processes use this machine well: as many as it has cores, eight at most."""
+    return min(
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        _MOST_WORKERS,
+    )
 
 
 def run_stack(

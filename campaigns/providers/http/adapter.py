@@ -44,7 +44,7 @@ from campaigns.providers.base import (
     expect_success,
     text_too_long,
 )
-from campaigns.providers.documents import MESSAGE_ID
+from campaigns.providers.documents import is_message_id
 from campaigns.providers.http import templates
 from campaigns.providers.http.answers import load, read_money, read_outcomes, read_receipts
 from campaigns.providers.http.callbacks import document_of
@@ -210,7 +210,7 @@ class HttpProvider(BaseAdapter):
     async def ask(self, provider_message_ids: Sequence[str], wait_for_pace: WaitForPace) -> Answers:
         """Ask as `status` says, several ids at a time or each alone; nothing where there is none."""
         status = self._mapping.status
-        ids = [each for each in dict.fromkeys(provider_message_ids) if MESSAGE_ID.fullmatch(each)]
+        ids = [each for each in dict.fromkeys(provider_message_ids) if is_message_id(each)]
         if status is None:
             return Answers([])
         if status.ids_per_request > 1:
@@ -326,7 +326,7 @@ class HttpProvider(BaseAdapter):
             await wait_for_pace()
             seen = await self._seen(lookup, question.value)
             return [] if seen is None else [seen]
-        if question.by != "id" or status is None or not MESSAGE_ID.fullmatch(question.value):
+        if question.by != "id" or status is None or not is_message_id(question.value):
             raise ProviderRefused(f"{self.company} cannot be asked so: its mapping has no request for it.")
         await wait_for_pace()
         receipt = await self._one(status, question.value)

@@ -26,11 +26,11 @@ from campaigns.domain.provider import (
 from campaigns.domain.states import MessageState
 from campaigns.providers.base import outcome_of_status
 from campaigns.providers.documents import (
-    MESSAGE_ID,
     Json,
     amount_of,
     code_of,
     count_of,
+    is_message_id,
     name_of,
     sentence_of,
     shown,
@@ -112,7 +112,7 @@ def _amount(value: str | None) -> Decimal | None:
 
 
 def _id(value: str | None) -> str | None:
-    return value if value is not None and MESSAGE_ID.fullmatch(value) else None
+    return value if value is not None and is_message_id(value) else None
 
 
 # --- handing over -----------------------------------------------------------------------------------

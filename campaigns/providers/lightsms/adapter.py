@@ -50,7 +50,7 @@ from campaigns.providers.base import (
     expect_success,
     outcome_of_status,
 )
-from campaigns.providers.documents import MESSAGE_ID, amount_of, field_of
+from campaigns.providers.documents import amount_of, field_of, is_message_id
 from campaigns.providers.lightsms.answers import (
     ErrorCode,
     Means,
@@ -258,7 +258,7 @@ class LightSms(BaseAdapter):
             return Answers(read_statuses(said, ids), None if is_read else "LightSMS's answer cannot be read")
 
         return await ask_in_halves(
-            [each for each in dict.fromkeys(provider_message_ids) if MESSAGE_ID.fullmatch(each)],
+            [each for each in dict.fromkeys(provider_message_ids) if is_message_id(each)],
             self._max_status_ids,
             ask_several,
             too_many="LightSMS knows too many of these ids not, to ask for each at once",

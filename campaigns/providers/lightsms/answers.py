@@ -14,7 +14,7 @@ from enum import Enum
 from campaigns.domain.errors import ProviderRefused
 from campaigns.domain.provider import Accepted, DayStatistics, InDoubt, Receipt, StopListEntry
 from campaigns.domain.states import MessageState
-from campaigns.providers.documents import MESSAGE_ID, Json, amount_of, count_of, field_of, shown, text_of
+from campaigns.providers.documents import Json, amount_of, count_of, field_of, is_message_id, shown, text_of
 
 
 class Means(Enum):
@@ -331,6 +331,6 @@ def _read_entry(entry: Mapping[str, object]) -> Reading:
             return InDoubt("the answer's error code cannot be read")
         if code != "0":
             return ErrorCode(code, bool(named))
-    if not isinstance(named, str) or not MESSAGE_ID.fullmatch(named):
+    if not isinstance(named, str) or not is_message_id(named):
         return InDoubt("the answer says taken and gives no id")
     return Accepted(named, amount_of(entry.get("cost")), count_of(entry.get("count_sms")))

@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 
 from campaigns.domain.provider import Accepted, InDoubt, Money, Receipt
 from campaigns.domain.states import MessageState
-from campaigns.providers.documents import MESSAGE_ID, Json, amount_of, count_of, field_of, shown, text_of
+from campaigns.providers.documents import Json, amount_of, count_of, field_of, is_message_id, shown, text_of
 
 
 class Means(Enum):
@@ -179,7 +179,7 @@ def _read_entry(entry: object) -> Reading:
     if taken is not True:
         return _UNREADABLE
     named = named.strip() if isinstance(named, str) else ""
-    if not MESSAGE_ID.fullmatch(named):
+    if not is_message_id(named):
         return InDoubt("the answer says taken and gives no id")
     return Accepted(named, amount_of(field_of(entry, "price")), count_of(field_of(entry, "parts")))
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
 from campaigns.domain.provider import Callback, CallbackRefused, Receipt
-from campaigns.providers.documents import MESSAGE_ID, field_of
+from campaigns.providers.documents import field_of, is_message_id
 from campaigns.providers.seven.access import signature
 from campaigns.providers.seven.answers import load, moment_of, receipt_of
 from campaigns.providers.seven.journal import whole_reference
@@ -77,7 +77,7 @@ def read_receipts(callback: Callback, *, stale: bool) -> Told:
         fields = data if isinstance(data, dict) else event
         named, status_word = field_of(fields, "msg_id"), field_of(fields, "status")
         named = named.strip() if isinstance(named, str) else ""
-        if not MESSAGE_ID.fullmatch(named) or not isinstance(fields, dict) or "status" not in fields:
+        if not is_message_id(named) or not isinstance(fields, dict) or "status" not in fields:
             unread.append(_form_of(event))
             continue
         reference = whole_reference(field_of(fields, "foreign_id"))

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from campaigns.domain.message_ref import key_of
 from campaigns.domain.provider import Doubtful, Sighting
 from campaigns.domain.states import MessageState
-from campaigns.providers.documents import MESSAGE_ID, amount_of, field_of, shown
+from campaigns.providers.documents import amount_of, field_of, is_message_id, shown
 from campaigns.providers.seven.answers import digits, load, moment_of, state_of, top_code
 
 PAGE_ROWS = 100
@@ -62,7 +62,7 @@ def read_page(body: bytes) -> Page | str | None:
 
 def _read_row(row: object) -> Row | None:
     named, phone, foreign_id = field_of(row, "id"), field_of(row, "to"), field_of(row, "foreign_id")
-    if not isinstance(row, dict) or not isinstance(named, str) or not MESSAGE_ID.fullmatch(named):
+    if not isinstance(row, dict) or not isinstance(named, str) or not is_message_id(named):
         return None
     # Without the digits of the number, or the field itself, a row cannot be told from one of ours.
     if not isinstance(phone, str) or not _NUMBER.fullmatch(phone) or "foreign_id" not in row:

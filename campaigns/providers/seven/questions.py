@@ -21,7 +21,7 @@ from campaigns.domain.provider import (
     WaitForPace,
 )
 from campaigns.providers.base import NoAnswer, ask_in_halves, expect_success
-from campaigns.providers.documents import MESSAGE_ID
+from campaigns.providers.documents import is_message_id
 from campaigns.providers.seven.access import Access
 from campaigns.providers.seven.answers import (
     CODES,
@@ -88,7 +88,7 @@ class Questions:
             raise _refused(said)
 
         return await ask_in_halves(
-            [each for each in dict.fromkeys(provider_message_ids) if MESSAGE_ID.fullmatch(each)],
+            [each for each in dict.fromkeys(provider_message_ids) if is_message_id(each)],
             _STATUS_IDS,
             ask_several,
             too_many="seven.io does not know too many of these ids to ask for each at once",
@@ -180,7 +180,7 @@ class Questions:
         return found
 
     async def _find_by_id(self, value: str, wait_for_pace: WaitForPace) -> list[Sighting]:
-        if not MESSAGE_ID.fullmatch(value):
+        if not is_message_id(value):
             return []
         page = await self._page({"id": value}, 0, wait_for_pace)
         rows = [row.sighting for row in page.rows if row.sighting.provider_message_id == value]

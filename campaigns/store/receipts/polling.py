@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from datetime import datetime
+from typing import TypeAlias
 from uuid import UUID
 
 import asyncpg
@@ -175,12 +176,20 @@ async def merge_polled(database: Database, asked: Sequence[_Learned]) -> list[Ba
         return await _merge_on(connection, asked)
 
 
+_Said: TypeAlias = tuple[MessageState | None, str, str | None, Details]
+
+
 def _evidence_fields(evidence: Sequence[Evidence], *, by_id: bool) -> list[dict[str, object]]:
     """What was said of a batch's messages, as `merge_evidence` takes it."""
     # What is told alike goes together: of a hundred messages a poll mostly says one and the same.
-    alike: dict[tuple[MessageState | None, str, str | None, Details], list[int]] = {}
+    alike: dict[_Said, list[int]] = {}
+    last: _Said | None = None
+    positions: list[int] = []
     for e in evidence:
-        alike.setdefault((e.state, e.provider_state, e.provider_message_id, e.details), []).append(e.position)
+        said = (e.state, e.provider_state, e.provider_message_id, e.details)
+        if said != last:  # compared by identity first, where a hash looks at all fields
+            last, positions = said, alike.setdefault(said, [])
+        positions.append(e.position)
     return [
         {
             "positions": positions,

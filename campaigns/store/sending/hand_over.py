@@ -11,10 +11,11 @@ from uuid import UUID
 
 import asyncpg
 
-from campaigns.domain.states import BatchState
+from campaigns.domain.states import BatchState, MessageState
 from campaigns.domain.values import value
 from campaigns.store.conditions import IS_LEASED_BY_ID, IS_QUEUED, may_be_sent
 from campaigns.store.grouping import grouped
+from campaigns.store.law import quoted
 from campaigns.store.leases import (
     Holder,
     Lease,
@@ -116,16 +117,27 @@ _BEGIN = f"""
           AND {may_be_sent("b.account")}
         ORDER BY b.id FOR NO KEY UPDATE OF b
     ),
-    moved AS (
-        UPDATE message m SET updated_at = now(), (state, attempt, reason) = (
-            SELECT (CASE WHEN s.phone IS NULL THEN 'sending' ELSE 'suppressed' END)::message_state,
-                   m.attempt + CASE WHEN s.phone IS NULL THEN 1 ELSE 0 END, coalesce(s.reason, m.reason)
-            FROM (VALUES (true)) AS always LEFT JOIN suppression s ON {IS_LISTED.format(phone="m.phone")}
-        )
+    listed AS MATERIALIZED (
+        SELECT m.batch_id, m.position, s.reason
         FROM held
-        WHERE m.batch_id = held.id AND m.position = ANY (held.positions) AND {IS_QUEUED}
+        JOIN message m ON m.batch_id = held.id AND m.position = ANY (held.positions)
+        JOIN suppression s ON {IS_LISTED.format(phone="m.phone")}
+        WHERE (SELECT EXISTS (SELECT FROM suppression)) AND {IS_QUEUED}
+    ),
+    kept AS (
+        UPDATE message m SET updated_at = now(), state = {quoted(MessageState.SUPPRESSED)},
+            reason = coalesce(l.reason, m.reason)
+        FROM listed l WHERE m.batch_id = l.batch_id AND m.position = l.position AND {IS_QUEUED}
         RETURNING m.batch_id, m.position, m.state
     ),
+    begun AS (
+        UPDATE message m SET updated_at = now(), state = 'sending', attempt = m.attempt + 1
+        FROM held
+        WHERE m.batch_id = held.id AND m.position = ANY (held.positions) AND {IS_QUEUED}
+          AND NOT EXISTS (SELECT FROM listed l WHERE l.batch_id = m.batch_id AND l.position = m.position)
+        RETURNING m.batch_id, m.position, m.state
+    ),
+    moved AS (SELECT * FROM kept UNION ALL SELECT * FROM begun),
     counted AS (
         SELECT batch_id, array_agg(position::text) FILTER (WHERE state = 'sending') AS positions,
                count(*) AS n, count(*) FILTER (WHERE state = 'suppressed') AS suppressed

@@ -1,0 +1,30 @@
+-- Leases the batches to be asked about next, fairly over campaigns (`store/deal.py` has the query). Gives them with
+-- their leases; none where another process deals: what is due is being dealt, and two would count the same
+-- slots as free and fill them twice.
+--
+-- Takes in_flight, how many may be under lease at once; accounts, each with its name and the most of it; most,
+-- how many are dealt now (none: as many as may be); lease_seconds.
+--
+-- No bitmap scans: every lease goes through the index of what is leased. Read in its order, it forgets those that
+-- are over; read for a bitmap it does not, and reads all since the last VACUUM each time. No sorting either, where
+-- there is a choice: what is due comes in order out of its own index; a plan that takes another index and sorts
+-- reads all that is due (seen before there are statistics).
+CREATE OR REPLACE FUNCTION deal_polling(p_wanted jsonb)
+RETURNS TABLE(batch_id bigint, batch_lease integer)
+LANGUAGE plpgsql
+SET enable_bitmapscan TO 'off'
+SET enable_sort TO 'off'
+AS $$
+#variable_conflict use_column
+DECLARE
+    v_in_flight integer := p_wanted ->> 'in_flight';
+    v_most integer := coalesce((p_wanted ->> 'most')::integer, v_in_flight);
+    v_lease_seconds float8 := p_wanted ->> 'lease_seconds';
+BEGIN
+    IF NOT pg_try_advisory_xact_lock(7266491) THEN
+        RETURN;
+    END IF;
+    RETURN QUERY
+    {{deal_polling}};
+END
+$$;
