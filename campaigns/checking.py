@@ -21,11 +21,12 @@ from campaigns.domain.policy import BATCH_SIZE
 from campaigns.domain.provider import OutboundMessage, Provider
 from campaigns.domain.segments import PLAIN_FORMS, Encoding, count_segments, plain_saving
 from campaigns.estimating import Estimate, estimate
+from campaigns.staging import staged
 from campaigns.store import checking as staged_rows
 from campaigns.store.checking import Kind, StagedMessage
 from campaigns.store.session import Database
 from campaigns.store.submission import Intake, NewCampaign, TakenIn, known_campaign
-from campaigns.submission import Submission, cleaner_of, completed, new_campaign, nobody_to_send_to, staged
+from campaigns.submission import Submission, cleaner_of, completed, new_campaign, nobody_to_send_to
 
 MOST_ROWS_NAMED = 10  # of each reason
 _MOST_COSTLY = 50  # characters that are named, the commonest

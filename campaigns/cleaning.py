@@ -7,9 +7,11 @@ column, another program's placeholders) is an error. Nothing is stored here, and
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from json.encoder import encode_basestring
+from operator import itemgetter
 
 from campaigns.domain.errors import SubmissionError, is_harmless, listed_columns
 from campaigns.domain.foreign_placeholders import find_foreign_placeholders, names_of, sentence
@@ -32,7 +34,9 @@ _MOST_COSTLY_SHOWN = 12  # characters outside the GSM alphabet that are named
 _PORTION_ROWS = 10_000
 _PORTION_CHARACTERS = 4_000_000  # of the texts in one portion
 
-_as_json = json.JSONEncoder(ensure_ascii=False).encode
+_as_json: Callable[[str], str] = (
+    encode_basestring  # as `json.dumps` with ensure_ascii=False, for a text alone
+)
 
 REASONS: dict[str, str] = {
     **PHONE_REASONS,
@@ -79,6 +83,7 @@ class Portion:
     refusals: Sequence[Refused]
     row_count: int
     refused_fields: Sequence[Mapping[str, str]] = ()
+    is_last: bool = False  # else there may be more
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +141,9 @@ class Cleaner:
         self._plain_count = self._count(self.plain_text) if self.is_plain else (0, (), 0)
         self._bound_for: tuple[str, ...] | None = None
         self._phone_key = ""
-        self._own_columns: list[tuple[str, str]] = []
+        self._own_columns: list[str] = []
+        self._own_format = ""  # the JSON of a row's own columns, but for their values
+        self._own_values: Callable[[Mapping[str, str]], Iterable[str]] = _no_values
         self._own_names: dict[str, bool] = {}  # whether the text uses it
         self._bound = self._template
         self._wrong_kinds = (frozenset(REFUSED_KINDS) - wanted.allow_kinds) | (
@@ -156,28 +163,44 @@ class Cleaner:
         recipients: list[StagedRecipient] = []
         refusals: list[Refused] = []
         kept: list[Mapping[str, str]] = []
+        contents: list[str] = []
         held_characters = 0
         for row, fields in rows:
             self.row_count += 1
+            if tuple(fields) != self._bound_for:
+                self._bind(row, tuple(fields))
+            raw_phone = fields[self._phone_key]
+            own_json = self._own_format % tuple(map(_as_json, self._own_values(fields)))
+            # With its length, for a cell may hold any character: no two submissions read as the same content.
+            content = f"\x1e{len(raw_phone)}:{raw_phone}\x1f{own_json}"
+            contents.append(content)
+            held_characters += len(content)
             try:
-                cleaned = self._clean(row, fields)
+                if not content.isascii():
+                    _check_characters(content)
+                cleaned = self._clean(row, raw_phone, own_json, fields)
             except _Unsendable as refusal:
                 refused = (row, refusal.reason, refusal.column)
                 self.first_refusal = self.first_refusal or refused
                 refusals.append(refused)
                 if self._keeps_refused:
                     kept.append(fields)
-                    held_characters += sum(map(len, fields.values()))
             else:
                 recipients.append(cleaned)
-                _, _, text, own_json, _ = cleaned
-                held_characters += len(text or "") + len(own_json or "")
-            if len(recipients) + len(refusals) >= _PORTION_ROWS or held_characters >= _PORTION_CHARACTERS:
+                if cleaned[2] is not None:
+                    held_characters += len(cleaned[2])
+            if len(contents) >= _PORTION_ROWS or held_characters >= _PORTION_CHARACTERS:
+                self._hash_all(contents)
                 yield Portion(recipients, refusals, self.row_count, kept)
-                recipients, refusals, kept = [], [], []
+                recipients, refusals, kept, contents = [], [], [], []
                 held_characters = 0
+        self._hash_all(contents)
         if recipients or refusals:
-            yield Portion(recipients, refusals, self.row_count, kept)
+            yield Portion(recipients, refusals, self.row_count, kept, is_last=True)
+
+    def _hash_all(self, contents: Sequence[str]) -> None:
+        # Half a character has no bytes of its own: its row is refused, and still part of what was given.
+        self._hash.update("".join(contents).encode(errors="surrogatepass"))
 
     def _bind(self, row: int, columns: tuple[str, ...]) -> None:
         """Find the columns once for all rows that have the same ones."""
@@ -204,8 +227,11 @@ class Cleaner:
                 f"row {row}: with it there are more than {MAX_OWN_COLUMNS} columns beside the number; "
                 "leave out those that the text does not use"
             )
-        # The JSON before the value of each column: made once, not for every row.
-        self._own_columns = [(f"{', ' if n else '{'}{_as_json(name)}: ", name) for n, name in enumerate(own)]
+        # The JSON around the values: made once, not for every row.
+        named = ", ".join(f"{_as_json(name)}: ".replace("%", "%%") + "%s" for name in own)
+        self._own_columns = own
+        self._own_format = f"{{{named}}}" if own else ""
+        self._own_values = _values_of(own)
         self._bound_for = columns
 
     def _find_phone_column(self, row: int, columns: tuple[str, ...]) -> str:
@@ -222,23 +248,7 @@ class Cleaner:
             f"(there is: {listed_columns(columns)}); name the right one with --phone-column"
         )
 
-    def _clean(self, row: int, fields: Mapping[str, str]) -> StagedRecipient:
-        columns = tuple(fields)
-        if columns != self._bound_for:
-            self._bind(row, columns)
-        raw_phone = fields[self._phone_key]
-        own_json = ""
-        for before, name in self._own_columns:
-            own_json += before + _as_json(fields[name])
-        if own_json:
-            own_json += "}"
-        # With its length, for a cell may hold any character: no two submissions read as the same content.
-        content = f"\x1e{len(raw_phone)}:{raw_phone}\x1f{own_json}"
-        try:
-            self._hash.update(content.encode())
-        except UnicodeEncodeError:
-            self._hash.update(content.encode(errors="surrogatepass"))
-            raise _Unsendable("broken_character") from None
+    def _clean(self, row: int, raw_phone: str, own_json: str, fields: Mapping[str, str]) -> StagedRecipient:
         try:
             phone, kind = recognise(raw_phone, self._region)
         except InvalidPhone as error:
@@ -246,8 +256,7 @@ class Cleaner:
         if kind in self._wrong_kinds:
             raise _Unsendable(kind if kind in REFUSED_KINDS else "not_mobile")
         # The escape is looked for first: it is rare, and may be six characters that somebody typed.
-        own_columns = self._own_columns
-        if "\\u0000" in own_json and any("\0" in name or "\0" in fields[name] for _, name in own_columns):
+        if "\\u0000" in own_json and any("\0" in name or "\0" in fields[name] for name in self._own_columns):
             raise _Unsendable("nul_character")
         text = None if self.is_plain else self._rendered(fields)
         segment_count, costly, saved_count = self._plain_count if text is None else self._count(text)
@@ -286,3 +295,22 @@ class Cleaner:
 def _count(text: str) -> tuple[int, tuple[str, ...], int]:
     """Segments of a text; the few characters that make it need more, and how many more."""
     return count_segments(text).count, *plain_saving(text)
+
+
+def _check_characters(content: str) -> None:
+    try:
+        content.encode()
+    except UnicodeEncodeError:
+        raise _Unsendable("broken_character") from None
+
+
+def _no_values(_fields: Mapping[str, str]) -> Iterable[str]:
+    return ()
+
+
+def _values_of(columns: Sequence[str]) -> Callable[[Mapping[str, str]], Iterable[str]]:
+    """What takes the values of these columns out of a row."""
+    if len(columns) == 1:
+        (name,) = columns
+        return lambda fields: (fields[name],)
+    return itemgetter(*columns) if columns else _no_values

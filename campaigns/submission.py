@@ -5,14 +5,12 @@ A row that cannot be sent to is refused with its number and reason; what makes t
 doubtful (a missing column, a torn row) is an error, and nothing is stored.
 """
 
-import asyncio
 import hashlib
 import json
 import math
 import re
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
@@ -29,8 +27,10 @@ from campaigns.domain.recipients import MAX_ROW_CHARACTERS
 from campaigns.domain.schedule import ALWAYS, Schedule, check_schedule
 from campaigns.domain.text import TemplateError
 from campaigns.domain.unstorable import UNSTORABLE_CHARACTERS, check_storable
+from campaigns.staging import staged
+from campaigns.store.placing import Placing
 from campaigns.store.session import Database
-from campaigns.store.submission import Intake, NewCampaign, NobodyToSendTo, TakenIn, intake
+from campaigns.store.submission import Intake, NewCampaign, NobodyToSendTo, TakenIn
 
 MAX_TEXT_CHARACTERS = 10_000  # before columns are filled in
 MAX_NAME_CHARACTERS = 200  # of a campaign, a submission key, an account, a phone column
@@ -107,7 +107,21 @@ async def submit(
             progress(portion.row_count)
 
     try:
-        async with staged(database, cleaner, rows, executor=executor, hear=hear) as door:
+        early = new_campaign(submission, cleaner, policy.give_up_seconds)
+
+        async def open_placing(door: Intake, first: Portion) -> Placing | None:
+            return await door.open_placing(early, first.recipients[0], batch_size)
+
+        # A follow-up may still leave out any row when all are there.
+        is_placed = cleaner.is_plain and submission.followed is None
+        async with staged(
+            database,
+            cleaner,
+            rows,
+            executor=executor,
+            hear=hear,
+            open_placing=open_placing if is_placed else None,
+        ) as door:
             wanted = new_campaign(submission, cleaner, policy.give_up_seconds)
             if submission.content_hash not in {None, wanted.content_hash}:
                 raise NotWhatWasChecked("text, settings or file are not what was checked; check them again")
@@ -121,50 +135,6 @@ async def submit(
         costly=tuple(cleaner.costly.characters),
         saved_segment_count=cleaner.costly.saved_segment_count,
     )
-
-
-@asynccontextmanager
-async def staged(
-    database: Database,
-    cleaner: Cleaner,
-    rows: Iterable[tuple[int, Mapping[str, str]]],
-    *,
-    executor: Executor | None = None,
-    hear: Callable[[Portion], None] | None = None,
-) -> AsyncIterator[Intake]:
-    """All rows, cleaned and staged, in a transaction that ends with the block: kept only if it is accepted.
-
-    Takes rows as `submit` does, and the executor whose threads read and clean them (None: asyncio's own).
-    `hear` hears each portion once it is staged. Raises SubmissionError.
-    """
-    portions = cleaner.portions(rows)
-
-    def clean_next() -> asyncio.Future[Portion | None]:
-        return asyncio.get_running_loop().run_in_executor(executor, _next, portions)
-
-    # Most of what is wrong with a file shows in its first rows: that costs no connection.
-    portion = await clean_next()
-    if portion is None:
-        raise SubmissionError("there are no recipients in it; give at least one row")
-    # The next one is cleaned while this one is stored: never more than two are held.
-    cleaning = clean_next()
-    try:
-        async with intake(database) as door:
-            while portion is not None:
-                await door.add(portion.recipients, portion.refusals)
-                if hear is not None:
-                    hear(portion)
-                portion = await cleaning
-                if portion is not None:
-                    cleaning = clean_next()
-            yield door
-    except Exception:
-        # Once this has raised nobody reads the rows any more: the caller may close their file.
-        await asyncio.gather(cleaning, return_exceptions=True)
-        raise
-    except BaseException:
-        cleaning.cancel()
-        raise
 
 
 def new_campaign(submission: Submission, cleaner: Cleaner, give_up_seconds: float) -> NewCampaign:
@@ -267,13 +237,6 @@ def cleaner_of(submission: Submission, *, keeps_refused: bool = False) -> Cleane
         return Cleaner(wanted, keeps_refused=keeps_refused)
     except TemplateError as error:
         raise SubmissionError(f"the text cannot be used: {error}") from error
-
-
-def _next(portions: Iterator[Portion]) -> Portion | None:
-    try:
-        return next(portions, None)
-    except OSError as error:  # said here: further out it would be taken for the database's
-        raise SubmissionError(f"the recipients cannot be read to their end: {error.strerror}") from error
 
 
 def rows_of(recipients: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, Mapping[str, str]]]:

@@ -23,6 +23,7 @@ from campaigns.domain.phone_shortcut import (
 from campaigns.domain.phone_spelling import spelled, without_bracketed_zero
 
 __all__ = [
+    "BEGIN_FORMS",
     "PHONE_REASONS",
     "READ_WITH_PLUS",
     "REFUSED_KINDS",
@@ -93,6 +94,10 @@ def recognise(raw: str, region: str | None) -> tuple[str, str]:
 def normalise(raw: str, region: str | None) -> str:
     """The number alone, of whatever kind: see `recognise`."""
     return recognise(raw, region)[0]
+
+
+BEGIN_FORMS = frozenset({"+549", "+521", "+229"})
+"""How the numbers begin that may not be their own `person_key`."""
 
 
 def person_key(phone: str) -> str:

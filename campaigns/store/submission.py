@@ -24,6 +24,7 @@ from campaigns.store import allowances, following
 from campaigns.store.allowances import Bound, bounds_of
 from campaigns.store.law import quoted
 from campaigns.store.person import IS_LISTED, person_key
+from campaigns.store.placing import HAS_KEY, Placing, is_new
 from campaigns.store.session import CHANNEL, Connection, Database
 
 
@@ -130,7 +131,7 @@ _MAKE_BATCHES = f"""
     ), made AS (
         INSERT INTO batch (campaign_id, account, number, state, send_at, give_up_at, message_count,
                            suppressed_count, queued_count)
-        SELECT $1, $5, nth / $2 + 1,
+        SELECT $1, $5, $6 + nth / $2 + 1,
                (CASE WHEN bool_and(is_suppressed) THEN 'done' ELSE 'ready' END)::batch_state,
                greatest($4::timestamptz, statement_timestamp()),
                greatest($4::timestamptz, statement_timestamp()) + make_interval(secs => $3), count(*),
@@ -142,7 +143,7 @@ _MAKE_BATCHES = f"""
     SELECT b.id, p.nth % $2, p.row,
            (CASE WHEN p.is_suppressed THEN 'suppressed' ELSE 'queued' END)::message_state, p.segment_count,
            p.phone, p.text, p.fields, p.reason
-    FROM numbered p JOIN made b ON b.number = p.nth / $2 + 1
+    FROM numbered p JOIN made b ON b.number = $6 + p.nth / $2 + 1
 """
 
 # That it was accepted is told first, which else waits for the end of the transaction.
@@ -153,11 +154,6 @@ _KNOWN = (
     "SELECT id, content_hash, recipient_count, refused::text AS refused, noted::text AS noted, created_at"
     " FROM campaign"
 )
-# Each finds its row by an index of its own: an OR of both would read all campaigns.
-_HAS_KEY = (
-    "id = (SELECT id FROM campaign WHERE $2 = '' AND submission_key = $1"
-    " UNION ALL SELECT id FROM campaign WHERE $2 <> '' AND owner = $2 AND owner_key = $1)"
-)
 
 
 class Intake:
@@ -167,21 +163,46 @@ class Intake:
         self.connection = connection  # in its transaction: `staged` and `refused` are its temporary tables
         self.recipient_count = 0
         self._refused: Counter[str] = Counter()
+        self._placing: Placing | None = None
+        self._is_whole = False
+
+    async def open_placing(
+        self, campaign: NewCampaign, first: StagedRecipient, batch_size: int
+    ) -> Placing | None:
+        """What stores recipients where they stay before all are known. None: all of them are to be staged.
+
+        Takes what is known of a campaign whose text is everybody's, and the first recipient. What is placed
+        and not accepted in the end leaves dead rows where all messages are. So nothing is placed of what may
+        be refused as a whole: content that is known, or that somebody is submitting just now, and what an
+        allowance bounds.
+        """
+        if not campaign.bounds and await is_new(
+            self.connection,
+            campaign.owner,
+            campaign.submission_key,
+            campaign.known_within_seconds,
+            campaign.account,
+            campaign.text,
+            first,
+        ):
+            self._placing = Placing(self.connection, batch_size)
+        return self._placing
 
     async def add(self, recipients: Sequence[StagedRecipient], refusals: Sequence[Refused]) -> None:
         """Stage a portion (some thousands): recipients, and the refused."""
-        if recipients:
-            await self.connection.copy_records_to_table(
-                "staged",
-                records=recipients,
-                columns=_RECIPIENT_COLUMNS,
-            )
-            self.recipient_count += len(recipients)
+        await self._stage(recipients)
         if refusals:
             await self.connection.copy_records_to_table(
                 "refused", records=refusals, columns=("row", "reason", "column_name")
             )
             self._refused.update(reason for _, reason, _ in refusals)
+
+    async def _stage(self, recipients: Sequence[StagedRecipient]) -> None:
+        if recipients:
+            await self.connection.copy_records_to_table(
+                "staged", records=recipients, columns=_RECIPIENT_COLUMNS
+            )
+            self.recipient_count += len(recipients)
 
     async def accept(self, campaign: NewCampaign, *, batch_size: int) -> TakenIn:
         """Make what was staged a campaign, cut into batches, and commit. To be called once.
@@ -203,6 +224,9 @@ class Intake:
             known = await known_campaign(self.connection, campaign)
             if known is not None:
                 return known
+            if self._placing is not None:
+                self.recipient_count += self._placing.placed_count
+                await self._stage(self._placing.placer.rest())
             refused = await self.refuse_duplicates()
             if campaign.followed is not None:
                 self.recipient_count -= await following.leave_out_changed(self.connection, campaign.followed)
@@ -251,26 +275,33 @@ class Intake:
                     " SELECT $1, row, reason, column_name FROM refused",
                     campaign.id,
                 )
-            made = await self.connection.execute(
-                _MAKE_BATCHES,
+            terms = (
                 campaign.id,
                 batch_size,
                 campaign.give_up_seconds,
                 campaign.schedule.send_at,
                 campaign.account,
             )
-            await self._check_made(campaign.id, int(made.rpartition(" ")[2]))
+            placed_count = batch_count = 0
+            if self._placing is not None:
+                placed_count = self._placing.placed_count
+                batch_count = await self._placing.make_batches(*terms)
+            made = await self.connection.execute(_MAKE_BATCHES, *terms, batch_count)
+            await self._check_made(campaign.id, placed_count + int(made.rpartition(" ")[2]))
             if needs_approval:
                 await self.connection.execute(_TELL)
                 await self.connection.execute(_PAUSE, campaign.id)
             await self.connection.execute(f"NOTIFY {CHANNEL}")  # heard when this commits
+            self._is_whole = True
         return TakenIn(campaign.id, True, self.recipient_count, refused, noted=campaign.noted)
 
     async def check_allowance(self, campaign: NewCampaign) -> int:
-        """How many segments are staged. Raises OverAllowance where that is more than may be submitted."""
+        """How many segments were taken in. Raises OverAllowance where that is more than may be submitted."""
         segment_count: int = await self.connection.fetchval(
             "SELECT coalesce(sum(segment_count), 0)::bigint FROM staged"
         )
+        if self._placing is not None:
+            segment_count += self._placing.placer.segment_count
         wanted = Used(self.recipient_count, segment_count)
         await allowances.check_left(self.connection, campaign.bounds, wanted)
         return segment_count
@@ -281,7 +312,8 @@ class Intake:
         To be called once, after all rows were added.
         """
         await self.connection.execute("ANALYZE staged")
-        duplicate_count = await self.connection.fetchval(_REFUSE_DUPLICATES)
+        duplicate_count = await self._placing.refuse_doubles() if self._placing is not None else 0
+        duplicate_count += await self.connection.fetchval(_REFUSE_DUPLICATES)
         if duplicate_count:
             await self.connection.execute(
                 "DELETE FROM staged WHERE row IN (SELECT row FROM refused WHERE reason = 'duplicate')"
@@ -292,9 +324,11 @@ class Intake:
 
     @asynccontextmanager
     async def _committed(self) -> AsyncIterator[None]:
-        """Commit at the end of the block. What raises leaves the transaction to end with its connection."""
+        """Commit at the end of the block what is whole. What raises leaves the transaction to end with its
+        connection.
+        """
         yield
-        await self.connection.execute("COMMIT")
+        await self.connection.execute("COMMIT" if self._is_whole else "ROLLBACK")
 
     async def _check_made(self, campaign_id: UUID, message_count: int) -> None:
         """What was made is what was taken in, to the message; else nothing of it is kept."""
@@ -316,7 +350,9 @@ async def known_campaign(connection: Connection, campaign: NewCampaign) -> Taken
     """
     if campaign.submission_key is None:
         return await _known_by_content(connection, campaign)
-    record = await connection.fetchrow(f"{_KNOWN} WHERE {_HAS_KEY}", campaign.submission_key, campaign.owner)
+    record = await connection.fetchrow(
+        f"{_KNOWN} WHERE {HAS_KEY.format(key='$1', owner='$2')}", campaign.submission_key, campaign.owner
+    )
     if record is not None and record["content_hash"] != campaign.content_hash:
         raise SubmissionKeyConflict(
             # The key itself is not repeated: it may be anything, a number or a page of text.

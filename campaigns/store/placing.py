@@ -1,0 +1,233 @@
+"""Puts recipients straight into their batches while the next ones are cleaned.
+
+That is for long lists whose text is the same for everybody: there the order of rows is the order of batches.
+A number that may have come before is staged instead, and compared with all others when every row is there; so
+are the rows that fill no batch. What becomes of a submission is the same with and without, only sooner.
+"""
+
+from collections import deque
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from math import ceil
+from uuid import UUID
+
+from campaigns.cleaning import StagedRecipient
+from campaigns.domain.phone import BEGIN_FORMS, person_key
+from campaigns.store.person import IS_LISTED
+from campaigns.store.person import person_key as person_key_of
+from campaigns.store.session import Connection, numbers
+
+_COLUMNS = ("batch_id", "position", "row", "state", "segment_count", "phone", "fields")
+_IDS_AT_ONCE = 1_000  # of batches: those that are not used are gaps in their numbering
+
+# Bits, 4 MB of them. A prime: numbers that lie near each other, as those of one country do, never share one.
+_SEEN_BITS = 33_554_393
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A portion: lines of text for COPY, and the recipients that are to be staged."""
+
+    lines: bytes = field(repr=False)
+    uncertain: Sequence[StagedRecipient]
+
+
+class Placer:
+    """Where the recipients of one submission belong, as they come in order of rows. For one thread at a time.
+
+    Promises: of one person's numbers at most the first is placed, and every batch is full.
+    """
+
+    def __init__(self, batch_size: int) -> None:
+        self.batch_size = batch_size
+        self.batch_ids: list[int] = []
+        """The batches that were filled, in order."""
+        self.segment_count = 0  # of what was placed
+        self.has_doubles = False  # whether a number was staged that may have been placed
+        self._ids: deque[int] = deque()
+        self._waiting: list[StagedRecipient] = []  # for their batch to be full
+        self._seen = bytearray(_SEEN_BITS // 8 + 1)
+
+    def lacks_ids(self, recipient_count: int) -> int:
+        """How many ids of batches must be given before so many recipients can be placed."""
+        needed = ceil((recipient_count + len(self._waiting)) / self.batch_size) - len(self._ids)
+        return max(needed, _IDS_AT_ONCE) if needed > 0 else 0
+
+    def give_ids(self, ids: Iterable[int]) -> None:
+        """Take ids that no batch has."""
+        self._ids.extend(ids)
+
+    def place(self, recipients: Sequence[StagedRecipient]) -> Placed:
+        """Place what is certain of a portion."""
+        certain, uncertain = self._waiting, []
+        seen = self._seen
+        for recipient in recipients:
+            phone = recipient[1]
+            bit = int(person_key(phone) if phone[:4] in BEGIN_FORMS else phone) % _SEEN_BITS
+            mask = 1 << (bit & 7)
+            if seen[bit >> 3] & mask:
+                uncertain.append(recipient)
+            else:
+                seen[bit >> 3] |= mask
+                certain.append(recipient)
+        self.has_doubles = self.has_doubles or bool(uncertain)
+        size = self.batch_size
+        full = len(certain) // size * size
+        self._waiting = certain[full:]
+        lines: list[str] = []
+        for start in range(0, full, size):
+            batch_id = self._ids.popleft()
+            self.batch_ids.append(batch_id)
+            for position, (row, phone, _, fields, segment_count) in enumerate(certain[start : start + size]):
+                self.segment_count += segment_count
+                shown = "\\N" if fields is None else fields.replace("\\", "\\\\")
+                lines.append(f"{batch_id}\t{position}\t{row}\tqueued\t{segment_count}\t{phone}\t{shown}\n")
+        return Placed("".join(lines).encode(), uncertain)
+
+    def rest(self) -> Sequence[StagedRecipient]:
+        """Those that wait for their batch to be full, once there are no more: to be staged."""
+        rest, self._waiting = self._waiting, []
+        return rest
+
+
+# Each finds its row by an index of its own: an OR of both would read all campaigns.
+HAS_KEY = (
+    "id = (SELECT id FROM campaign WHERE {owner} = '' AND submission_key = {key}"
+    " UNION ALL SELECT id FROM campaign WHERE {owner} <> '' AND owner = {owner} AND owner_key = {key})"
+)
+"""SQL: whether a campaign has this key of this owner's."""
+
+# Who submits the same just now has one of these locks. What was submitted before has its key, or its text and
+# its first recipient. Without the right to the numbering of batches there are no ids before the batches.
+_IS_NEW = f"""
+    SELECT has_sequence_privilege(pg_get_serial_sequence('batch', 'id'), 'USAGE')
+       AND ($2::text IS NULL
+            OR pg_try_advisory_xact_lock(hashtextextended('submitting ' || $2 || ' of ' || $1, 0))
+               AND NOT EXISTS (SELECT FROM campaign WHERE {HAS_KEY.format(key="$2", owner="$1")}))
+       AND ($3::float8 IS NULL
+            OR pg_try_advisory_xact_lock(hashtextextended('submitting text ' || $5 || ' of ' || $1, 0))
+               AND NOT EXISTS (
+                   SELECT FROM campaign c
+                   JOIN batch b ON b.campaign_id = c.id AND b.number = 1
+                   JOIN message m ON m.batch_id = b.id AND m.position = 0
+                   WHERE c.owner = $1 AND c.account = $4 AND c.text = $5 AND m.row = $6
+                     AND m.phone IN ('', $7) AND c.created_at > now() - make_interval(secs => $3)))
+"""
+
+# What batches hold that were filled already, read batch by batch: the planner knows nothing yet of rows that
+# were just written, and might read all there are.
+_PLACED = """
+    FROM unnest({ids}) b(id)
+    CROSS JOIN LATERAL (SELECT position, phone FROM message WHERE batch_id = b.id OFFSET 0) p
+"""
+
+# A number is placed at most once, and before any other of its person's is staged.
+_REFUSE_DOUBLES = f"""
+    WITH doubles AS (
+        DELETE FROM staged s
+        USING (SELECT ({person_key_of("p.phone")})::bigint AS key
+               {_PLACED.format(ids="$1::text::bigint[]")}) placed
+        WHERE placed.key = ({person_key_of("s.phone")})::bigint
+        RETURNING s.row
+    )
+    INSERT INTO refused SELECT row, 'duplicate' FROM doubles
+"""
+
+# The list of the suppressed is read in the end and not while rows are placed: what counts is how it is then.
+_MAKE_BATCHES = f"""
+    WITH listed AS (
+        UPDATE message m SET state = 'suppressed', reason = l.reason
+        FROM (SELECT b.id, p.position, s.reason
+              {_PLACED.format(ids="CASE WHEN EXISTS (SELECT FROM suppression) THEN $6::text::bigint[] END")}
+              JOIN suppression s ON {IS_LISTED.format(phone="p.phone")} OFFSET 0) l
+        WHERE m.batch_id = l.id AND m.position = l.position
+        RETURNING m.batch_id
+    ), counted AS (
+        SELECT batch_id, count(*) AS suppressed_count FROM listed GROUP BY batch_id
+    )
+    INSERT INTO batch (id, campaign_id, account, number, state, send_at, give_up_at, message_count,
+                       suppressed_count, queued_count)
+    SELECT b.id, $1, $5, b.number,
+           (CASE WHEN c.suppressed_count = $2 THEN 'done' ELSE 'ready' END)::batch_state,
+           greatest($4::timestamptz, statement_timestamp()),
+           greatest($4::timestamptz, statement_timestamp()) + make_interval(secs => $3), $2,
+           coalesce(c.suppressed_count, 0), $2 - coalesce(c.suppressed_count, 0)
+    FROM unnest($6::text::bigint[]) WITH ORDINALITY b(id, number) LEFT JOIN counted c ON c.batch_id = b.id
+    ORDER BY b.number
+"""
+
+
+class Placing:
+    """The recipients of one submission being placed, in its transaction."""
+
+    def __init__(self, connection: Connection, batch_size: int) -> None:
+        self.placer = Placer(batch_size)
+        self.placed_count = 0
+        self._connection = connection
+
+    async def give_ids(self, recipient_count: int) -> None:
+        """Give the placer the ids of batches that it needs for so many more recipients."""
+        if count := self.placer.lacks_ids(recipient_count):
+            records = await self._connection.fetch(
+                "SELECT nextval(pg_get_serial_sequence('batch', 'id')) AS id FROM generate_series(1, $1)",
+                count,
+            )
+            self.placer.give_ids(record["id"] for record in records)
+
+    async def store(self, placed: Placed) -> None:
+        """Write down what was placed."""
+        if placed.lines:
+            done = await self._connection.copy_to_table(
+                "message", source=_whole(placed.lines), columns=_COLUMNS
+            )
+            self.placed_count += int(done.rpartition(" ")[2])
+
+    async def refuse_doubles(self) -> int:
+        """Refuse the staged rows of whose person a number was placed. Gives how many they are."""
+        if not self.placer.has_doubles:
+            return 0
+        done = await self._connection.execute(_REFUSE_DOUBLES, numbers(self.placer.batch_ids))
+        return int(done.rpartition(" ")[2])
+
+    async def make_batches(
+        self,
+        campaign_id: UUID,
+        batch_size: int,
+        give_up_seconds: float,
+        send_at: datetime | None,
+        account: str,
+    ) -> int:
+        """Make the batches of what was placed, the first ones of the campaign. Gives how many they are."""
+        batch_ids = self.placer.batch_ids
+        if batch_ids:
+            await self._connection.execute(
+                _MAKE_BATCHES, campaign_id, batch_size, give_up_seconds, send_at, account, numbers(batch_ids)
+            )
+        return len(batch_ids)
+
+
+async def is_new(
+    connection: Connection,
+    owner: str,
+    submission_key: str | None,
+    known_within_seconds: float | None,
+    account: str,
+    text: str,
+    first: StagedRecipient,
+) -> bool:
+    """Whether a submission surely is none that was made before, or is being made; and may place recipients.
+
+    Takes what it is known by: its key, and how long ago the same content was it (None: not by that), for
+    which its text and its `first` recipient stand here.
+
+    From now on, until the transaction ends, whoever asks the same of the same is told no.
+    """
+    found: bool = await connection.fetchval(
+        _IS_NEW, owner, submission_key, known_within_seconds, account, text, *first[:2]
+    )
+    return found
+
+
+async def _whole(lines: bytes) -> AsyncIterator[bytes]:
+    yield lines  # given as they are the driver would take them for the name of a file

@@ -1,0 +1,149 @@
+"""Recipients that go straight into their batches: what is stored is what it were if all had been staged."""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from campaigns import cleaning, reading, suppression
+from campaigns.domain.allowance import Allowance
+from campaigns.domain.limits import AccountTerms
+from campaigns.store import placing
+from campaigns.store.placing import Placed, Placing
+from campaigns.store.session import Database
+from campaigns.store.submission import TakenIn
+from campaigns.submission import Submission
+from campaigns.submission import submit as submit_rows
+from tests.conftest import POLICY
+from tests.integration.rows import query
+from tests.integration.submitted import messages, stored
+from tests.river import numbered, phones, submit
+
+ALL_STAGED = 10_000
+_FEW_BITS = 5
+_PLACE = "b.number, m.position"
+SUPPRESSED = "+37060000002"
+_PHONES = [
+    *(f"+3706000000{n}" for n in range(10)),
+    "+5491123456789",  # one person's with and without the 9
+    "+541123456789",
+    "+5215512345678",  # … the 1
+    "+525512345678",
+    "12",
+]
+
+
+@pytest.fixture
+def portions_of(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Sets how many rows a portion has. Gives how many were placed so far."""
+    placed: list[int] = []
+    store = Placing.store
+
+    async def counted(self: Placing, portion: Placed) -> None:
+        placed.append(portion.lines.count(b"\n"))
+        await store(self, portion)
+
+    monkeypatch.setattr(Placing, "store", counted)
+
+    def set_rows(count: int) -> list[int]:
+        monkeypatch.setattr(cleaning, "_PORTION_ROWS", count)
+        return placed
+
+    return set_rows
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(st.tuples(st.sampled_from(_PHONES), st.sampled_from(["", "Ona", "a\\nb\t\n", "ė"])), min_size=1),
+    st.integers(1, 4),
+    st.integers(1, 9),
+    st.sampled_from([_FEW_BITS, placing._SEEN_BITS]),
+)
+async def test_what_is_placed_is_what_would_be_staged(
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    portions_of: Any,
+    given_rows: list[tuple[str, str]],
+    batch_size: int,
+    portion_rows: int,
+    seen_bits: int,
+) -> None:
+    """Repeats, suppressed numbers, odd cells, batches and tallies; also where numbers look like repeats that
+    are none.
+    """
+    for table in ("message", "campaign", "suppression"):
+        await query(database, f"DELETE FROM {table}")  # noqa: S608  our own tables
+    await suppression.suppress(database, [SUPPRESSED, "+541123456789"], None, "STOP")
+    rows = [{"phone": "+37060000099"}, *({"phone": phone, "name": name} for phone, name in given_rows)]
+    monkeypatch.setattr(placing, "_SEEN_BITS", seen_bits)
+    found = []
+    for rows_at_once in (ALL_STAGED, portion_rows):
+        portions_of(rows_at_once)
+        taken = await submit(database, rows, batch_size=batch_size)
+        kept = await messages(
+            database, f"{_PLACE}, m.row, m.phone, m.state, m.reason, m.fields, m.text, m.segment_count"
+        )
+        batches = await query(
+            database, "SELECT number, message_count, state, queued_count FROM batch ORDER BY number"
+        )
+        if seen_bits == _FEW_BITS:  # who looks like a repeat and is none comes last
+            kept = [*sorted(row[2:] for row in kept), *(row[:2] for row in kept)]
+            batches = [(batch["number"], batch["message_count"]) for batch in batches]
+        overview = await reading.status(database, taken.id)
+        refused = (dict(taken.refused), await reading.refusals(database, taken.id))
+        found.append((kept, batches, taken.recipient_count, refused, overview.totals))
+        await query(database, "DELETE FROM message")
+        await query(database, "DELETE FROM campaign")
+    assert found[0] == found[1]
+
+
+async def test_nothing_is_placed_of_what_may_be_refused_as_a_whole(
+    database: Database, portions_of: Any
+) -> None:
+    """Dead rows among all messages would be its price."""
+    placed = portions_of(4)
+    rows = phones(10)
+    wanted: dict[str, dict[str, Any]] = {
+        "new": {"submission_key": "key"},
+        "a known key": {"submission_key": "key"},
+        "other content": {"text": "Hi", "once_within_seconds": 60},
+        "known content": {"text": "Hi", "once_within_seconds": 60},
+        "an allowance": {"text": "Ho", "allowance": Allowance(recipients_per_day=1_000), "owner": "shop"},
+    }
+    counts = {}
+    for what, terms in wanted.items():
+        placed.clear()
+        await submit(database, rows, batch_size=2, **terms)
+        counts[what] = sum(placed)
+    assert counts == {"new": 10, "a known key": 0, "other content": 10, "known content": 0, "an allowance": 0}
+    assert (await stored(database))["message"] == 30
+
+
+async def test_of_two_that_are_the_same_one_is_placed_and_one_is_stored(
+    database: Database, portions_of: Any
+) -> None:
+    """The second comes while the first one is read; then one that is read at once overtakes a third."""
+    placed = portions_of(4)
+    loop = asyncio.get_running_loop()
+    others: list[TakenIn] = []
+
+    def rows(other: Submission) -> Iterator[tuple[int, Mapping[str, str]]]:
+        for row in numbered(phones(12)):
+            if row[0] == 11:
+                made = submit_rows(database, POLICY, other, numbered(phones(12)), batch_size=2)
+                others.append(asyncio.run_coroutine_threadsafe(made, loop).result(60))
+            yield row
+
+    def wanted(text: str, key: str | None) -> Submission:
+        return Submission(
+            AccountTerms("main"), text, "Demo", "test", submission_key=key, once_within_seconds=60
+        )
+
+    first = await submit_rows(database, POLICY, wanted("Hi", None), rows(wanted("Hi", None)), batch_size=2)
+
+    assert (first.id, first.created) == (others[0].id, False)
+    assert sum(placed) == 12
+    assert await stored(database) | {"message": 12, "batch": 6, "campaign": 1} == await stored(database)
