@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from json.encoder import encode_basestring
-from operator import itemgetter
 
 from campaigns.domain.errors import SubmissionError, is_harmless, listed_columns
 from campaigns.domain.foreign_placeholders import find_foreign_placeholders, names_of, sentence
@@ -141,9 +140,7 @@ class Cleaner:
         self._plain_count = self._count(self.plain_text) if self.is_plain else (0, (), 0)
         self._bound_for: tuple[str, ...] | None = None
         self._phone_key = ""
-        self._own_columns: list[str] = []
-        self._own_format = ""  # the JSON of a row's own columns, but for their values
-        self._own_values: Callable[[Mapping[str, str]], Iterable[str]] = _no_values
+        self._own_columns: list[tuple[str, str]] = []
         self._own_names: dict[str, bool] = {}  # whether the text uses it
         self._bound = self._template
         self._wrong_kinds = (frozenset(REFUSED_KINDS) - wanted.allow_kinds) | (
@@ -170,7 +167,11 @@ class Cleaner:
             if tuple(fields) != self._bound_for:
                 self._bind(row, tuple(fields))
             raw_phone = fields[self._phone_key]
-            own_json = self._own_format % tuple(map(_as_json, self._own_values(fields)))
+            own_json = ""
+            for before, name in self._own_columns:
+                own_json += before + _as_json(fields[name])
+            if own_json:
+                own_json += "}"
             # With its length, for a cell may hold any character: no two submissions read as the same content.
             content = f"\x1e{len(raw_phone)}:{raw_phone}\x1f{own_json}"
             contents.append(content)
@@ -227,11 +228,8 @@ class Cleaner:
                 f"row {row}: with it there are more than {MAX_OWN_COLUMNS} columns beside the number; "
                 "leave out those that the text does not use"
             )
-        # The JSON around the values: made once, not for every row.
-        named = ", ".join(f"{_as_json(name)}: ".replace("%", "%%") + "%s" for name in own)
-        self._own_columns = own
-        self._own_format = f"{{{named}}}" if own else ""
-        self._own_values = _values_of(own)
+        # The JSON before the value of each column: made once, not for every row.
+        self._own_columns = [(f"{', ' if n else '{'}{_as_json(name)}: ", name) for n, name in enumerate(own)]
         self._bound_for = columns
 
     def _find_phone_column(self, row: int, columns: tuple[str, ...]) -> str:
@@ -256,7 +254,9 @@ class Cleaner:
         if kind in self._wrong_kinds:
             raise _Unsendable(kind if kind in REFUSED_KINDS else "not_mobile")
         # The escape is looked for first: it is rare, and may be six characters that somebody typed.
-        if "\\u0000" in own_json and any("\0" in name or "\0" in fields[name] for name in self._own_columns):
+        if "\\u0000" in own_json and any(
+            "\0" in name or "\0" in fields[name] for _, name in self._own_columns
+        ):
             raise _Unsendable("nul_character")
         text = None if self.is_plain else self._rendered(fields)
         segment_count, costly, saved_count = self._plain_count if text is None else self._count(text)
@@ -302,15 +302,3 @@ def _check_characters(content: str) -> None:
         content.encode()
     except UnicodeEncodeError:
         raise _Unsendable("broken_character") from None
-
-
-def _no_values(_fields: Mapping[str, str]) -> Iterable[str]:
-    return ()
-
-
-def _values_of(columns: Sequence[str]) -> Callable[[Mapping[str, str]], Iterable[str]]:
-    """What takes the values of these columns out of a row."""
-    if len(columns) == 1:
-        (name,) = columns
-        return lambda fields: (fields[name],)
-    return itemgetter(*columns) if columns else _no_values

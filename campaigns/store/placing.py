@@ -73,16 +73,20 @@ class Placer:
                 certain.append(recipient)
         self.has_doubles = self.has_doubles or bool(uncertain)
         size = self.batch_size
-        full = len(certain) // size * size
+        full = min(len(certain) // size, len(self._ids)) * size
         self._waiting = certain[full:]
         lines: list[str] = []
+        segments = 0
         for start in range(0, full, size):
             batch_id = self._ids.popleft()
             self.batch_ids.append(batch_id)
-            for position, (row, phone, _, fields, segment_count) in enumerate(certain[start : start + size]):
-                self.segment_count += segment_count
-                shown = "\\N" if fields is None else fields.replace("\\", "\\\\")
-                lines.append(f"{batch_id}\t{position}\t{row}\tqueued\t{segment_count}\t{phone}\t{shown}\n")
+            for position, (row, phone, _, fields, count) in enumerate(certain[start : start + size]):
+                segments += count
+                shown = (
+                    "\\N" if fields is None else fields.replace("\\", "\\\\") if "\\" in fields else fields
+                )
+                lines.append(f"{batch_id}\t{position}\t{row}\tqueued\t{count}\t{phone}\t{shown}\n")
+        self.segment_count += segments
         return Placed("".join(lines).encode(), uncertain)
 
     def rest(self) -> Sequence[StagedRecipient]:
