@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from campaigns import batching, cleaning, sending, submission
+from campaigns import batching, cleaning, sending, staging, submission
 from campaigns.domain.errors import DatabaseUnavailable, SubmissionError
 from campaigns.domain.limits import AccountTerms
 from campaigns.domain.states import CampaignState
@@ -253,7 +253,7 @@ async def test_nobody_reads_rows_any_more_once_storing_has_failed(
             yield row
 
     monkeypatch.setattr(Intake, "add", fail)
-    monkeypatch.setattr(submission, "intake", opened)
+    monkeypatch.setattr(staging, "intake", opened)
     with pytest.raises(DatabaseUnavailable):
         await take_in(database, rows())
     assert read == 20
