@@ -8,11 +8,11 @@ from typing import Any, TypeVar
 
 from campaigns.cleaning import Cleaner, Portion
 from campaigns.domain.errors import SubmissionError
-from campaigns.store.placing import Placed, Placer, Placing
+from campaigns.store.filling import Filled, Filler, Filling
 from campaigns.store.session import Database
 from campaigns.store.submission import Intake, intake
 
-_Next = tuple[Portion | None, Placed | None]
+_Next = tuple[Portion | None, Filled | None]
 _T = TypeVar("_T")
 
 
@@ -24,45 +24,45 @@ async def staged(
     *,
     executor: Executor | None = None,
     hear: Callable[[Portion], None] | None = None,
-    open_placing: Callable[[Intake, Portion], Awaitable[Placing | None]] | None = None,
+    open_filling: Callable[[Intake, Portion], Awaitable[Filling | None]] | None = None,
 ) -> AsyncIterator[Intake]:
     """All rows, cleaned and staged, in a transaction that ends with the block: kept only if it is accepted.
 
     Takes rows as `submit` does, and the executor whose threads read and clean them (None: asyncio's own).
-    `hear` hears each portion once it is staged. `open_placing` gives, for a first portion that may not be the
+    `hear` hears each portion once it is staged. `open_filling` gives, for a first portion that may not be the
     last and has recipients, what puts them where they stay instead. Raises SubmissionError.
     """
     portions = cleaner.portions(rows)
-    placing: Placing | None = None
+    filling: Filling | None = None
 
     def in_thread(work: Callable[..., _T], *arguments: Any) -> asyncio.Future[_T]:
         return asyncio.get_running_loop().run_in_executor(executor, work, *arguments)
 
     def clean_next() -> asyncio.Future[_Next]:
-        return in_thread(_next, portions, placing.placer if placing is not None else None)
+        return in_thread(_next, portions, filling.filler if filling is not None else None)
 
     # Most of what is wrong with a file shows in its first rows: that costs no connection.
-    portion, placed = await clean_next()
+    portion, filled = await clean_next()
     if portion is None:
         raise SubmissionError("there are no recipients in it; give at least one row")
     # The next one is cleaned while this one is stored: never more than two are held.
     cleaning: asyncio.Future[_Next] | None = clean_next()
     try:
         async with intake(database) as door:
-            if open_placing is not None and portion.recipients and not portion.is_last:
-                placing = await open_placing(door, portion)
+            if open_filling is not None and portion.recipients and not portion.is_last:
+                filling = await open_filling(door, portion)
             while portion is not None:
-                if placing is not None:
-                    await placing.give_ids(2 * len(portion.recipients))  # for the next one, too
-                    placed = placed or await in_thread(placing.placer.place, portion.recipients)
+                if filling is not None:
+                    await filling.give_ids(2 * len(portion.recipients))  # for the next one, too
+                    filled = filled or await in_thread(filling.filler.fill, portion.recipients)
                 if cleaning is None:
                     cleaning = clean_next()
-                if placing is not None and placed is not None:
-                    await placing.store(placed)
-                await door.add(portion.recipients if placed is None else placed.uncertain, portion.refusals)
+                if filling is not None and filled is not None:
+                    await filling.store(filled)
+                await door.add(portion.recipients if filled is None else filled.uncertain, portion.refusals)
                 if hear is not None:
                     hear(portion)
-                portion, placed = await cleaning
+                portion, filled = await cleaning
                 cleaning = None
             yield door
     except Exception:
@@ -76,11 +76,11 @@ async def staged(
         raise
 
 
-def _next(portions: Iterator[Portion], placer: Placer | None) -> _Next:
+def _next(portions: Iterator[Portion], filler: Filler | None) -> _Next:
     try:
         portion = next(portions, None)
-        return portion, placer.place(
+        return portion, filler.fill(
             portion.recipients
-        ) if placer is not None and portion is not None else None
+        ) if filler is not None and portion is not None else None
     except OSError as error:  # said here: further out it would be taken for the database's
         raise SubmissionError(f"the recipients cannot be read to their end: {error.strerror}") from error

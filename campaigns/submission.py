@@ -28,7 +28,7 @@ from campaigns.domain.schedule import ALWAYS, Schedule, check_schedule
 from campaigns.domain.text import TemplateError
 from campaigns.domain.unstorable import UNSTORABLE_CHARACTERS, check_storable
 from campaigns.staging import staged
-from campaigns.store.placing import Placing
+from campaigns.store.filling import Filling
 from campaigns.store.session import Database
 from campaigns.store.submission import Intake, NewCampaign, NobodyToSendTo, TakenIn
 
@@ -109,18 +109,18 @@ async def submit(
     try:
         early = new_campaign(submission, cleaner, policy.give_up_seconds)
 
-        async def open_placing(door: Intake, first: Portion) -> Placing | None:
-            return await door.open_placing(early, first.recipients[0], batch_size)
+        async def open_filling(door: Intake, first: Portion) -> Filling | None:
+            return await door.open_filling(early, first.recipients[0], batch_size)
 
         # A follow-up may still leave out any row when all are there.
-        is_placed = cleaner.is_plain and submission.followed is None
+        is_filled = cleaner.is_plain and submission.followed is None
         async with staged(
             database,
             cleaner,
             rows,
             executor=executor,
             hear=hear,
-            open_placing=open_placing if is_placed else None,
+            open_filling=open_filling if is_filled else None,
         ) as door:
             wanted = new_campaign(submission, cleaner, policy.give_up_seconds)
             if submission.content_hash not in {None, wanted.content_hash}:

@@ -22,9 +22,9 @@ from campaigns.domain.schedule import ALWAYS, Schedule
 from campaigns.domain.states import CampaignState
 from campaigns.store import allowances, following
 from campaigns.store.allowances import Bound, bounds_of
+from campaigns.store.filling import HAS_KEY, Filling, is_new
 from campaigns.store.law import quoted
 from campaigns.store.person import IS_LISTED, person_key
-from campaigns.store.placing import HAS_KEY, Placing, is_new
 from campaigns.store.session import CHANNEL, Connection, Database
 
 
@@ -163,16 +163,16 @@ class Intake:
         self.connection = connection  # in its transaction: `staged` and `refused` are its temporary tables
         self.recipient_count = 0
         self._refused: Counter[str] = Counter()
-        self._placing: Placing | None = None
+        self._filling: Filling | None = None
         self._is_whole = False
 
-    async def open_placing(
+    async def open_filling(
         self, campaign: NewCampaign, first: StagedRecipient, batch_size: int
-    ) -> Placing | None:
+    ) -> Filling | None:
         """What stores recipients where they stay before all are known. None: all of them are to be staged.
 
-        Takes what is known of a campaign whose text is everybody's, and the first recipient. What is placed
-        and not accepted in the end leaves dead rows where all messages are. So nothing is placed of what may
+        Takes what is known of a campaign whose text is everybody's, and the first recipient. What is filled
+        and not accepted in the end leaves dead rows where all messages are. So nothing is filled of what may
         be refused as a whole: content that is known, or that somebody is submitting just now, and what an
         allowance bounds.
         """
@@ -185,8 +185,8 @@ class Intake:
             campaign.text,
             first,
         ):
-            self._placing = Placing(self.connection, batch_size)
-        return self._placing
+            self._filling = Filling(self.connection, batch_size)
+        return self._filling
 
     async def add(self, recipients: Sequence[StagedRecipient], refusals: Sequence[Refused]) -> None:
         """Stage a portion (some thousands): recipients, and the refused."""
@@ -224,9 +224,9 @@ class Intake:
             known = await known_campaign(self.connection, campaign)
             if known is not None:
                 return known
-            if self._placing is not None:
-                self.recipient_count += self._placing.placed_count
-                await self._stage(self._placing.placer.rest())
+            if self._filling is not None:
+                self.recipient_count += self._filling.filled_count
+                await self._stage(self._filling.filler.rest())
             refused = await self.refuse_duplicates()
             if campaign.followed is not None:
                 self.recipient_count -= await following.leave_out_changed(self.connection, campaign.followed)
@@ -282,12 +282,12 @@ class Intake:
                 campaign.schedule.send_at,
                 campaign.account,
             )
-            placed_count = batch_count = 0
-            if self._placing is not None:
-                placed_count = self._placing.placed_count
-                batch_count = await self._placing.make_batches(*terms)
+            filled_count = batch_count = 0
+            if self._filling is not None:
+                filled_count = self._filling.filled_count
+                batch_count = await self._filling.make_batches(*terms)
             made = await self.connection.execute(_MAKE_BATCHES, *terms, batch_count)
-            await self._check_made(campaign.id, placed_count + int(made.rpartition(" ")[2]))
+            await self._check_made(campaign.id, filled_count + int(made.rpartition(" ")[2]))
             if needs_approval:
                 await self.connection.execute(_TELL)
                 await self.connection.execute(_PAUSE, campaign.id)
@@ -300,8 +300,8 @@ class Intake:
         segment_count: int = await self.connection.fetchval(
             "SELECT coalesce(sum(segment_count), 0)::bigint FROM staged"
         )
-        if self._placing is not None:
-            segment_count += self._placing.placer.segment_count
+        if self._filling is not None:
+            segment_count += self._filling.filler.segment_count
         wanted = Used(self.recipient_count, segment_count)
         await allowances.check_left(self.connection, campaign.bounds, wanted)
         return segment_count
@@ -312,7 +312,7 @@ class Intake:
         To be called once, after all rows were added.
         """
         await self.connection.execute("ANALYZE staged")
-        duplicate_count = await self._placing.refuse_doubles() if self._placing is not None else 0
+        duplicate_count = await self._filling.refuse_doubles() if self._filling is not None else 0
         duplicate_count += await self.connection.fetchval(_REFUSE_DUPLICATES)
         if duplicate_count:
             await self.connection.execute(

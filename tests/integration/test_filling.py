@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from campaigns import cleaning, reading, suppression
 from campaigns.domain.allowance import Allowance
 from campaigns.domain.limits import AccountTerms
-from campaigns.store import placing
-from campaigns.store.placing import Placed, Placing
+from campaigns.store import filling
+from campaigns.store.filling import Filled, Filling
 from campaigns.store.session import Database
 from campaigns.store.submission import TakenIn
 from campaigns.submission import Submission
@@ -24,7 +24,7 @@ from tests.river import numbered, phones, submit
 
 ALL_STAGED = 10_000
 _FEW_BITS = 5
-_PLACE = "b.number, m.position"
+_WHERE = "b.number, m.position"
 SUPPRESSED = "+37060000002"
 _PHONES = [
     *(f"+3706000000{n}" for n in range(10)),
@@ -38,19 +38,19 @@ _PHONES = [
 
 @pytest.fixture
 def portions_of(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Sets how many rows a portion has. Gives how many were placed so far."""
-    placed: list[int] = []
-    store = Placing.store
+    """Sets how many rows a portion has. Gives how many were filled so far."""
+    filled: list[int] = []
+    store = Filling.store
 
-    async def counted(self: Placing, portion: Placed) -> None:
-        placed.append(portion.lines.count(b"\n"))
+    async def counted(self: Filling, portion: Filled) -> None:
+        filled.append(portion.lines.count(b"\n"))
         await store(self, portion)
 
-    monkeypatch.setattr(Placing, "store", counted)
+    monkeypatch.setattr(Filling, "store", counted)
 
     def set_rows(count: int) -> list[int]:
         monkeypatch.setattr(cleaning, "_PORTION_ROWS", count)
-        return placed
+        return filled
 
     return set_rows
 
@@ -60,9 +60,9 @@ def portions_of(monkeypatch: pytest.MonkeyPatch) -> Any:
     st.lists(st.tuples(st.sampled_from(_PHONES), st.sampled_from(["", "Ona", "a\\nb\t\n", "ė"])), min_size=1),
     st.integers(1, 4),
     st.integers(1, 9),
-    st.sampled_from([_FEW_BITS, placing._SEEN_BITS]),
+    st.sampled_from([_FEW_BITS, filling._SEEN_BITS]),
 )
-async def test_what_is_placed_is_what_would_be_staged(
+async def test_what_is_filled_is_what_would_be_staged(
     database: Database,
     monkeypatch: pytest.MonkeyPatch,
     portions_of: Any,
@@ -78,13 +78,13 @@ async def test_what_is_placed_is_what_would_be_staged(
         await query(database, f"DELETE FROM {table}")  # noqa: S608  our own tables
     await suppression.suppress(database, [SUPPRESSED, "+541123456789"], None, "STOP")
     rows = [{"phone": "+37060000099"}, *({"phone": phone, "name": name} for phone, name in given_rows)]
-    monkeypatch.setattr(placing, "_SEEN_BITS", seen_bits)
+    monkeypatch.setattr(filling, "_SEEN_BITS", seen_bits)
     found = []
     for rows_at_once in (ALL_STAGED, portion_rows):
         portions_of(rows_at_once)
         taken = await submit(database, rows, batch_size=batch_size)
         kept = await messages(
-            database, f"{_PLACE}, m.row, m.phone, m.state, m.reason, m.fields, m.text, m.segment_count"
+            database, f"{_WHERE}, m.row, m.phone, m.state, m.reason, m.fields, m.text, m.segment_count"
         )
         batches = await query(
             database, "SELECT number, message_count, state, queued_count FROM batch ORDER BY number"
@@ -100,11 +100,11 @@ async def test_what_is_placed_is_what_would_be_staged(
     assert found[0] == found[1]
 
 
-async def test_nothing_is_placed_of_what_may_be_refused_as_a_whole(
+async def test_nothing_is_filled_of_what_may_be_refused_as_a_whole(
     database: Database, portions_of: Any
 ) -> None:
     """Dead rows among all messages would be its price."""
-    placed = portions_of(4)
+    filled = portions_of(4)
     rows = phones(10)
     wanted: dict[str, dict[str, Any]] = {
         "new": {"submission_key": "key"},
@@ -115,18 +115,18 @@ async def test_nothing_is_placed_of_what_may_be_refused_as_a_whole(
     }
     counts = {}
     for what, terms in wanted.items():
-        placed.clear()
+        filled.clear()
         await submit(database, rows, batch_size=2, **terms)
-        counts[what] = sum(placed)
+        counts[what] = sum(filled)
     assert counts == {"new": 10, "a known key": 0, "other content": 10, "known content": 0, "an allowance": 0}
     assert (await stored(database))["message"] == 30
 
 
-async def test_of_two_that_are_the_same_one_is_placed_and_one_is_stored(
+async def test_of_two_that_are_the_same_one_is_filled_and_one_is_stored(
     database: Database, portions_of: Any
 ) -> None:
     """The second comes while the first one is read; then one that is read at once overtakes a third."""
-    placed = portions_of(4)
+    filled = portions_of(4)
     loop = asyncio.get_running_loop()
     others: list[TakenIn] = []
 
@@ -145,5 +145,5 @@ async def test_of_two_that_are_the_same_one_is_placed_and_one_is_stored(
     first = await submit_rows(database, POLICY, wanted("Hi", None), rows(wanted("Hi", None)), batch_size=2)
 
     assert (first.id, first.created) == (others[0].id, False)
-    assert sum(placed) == 12
+    assert sum(filled) == 12
     assert await stored(database) | {"message": 12, "batch": 6, "campaign": 1} == await stored(database)

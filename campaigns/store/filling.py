@@ -14,11 +14,14 @@ from uuid import UUID
 
 from campaigns.cleaning import StagedRecipient
 from campaigns.domain.phone import BEGIN_FORMS, person_key
+from campaigns.domain.states import BatchState, MessageState
+from campaigns.store.law import quoted
 from campaigns.store.person import IS_LISTED
 from campaigns.store.person import person_key as person_key_of
 from campaigns.store.session import Connection, numbers
 
 _COLUMNS = ("batch_id", "position", "row", "state", "segment_count", "phone", "fields")
+_QUEUED = MessageState.QUEUED.value
 _IDS_AT_ONCE = 1_000  # of batches: those that are not used are gaps in their numbering
 
 # Bits, 4 MB of them. A prime: numbers that lie near each other, as those of one country do, never share one.
@@ -26,31 +29,31 @@ _SEEN_BITS = 33_554_393
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class Filled:
     """A portion: lines of text for COPY, and the recipients that are to be staged."""
 
     lines: bytes = field(repr=False)
     uncertain: Sequence[StagedRecipient]
 
 
-class Placer:
+class Filler:
     """Where the recipients of one submission belong, as they come in order of rows. For one thread at a time.
 
-    Promises: of one person's numbers at most the first is placed, and every batch is full.
+    Promises: of one person's numbers at most the first is filled, and every batch is full.
     """
 
     def __init__(self, batch_size: int) -> None:
         self.batch_size = batch_size
         self.batch_ids: list[int] = []
         """The batches that were filled, in order."""
-        self.segment_count = 0  # of what was placed
-        self.has_doubles = False  # whether a number was staged that may have been placed
+        self.segment_count = 0  # of what was filled
+        self.has_doubles = False  # whether a number was staged that may have been filled
         self._ids: deque[int] = deque()
         self._waiting: list[StagedRecipient] = []  # for their batch to be full
         self._seen = bytearray(_SEEN_BITS // 8 + 1)
 
     def lacks_ids(self, recipient_count: int) -> int:
-        """How many ids of batches must be given before so many recipients can be placed."""
+        """How many ids of batches must be given before so many recipients can be filled."""
         needed = ceil((recipient_count + len(self._waiting)) / self.batch_size) - len(self._ids)
         return max(needed, _IDS_AT_ONCE) if needed > 0 else 0
 
@@ -58,8 +61,8 @@ class Placer:
         """Take ids that no batch has."""
         self._ids.extend(ids)
 
-    def place(self, recipients: Sequence[StagedRecipient]) -> Placed:
-        """Place what is certain of a portion."""
+    def fill(self, recipients: Sequence[StagedRecipient]) -> Filled:
+        """Fill batches with what is certain of a portion, as far as there are ids for them."""
         certain, uncertain = self._waiting, []
         seen = self._seen
         for recipient in recipients:
@@ -85,9 +88,9 @@ class Placer:
                 shown = (
                     "\\N" if fields is None else fields.replace("\\", "\\\\") if "\\" in fields else fields
                 )
-                lines.append(f"{batch_id}\t{position}\t{row}\tqueued\t{count}\t{phone}\t{shown}\n")
+                lines.append(f"{batch_id}\t{position}\t{row}\t{_QUEUED}\t{count}\t{phone}\t{shown}\n")
         self.segment_count += segments
-        return Placed("".join(lines).encode(), uncertain)
+        return Filled("".join(lines).encode(), uncertain)
 
     def rest(self) -> Sequence[StagedRecipient]:
         """Those that wait for their batch to be full, once there are no more: to be staged."""
@@ -121,29 +124,29 @@ _IS_NEW = f"""
 
 # What batches hold that were filled already, read batch by batch: the planner knows nothing yet of rows that
 # were just written, and might read all there are.
-_PLACED = """
+_FILLED = """
     FROM unnest({ids}) b(id)
     CROSS JOIN LATERAL (SELECT position, phone FROM message WHERE batch_id = b.id OFFSET 0) p
 """
 
-# A number is placed at most once, and before any other of its person's is staged.
+# A number is filled at most once, and before any other of its person's is staged.
 _REFUSE_DOUBLES = f"""
     WITH doubles AS (
         DELETE FROM staged s
         USING (SELECT ({person_key_of("p.phone")})::bigint AS key
-               {_PLACED.format(ids="$1::text::bigint[]")}) placed
-        WHERE placed.key = ({person_key_of("s.phone")})::bigint
+               {_FILLED.format(ids="$1::text::bigint[]")}) filled
+        WHERE filled.key = ({person_key_of("s.phone")})::bigint
         RETURNING s.row
     )
     INSERT INTO refused SELECT row, 'duplicate' FROM doubles
 """
 
-# The list of the suppressed is read in the end and not while rows are placed: what counts is how it is then.
+# The list of the suppressed is read in the end and not while rows are filled: what counts is how it is then.
 _MAKE_BATCHES = f"""
     WITH listed AS (
-        UPDATE message m SET state = 'suppressed', reason = l.reason
+        UPDATE message m SET state = {quoted(MessageState.SUPPRESSED)}, reason = l.reason
         FROM (SELECT b.id, p.position, s.reason
-              {_PLACED.format(ids="CASE WHEN EXISTS (SELECT FROM suppression) THEN $6::text::bigint[] END")}
+              {_FILLED.format(ids="CASE WHEN EXISTS (SELECT FROM suppression) THEN $6::text::bigint[] END")}
               JOIN suppression s ON {IS_LISTED.format(phone="p.phone")} OFFSET 0) l
         WHERE m.batch_id = l.id AND m.position = l.position
         RETURNING m.batch_id
@@ -153,7 +156,8 @@ _MAKE_BATCHES = f"""
     INSERT INTO batch (id, campaign_id, account, number, state, send_at, give_up_at, message_count,
                        suppressed_count, queued_count)
     SELECT b.id, $1, $5, b.number,
-           (CASE WHEN c.suppressed_count = $2 THEN 'done' ELSE 'ready' END)::batch_state,
+           (CASE WHEN c.suppressed_count = $2 THEN {quoted(BatchState.DONE)}
+                 ELSE {quoted(BatchState.READY)} END)::batch_state,
            greatest($4::timestamptz, statement_timestamp()),
            greatest($4::timestamptz, statement_timestamp()) + make_interval(secs => $3), $2,
            coalesce(c.suppressed_count, 0), $2 - coalesce(c.suppressed_count, 0)
@@ -162,36 +166,36 @@ _MAKE_BATCHES = f"""
 """
 
 
-class Placing:
-    """The recipients of one submission being placed, in its transaction."""
+class Filling:
+    """The recipients of one submission being filled, in its transaction."""
 
     def __init__(self, connection: Connection, batch_size: int) -> None:
-        self.placer = Placer(batch_size)
-        self.placed_count = 0
+        self.filler = Filler(batch_size)
+        self.filled_count = 0
         self._connection = connection
 
     async def give_ids(self, recipient_count: int) -> None:
-        """Give the placer the ids of batches that it needs for so many more recipients."""
-        if count := self.placer.lacks_ids(recipient_count):
+        """Give the filler the ids of batches that it needs for so many more recipients."""
+        if count := self.filler.lacks_ids(recipient_count):
             records = await self._connection.fetch(
                 "SELECT nextval(pg_get_serial_sequence('batch', 'id')) AS id FROM generate_series(1, $1)",
                 count,
             )
-            self.placer.give_ids(record["id"] for record in records)
+            self.filler.give_ids(record["id"] for record in records)
 
-    async def store(self, placed: Placed) -> None:
-        """Write down what was placed."""
-        if placed.lines:
+    async def store(self, filled: Filled) -> None:
+        """Write down what was filled."""
+        if filled.lines:
             done = await self._connection.copy_to_table(
-                "message", source=_whole(placed.lines), columns=_COLUMNS
+                "message", source=_whole(filled.lines), columns=_COLUMNS
             )
-            self.placed_count += int(done.rpartition(" ")[2])
+            self.filled_count += int(done.rpartition(" ")[2])
 
     async def refuse_doubles(self) -> int:
-        """Refuse the staged rows of whose person a number was placed. Gives how many they are."""
-        if not self.placer.has_doubles:
+        """Refuse the staged rows of whose person a number was filled. Gives how many they are."""
+        if not self.filler.has_doubles:
             return 0
-        done = await self._connection.execute(_REFUSE_DOUBLES, numbers(self.placer.batch_ids))
+        done = await self._connection.execute(_REFUSE_DOUBLES, numbers(self.filler.batch_ids))
         return int(done.rpartition(" ")[2])
 
     async def make_batches(
@@ -202,8 +206,8 @@ class Placing:
         send_at: datetime | None,
         account: str,
     ) -> int:
-        """Make the batches of what was placed, the first ones of the campaign. Gives how many they are."""
-        batch_ids = self.placer.batch_ids
+        """Make the batches of what was filled, the first ones of the campaign. Gives how many they are."""
+        batch_ids = self.filler.batch_ids
         if batch_ids:
             await self._connection.execute(
                 _MAKE_BATCHES, campaign_id, batch_size, give_up_seconds, send_at, account, numbers(batch_ids)
@@ -220,7 +224,7 @@ async def is_new(
     text: str,
     first: StagedRecipient,
 ) -> bool:
-    """Whether a submission surely is none that was made before, or is being made; and may place recipients.
+    """Whether a submission surely was not made before and is not being made, and its batches may be filled.
 
     Takes what it is known by: its key, and how long ago the same content was it (None: not by that), for
     which its text and its `first` recipient stand here.
