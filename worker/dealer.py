@@ -1,4 +1,4 @@
-"""When a process leases due batches ("deals"): as soon as some may be due, at most every tenth of a second.
+"""When a process leases due batches ("deals"): as soon as some may be due, at most every fifth of a second.
 
 One deal is one statement for many batches, so dealing more often would cost more and bring nothing.
 """
@@ -12,7 +12,7 @@ from typing import Protocol
 from campaigns.domain.errors import DatabaseUnavailable
 from worker.bootstrap import Parts
 
-_GAP_SECONDS = 0.1  # between the starts of two deals; the first starts at once
+_GAP_SECONDS = 0.2  # between the starts of two deals; the first starts at once
 _STEP_SECONDS = 0.05  # deals wanted within the same step are one deal
 
 
