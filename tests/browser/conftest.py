@@ -83,16 +83,26 @@ class Reader:
             await self.page.screenshot(path=f"{PICTURES}/{name}.png", full_page=True)
             await self.page.emulate_media(media="null")
 
-    async def axe(self) -> list[str]:
-        """What axe-core finds on the page: the rule, and where."""
+    async def axe(self, *rules: str) -> list[str]:
+        """What axe-core finds on the page, by these of its rules or all: the rule, and where."""
         # Not by a <script>: the page's own policy would refuse it, as it should.
-        await self.page.evaluate(AXE.read_text() + ";0")
-        found = await self.page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+        if not await self.page.evaluate("'axe' in window"):
+            await self.page.evaluate(AXE.read_text() + ";0")
+        only = f", runOnly: {list(rules)}" if rules else ""
+        found = await self.page.evaluate(f"axe.run(document, {{resultTypes: ['violations']{only}}})")
         return [
             f"{each['id']}: {node['target']} {node.get('failureSummary', '')}"
             for each in found["violations"]
             for node in each["nodes"]
         ]
+
+    async def dark(self, name: str) -> list[str]:
+        """What axe-core finds of the page's colours in the dark, which changes nothing else of it."""
+        await self.page.emulate_media(color_scheme="dark", reduced_motion="reduce")  # no colour between two
+        await self.picture(f"{name}-dark")
+        found = await self.axe("color-contrast", "link-in-text-block")
+        await self.page.emulate_media(color_scheme="light", reduced_motion="null")
+        return found
 
     async def sideways(self) -> int:
         """How far the page can be pushed sideways, in pixels."""
