@@ -17,6 +17,9 @@ from importlib import import_module
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+_awaited: set[str] = set()
+"""The modules that something stands for and nobody loaded through it yet."""
+
 _ONE_AT_A_TIME = threading.RLock()  # two threads that load modules must not restore each other's stand-in
 
 
@@ -53,6 +56,7 @@ def lazy_exports(package: str) -> Iterator[None]:
 
     with _imports_by(package, noted):
         yield
+    _awaited.update(module_of.values())
     names = vars(sys.modules[package])
     for name in module_of:
         del names[name]
@@ -91,4 +95,15 @@ def _imports_by(importer: str, answer: Callable[[str, Sequence[str]], Any]) -> I
 
 
 def _module(name: str) -> ModuleType:
-    return sys.modules.get(name) or _Awaited(name)
+    if name in sys.modules:
+        return sys.modules[name]
+    _awaited.add(name)
+    return _Awaited(name)
+
+
+def load_awaited() -> None:
+    """Load all that waits. For what goes on running: files may be replaced under it by the next release, and
+    what it loaded then would not fit what it has.
+    """
+    while _awaited:
+        import_module(_awaited.pop())

@@ -21,6 +21,7 @@ from celery import Celery, signals
 from campaigns import watching
 from campaigns.domain.errors import CampaignError, DatabaseUnavailable
 from campaigns.domain.metrics import Meter
+from campaigns.lazy_imports import load_awaited
 from campaigns.store import schema
 from worker.bootstrap import Parts
 from worker.broker import transport
@@ -184,8 +185,11 @@ async def _tell_that_it_lives(parts: Parts) -> None:
 
 
 @signals.worker_ready.connect
-def _freeze_the_garbage_collector(**_: Any) -> None:
-    """Freeze start-up objects out of the garbage collector: they live as long as the worker."""
+def _load_and_freeze(**_: Any) -> None:
+    """Load what waits for its use, and freeze start-up objects out of the garbage collector: they live as
+    long as the worker.
+    """
+    load_awaited()
     gc.collect()
     gc.freeze()
 

@@ -7,7 +7,7 @@ from types import ModuleType
 
 import pytest
 
-from campaigns.lazy_imports import lazy_exports, lazy_imports
+from campaigns.lazy_imports import lazy_exports, lazy_imports, load_awaited
 
 _LATER = """
 import sys
@@ -51,6 +51,22 @@ def test_a_name_that_is_handed_on_is_the_thing_itself(
     assert Thing is sys.modules["lazy_example.inner"].Thing is package.Thing
     with pytest.raises(AttributeError, match="'lazy_example' has no attribute 'nothing'"):
         _ = package.nothing
+
+
+@pytest.mark.parametrize(
+    ("how", "name", "module"),
+    [
+        ("lazy_imports", "loaded", "lazy_example.inner.loaded"),
+        ("lazy_exports", "Thing", "lazy_example.inner"),
+    ],
+)
+def test_what_goes_on_running_loads_it_all_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str, name: str, module: str
+) -> None:
+    _package(tmp_path, monkeypatch, how, name)
+    assert module not in sys.modules
+    load_awaited()
+    assert module in sys.modules
 
 
 @pytest.mark.parametrize("lazily", [lazy_imports, lazy_exports])

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from campaigns.lazy_imports import load_awaited
 from campaigns.store import phone_index, schema
 from campaigns.store.session import Database
 from simulator.options import ProviderName
@@ -81,6 +82,7 @@ def web(
     from worker.runtime import run_once
     from worker.web import server as web_server
 
+    load_awaited()
     served = frozenset(part.strip() for part in serve.split(","))
     if not served <= set(web_server.Part):
         raise typer.BadParameter(f"--serve takes: {', '.join(web_server.Part)}")
