@@ -24,7 +24,7 @@ finally:
 """
 _NEITHER = {
     *("aiohttp", "alembic", "celery", "jinja2", "openpyxl", "opentelemetry", "phonenumbers"),
-    *("prometheus_client", "pydantic_settings", "redis", "sqlalchemy", "structlog", "rich.live"),
+    *("prometheus_client", "redis", "sqlalchemy", "structlog", "rich.live"),
     *("campaigns.checking", "campaigns.domain.provider", "campaigns.submission", "campaigns.sending"),
     *("simulator.server", "worker.app", "worker.bootstrap", "worker.shapes.api", "worker.stack.embedded"),
 }

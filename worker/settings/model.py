@@ -17,6 +17,7 @@ from pydantic import (
     field_validator,
 )
 from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from campaigns.domain.addresses import web_address
 from campaigns.domain.allowance import Allowance
@@ -122,8 +123,18 @@ class RetrySettings(_Waits):
     """The share by which waits differ. At 0 everything comes back at the same moment."""
 
 
-class Settings(Group):
+class Settings(BaseSettings):
     """All that can be set. Made from arguments it reads nothing; `load_settings` reads the environment."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        validate_default=True,
+        hide_input_in_errors=True,
+    )
 
     database_url: str | None = None
     """PostgreSQL; None: an embedded one in DATA_DIR. Wrong: another database's campaigns are sent."""
@@ -279,6 +290,18 @@ class Settings(Group):
                 f"TIMEOUT_SECONDS of an account and {_LEASE_MARGIN_SECONDS:g} more"
             )
         return lease_seconds
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments alone: a test's settings must not change with the machine it runs on."""
+        return (init_settings,)
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         for name, value in super().__repr_args__():
