@@ -32,6 +32,7 @@ _MOST_COSTLY_SHOWN = 12  # characters outside the GSM alphabet that are named
 # storing a portion waits three times until the thread that cleans the next lets go of the interpreter.
 _PORTION_ROWS = 10_000
 _PORTION_CHARACTERS = 4_000_000  # of the texts in one portion
+_HASHED_ROWS = 1_000  # at once: for each row by itself it costs more
 
 _as_json: Callable[[str], str] = (
     encode_basestring  # as `json.dumps` with ensure_ascii=False, for a text alone
@@ -190,7 +191,10 @@ class Cleaner:
                 recipients.append(cleaned)
                 if cleaned[2] is not None:
                     held_characters += len(cleaned[2])
-            if len(contents) >= _PORTION_ROWS or held_characters >= _PORTION_CHARACTERS:
+            if len(contents) >= _HASHED_ROWS:
+                self._hash_all(contents)
+                contents = []
+            if len(recipients) + len(refusals) >= _PORTION_ROWS or held_characters >= _PORTION_CHARACTERS:
                 self._hash_all(contents)
                 yield Portion(recipients, refusals, self.row_count, kept)
                 recipients, refusals, kept, contents = [], [], [], []

@@ -78,24 +78,30 @@ class Filler:
         size = self.batch_size
         full = min(len(certain) // size, len(self._ids)) * size
         self._waiting = certain[full:]
-        lines: list[str] = []
-        segments = 0
+        lines: list[bytes] = []
         for start in range(0, full, size):
+            batch = certain[start : start + size]
             batch_id = self._ids.popleft()
             self.batch_ids.append(batch_id)
-            for position, (row, phone, _, fields, count) in enumerate(certain[start : start + size]):
-                segments += count
-                shown = (
-                    "\\N" if fields is None else fields.replace("\\", "\\\\") if "\\" in fields else fields
-                )
-                lines.append(f"{batch_id}\t{position}\t{row}\t{_QUEUED}\t{count}\t{phone}\t{shown}\n")
-        self.segment_count += segments
-        return Filled("".join(lines).encode(), uncertain)
+            self.segment_count += sum([recipient[4] for recipient in batch])
+            made = [
+                f"{batch_id}\t{position}\t{row}\t{_QUEUED}\t{count}\t{phone}\t{_escaped(fields)}\n"
+                for position, (row, phone, _, fields, count) in enumerate(batch)
+            ]
+            lines.append("".join(made).encode())  # a batch at a time, for it is much smaller so
+        return Filled(b"".join(lines), uncertain)
 
     def rest(self) -> Sequence[StagedRecipient]:
         """Those that wait for their batch to be full, once there are no more: to be staged."""
         rest, self._waiting = self._waiting, []
         return rest
+
+
+def _escaped(fields: str | None) -> str:
+    """As COPY wants it: JSON holds no other character that means something there."""
+    if fields is None:
+        return "\\N"
+    return fields.replace("\\", "\\\\") if "\\" in fields else fields
 
 
 # Each finds its row by an index of its own: an OR of both would read all campaigns.
