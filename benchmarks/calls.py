@@ -20,11 +20,16 @@ import asyncpg
 
 LOGIN, API_KEY, SENDER = "YourLogin", "your_api_key", "Demo"
 TEXT = "Hello"
+PERSONAL_TEXT = (
+    "Dear {name}, your order {order} is on its way to {city} and will be there on {day}. If nobody is at"
+    " home, we leave it next door. Follow it here: {link} Thank you for your trust, {name}!"
+)
+"""Of the personal workload: some two hundred characters, another text for each recipient."""
 BATCH_SIZE = 100
 
 MAKE_TABLE = (
-    "CREATE TABLE recipient (id int PRIMARY KEY, phone text NOT NULL, state text NOT NULL DEFAULT 'queued',"
-    " provider_message_id text)"
+    "CREATE TABLE recipient (id int PRIMARY KEY, phone text NOT NULL, text text,"
+    " state text NOT NULL DEFAULT 'queued', provider_message_id text)"
 )
 WRITE_IDS = (
     "UPDATE recipient r SET provider_message_id = u.provider_message_id, state = 'accepted'"
@@ -48,6 +53,7 @@ class Job:
     base_url: str  # the simulator's
     in_flight: int
     done_file: str  # grows by a byte for each task that is done, so that nobody need ask the database
+    is_personal: bool = False  # a text of its own for each recipient, and so a request for each
 
     @classmethod
     def read(cls) -> "Job":
@@ -61,6 +67,14 @@ def read_phones(recipients_file: str) -> list[str]:
         return [row["phone"][1:] for row in csv.DictReader(stream)]
 
 
+def read_recipients(job: Job) -> list[str]:
+    """The recipients' numbers; where each has a text of its own, a tab and the text follow."""
+    if not job.is_personal:
+        return read_phones(job.recipients_file)
+    with Path(job.recipients_file).open(newline="") as stream:
+        return [f"{row['phone'][1:]}\t{PERSONAL_TEXT.format(**row)}" for row in csv.DictReader(stream)]
+
+
 def signed(parameters: dict[str, str]) -> dict[str, str]:
     """A LightSMS query: md5 over the values in order of their names, then the key."""
     whole = {"login": LOGIN, "return": "json", "timestamp": str(int(time.time())), **parameters}
@@ -68,11 +82,23 @@ def signed(parameters: dict[str, str]) -> dict[str, str]:
     return whole | {"signature": hashlib.md5(values.encode(), usedforsecurity=False).hexdigest()}
 
 
-async def send(session: aiohttp.ClientSession, base_url: str, phones: Sequence[str]) -> list[str]:
-    """One request for a batch. Gives their ids, in order. Raises KeyError where one was not taken."""
-    query = signed({"phone": ",".join(phones), "text": TEXT, "sender": SENDER})
-    answer = await _get(session, f"{base_url}/external/get/send.php", query)
-    return [answer[phone]["id_sms"] for phone in phones]
+async def send(session: aiohttp.ClientSession, base_url: str, recipients: Sequence[str]) -> list[str]:
+    """One request for a batch; one for each where texts differ, for a request takes one text.
+
+    Gives their ids, in order. Raises KeyError where one was not taken.
+    """
+    url = f"{base_url}/external/get/send.php"
+    if "\t" not in recipients[0]:
+        answer = await _get(
+            session, url, signed({"phone": ",".join(recipients), "text": TEXT, "sender": SENDER})
+        )
+        return [answer[phone]["id_sms"] for phone in recipients]
+    ids = []
+    for recipient in recipients:
+        phone, text = recipient.split("\t")
+        answer = await _get(session, url, signed({"phone": phone, "text": text, "sender": SENDER}))
+        ids.append(answer[phone]["id_sms"])
+    return ids
 
 
 async def ask(session: aiohttp.ClientSession, base_url: str, ids: Sequence[str]) -> list[str]:
@@ -88,11 +114,11 @@ async def _get(session: aiohttp.ClientSession, url: str, query: dict[str, str]) 
         return answer
 
 
-async def fill(connection: asyncpg.Connection | asyncpg.Pool, phones: Sequence[str]) -> None:
+async def fill(connection: asyncpg.Connection | asyncpg.Pool, recipients: Sequence[str]) -> None:
     """COPY the recipients in."""
-    await connection.copy_records_to_table(
-        "recipient", records=enumerate(phones), columns=("id", "phone"), timeout=600
-    )
+    records = ((number, *recipient.split("\t")) for number, recipient in enumerate(recipients))
+    columns = ("id", "phone", "text")[: 2 + recipients[0].count("\t")]
+    await connection.copy_records_to_table("recipient", records=records, columns=columns, timeout=600)
 
 
 async def send_and_settle(
@@ -100,10 +126,10 @@ async def send_and_settle(
     pool: asyncpg.Pool,
     base_url: str,
     ids: Sequence[int],
-    phones: Sequence[str],
+    recipients: Sequence[str],
 ) -> None:
     """The life of one batch: hand over, write ids back, ask, write states back."""
-    message_ids = await send(session, base_url, phones)
+    message_ids = await send(session, base_url, recipients)
     await pool.execute(WRITE_IDS, ids, message_ids)
     words = await ask(session, base_url, message_ids)
     await pool.execute(WRITE_STATES, ids, words)

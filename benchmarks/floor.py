@@ -10,7 +10,7 @@ import time
 
 import asyncpg
 
-from benchmarks.calls import BATCH_SIZE, Job, fill, open_session, read_phones, report, send_and_settle
+from benchmarks.calls import BATCH_SIZE, Job, fill, open_session, read_recipients, report, send_and_settle
 
 _CONNECTIONS = 4  # 1 to 16 make no difference where a commit is cheap; where it is not, a few help
 
@@ -21,14 +21,14 @@ async def _whole(job: Job) -> None:
         open_session(job.in_flight) as session,
     ):
         started, started_cpu = time.monotonic(), time.process_time()
-        phones = read_phones(job.recipients_file)
-        await fill(pool, phones)
+        recipients = read_recipients(job)
+        await fill(pool, recipients)
         submitted = time.monotonic()
-        starts = iter(range(0, len(phones), BATCH_SIZE))
+        starts = iter(range(0, len(recipients), BATCH_SIZE))
 
         async def lane() -> None:
             for start in starts:  # shared: each takes the next
-                batch = phones[start : start + BATCH_SIZE]
+                batch = recipients[start : start + BATCH_SIZE]
                 await send_and_settle(session, pool, job.base_url, range(start, start + len(batch)), batch)
 
         async with asyncio.TaskGroup() as lanes:

@@ -73,6 +73,7 @@ class Ground:
         self.urls = urls
         self.url = ""  # the simulator's
         self.latency_seconds = 0.0
+        self.is_personal = False  # whether each recipient gets a text of its own
         self._runner = runner
         self._numbers = itertools.count(1)
         self._provider: Stack | None = None
@@ -144,6 +145,15 @@ class Ground:
     # --- the provider --------------------------------------------------------------------------------
 
     @contextmanager
+    def personal(self, is_personal: bool) -> Iterator[None]:
+        """Whether the runs within have a text of its own for each recipient."""
+        self.is_personal = is_personal
+        try:
+            yield
+        finally:
+            self.is_personal = False
+
+    @contextmanager
     def provider(self, latency_seconds: float) -> Iterator[None]:
         """One simulator process, for all runs within."""
         folder = self.directory / f"provider-{next(self._numbers)}"
@@ -201,15 +211,19 @@ class Ground:
             base_url=self.url,
             in_flight=IN_FLIGHT,
             done_file=str(stack.directory / "done"),
+            is_personal=self.is_personal,
         )
 
     def recipients(self, count: int, first: int = 0) -> Path:
         """A CSV with so many recipients from the `first` on, all of whom are delivered to. Made once."""
-        path = self.directory / f"recipients-{first}-{count}.csv"
+        kind = "personal" if self.is_personal else "recipients"
+        path = self.directory / f"{kind}-{first}-{count}.csv"
         if not path.exists():
             with path.open("w") as out:
-                out.write("phone,name\n")
-                out.writelines(f"+{phone},N{n % 1000}\n" for n, phone in enumerate(phones(count, first)))
+                out.write("phone,name,order,city,day,link\n" if self.is_personal else "phone,name\n")
+                for n, phone in enumerate(phones(count, first)):
+                    more = f",LT{n:08d},Vilnius,2026-12-{n % 31 + 1:02d},https://example.com/o/{n:06x}"
+                    out.write(f"+{phone},N{n % 1000}{more if self.is_personal else ''}\n")
         return path
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
 
-from benchmarks.calls import TEXT, Job, report
+from benchmarks.calls import PERSONAL_TEXT, TEXT, Job, report
 from campaigns import submission
 from campaigns.domain.policy import BATCH_SIZE
 from campaigns.domain.recipients import read_recipients
@@ -44,12 +44,17 @@ _T = TypeVar("_T")
 
 
 async def submit(
-    parts: Parts, recipients_file: str, *, name: str = "benchmark", batch_size: int = BATCH_SIZE
+    parts: Parts,
+    recipients_file: str,
+    *,
+    text: str = TEXT,
+    name: str = "benchmark",
+    batch_size: int = BATCH_SIZE,
 ) -> TakenIn:
     """Submit a file as the command does."""
     wanted = submission.Submission(
         account=parts.settings.terms("main"),
-        text=TEXT,
+        text=text,
         sender_id=None,
         name=name,
     )
@@ -104,7 +109,7 @@ def main(meanwhile: Callable[[Parts, UUID], Awaitable[None]] = _nothing) -> None
 
     async def work(parts: Parts) -> None:
         started, started_cpu = time.monotonic(), time.process_time()
-        taken = await submit(parts, job.recipients_file)
+        taken = await submit(parts, job.recipients_file, text=PERSONAL_TEXT if job.is_personal else TEXT)
         submitted, submitted_cpu = time.monotonic(), time.process_time()
         beside = asyncio.ensure_future(meanwhile(parts, taken.id))
         await finished(parts, taken.id)

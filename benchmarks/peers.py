@@ -6,12 +6,12 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import asyncpg
 
-from benchmarks.calls import BATCH_SIZE, Job, done_count, fill, read_phones, report
+from benchmarks.calls import BATCH_SIZE, Job, done_count, fill, read_recipients, report
 
 CONNECTIONS = 4  # of a worker to PostgreSQL, as the floor has
 
 Enqueue = Callable[[Sequence[tuple[int, list[str]]]], Awaitable[None]]
-"""Takes batches as (id of the first recipient, phones); enqueues a task for each."""
+"""Takes batches as (id of the first recipient, recipients); enqueues a task for each."""
 
 _LOOK_SECONDS = 0.02
 
@@ -21,9 +21,11 @@ async def drive(job: Job, enqueue: Enqueue) -> None:
     connection = await asyncpg.connect(job.database_url)
     try:
         started, started_cpu = time.monotonic(), time.process_time()
-        phones = read_phones(job.recipients_file)
-        await fill(connection, phones)
-        batches = [(start, phones[start : start + BATCH_SIZE]) for start in range(0, len(phones), BATCH_SIZE)]
+        recipients = read_recipients(job)
+        await fill(connection, recipients)
+        batches = [
+            (start, recipients[start : start + BATCH_SIZE]) for start in range(0, len(recipients), BATCH_SIZE)
+        ]
         await enqueue(batches)
         submitted, submitted_cpu = time.monotonic(), time.process_time()
         while done_count(job) < len(batches):  # noqa: ASYNC110  other processes make it grow

@@ -32,6 +32,7 @@ class Wanted:
     recipients: int
     repeat: int
     workers: int
+    is_personal: bool
     latencies: tuple[float, ...]
     only: frozenset[str]
     sizes: tuple[int, ...]
@@ -86,6 +87,7 @@ def parse(arguments: list[str]) -> Wanted:
     add = parser.add_argument
     add("--recipients", type=int, default=100_000, help="of a run; the naive one runs with fewer")
     add("--repeat", type=int, default=5, help="rounds of the race, and of pages")
+    add("--personal", action="store_true", help="the race with a text of its own for each recipient")
     add("--workers", type=int, default=usual_workers(), help="worker processes of each rival")
     add("--latency", type=float, action="append", help="of the provider, in seconds; may be repeated")
     add("--only", default="", metavar="A,B", help=f"some of {', '.join(known)}")
@@ -120,6 +122,7 @@ def parse(arguments: list[str]) -> Wanted:
         given.recipients,
         given.repeat,
         given.workers,
+        given.personal,
         latencies,
         only or frozenset(known),
         sizes,
@@ -141,6 +144,8 @@ def measure(ground: Ground, wanted: Wanted) -> tuple[list[Row], dict[str, str]]:
     }
     for name, why in missing.items():
         say(f"{name} is left out: {why}")
+    if wanted.is_personal and "naive" in wanted.only:
+        missing["naive"] = "it has one text for all"
     racers = [
         with_workers(rival, wanted.workers)
         for name, rival in RIVALS.items()
@@ -149,7 +154,7 @@ def measure(ground: Ground, wanted: Wanted) -> tuple[list[Row], dict[str, str]]:
     rows: list[Row] = []
     if racers:
         for latency in wanted.latencies:
-            with ground.provider(latency):
+            with ground.provider(latency), ground.personal(wanted.is_personal):
                 rows += race.race(
                     ground,
                     racers,
