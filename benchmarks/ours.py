@@ -30,6 +30,8 @@ SETTINGS: dict[str, str] = {
     # The simulator knows the final word at once; the default would let 10 s pass before the first question.
     "POLL__FIRST_SECONDS": "0.1",
     "POLL__MAX_SECONDS": "1",
+    # Where each recipient has a text of its own: at the pace that is set here one request at a time is few.
+    "ACCOUNTS__MAIN__CONCURRENCY": "10",
     "LOG_FORMAT": "json",
 }
 """What the runs set besides addresses. All else, the worker's 16 threads and the tick of a second among

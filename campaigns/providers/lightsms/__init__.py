@@ -21,6 +21,7 @@ def _open(name: str, account: LightSMSAccount, wire: "Wire") -> "LightSms":
         timeout_seconds=account.timeout_seconds,
         max_recipients_per_request=account.max_recipients_per_request,
         currency=account.currency,
+        concurrency=account.concurrency,
         wire=wire,
     )
 

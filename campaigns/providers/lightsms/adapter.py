@@ -87,7 +87,8 @@ class LightSms(BaseAdapter):
     """One account at LightSMS. Keeps `campaigns.domain.provider.Provider`.
 
     Takes `base_url`, everything before `/external/get/`; `timeout_seconds`, for one request as a whole;
-    `currency`, where their answers name none; `clock` and `monotonic`, for tests.
+    `currency`, where their answers name none; `concurrency`, at least 1; `clock` and `monotonic`, for tests.
+    Raises ValueError for a concurrency below 1.
     Promises: made inside the loop of its `wire`; any number of tasks may use it at once. Remembers
     their clock and how many recipients they take, nothing of any message.
     """
@@ -107,10 +108,11 @@ class LightSms(BaseAdapter):
         max_recipients_per_request: int = 100,
         max_status_ids_per_request: int = 100,
         currency: str | None = None,
+        concurrency: int = 1,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        super().__init__(name, Traits(timeout_seconds))
+        super().__init__(name, Traits(timeout_seconds, concurrency))
         self._login = login
         self._api_key = api_key
         self._wire = wire

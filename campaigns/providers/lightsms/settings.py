@@ -32,3 +32,6 @@ class LightSMSAccount(AccountSettings):
     """What the account is billed in, since LightSMS's answer does not name it. Wrong: so are all reports."""
     max_recipients_per_request: int = Field(default=100, ge=1, le=100)
     """Above what LightSMS takes (its documents say 100 and 50), a request is refused and cut smaller."""
+    concurrency: int = Field(default=1, ge=1)
+    """Requests of one batch in flight at once. Worth raising only where texts differ, for each then needs a
+    request of its own; too many: a killed worker leaves as many of them in doubt."""
