@@ -50,6 +50,7 @@ _ELSEWHERE = {
     ),
     "docker compose ps": "Docker",
     "campaigns follow-up ID --states not_reached,never_handed_over": "tests/acceptance/test_follow_up.py",
+    ".venv/bin/python -m benchmarks.timeline --recipients 100000": "tests/contract/benchmarks, with fewer",
     ".venv/bin/python -m benchmarks.profiling --recipients 20000": "asks the system for the right to look in",
 }
 _BENCHMARKS = "make bench"  # tests/contract/benchmarks; a machine of its own, and minutes to hours

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import pages
+from benchmarks import pages, timeline
 from benchmarks.ground import Ground, Refused, ground
 from benchmarks.rivals import FLOOR, Rival, run
 
@@ -50,6 +50,16 @@ def test_the_floor_does_its_job_and_is_measured(there: Ground) -> None:
     assert done.requests == {"send": 3, "status": 3}
     assert done.cpu_seconds["driver"] > 0
     assert done.peak_bytes["driver"] > 2**20
+
+
+def test_a_run_with_a_text_for_each_is_seen_in_time(there: Ground) -> None:
+    with there.personal(True):
+        said = timeline.watch(there, FLOOR, RECIPIENTS)
+    _, _, head, _, *lines = said.splitlines()
+    assert head == "| s | postgresql | redis | provider | driver | the machine | stolen |"
+    cores = [[float(each) for each in line.strip("| ").split(" | ")] for line in lines]
+    assert all(sum(sample[column] for sample in cores) > 0 for column in (1, 3, 4)), said
+    assert there.requests() == {"send": RECIPIENTS, "status": 3}
 
 
 @pytest.mark.parametrize(
