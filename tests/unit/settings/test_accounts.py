@@ -122,7 +122,7 @@ def test_what_looks_like_json_stays_the_text_it_is(provider: str) -> None:
             "may hold no colon: HTTP Basic could not tell it from the password",
         ),
         ("seven", "LOGIN", "x", "is not a setting of an account at seven: remove it"),
-        ("lightsms", "CONCURRENCY", "1", "is not a setting of an account at lightsms: remove it"),
+        ("lightsms", "LOCALE", "lt", "is not a setting of an account at lightsms: remove it"),
         *(
             (
                 "namirial",
