@@ -79,8 +79,7 @@ async def staged(
 def _next(portions: Iterator[Portion], filler: Filler | None) -> _Next:
     try:
         portion = next(portions, None)
-        return portion, filler.fill(
-            portion.recipients
-        ) if filler is not None and portion is not None else None
     except OSError as error:  # said here: further out it would be taken for the database's
         raise SubmissionError(f"the recipients cannot be read to their end: {error.strerror}") from error
+    filled = filler.fill(portion.recipients) if filler is not None and portion is not None else None
+    return portion, filled

@@ -9,6 +9,10 @@ from campaigns.store.law import in_list, quoted
 # slow account never takes all that may be in flight. A lease that ran out counts no more, even before rescue.
 # Ties are broken at random: otherwise the oldest campaign would win whenever fewer batches may be in flight
 # than there are campaigns.
+# The functions forbid bitmap scans: every lease goes through the index of what is leased. Read in its
+# order, it forgets those that are over; read for a bitmap it does not, and reads all since the last VACUUM
+# each time. And sorting, where there is a choice: what is due comes in order out of its own index; a plan
+# that takes another index and sorts reads all that is due (seen before there are statistics).
 # The chosen batches are locked by id. That they are still due is checked on the state as text, which no index
 # covers: else PostgreSQL would read all due batches for each chosen one.
 _DEAL = """

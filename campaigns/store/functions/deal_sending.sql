@@ -1,14 +1,9 @@
--- Leases the batches to be handed over next, fairly over campaigns (`store/deal.py` has the query). Gives them with
--- their leases; none where another process deals: what is due is being dealt, and two would count the same
--- slots as free and fill them twice.
+-- Leases the batches to be handed over next, fairly over campaigns: `store/deal.py` has the query, and says why it
+-- is planned so. Gives them with their leases; none where another process deals: what is due is being dealt, and
+-- two would count the same slots as free and fill them twice.
 --
 -- Takes in_flight, how many may be under lease at once; accounts, each with its name and the most of it; most,
 -- how many are dealt now (none: as many as may be); lease_seconds.
---
--- No bitmap scans: every lease goes through the index of what is leased. Read in its order, it forgets those that
--- are over; read for a bitmap it does not, and reads all since the last VACUUM each time. No sorting either, where
--- there is a choice: what is due comes in order out of its own index; a plan that takes another index and sorts
--- reads all that is due (seen before there are statistics).
 CREATE OR REPLACE FUNCTION deal_sending(p_wanted jsonb)
 RETURNS TABLE(batch_id bigint, batch_lease integer)
 LANGUAGE plpgsql
