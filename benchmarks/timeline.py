@@ -76,7 +76,9 @@ class Sampler:
             before_at, before, machine = now_at, now, machine_now
 
     def _used(self) -> dict[str, float]:
-        """Seconds by role so far: every process of the machine, read once."""
+        """Seconds by role so far: every process of the machine, read once. A process that ended counts on in
+        the one that started it.
+        """
         parent_of: dict[int, int] = {}
         seconds_of: dict[int, float] = {}
         for path in Path("/proc").glob("[0-9]*/stat"):
@@ -84,7 +86,7 @@ class Sampler:
                 fields = path.read_text(errors="replace").rpartition(")")[2].split()
                 pid = int(path.parent.name)
                 parent_of[pid] = int(fields[1])
-                seconds_of[pid] = (int(fields[11]) + int(fields[12])) / _TICKS
+                seconds_of[pid] = sum(int(ticks) for ticks in fields[11:15]) / _TICKS
         used = dict.fromkeys(self._role_of.values(), 0.0)
         for pid, seconds in seconds_of.items():
             known: int | None = pid
