@@ -35,11 +35,11 @@ _IN_FLIGHT = (
 
 
 async def test_01_workers_killed_twenty_times(folder: Path) -> None:
-    """kill -9 at random moments: what was in flight is in doubt, everything else arrives, once."""
+    """kill -9 at random moments: what was in flight is in doubt, nothing more; all else arrives, once."""
     with storm(folder, ACCOUNTS__MAIN__REQUESTS_PER_SECOND="20") as raging:
         raging.begin(workers=2, simulator=("--latency-seconds", "0.2"))
         campaign_id = raging.submit(texts=7)
-        kills = 0
+        in_flight: list[int] = []  # messages, at each kill
 
         def moved(before: int) -> bool:
             return raging.accepted_count() > before or raging.totals(campaign_id)["queued"] == 0
@@ -52,13 +52,16 @@ async def test_01_workers_killed_twenty_times(folder: Path) -> None:
                 seconds=60,
                 every=raging.random.uniform(0.05, 0.4),
             )
+            pid = str(raging.pid(name))
             raging.kill(name)
-            kills += 1
+            held = await raging.sql(_HELD, pid)
+            in_flight.append(sum(row["state"] == "sending" for row in held))
             raging.worker(name)
         raging.quiet(campaign_id)
         found = await raging.judge(campaign_id)
-        assert kills == 20
-        assert found.in_doubt_count > 0, "the storm never hit a request in flight"
+        print(f"in flight at each kill: {in_flight}")  # noqa: T201  docs/chaos.md wants it
+        assert len(in_flight) == 20
+        assert 0 < found.in_doubt_count <= sum(in_flight)
 
 
 async def test_02_workers_frozen_past_their_lease(folder: Path) -> None:
