@@ -92,13 +92,14 @@ def main() -> None:
     )
     parser.add_argument("--recipients", type=int, default=20_000)
     parser.add_argument("--latency", type=float, default=0.0)
+    parser.add_argument("--personal", action="store_true", help="a text for each recipient")
     parser.add_argument("--flame", type=Path, help="write py-spy's folded stacks there, for a flame graph")
     wanted = parser.parse_args()
     if not (BIN / "py-spy").exists():
         sys.exit("py-spy is not installed: `make bench` installs it")
     os.environ["PYTHONPATH"] = str(ROOT)
     try:
-        with ground() as there, there.provider(wanted.latency):
+        with ground() as there, there.provider(wanted.latency), there.personal(wanted.personal):
             say("one run, watched")
             print(profile(there, wanted.recipients, wanted.flame))
     except Refused as refused:

@@ -135,11 +135,12 @@ def main() -> None:
     parser.add_argument("--recipients", type=int, default=100_000)
     parser.add_argument("--latency", type=float, default=0.0)
     parser.add_argument("--rival", choices=sorted(RIVALS), default="ours")
+    parser.add_argument("--personal", action="store_true", help="a text for each recipient")
     parser.add_argument("--workers", type=int, default=usual_workers())
     wanted = parser.parse_args()
     os.environ["PYTHONPATH"] = str(ROOT)
     try:
-        with ground() as there, there.provider(wanted.latency):
+        with ground() as there, there.provider(wanted.latency), there.personal(wanted.personal):
             say("one run, watched")
             print(watch(there, with_workers(RIVALS[wanted.rival], wanted.workers), wanted.recipients))
     except Refused as refused:

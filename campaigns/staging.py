@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any, TypeVar
 
 from campaigns.cleaning import Cleaner, Portion
@@ -45,25 +45,26 @@ async def staged(
     portion, filled = await clean_next()
     if portion is None:
         raise SubmissionError("there are no recipients in it; give at least one row")
-    # The next one is cleaned while this one is stored: never more than two are held.
+    # The next one is cleaned while this one is stored: one is held that is, or two where rows are filled.
     cleaning: asyncio.Future[_Next] | None = clean_next()
     try:
         async with intake(database) as door:
             if open_filling is not None and portion.recipients and not portion.is_last:
                 filling = await open_filling(door, portion)
-            while portion is not None:
-                if filling is not None:
-                    await filling.give_ids(2 * len(portion.recipients))  # for the next one, too
-                    filled = filled or await in_thread(filling.filler.fill, portion.recipients)
-                if cleaning is None:
-                    cleaning = clean_next()
-                if filling is not None and filled is not None:
-                    await filling.store(filled)
-                await door.add(portion.recipients if filled is None else filled.uncertain, portion.refusals)
-                if hear is not None:
-                    hear(portion)
-                portion, filled = await cleaning
-                cleaning = None
+            async with filling or nullcontext():
+                while portion is not None:
+                    if filling is not None:
+                        await filling.give_ids(2 * len(portion.recipients))  # for the next one, too
+                        filled = filled or await in_thread(filling.filler.fill, portion.recipients)
+                    if cleaning is None:
+                        cleaning = clean_next()
+                    await _store(door, filling, portion, filled)
+                    if hear is not None:
+                        hear(portion)
+                    if filling is not None:
+                        await filling.settle_unless(cleaning)
+                    portion, filled = await cleaning
+                    cleaning = None
             yield door
     except Exception:
         # Once this has raised nobody reads the rows any more: the caller may close their file.
@@ -74,6 +75,16 @@ async def staged(
         if cleaning is not None:
             cleaning.cancel()
         raise
+
+
+async def _store(door: Intake, filling: Filling | None, portion: Portion, filled: Filled | None) -> None:
+    if filling is None or filled is None:
+        await door.add(portion.recipients, portion.refusals)
+        return
+    await filling.store(filled)
+    if filled.uncertain or portion.refusals:
+        await filling.settle()
+        await door.add(filled.uncertain, portion.refusals)
 
 
 def _next(portions: Iterator[Portion], filler: Filler | None) -> _Next:

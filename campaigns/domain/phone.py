@@ -7,6 +7,7 @@ faster.
 """
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 
 import phonenumbers
@@ -29,6 +30,7 @@ __all__ = [
     "REFUSED_KINDS",
     "TWO_DIGIT_COUNTRIES",
     "InvalidPhone",
+    "are_all_mobile",
     "check_region",
     "country_code",
     "forms_of",
@@ -89,6 +91,20 @@ def recognise(raw: str, region: str | None) -> tuple[str, str]:
     if region is None:
         raise InvalidPhone("no_region")
     return _national(digits, region)
+
+
+def are_all_mobile(raw: Sequence[str]) -> bool:
+    """Whether `recognise` surely takes each of these for a mobile phone, just as it stands. False says
+    nothing: ask it for each.
+    """
+    accepting = ACCEPTING.get(raw[0][:4]) if raw else None
+    if accepting is None:
+        return False
+    accepts, kinds = accepting
+    matches = list(map(accepts, raw))
+    return None not in matches and not any(
+        kinds[index] for index in {match.lastindex for match in matches if match is not None}
+    )
 
 
 def normalise(raw: str, region: str | None) -> str:

@@ -5,11 +5,13 @@ A number that may have come before is staged instead, and compared with all othe
 are the rows that fill no batch. What becomes of a submission is the same with and without, only sooner.
 """
 
+import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from math import ceil
+from typing import Any, Self
 from uuid import UUID
 
 from campaigns.cleaning import StagedRecipient
@@ -22,6 +24,7 @@ from campaigns.store.session import Connection, numbers
 
 _COLUMNS = ("batch_id", "position", "row", "state", "segment_count", "phone", "fields")
 _QUEUED = MessageState.QUEUED.value
+_SOON_SECONDS = 1.0
 _IDS_AT_ONCE = 1_000  # of batches: those that are not used are gaps in their numbering
 
 # Bits, 4 MB of them. A prime: numbers that lie near each other, as those of one country do, never share one.
@@ -30,7 +33,7 @@ _SEEN_BITS = 33_554_393
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """A portion: lines of text for COPY, and the recipients that are to be staged."""
+    """A portion: lines of text for COPY (an empty one is NULL), and the recipients that are to be staged."""
 
     lines: bytes = field(repr=False)
     uncertain: Sequence[StagedRecipient]
@@ -65,14 +68,15 @@ class Filler:
         """Fill batches with what is certain of a portion, as far as there are ids for them."""
         certain, uncertain = self._waiting, []
         seen = self._seen
-        for recipient in recipients:
-            phone = recipient[1]
-            bit = int(person_key(phone) if phone[:4] in BEGIN_FORMS else phone) % _SEEN_BITS
-            mask = 1 << (bit & 7)
-            if seen[bit >> 3] & mask:
+        phones = [recipient[1] for recipient in recipients]
+        keys = [int(person_key(phone) if phone[:4] in BEGIN_FORMS else phone) for phone in phones]
+        for recipient, key in zip(recipients, keys, strict=True):
+            bit = key % _SEEN_BITS
+            byte, mask = seen[bit >> 3], 1 << (bit & 7)
+            if byte & mask:
                 uncertain.append(recipient)
             else:
-                seen[bit >> 3] |= mask
+                seen[bit >> 3] = byte | mask
                 certain.append(recipient)
         self.has_doubles = self.has_doubles or bool(uncertain)
         size = self.batch_size
@@ -85,23 +89,19 @@ class Filler:
             self.batch_ids.append(batch_id)
             self.segment_count += sum([recipient[4] for recipient in batch])
             made = [
-                f"{batch_id}\t{position}\t{row}\t{_QUEUED}\t{count}\t{phone}\t{_escaped(fields)}\n"
+                f"{batch_id}\t{position}\t{row}\t{_QUEUED}\t{count}\t{phone}\t{fields or ''}\n"
                 for position, (row, phone, _, fields, count) in enumerate(batch)
             ]
-            lines.append("".join(made).encode())  # a batch at a time, for it is much smaller so
+            text = "".join(made)
+            if "\\" in text:  # the only character of JSON that means something to COPY
+                text = text.replace("\\", "\\\\")
+            lines.append(text.encode())  # a batch at a time, for it is much smaller so
         return Filled(b"".join(lines), uncertain)
 
     def rest(self) -> Sequence[StagedRecipient]:
         """Those that wait for their batch to be full, once there are no more: to be staged."""
         rest, self._waiting = self._waiting, []
         return rest
-
-
-def _escaped(fields: str | None) -> str:
-    """As COPY wants it: JSON holds no other character that means something there."""
-    if fields is None:
-        return "\\N"
-    return fields.replace("\\", "\\\\") if "\\" in fields else fields
 
 
 # Each finds its row by an index of its own: an OR of both would read all campaigns.
@@ -173,16 +173,34 @@ _MAKE_BATCHES = f"""
 
 
 class Filling:
-    """The recipients of one submission being filled, in its transaction."""
+    """The recipients of one submission being filled, in its transaction.
+
+    A statement goes on for as many portions as come one soon after another: else the server waits after each
+    until the thread that cleans the next lets go of the interpreter. As a context it settles, or, after an
+    error, writes nothing more down.
+    """
 
     def __init__(self, connection: Connection, batch_size: int) -> None:
         self.filler = Filler(batch_size)
         self.filled_count = 0
         self._connection = connection
+        self._lines: asyncio.Queue[bytes | None] = asyncio.Queue(1)
+        self._copying: asyncio.Task[str] | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            await self.settle()
+        elif self._copying is not None:  # the transaction is to be rolled back, on a connection that is free
+            self._copying.cancel()
+            await asyncio.gather(self._copying, return_exceptions=True)
 
     async def give_ids(self, recipient_count: int) -> None:
         """Give the filler the ids of batches that it needs for so many more recipients."""
         if count := self.filler.lacks_ids(recipient_count):
+            await self.settle()
             records = await self._connection.fetch(
                 "SELECT nextval(pg_get_serial_sequence('batch', 'id')) AS id FROM generate_series(1, $1)",
                 count,
@@ -190,12 +208,45 @@ class Filling:
             self.filler.give_ids(record["id"] for record in records)
 
     async def store(self, filled: Filled) -> None:
-        """Write down what was filled."""
+        """Have what was filled written down. Returns as soon as the next may be given: until `settle` nothing
+        else may be asked of the connection.
+        """
         if filled.lines:
-            done = await self._connection.copy_to_table(
-                "message", source=_whole(filled.lines), columns=_COLUMNS
-            )
+            if self._copying is None:
+                self._copying = asyncio.create_task(self._copy())
+            await self._give(filled.lines)
+
+    async def settle_unless(self, coming: asyncio.Future[Any]) -> None:
+        """Settle, unless more comes soon: no statement stays open for a file that somebody types in."""
+        if not (await asyncio.wait([coming], timeout=_SOON_SECONDS))[0]:
+            await self.settle()
+
+    async def settle(self) -> None:
+        """Wait until all that was given is written down."""
+        if self._copying is not None:
+            await self._give(None)
+            done = await self._copying
+            self._copying = None
             self.filled_count += int(done.rpartition(" ")[2])
+
+    async def _give(self, lines: bytes | None) -> None:
+        if self._copying is None:
+            return
+        giving = asyncio.create_task(self._lines.put(lines))
+        await asyncio.wait({giving, self._copying}, return_when=asyncio.FIRST_COMPLETED)
+        if not giving.done():  # then it failed
+            giving.cancel()
+            await self._copying
+
+    async def _copy(self) -> str:
+        done: str = await self._connection.copy_to_table(
+            "message", source=self._given(), columns=_COLUMNS, null=""
+        )
+        return done
+
+    async def _given(self) -> AsyncIterator[bytes]:
+        while (lines := await self._lines.get()) is not None:
+            yield lines
 
     async def refuse_doubles(self) -> int:
         """Refuse the staged rows of whose person a number was filled. Gives how many they are."""
@@ -241,7 +292,3 @@ async def is_new(
         _IS_NEW, owner, submission_key, known_within_seconds, account, text, *first[:2]
     )
     return found
-
-
-async def _whole(lines: bytes) -> AsyncIterator[bytes]:
-    yield lines  # given as they are the driver would take them for the name of a file

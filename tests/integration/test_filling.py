@@ -21,6 +21,7 @@ from tests.conftest import POLICY
 from tests.integration.rows import query
 from tests.integration.submitted import messages, stored
 from tests.river import numbered, phones, submit
+from tests.waiting import until
 
 ALL_STAGED = 10_000
 _FEW_BITS = 5
@@ -120,6 +121,43 @@ async def test_nothing_is_filled_of_what_may_be_refused_as_a_whole(
         counts[what] = sum(filled)
     assert counts == {"new": 10, "a known key": 0, "other content": 10, "known content": 0, "an allowance": 0}
     assert (await stored(database))["message"] == 30
+
+
+async def test_portions_that_follow_closely_share_a_statement_and_none_stays_open_for_slow_ones(
+    database: Database, monkeypatch: pytest.MonkeyPatch, portions_of: Any
+) -> None:
+    filled = portions_of(4)
+    loop = asyncio.get_running_loop()
+    copies: list[Filling] = []
+    copy = Filling._copy
+
+    async def counted(self: Filling) -> str:
+        copies.append(self)
+        return await copy(self)
+
+    async def idle() -> bool:
+        found = await query(
+            database,
+            "SELECT state FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'COPY%'",
+        )
+        return [row["state"] for row in found] == ["idle in transaction"]
+
+    def slow() -> Iterator[tuple[int, Mapping[str, str]]]:
+        for row in numbered(phones(24)):
+            if row[0] == 20:
+                asyncio.run_coroutine_threadsafe(until(idle, "nothing is copied"), loop).result(60)
+            yield row
+
+    monkeypatch.setattr(Filling, "_copy", counted)
+    await submit(database, phones(24), batch_size=2)
+    assert (sum(filled), len(copies)) == (24, 1)
+
+    monkeypatch.setattr(filling, "_SOON_SECONDS", 0.01)
+    wanted = Submission(AccountTerms("main"), "Hi", "Demo", "test", once_within_seconds=60)
+    await submit_rows(database, POLICY, wanted, slow(), batch_size=2)
+    assert sum(filled) == 48
+    assert len(copies) > 2
+    assert (await stored(database))["message"] == 48
 
 
 async def test_of_two_that_are_the_same_one_is_filled_and_one_is_stored(

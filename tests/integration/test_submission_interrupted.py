@@ -193,12 +193,12 @@ async def test_the_next_rows_are_read_while_these_are_stored_and_no_more_of_them
     monkeypatch.setattr(cleaning, "_PORTION_ROWS", 10)
     read = 0
     read_while_stored: list[int] = []
-    add = Intake.add
+    store = staging._store
 
-    async def wait_and_add(self: Intake, *portion: Any) -> None:
+    async def wait_and_store(*portion: Any) -> None:
         last = min(10 * (len(read_while_stored) + 2), 45)
         await until(has_read(last), f"{last} rows are read")
-        await add(self, *portion)
+        await store(*portion)
         read_while_stored.append(read)
 
     def has_read(count: int) -> Callable[[], Awaitable[bool]]:
@@ -213,7 +213,7 @@ async def test_the_next_rows_are_read_while_these_are_stored_and_no_more_of_them
             read += 1
             yield row
 
-    monkeypatch.setattr(Intake, "add", wait_and_add)
+    monkeypatch.setattr(staging, "_store", wait_and_store)
     assert (await take_in(database, rows())).recipient_count == 45
     assert read_while_stored == [20, 30, 40, 45, 45]
 
@@ -252,7 +252,7 @@ async def test_nobody_reads_rows_any_more_once_storing_has_failed(
             read += 1
             yield row
 
-    monkeypatch.setattr(Intake, "add", fail)
+    monkeypatch.setattr(staging, "_store", fail)
     monkeypatch.setattr(staging, "intake", opened)
     with pytest.raises(DatabaseUnavailable):
         await take_in(database, rows())

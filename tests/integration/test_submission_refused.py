@@ -171,6 +171,7 @@ async def test_texts_too_long_in_any_alphabet_are_not_kept_to_be_counted(
 async def test_wide_rows_are_held_in_small_portions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cleaning, "_PORTION_CHARACTERS", 1_000)
     monkeypatch.setattr(cleaning, "_PORTION_ROWS", 5)
+    monkeypatch.setattr(cleaning, "_BLOCK_ROWS", 1)
 
     def portions(rows: list[dict[str, str]], text: str) -> list[int]:
         cleaner = submission.cleaner_of(submission.Submission(AccountTerms("main"), text, "Demo", "test"))
@@ -179,6 +180,9 @@ async def test_wide_rows_are_held_in_small_portions(monkeypatch: pytest.MonkeyPa
     assert portions(phones(12), "Hello") == [5, 5, 2]
     assert portions([row | {"note": "x" * 600} for row in phones(5)], "Hello") == [2, 2, 1]
     assert portions([row | {"note": "x" * 300} for row in phones(5)], "{note}") == [2, 2, 1]
+    monkeypatch.setattr(cleaning, "_BLOCK_ROWS", 3)
+    monkeypatch.setattr(cleaning, "_WIDE_ROW_CHARACTERS", 500)
+    assert portions([row | {"note": "x" * 600} for row in phones(7)], "Hello") == [3, 2, 2]
 
 
 async def test_rows_of_another_program_become_texts() -> None:
