@@ -67,23 +67,25 @@ class BatchRunner(Generic[_T]):
             if left:
                 await batching.take_back(parts.database, left)  # another process deals them again
 
-    @property
-    def free_count(self) -> int:
-        """How many slots wait for a batch."""
-        return len(self._waiting)
+    def free_count(self, parts: Parts) -> int:
+        """How many slots wait for a batch that the lanes have room for: what would only wait in front of them
+        is left to other processes.
+        """
+        busy_count = len(self._slots) - len(self._waiting)
+        return max(0, min(len(self._waiting), self._lanes_of(parts).capacity - busy_count))
 
     def fill(self, parts: Parts, dealt: Sequence[Dealt]) -> Sequence[Dealt]:
         """Give batches that were leased just now to the slots that wait. Gives those for which there is none.
 
         Slots that have waited long enough for nothing end; the others want another deal.
         """
-        given = 0
+        given, most = 0, min(self.free_count(parts), len(dealt))
         now = asyncio.get_running_loop().time()
         waiting, self._waiting = self._waiting, deque()
         for slot, until in waiting:
             if slot.done():  # cancelled
                 continue
-            if given < len(dealt):
+            if given < most:
                 slot.set_result(dealt[given])
                 given += 1
             elif now >= until or parts.desk.is_stopping():

@@ -329,9 +329,10 @@ async def _deal(parts: Parts, *, for_all: bool) -> None:
 async def _deal_one(
     parts: Parts, runner: BatchRunner[Any], task: Task[Any, Any], deal: _DealSome, *, for_all: bool
 ) -> None:
-    if not for_all and not runner.free_count:
+    free_count = runner.free_count(parts)
+    if not for_all and not free_count:
         return
-    most = None if for_all else runner.free_count
+    most = None if for_all else free_count
     dealt = runner.fill(parts, await deal(parts.database, parts.desk, most=most))
     # A Celery task costs as much processor time as half a batch, so one task carries several batches: as many
     # as a process has slots for.

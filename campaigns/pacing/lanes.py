@@ -45,6 +45,11 @@ class Lanes:
         self.count = count
         self._lanes = [_Lane(count) for _ in range(3)]
 
+    @property
+    def capacity(self) -> int:
+        """How many batches have a permit when every lane is full."""
+        return self.count * len(self._lanes)
+
     @asynccontextmanager
     async def enter(self) -> AsyncIterator[Slot]:
         """Wait for a permit of the first lane; at the end give back the one then held, whichever lane's."""

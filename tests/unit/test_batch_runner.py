@@ -59,7 +59,7 @@ class Process:
         return [each.batch_id for each in left]
 
     async def waits(self, count: int) -> None:
-        await until(lambda: self.runner.free_count == count, "slots that wait")
+        await until(lambda: self.runner.free_count(self.parts) == count, "slots that wait")
 
 
 async def test_a_slot_goes_on_with_what_is_due_and_ends_when_nothing_is(
@@ -80,7 +80,9 @@ async def test_a_slot_goes_on_with_what_is_due_and_ends_when_nothing_is(
     monkeypatch.setattr(batch_runner, "_IDLE_SECONDS", 0.0)
     assert process.fill(6) == []
     await process.waits(2)
-    await until(lambda: process.fill() == [] and process.runner.free_count == 0, "the end of waiting")
+    await until(
+        lambda: process.fill() == [] and process.runner.free_count(process.parts) == 0, "the end of waiting"
+    )
     await task
 
 
@@ -146,3 +148,20 @@ async def test_a_process_that_ends_begins_no_other_batch(
     await task
     assert back == ([4] if waits_for == "a lane" else [])
     assert len(process.ended) == (3 if waits_for == "a lane" else 4)
+
+
+async def test_what_would_only_wait_in_front_of_the_lanes_is_left_to_others() -> None:
+    process = Process()
+    process.gates = {each: asyncio.Event() for each in range(3, 13)}
+    task = process.task(*range(1, 13))
+    await until(lambda: process.ended == [1, 2], "two slots wait")
+    assert process.fill(20) == [20], "ten are at work or in front of the lanes, which hold nine"
+    for each in (3, 4):
+        process.gates[each].set()
+    await process.waits(1)
+    assert process.fill(20, 21) == [21], "there is room for one more"
+    for gate in process.gates.values():
+        gate.set()
+    await until(lambda: len(process.ended) == 13, "the others")
+    process.runner.dismiss()
+    await task
