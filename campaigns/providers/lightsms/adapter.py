@@ -19,6 +19,7 @@ import hashlib
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
+from string import ascii_letters, digits
 from urllib.parse import quote
 
 from campaigns.domain.errors import ProviderRefused
@@ -70,6 +71,7 @@ from campaigns.providers.wire import Answered, Wire, retry_after_seconds
 _URL_TARGET = 4_000  # their limit is not documented; common servers stop near 8,000
 _URL_LIMIT = 7_500  # beyond this a request is refused here, with a clear reason
 _SIGNATURE_SECONDS = 5.0  # half of the timestamp's 10 s: what cannot leave by then is not sent
+_UNQUOTED = (ascii_letters + digits + "_.-~,").encode()  # in a URL
 _MONTH = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
 
 
@@ -131,8 +133,7 @@ class LightSms(BaseAdapter):
         requests: list[list[OutboundMessage]] = []
         bare = len(self._url("send.php", self._send_parameters("", "", ""), 10**9))
         for text, group in alike.items():
-            # Half of a surrogate pair can be measured; `hand_over` refuses it.
-            empty = bare + sum(len(_quoted(each, errors="replace")) for each in (text, sender_id))
+            empty = bare + _quoted_length(text) + _quoted_length(sender_id)
             length, phones = empty, set[str]()
             for message in group:
                 more = len(message.phone)  # the + we leave out makes room for the comma
@@ -350,6 +351,15 @@ class LightSms(BaseAdapter):
         return f"{self._root}{script}?{query}"
 
 
-def _quoted(value: str, errors: str = "strict") -> str:
+def _quoted(value: str) -> str:
     # A comma may stand as it is, as in their examples: two bytes less for each recipient.
-    return quote(value, safe=",", errors=errors)
+    return quote(value, safe=",")
+
+
+def _quoted_length(value: str) -> int:
+    """How long `_quoted` makes it, in a tenth of the time: every byte that may not stand becomes three.
+
+    Half of a surrogate pair can be measured; `hand_over` refuses it.
+    """
+    encoded = value.encode(errors="replace")
+    return len(encoded) + 2 * len(encoded.translate(None, _UNQUOTED))

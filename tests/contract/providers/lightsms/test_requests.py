@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from campaigns.domain.provider import CampaignTrouble, NotSent, OutboundMessage, Rejected
-from campaigns.providers.lightsms.adapter import LightSms
+from campaigns.providers.lightsms.adapter import LightSms, _quoted_length
 from campaigns.providers.wire import Wire
 from tests.contract.providers.lightsms.documented import PHONES, hand_over, handed_over
 from tests.contract.providers.lightsms.member import API_KEY, LOGIN, SERVER_MOMENT
@@ -48,6 +49,11 @@ async def test_requests_hold_one_text_no_phone_twice_and_fit_a_url(
         assert sorted(handed) == sorted(map(id, given_messages))
     finally:
         await wire.close()
+
+
+@given(st.text() | st.text(st.characters(max_codepoint=127)))
+def test_the_length_in_a_url_is_counted_as_it_is_quoted(text: str) -> None:
+    assert _quoted_length(text) == len(quote(text, safe=",", errors="replace"))
 
 
 async def test_one_text_fills_requests_to_the_brim(make: Callable[..., LightSms]) -> None:
