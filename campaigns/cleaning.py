@@ -172,7 +172,6 @@ class Cleaner:
         self._bound_for: tuple[str, ...] | None = None
         self._phone_key = ""
         self._own_columns: list[tuple[str, str]] = []
-        self._own_form = ""
         self._own_names: dict[str, bool] = {}  # whether the text uses it
         self._bound = self._template
         self._wrong_kinds = (frozenset(REFUSED_KINDS) - wanted.allow_kinds) | (
@@ -227,8 +226,10 @@ class Cleaner:
             return 0
         jsons: Sequence[str] = [""] * len(rows)
         if self._own_columns:
-            cells = [map(_as_json, [fields[name] for fields in rows]) for _, name in self._own_columns]
-            jsons = [self._own_form % values for values in zip(*cells, strict=True)]
+            parts: list[Iterable[str]] = []
+            for before, name in self._own_columns:
+                parts += repeat(before), map(_as_json, [fields[name] for fields in rows])
+            jsons = list(map("".join, zip(*parts, repeat("}"))))
         content = _content(phones, jsons)
         try:
             encoded = content.encode()
@@ -304,7 +305,6 @@ class Cleaner:
             )
         # The JSON before the value of each column: made once, not for every row.
         self._own_columns = [(f"{', ' if n else '{'}{_as_json(name)}: ", name) for n, name in enumerate(own)]
-        self._own_form = "".join([before.replace("%", "%%") + "%s" for before, _ in self._own_columns]) + "}"
         self._bound_for = columns
 
     def _find_phone_column(self, row: int, columns: tuple[str, ...]) -> str:
