@@ -29,8 +29,9 @@ async def staged(
     """All rows, cleaned and staged, in a transaction that ends with the block: kept only if it is accepted.
 
     Takes rows as `submit` does, and the executor whose threads read and clean them (None: asyncio's own).
-    `hear` hears each portion once it is staged. `open_filling` gives, for a first portion that may not be the
-    last and has recipients, what puts them where they stay instead. Raises SubmissionError.
+    `hear` hears each portion once it is on its way to the database. `open_filling` gives, for a first portion
+    that may not be the last and has recipients, what puts them where they stay instead. Raises
+    SubmissionError.
     """
     portions = cleaner.portions(rows)
     filling: Filling | None = None

@@ -14,6 +14,8 @@ from math import ceil
 from typing import Any, Self
 from uuid import UUID
 
+import asyncpg
+
 from campaigns.cleaning import StagedRecipient
 from campaigns.domain.phone import BEGIN_FORMS, person_key
 from campaigns.domain.states import BatchState, MessageState
@@ -239,9 +241,25 @@ class Filling:
             await self._copying
 
     async def _copy(self) -> str:
-        done: str = await self._connection.copy_to_table(
-            "message", source=self._given(), columns=_COLUMNS, null=""
-        )
+        copying = asyncio.current_task()
+
+        def lost(
+            _: object,
+        ) -> None:  # the driver may be waiting for room in the socket, and hears nothing of it
+            if copying is not None:
+                copying.cancel()
+
+        self._connection.add_termination_listener(lost)
+        try:
+            done: str = await self._connection.copy_to_table(
+                "message", source=self._given(), columns=_COLUMNS, null=""
+            )
+        except asyncio.CancelledError:
+            if self._connection.is_closed():
+                raise asyncpg.ConnectionDoesNotExistError("the connection was lost") from None
+            raise
+        finally:
+            self._connection.remove_termination_listener(lost)
         return done
 
     async def _given(self) -> AsyncIterator[bytes]:

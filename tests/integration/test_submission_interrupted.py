@@ -15,6 +15,7 @@ from campaigns.domain.errors import DatabaseUnavailable, SubmissionError
 from campaigns.domain.limits import AccountTerms
 from campaigns.domain.states import CampaignState
 from campaigns.store import submission as intake
+from campaigns.store.filling import Filling
 from campaigns.store.session import Database
 from campaigns.store.submission import Intake, TakenIn
 from tests.conftest import POLICY, MakeDesk
@@ -84,6 +85,33 @@ async def test_a_connection_cut_between_two_portions_leaves_nothing(
 
     await assert_nothing_is_stored(database)
     await assert_it_can_be_submitted_again(database, make_desk)
+
+
+async def test_a_connection_cut_while_it_takes_no_more_leaves_nothing(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The driver waits for room in the socket, which never comes, and hears nothing of the end."""
+    fillings: list[Filling] = []
+    copy = Filling._copy
+
+    async def noted(self: Filling) -> str:
+        fillings.append(self)
+        return await copy(self)
+
+    def is_stuck() -> bool:
+        return fillings[0]._lines.full() and fillings[0]._connection._transport.get_write_buffer_size() > 0
+
+    monkeypatch.setattr(Filling, "_copy", noted)
+    async with database.own_connection() as other:
+        await other.execute("BEGIN; LOCK TABLE message IN SHARE MODE")
+        dying = asyncio.ensure_future(submit(database, phones(80_000)))
+        (pid,) = await waiting(database, count=1)
+        await until(is_stuck, "no more rows are taken")
+        await kill(database, pid)
+        with pytest.raises(DatabaseUnavailable):
+            await asyncio.wait_for(dying, DEADLINE_SECONDS / 2)
+
+    await assert_nothing_is_stored(database)
 
 
 async def test_a_connection_cut_while_the_campaign_is_made_leaves_nothing(
