@@ -22,9 +22,8 @@ import sys
 from pathlib import Path
 
 # Python looks for garbage at every 700 objects that were made and not freed: while modules are loaded, which
-# stay, a sixth of the time of every start, and afterwards a fifth of a worker's. Of what it found once it looks
-# again after four times as many: with twenty a worker held 20 MB more, and was no faster.
-gc.set_threshold(20_000, 4, 100)
+# stay, a sixth of the time of every start, and afterwards a fifth of a worker's.
+gc.set_threshold(20_000, 20, 50)
 
 # `celery -A worker.app` puts the working directory first on the path, and another project's `campaigns` may
 # be there. So ours is imported here, before anybody else can: a package that is imported once stays imported.

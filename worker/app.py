@@ -192,6 +192,7 @@ def _load_and_freeze(**_: Any) -> None:
     load_awaited()
     gc.collect()
     gc.freeze()
+    gc.set_threshold(20_000, 4, 4)  # what outlived a request is found, too: 20 MB, and 5 KB a batch
 
 
 @signals.worker_shutting_down.connect

@@ -187,6 +187,7 @@ async def serve_until_signal(
         # tenth of a second, once in ten thousand.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(20_000, 4, 4)  # of what is made from now on all is looked through, for it is little
 
     loop = asyncio.get_running_loop()
     server = asyncio.create_task(
