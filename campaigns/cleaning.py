@@ -190,33 +190,33 @@ class Cleaner:
         """Clean `rows` as they are read. Raises SubmissionError for what makes all of them doubtful."""
         rows = iter(rows)
         held = _Held()
-        trouble: Exception | None = None
         at_once = _BLOCK_ROWS
-        while trouble is None:
+        while True:
             block: list[tuple[int, Mapping[str, str]]] = []
             try:
                 block.extend(islice(rows, min(at_once, _PORTION_ROWS - held.row_count)))
-            except Exception as error:  # those before it are looked at first: their own trouble comes first
-                trouble = error
+            finally:  # the trouble of rows that were read comes before that of one that cannot be
+                length = self._clean_block(block, held)
             if not block:
                 break
-            self.row_count += len(block)
-            length = self._clean_alike(block, held) or self._clean_each(block, held)
             at_once = _BLOCK_ROWS if length < len(block) * _WIDE_ROW_CHARACTERS else 1
             if held.is_full:
                 yield held.portion(self.row_count)
                 held = _Held()
-        if trouble is not None:
-            raise trouble
         if held.row_count:
             yield held.portion(self.row_count, is_last=True)
+
+    def _clean_block(self, block: Sequence[tuple[int, Mapping[str, str]]], held: "_Held") -> int:
+        """Clean some rows. Gives how many characters they have."""
+        self.row_count += len(block)
+        return self._clean_alike(block, held) or self._clean_each(block, held)
 
     def _clean_alike(self, block: Sequence[tuple[int, Mapping[str, str]]], held: "_Held") -> int:
         """Clean rows of one text for all, if nothing is to be said of any of them: a third of the time. Gives
         how many characters they have; 0 if that is not so, and nothing was done.
         """
         count, _, saved_count = self._plain_count
-        if not self.is_plain or count > MAX_SEGMENT_COUNT or saved_count or self._bound_for is None:
+        if not (block and self.is_plain and self._bound_for) or count > MAX_SEGMENT_COUNT or saved_count:
             return 0
         numbers, rows = zip(*block, strict=True)
         if list(map(tuple, rows)).count(self._bound_for) < len(rows):

@@ -26,7 +26,7 @@ from campaigns.store.session import Connection, numbers
 
 _COLUMNS = ("batch_id", "position", "row", "state", "segment_count", "phone", "fields")
 _QUEUED = MessageState.QUEUED.value
-_SOON_SECONDS = 1.0
+_SOON_SECONDS = 1.0  # the next portion may take so long, and its statement stays open
 _IDS_AT_ONCE = 1_000  # of batches: those that are not used are gaps in their numbering
 
 # Bits, 4 MB of them. A prime: numbers that lie near each other, as those of one country do, never share one.
