@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import islice, repeat
+from itertools import groupby, islice, repeat
 from json.encoder import encode_basestring
 
 from campaigns.domain.errors import SubmissionError, is_harmless, listed_columns
@@ -209,58 +209,53 @@ class Cleaner:
     def _clean_block(self, block: Sequence[tuple[int, Mapping[str, str]]], held: "_Held") -> int:
         """Clean some rows. Gives how many characters they have."""
         self.row_count += len(block)
-        return self._clean_alike(block, held) or self._clean_each(block, held)
+        character_count = 0
+        for columns, alike in groupby(block, key=_columns_of):
+            numbers, rows = zip(*alike, strict=True)
+            if columns != self._bound_for:
+                self._bind(numbers[0], columns)
+            phones = [fields[self._phone_key] for fields in rows]
+            jsons = self._own_jsons(rows)
+            content = _content(phones, jsons)
+            # Half a character has no bytes of its own: its row is refused, and still part of what was given.
+            self._hash.update(content.encode(errors="surrogatepass"))
+            if self._is_nothing_to_be_said(phones, content):
+                count, _, _ = self._plain_count
+                own = jsons if self._own_columns else repeat(None)
+                held.recipients.extend(zip(numbers, phones, repeat(None), own, repeat(count)))
+            else:
+                self._clean_each(zip(numbers, rows, phones, jsons, strict=True), held)
+            character_count += len(content)
+        held.character_count += character_count
+        return character_count
 
-    def _clean_alike(self, block: Sequence[tuple[int, Mapping[str, str]]], held: "_Held") -> int:
-        """Clean rows of one text for all, if nothing is to be said of any of them: a third of the time. Gives
-        how many characters they have; 0 if that is not so, and nothing was done.
-        """
+    def _own_jsons(self, rows: Sequence[Mapping[str, str]]) -> list[str]:
+        """The JSON object of each row's own columns, as JSON; empty where there are none."""
+        if not self._own_columns:
+            return [""] * len(rows)
+        parts: list[Iterable[str]] = []
+        for before, name in self._own_columns:
+            parts += repeat(before), map(_as_json, [fields[name] for fields in rows])
+        return list(map("".join, zip(*parts, repeat("}"))))
+
+    def _is_nothing_to_be_said(self, phones: Sequence[str], content: str) -> bool:
+        """Whether rows are surely taken as they stand, with one text for all. Then they cost a third."""
         count, _, saved_count = self._plain_count
-        if not (block and self.is_plain and self._bound_for) or count > MAX_SEGMENT_COUNT or saved_count:
-            return 0
-        numbers, rows = zip(*block, strict=True)
-        if list(map(tuple, rows)).count(self._bound_for) < len(rows):
-            return 0
-        phones = [fields[self._phone_key] for fields in rows]
-        if not are_all_mobile(phones):
-            return 0
-        jsons: Sequence[str] = [""] * len(rows)
-        if self._own_columns:
-            parts: list[Iterable[str]] = []
-            for before, name in self._own_columns:
-                parts += repeat(before), map(_as_json, [fields[name] for fields in rows])
-            jsons = list(map("".join, zip(*parts, repeat("}"))))
-        content = _content(phones, jsons)
-        try:
-            encoded = content.encode()
-        except UnicodeEncodeError:
-            return 0
-        if "\\u0000" in content:
-            return 0
-        self._hash.update(encoded)
-        own = jsons if self._own_columns else repeat(None)
-        held.recipients.extend(zip(numbers, phones, repeat(None), own, repeat(count)))
-        held.character_count += len(content)
-        return len(content)
+        return (
+            self.is_plain
+            and count <= MAX_SEGMENT_COUNT
+            and not saved_count
+            and are_all_mobile(phones)
+            and "\\u0000" not in content
+            and _is_whole(content)
+        )
 
-    def _clean_each(self, block: Sequence[tuple[int, Mapping[str, str]]], held: "_Held") -> int:
-        """Clean rows one by one. Gives how many characters they have."""
-        phones: list[str] = []
-        jsons: list[str] = []
-        for row, fields in block:
-            if tuple(fields) != self._bound_for:
-                self._bind(row, tuple(fields))
-            raw_phone = fields[self._phone_key]
-            own_json = ""
-            for before, name in self._own_columns:
-                own_json += before + _as_json(fields[name])
-            if own_json:
-                own_json += "}"
-            phones.append(raw_phone)
-            jsons.append(own_json)
+    def _clean_each(self, rows: Iterable[tuple[int, Mapping[str, str], str, str]], held: "_Held") -> None:
+        """Clean rows one by one: each with its number, its cells, its phone as given and its own JSON."""
+        for row, fields, raw_phone, own_json in rows:
             try:
-                if not (raw_phone.isascii() and own_json.isascii()):
-                    _check_characters(raw_phone + own_json)
+                if not _is_whole(raw_phone + own_json):
+                    raise _Unsendable("broken_character")
                 cleaned = self._clean(row, raw_phone, own_json, fields)
             except _Unsendable as refusal:
                 refused = (row, refusal.reason, refusal.column)
@@ -272,11 +267,6 @@ class Cleaner:
                 held.recipients.append(cleaned)
                 if cleaned[2] is not None:
                     held.character_count += len(cleaned[2])
-        content = _content(phones, jsons)
-        # Half a character has no bytes of its own: its row is refused, and still part of what was given.
-        self._hash.update(content.encode(errors="surrogatepass"))
-        held.character_count += len(content)
-        return len(content)
 
     def _bind(self, row: int, columns: tuple[str, ...]) -> None:
         """Find the columns once for all rows that have the same ones."""
@@ -379,8 +369,16 @@ def _content(phones: Iterable[str], jsons: Iterable[str]) -> str:
     return "".join([f"\x1e{len(phone)}:{phone}\x1f{own}" for phone, own in zip(phones, jsons, strict=True)])
 
 
-def _check_characters(content: str) -> None:
+def _columns_of(row: tuple[int, Mapping[str, str]]) -> tuple[str, ...]:
+    return tuple(row[1])
+
+
+def _is_whole(text: str) -> bool:
+    """Whether no half of a character (a lone surrogate) stands in a text."""
+    if text.isascii():
+        return True
     try:
-        content.encode()
+        text.encode()
     except UnicodeEncodeError:
-        raise _Unsendable("broken_character") from None
+        return False
+    return True

@@ -23,6 +23,7 @@ from campaigns.domain.errors import CampaignError, DatabaseUnavailable
 from campaigns.domain.metrics import Meter
 from campaigns.lazy_imports import load_awaited
 from campaigns.store import schema
+from worker import spare_what_is_loaded
 from worker.bootstrap import Parts
 from worker.broker import transport
 from worker.broker.beat import Scheduler
@@ -186,13 +187,9 @@ async def _tell_that_it_lives(parts: Parts) -> None:
 
 @signals.worker_ready.connect
 def _load_and_freeze(**_: Any) -> None:
-    """Load what waits for its use, and freeze start-up objects out of the garbage collector: they live as
-    long as the worker.
-    """
+    """Load what waits for its use, and keep what is loaded out of looks for garbage."""
     load_awaited()
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 4, 4)  # what outlived a request is found, too: 20 MB, and 5 KB a batch
+    spare_what_is_loaded()
 
 
 @signals.worker_shutting_down.connect

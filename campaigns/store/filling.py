@@ -241,13 +241,10 @@ class Filling:
             await self._copying
 
     async def _copy(self) -> str:
-        copying = asyncio.current_task()
-
-        def lost(
-            _: object,
-        ) -> None:  # the driver may be waiting for room in the socket, and hears nothing of it
-            if copying is not None:
-                copying.cancel()
+        def lost(_: object) -> None:
+            # The driver may be waiting for room in the socket, and hears nothing of its end.
+            if self._copying is not None:
+                self._copying.cancel()
 
         self._connection.add_termination_listener(lost)
         try:

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import logging
 import signal
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from campaigns.domain.errors import CampaignError, DatabaseUnavailable
 from campaigns.domain.metrics import SSE_CLIENTS, SUBMISSIONS_RUNNING
 from campaigns.measuring import Measuring
 from campaigns.store import schema
+from worker import spare_what_is_loaded
 from worker.bootstrap import Parts
 from worker.logs.logger import get_logger
 from worker.metrics import serve as serve_metrics
@@ -185,9 +185,7 @@ async def serve_until_signal(
         ready(url)
         # What is loaded lives as long as the process: looking through all of it holds up every callback for a
         # tenth of a second, once in ten thousand.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(20_000, 4, 4)  # of what is made from now on all is looked through, for it is little
+        spare_what_is_loaded()
 
     loop = asyncio.get_running_loop()
     server = asyncio.create_task(
