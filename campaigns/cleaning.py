@@ -219,7 +219,7 @@ class Cleaner:
             content = _content(phones, jsons)
             # Half a character has no bytes of its own: its row is refused, and still part of what was given.
             self._hash.update(content.encode(errors="surrogatepass"))
-            if self._is_nothing_to_be_said(phones, content):
+            if self._are_all_sendable(phones, content):
                 count, _, _ = self._plain_count
                 own = jsons if self._own_columns else repeat(None)
                 held.recipients.extend(zip(numbers, phones, repeat(None), own, repeat(count)))
@@ -238,8 +238,8 @@ class Cleaner:
             parts += repeat(before), map(_as_json, [fields[name] for fields in rows])
         return list(map("".join, zip(*parts, repeat("}"))))
 
-    def _is_nothing_to_be_said(self, phones: Sequence[str], content: str) -> bool:
-        """Whether rows are surely taken as they stand, with one text for all. Then they cost a third."""
+    def _are_all_sendable(self, phones: Sequence[str], content: str) -> bool:
+        """Whether each row can surely be sent to as it stands, with one text for all. False: look at each."""
         count, _, saved_count = self._plain_count
         return (
             self.is_plain

@@ -46,7 +46,7 @@ def _cleaned(rows: Rows, text: str, *, each: bool = False) -> Any:
     cleaner = Cleaner(wanted, keeps_refused=True)
     portions: list[Any] = []
     trouble = ""
-    with patch.object(Cleaner, "_is_nothing_to_be_said", return_value=False) if each else nullcontext():
+    with patch.object(Cleaner, "_are_all_sendable", return_value=False) if each else nullcontext():
         try:
             portions.extend(cleaner.portions(enumerate(rows, 2)))
         except SubmissionError as error:
@@ -65,7 +65,7 @@ def test_rows_cleaned_at_once_are_what_they_are_one_by_one(
         assert _cleaned(rows, text) == _cleaned(rows, text, each=True)
 
 
-def test_rows_of_one_text_are_cleaned_at_once_where_nothing_is_to_be_said_of_them() -> None:
+def test_rows_that_can_all_be_sent_to_are_not_cleaned_one_by_one() -> None:
     rows = [{"phone": f"+3706{n:07d}", "name": "Žydrūnas"} for n in range(50)]
     cleaner = Cleaner(Wanted("Hello", "LT", "phone", []))
     recognise(rows[0]["phone"], "LT")  # the first number of a country is read the long way
