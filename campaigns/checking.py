@@ -15,6 +15,7 @@ from math import ceil
 from uuid import UUID
 
 from campaigns.cleaning import Cleaner, Portion
+from campaigns.domain.blocks import Block
 from campaigns.domain.errors import OverAllowance
 from campaigns.domain.message_ref import message_refs
 from campaigns.domain.policy import BATCH_SIZE
@@ -114,7 +115,7 @@ class Checked:
 async def check(
     database: Database,
     submission: Submission,
-    rows: Iterable[tuple[int, Mapping[str, str]]],
+    rows: Iterable[Block],
     through: Through,
     *,
     executor: Executor | None = None,

@@ -10,9 +10,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import groupby, islice, repeat
+from itertools import repeat
 from json.encoder import encode_basestring
 
+from campaigns.domain.blocks import Block, Row
 from campaigns.domain.errors import SubmissionError, is_harmless, listed_columns
 from campaigns.domain.foreign_placeholders import find_foreign_placeholders, names_of, sentence
 from campaigns.domain.phone import (
@@ -40,8 +41,6 @@ _MOST_COSTLY_SHOWN = 12  # characters outside the GSM alphabet that are named
 # storing a portion waits three times until the thread that cleans the next lets go of the interpreter.
 _PORTION_ROWS = 10_000
 _PORTION_CHARACTERS = 4_000_000  # of the texts in one portion
-_BLOCK_ROWS = 100  # cleaned at once: for each row by itself much costs more
-_WIDE_ROW_CHARACTERS = 1_000  # rows of more are taken one by one: a hundred may be 100 MB
 
 _as_json: Callable[[str], str] = (
     encode_basestring  # as `json.dumps` with ensure_ascii=False, for a text alone
@@ -186,56 +185,42 @@ class Cleaner:
         """The columns met so far beside the number: all, and those that the text does not use."""
         return [*self._own_names], [name for name, is_used in self._own_names.items() if not is_used]
 
-    def portions(self, rows: Iterable[tuple[int, Mapping[str, str]]]) -> Iterator[Portion]:
-        """Clean `rows` as they are read. Raises SubmissionError for what makes all of them doubtful."""
-        rows = iter(rows)
+    def portions(self, blocks: Iterable[Block]) -> Iterator[Portion]:
+        """Clean rows as they are read. Raises SubmissionError for what makes all of them doubtful."""
         held = _Held()
-        at_once = _BLOCK_ROWS
-        while True:
-            block: list[tuple[int, Mapping[str, str]]] = []
-            try:
-                block.extend(islice(rows, min(at_once, _PORTION_ROWS - held.row_count)))
-            finally:  # the trouble of rows that were read comes before that of one that cannot be
-                length = self._clean_block(block, held)
-            if not block:
-                break
-            at_once = _BLOCK_ROWS if length < len(block) * _WIDE_ROW_CHARACTERS else 1
+        for block in blocks:
+            self._clean_block(block, held)
             if held.is_full:
                 yield held.portion(self.row_count)
                 held = _Held()
         if held.row_count:
             yield held.portion(self.row_count, is_last=True)
 
-    def _clean_block(self, block: Sequence[tuple[int, Mapping[str, str]]], held: "_Held") -> int:
-        """Clean some rows. Gives how many characters they have."""
+    def _clean_block(self, block: Block, held: "_Held") -> None:
         self.row_count += len(block)
-        character_count = 0
-        for columns, alike in groupby(block, key=_columns_of):
-            numbers, rows = zip(*alike, strict=True)
-            if columns != self._bound_for:
-                self._bind(numbers[0], columns)
-            phones = [fields[self._phone_key] for fields in rows]
-            jsons = self._own_jsons(rows)
-            content = _content(phones, jsons)
-            # Half a character has no bytes of its own: its row is refused, and still part of what was given.
-            self._hash.update(content.encode(errors="surrogatepass"))
-            if self._are_all_sendable(phones, content):
-                count, _, _ = self._plain_count
-                own = jsons if self._own_columns else repeat(None)
-                held.recipients.extend(zip(numbers, phones, repeat(None), own, repeat(count)))
-            else:
-                self._clean_each(zip(numbers, rows, phones, jsons, strict=True), held)
-            character_count += len(content)
-        held.character_count += character_count
-        return character_count
+        columns = tuple(block.cells)
+        if columns != self._bound_for:
+            self._bind(block.numbers[0], columns)
+        phones = block.cells[self._phone_key]
+        jsons = self._own_jsons(block)
+        content = _content(phones, jsons)
+        # Half a character has no bytes of its own: its row is refused, and still part of what was given.
+        self._hash.update(content.encode(errors="surrogatepass"))
+        held.character_count += len(content)
+        if self._are_all_sendable(phones, content):
+            count, _, _ = self._plain_count
+            own = jsons if self._own_columns else repeat(None)
+            held.recipients.extend(zip(block.numbers, phones, repeat(None), own, repeat(count)))
+        else:
+            self._clean_each(zip(block, phones, jsons, strict=True), held)
 
-    def _own_jsons(self, rows: Sequence[Mapping[str, str]]) -> list[str]:
+    def _own_jsons(self, block: Block) -> list[str]:
         """The JSON object of each row's own columns, as JSON; empty where there are none."""
         if not self._own_columns:
-            return [""] * len(rows)
+            return [""] * len(block)
         parts: list[Iterable[str]] = []
         for before, name in self._own_columns:
-            parts += repeat(before), map(_as_json, [fields[name] for fields in rows])
+            parts += repeat(before), map(_as_json, block.cells[name])
         return list(map("".join, zip(*parts, repeat("}"))))
 
     def _are_all_sendable(self, phones: Sequence[str], content: str) -> bool:
@@ -250,9 +235,9 @@ class Cleaner:
             and _is_whole(content)
         )
 
-    def _clean_each(self, rows: Iterable[tuple[int, Mapping[str, str], str, str]], held: "_Held") -> None:
-        """Clean rows one by one: each with its number, its cells, its phone as given and its own JSON."""
-        for row, fields, raw_phone, own_json in rows:
+    def _clean_each(self, rows: Iterable[tuple[Row, str, str]], held: "_Held") -> None:
+        """Clean rows one by one: each with its phone as given and its own JSON."""
+        for (row, fields), raw_phone, own_json in rows:
             try:
                 if not _is_whole(raw_phone + own_json):
                     raise _Unsendable("broken_character")
@@ -367,10 +352,6 @@ def _content(phones: Iterable[str], jsons: Iterable[str]) -> str:
     content.
     """
     return "".join([f"\x1e{len(phone)}:{phone}\x1f{own}" for phone, own in zip(phones, jsons, strict=True)])
-
-
-def _columns_of(row: tuple[int, Mapping[str, str]]) -> tuple[str, ...]:
-    return tuple(row[1])
 
 
 def _is_whole(text: str) -> bool:

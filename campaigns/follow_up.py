@@ -10,12 +10,13 @@ have got the text gets it again:
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from uuid import UUID, uuid4
 
 from campaigns.domain.allowance import UNBOUNDED, Allowance
+from campaigns.domain.blocks import Block, Row, in_blocks
 from campaigns.domain.errors import NotAllowed, SubmissionError, no_such_campaign
 from campaigns.domain.following import Followed
 from campaigns.domain.limits import AccountTerms
@@ -158,13 +159,13 @@ def _free(own: set[str]) -> str:
     return name
 
 
-def _rows(messages: Chosen, phone_column: str) -> Iterator[tuple[int, Mapping[str, str]]]:
+def _rows(messages: Chosen, phone_column: str) -> Iterator[Block]:
     """The rows of the messages, for the thread that cleans them. Made on the loop."""
     loop = asyncio.get_running_loop()
 
-    def read() -> Iterator[tuple[int, Mapping[str, str]]]:
+    def read() -> Iterator[Row]:
         while rows := asyncio.run_coroutine_threadsafe(messages.next(), loop).result():
             for each in rows:
                 yield each.row, each.fields | {phone_column: each.phone}
 
-    return read()
+    return in_blocks(read())

@@ -12,9 +12,10 @@ from io import BytesIO
 from itertools import chain
 from tempfile import TemporaryFile
 
+from campaigns.domain.blocks import Block, Row, in_blocks
 from campaigns.domain.columns import Columns, ColumnTrouble
 from campaigns.domain.errors import SubmissionError
-from campaigns.domain.recipients import Recipient, read_recipients
+from campaigns.domain.recipients import read_recipients
 from campaigns.sheets import Sheet, SheetTrouble, open_sheet
 
 _SLICE_BYTES = 65_536  # read at once
@@ -54,14 +55,16 @@ _LONGEST_MARK = 16  # bytes at the beginning that tell one kind of file from ano
 
 
 class RecipientFile:
-    """The recipients of one file, to be iterated over once. `note`: what a person should hear, or None."""
+    """The recipients of one file, to be iterated over once, in blocks. `note`: what a person should hear, or
+    None.
+    """
 
-    def __init__(self, rows: Iterable[Recipient], note: str | None = None) -> None:
-        self._rows = rows
+    def __init__(self, blocks: Iterable[Block], note: str | None = None) -> None:
+        self._blocks = blocks
         self.note = note
 
-    def __iter__(self) -> Iterator[Recipient]:
-        return iter(self._rows)
+    def __iter__(self) -> Iterator[Block]:
+        return iter(self._blocks)
 
 
 @contextmanager
@@ -89,7 +92,7 @@ def open_recipients(
         copy.seek(0)
         try:
             with open_sheet(copy, sheet) as opened:
-                yield RecipientFile(_rows_of(opened, name), opened.note)
+                yield RecipientFile(in_blocks(_rows_of(opened, name)), opened.note)
         except SheetTrouble as trouble:
             raise SubmissionError(f"{name} {trouble}") from None
         except (zipfile.BadZipFile, zlib.error, EOFError) as error:
@@ -143,7 +146,7 @@ def _check_kind(head: bytes, name: str) -> None:
             raise SubmissionError(f"{name} {what}")
 
 
-def _rows_of(sheet: Sheet, name: str) -> Iterator[Recipient]:
+def _rows_of(sheet: Sheet, name: str) -> Iterator[Row]:
     header: Columns | None = None
     found = False
     row = 0

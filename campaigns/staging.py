@@ -1,12 +1,13 @@
 """Stages a submission's rows: each portion is stored while a thread cleans the next."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager, nullcontext
 from typing import Any, TypeVar
 
 from campaigns.cleaning import Cleaner, Portion
+from campaigns.domain.blocks import Block
 from campaigns.domain.errors import SubmissionError
 from campaigns.store.filling import Filled, Filler, Filling
 from campaigns.store.session import Database
@@ -20,7 +21,7 @@ _T = TypeVar("_T")
 async def staged(
     database: Database,
     cleaner: Cleaner,
-    rows: Iterable[tuple[int, Mapping[str, str]]],
+    rows: Iterable[Block],
     *,
     executor: Executor | None = None,
     hear: Callable[[Portion], None] | None = None,

@@ -18,6 +18,7 @@ from uuid import UUID, uuid4
 
 from campaigns.cleaning import REASONS, Cleaner, Portion, Wanted
 from campaigns.domain.allowance import UNBOUNDED, Allowance
+from campaigns.domain.blocks import Block, Row, in_blocks
 from campaigns.domain.errors import NotWhatWasChecked, SubmissionError, is_harmless, shown_column
 from campaigns.domain.following import Followed
 from campaigns.domain.limits import AccountTerms, too_long, wrong_sender
@@ -85,7 +86,7 @@ async def submit(
     database: Database,
     policy: Policy,
     submission: Submission,
-    rows: Iterable[tuple[int, Mapping[str, str]]],
+    rows: Iterable[Block],
     *,
     batch_size: int = BATCH_SIZE,
     progress: Callable[[int], None] | None = None,
@@ -93,8 +94,8 @@ async def submit(
 ) -> TakenIn:
     """Take a campaign in, whole or not at all.
 
-    Takes rows as (row number as a person counts, column -> text), read once, in a thread beside the loop:
-    one of `executor`, which must have one free (None: of asyncio's own).
+    Takes rows in blocks, read once, in a thread beside the loop: one of `executor`, which must have one free
+    (None: of asyncio's own).
     Gives the campaign; for a key that was used before with the same content, the one it made then (`created`
     is False). `progress` hears how many rows were read.
     Raises SubmissionError, with nothing stored; NotWhatWasChecked where it is not the content it must be.
@@ -239,11 +240,15 @@ def cleaner_of(submission: Submission, *, keeps_refused: bool = False) -> Cleane
         raise SubmissionError(f"the text cannot be used: {error}") from error
 
 
-def rows_of(recipients: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, Mapping[str, str]]]:
-    """Rows out of a list another program made: numbered from 1, scalars as text, null as nothing.
+def blocks_of(recipients: Sequence[Mapping[str, Any]]) -> Iterator[Block]:
+    """Blocks of rows out of a list another program made: numbered from 1, scalars as text, null as nothing.
 
     Raises SubmissionError when it is no list, and at the first recipient that is not an object of scalars.
     """
+    return in_blocks(_rows_of(recipients))
+
+
+def _rows_of(recipients: Sequence[Mapping[str, Any]]) -> Iterator[Row]:
     if not isinstance(recipients, list | tuple):
         raise SubmissionError("the recipients are no list; give a list of objects such as {'phone': '…'}")
     if len(recipients) > MAX_TASK_RECIPIENTS:

@@ -1,9 +1,10 @@
 """The river for tests: submit rows, and let dealing, sending, polling and rescue flow until still."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from campaigns import aggregation, batching, reading, receipts, rescue, sending, submission
+from campaigns.domain.blocks import Block, in_blocks
 from campaigns.domain.limits import AccountTerms
 from campaigns.domain.policy import BATCH_SIZE, Desk
 from campaigns.store.reading.overviews import Overview
@@ -17,9 +18,9 @@ def phones(count: int, *, first: int = 0) -> list[dict[str, str]]:
     return [{"phone": f"+3706{(first + n) // 80:05d}{(first + n) % 80:02d}"} for n in range(count)]
 
 
-def numbered(rows: Iterable[Mapping[str, str]]) -> Iterable[tuple[int, Mapping[str, str]]]:
+def numbered(rows: Iterable[Mapping[str, str]]) -> Iterator[Block]:
     """Rows as a CSV file numbers them: the header is row 1."""
-    return enumerate(rows, 2)
+    return in_blocks(enumerate(rows, 2))
 
 
 async def submit(

@@ -249,7 +249,7 @@ def submit(  # noqa: PLR0913, PLR0917  the public contract names them
                 literal=literal,
                 trace_parent=trace_parent(asked_by),
             ),
-            submission.rows_of(recipients),
+            submission.blocks_of(recipients),
         )
         if sender_id and not terms.limits.takes_sender_id:
             log.info("sender id kept and not sent", account=account, provider=terms.limits.provider)

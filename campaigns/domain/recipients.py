@@ -10,11 +10,12 @@ import codecs
 import csv
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from io import StringIO
 from itertools import chain
 from typing import Literal
 
+from campaigns.domain.blocks import BLOCK_ROWS, Block, Row, in_blocks
 from campaigns.domain.columns import NULL, Columns, ColumnTrouble
 from campaigns.domain.errors import SubmissionError, is_harmless
 from campaigns.domain.unstorable import UNSTORABLE_CHARACTERS
@@ -23,9 +24,6 @@ MAX_CELL_CHARACTERS = 100_000  # a longer cell is refused
 MAX_ROW_CHARACTERS = 1_000_000  # also bounds what the reader holds in memory
 
 Format = Literal["csv", "jsonl"]
-Recipient = tuple[int, dict[str, str]]
-"""The row as a person counts it in the file, from 1, and its cells by column."""
-
 _SLICE_BYTES = 65_536  # under MAX_CELL_CHARACTERS: a cell above that cannot lie within one slice
 _DELIMITERS = ",;\t|"
 _BYTE_ORDER_MARKS = (
@@ -72,12 +70,13 @@ def read_recipients(
     semicolon, tab and | in it is the delimiter; a quoted cell may hold line breaks; lines end in any way.
     JSON lines: an object a line; numbers keep their digits, true and false stay words, null is empty.
 
-    Gives a reader of (row, cells by column). Rows are counted as a person sees them in the file, from 1
-    with the header; blank ones are counted and skipped.
+    Gives a reader of blocks of rows. Rows are counted as a person sees them in the file, from 1 with the
+    header; blank ones are counted and skipped.
 
-    Raises SubmissionError, here (nothing in it, a header that cannot serve) and while reading: one
-    sentence with the row and how to mend it, never with what a cell holds. Promises: holds a slice of
-    the file and one row in memory, whatever the file's size; takes from `chunks` only as it goes on.
+    Raises SubmissionError, here (nothing in it, a header that cannot serve) and while reading, after the rows
+    before: one sentence with the row and how to mend it, never with what a cell holds. Promises: holds
+    two slices of the file and one row in memory, whatever the file's size; takes from `chunks` only as it
+    goes on.
     """
     return RecipientReader(chunks, format, name)
 
@@ -113,10 +112,10 @@ class RecipientReader:
                 self._row += 1
         except (_Unreadable, ColumnTrouble, csv.Error) as trouble:
             raise self._refusal(trouble) from None
-        self._recipients = self._read()
+        self._blocks = self._read_csv(self._header) if self.format == "csv" else in_blocks(self._read_jsonl())
 
-    def __iter__(self) -> Iterator[Recipient]:
-        return self._recipients
+    def __iter__(self) -> Iterator[Block]:
+        return self._blocks
 
     def _find_first_line(self) -> str:
         for line in self._lines.rest:
@@ -127,48 +126,78 @@ class RecipientReader:
             self._row += 1
         raise SubmissionError(f"{self._name} is empty; send a file with a row for each recipient")
 
-    def _read(self) -> Iterator[Recipient]:
-        try:
-            yield from self._read_csv(self._header) if self.format == "csv" else self._read_jsonl()
-        except (_Unreadable, ColumnTrouble, csv.Error) as trouble:
-            raise self._refusal(trouble) from None
-
-    def _read_csv(self, header: Columns) -> Iterator[Recipient]:
-        columns = header.names
-        width = -1 if header.has_gaps else header.width
-        lines = self._lines
-        row = self._row
+    def _read_csv(self, header: Columns) -> Iterator[Block]:
         found = False
-        try:
-            for cells in self._cells:
-                if lines.fetched:  # only then can the row have outgrown a slice
-                    lines.fetched = 0
-                    if any(len(cell) > MAX_CELL_CHARACTERS for cell in cells):
-                        raise _Unreadable(_CELL_TOO_LONG)
-                if len(cells) == width and cells[0].strip() and NULL not in cells:
-                    fields = dict(zip(columns, cells))  # noqa: B905  they are as many; asking twice costs a third
-                elif (read := header.fields(cells)) is not None:
-                    fields = read
-                else:
-                    row += 1
-                    continue
+        for rows, trouble in self._raw_blocks():
+            if (whole := self._whole(header, rows)) is not None:
+                blocks: Iterable[Block] = (whole,)
+            else:
+                blocks = in_blocks(self._read_each(header, rows))
+            for block in blocks:
                 found = True
-                yield row, fields
-                row += 1
-        finally:
-            self._row = row
+                yield block
+            if trouble is not None:
+                raise self._refusal(trouble) from None
         if not found:
             raise SubmissionError(f"{self._name} has a header but no recipients; add a row for each")
 
-    def _read_jsonl(self) -> Iterator[Recipient]:
-        for line in self._lines.rest:
-            self._lines.fetched = 0
-            if line.strip():
-                fields = _read_object(line)
-                if self.columns is None:
-                    self.columns = tuple(fields)
+    def _raw_blocks(self) -> Iterator[tuple[list[list[str]], Exception | None]]:
+        """Cells as they are written; after what could be read the reason why no more can. A block ends with
+        a slice: else a hundred wide rows may be 100 MB.
+        """
+        lines = self._lines
+        held: list[list[str]] = []
+        try:
+            for cells in self._cells:
+                if not lines.fetched:
+                    held.append(cells)
+                    if len(held) < BLOCK_ROWS:
+                        continue
+                else:  # only then can the row have outgrown a slice
+                    lines.fetched = 0
+                    if any(len(cell) > MAX_CELL_CHARACTERS for cell in cells):
+                        raise _Unreadable(_CELL_TOO_LONG)
+                    held.append(cells)
+                yield held, None
+                held = []
+        except (_Unreadable, csv.Error) as error:
+            trouble: Exception | None = error
+        else:
+            trouble = None
+        yield held, trouble
+
+    def _whole(self, header: Columns, rows: Sequence[Sequence[str]]) -> Block | None:
+        """The block of rows that all have a cell for each column and need no look. None: look at each."""
+        if not rows or header.has_gaps or {*map(len, rows)} != {header.width}:
+            return None
+        columns = list(zip(*rows, strict=True))
+        if not all(map(str.strip, columns[0])) or any(NULL in cells for cells in columns):
+            return None
+        first, self._row = self._row, self._row + len(rows)
+        return Block(range(first, self._row), dict(zip(header.names, columns, strict=True)))
+
+    def _read_each(self, header: Columns, rows: Iterable[Sequence[str]]) -> Iterator[Row]:
+        for cells in rows:
+            try:
+                fields = header.fields(cells)
+            except ColumnTrouble as trouble:
+                raise self._refusal(trouble) from None
+            if fields is not None:
                 yield self._row, fields
             self._row += 1
+
+    def _read_jsonl(self) -> Iterator[Row]:
+        try:
+            for line in self._lines.rest:
+                self._lines.fetched = 0
+                if line.strip():
+                    fields = _read_object(line)
+                    if self.columns is None:
+                        self.columns = tuple(fields)
+                    yield self._row, fields
+                self._row += 1
+        except _Unreadable as trouble:
+            raise self._refusal(trouble) from None
 
     def _refusal(self, trouble: Exception) -> SubmissionError:
         what = str(trouble)

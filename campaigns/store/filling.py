@@ -25,7 +25,7 @@ from campaigns.store.person import person_key as person_key_of
 from campaigns.store.session import Connection, numbers
 
 _COLUMNS = ("batch_id", "position", "row", "state", "segment_count", "phone", "fields")
-_QUEUED = MessageState.QUEUED.value
+_STATE = f"\t{MessageState.QUEUED.value}\t"
 _SOON_SECONDS = 1.0  # the next portion may take so long, and its statement stays open
 _IDS_AT_ONCE = 1_000  # of batches: those that are not used are gaps in their numbering
 
@@ -68,19 +68,13 @@ class Filler:
 
     def fill(self, recipients: Sequence[StagedRecipient]) -> Filled:
         """Fill batches with what is certain of a portion, as far as there are ids for them."""
-        certain, uncertain = self._waiting, []
-        seen = self._seen
-        phones = [recipient[1] for recipient in recipients]
-        keys = [int(person_key(phone) if phone[:4] in BEGIN_FORMS else phone) for phone in phones]
-        for recipient, key in zip(recipients, keys, strict=True):
-            bit = key % _SEEN_BITS
-            byte, mask = seen[bit >> 3], 1 << (bit & 7)
-            if byte & mask:
-                uncertain.append(recipient)
-            else:
-                seen[bit >> 3] = byte | mask
-                certain.append(recipient)
-        self.has_doubles = self.has_doubles or bool(uncertain)
+        repeated = self._find_repeated([recipient[1] for recipient in recipients])
+        uncertain = [recipients[at] for at in repeated]
+        certain = [*self._waiting, *recipients]
+        if repeated:
+            self.has_doubles = True
+            left_out = frozenset(repeated)
+            certain = [*self._waiting, *(each for at, each in enumerate(recipients) if at not in left_out)]
         size = self.batch_size
         full = min(len(certain) // size, len(self._ids)) * size
         self._waiting = certain[full:]
@@ -90,8 +84,9 @@ class Filler:
             batch_id = self._ids.popleft()
             self.batch_ids.append(batch_id)
             self.segment_count += sum([recipient[4] for recipient in batch])
+            head = f"{batch_id}\t"
             made = [
-                f"{batch_id}\t{position}\t{row}\t{_QUEUED}\t{count}\t{phone}\t{fields or ''}\n"
+                f"{head}{position}\t{row}{_STATE}{count}\t{phone}\t{fields or ''}\n"
                 for position, (row, phone, _, fields, count) in enumerate(batch)
             ]
             text = "".join(made)
@@ -99,6 +94,20 @@ class Filler:
                 text = text.replace("\\", "\\\\")
             lines.append(text.encode())  # a batch at a time, for it is much smaller so
         return Filled(b"".join(lines), uncertain)
+
+    def _find_repeated(self, phones: Sequence[str]) -> list[int]:
+        """Which of them may have come before: their indexes."""
+        seen = self._seen
+        keys = [int(person_key(phone) if phone[:4] in BEGIN_FORMS else phone) for phone in phones]
+        repeated = []
+        for at, key in enumerate(keys):
+            bit = key % _SEEN_BITS
+            byte = seen[bit >> 3]
+            if byte >> (bit & 7) & 1:
+                repeated.append(at)
+            else:
+                seen[bit >> 3] = byte | 1 << (bit & 7)
+        return repeated
 
     def rest(self) -> Sequence[StagedRecipient]:
         """Those that wait for their batch to be full, once there are no more: to be staged."""

@@ -14,7 +14,7 @@ import threading
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -23,6 +23,7 @@ from uuid import UUID
 import pytest
 
 from campaigns import submission
+from campaigns.domain.blocks import Block
 from campaigns.domain.errors import CampaignError
 from campaigns.domain.policy import BATCH_SIZE
 from campaigns.domain.recipients import read_recipients
@@ -80,16 +81,16 @@ class Tally:
 
 
 async def attempt(database: Database, number: int, tally: Tally) -> None:
-    """One submission the way the doors make it: a file through the reader, a list through rows_of."""
+    """One submission the way the doors make it: a file through the reader, a list through blocks_of."""
     made = garbage(number)
     tally.fingerprints.add(sha256(pickle.dumps((made.source, made.wanted))).digest())
     row_count = 0
 
-    def counted(rows: Iterable[tuple[int, Mapping[str, str]]]) -> Iterator[tuple[int, Mapping[str, str]]]:
+    def counted(blocks: Iterable[Block]) -> Iterator[Block]:
         nonlocal row_count
-        for row in rows:
-            row_count += 1
-            yield row
+        for block in blocks:
+            row_count += len(block)
+            yield block
 
     try:
         taken = await submission.submit(database, POLICY, made.wanted, counted(_rows(made)))
@@ -108,9 +109,9 @@ async def attempt(database: Database, number: int, tally: Tally) -> None:
     tally.sentences[_VARIABLE.sub("…", said)] += 1
 
 
-def _rows(made: Garbage) -> Iterable[tuple[int, Mapping[str, str]]]:
+def _rows(made: Garbage) -> Iterable[Block]:
     if made.kind == "foreign":
-        return submission.rows_of(made.source)
+        return submission.blocks_of(made.source)
     return read_recipients([made.source], format=None, name="list.csv")
 
 

@@ -11,6 +11,7 @@ from campaigns.domain.limits import AccountTerms
 from campaigns.store.session import Database
 from tests.conftest import POLICY
 from tests.guards.test_house import ROOT
+from tests.river import numbered
 from worker.cli.app import Command, app
 from worker.settings.environment import for_children
 
@@ -46,7 +47,7 @@ def _loaded_by(*typed: str, **settings: str) -> set[str]:
 
 async def test_status_loads_what_it_shows_and_little_else(database: Database, database_url: str) -> None:
     wanted = submission.Submission(AccountTerms("main"), "Hello", "Demo", "test")
-    made = await submission.submit(database, POLICY, wanted, [(1, {"phone": "+37060000001"})])
+    made = await submission.submit(database, POLICY, wanted, numbered([{"phone": "+37060000001"}]))
     loaded = _loaded_by(
         *("status", str(made.id)),
         CAMPAIGNS_DATABASE_URL=database_url,

@@ -1,10 +1,14 @@
 """What a submission stored, and sessions that wait, are killed or hold a lock."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from campaigns import submission
+import pytest
+
+from campaigns import cleaning, submission
+from campaigns.domain import blocks
+from campaigns.domain.blocks import Row, in_blocks
 from campaigns.domain.limits import AccountTerms
 from campaigns.store.session import Database
 from campaigns.store.submission import TakenIn
@@ -48,9 +52,15 @@ async def messages(database: Database, columns: str) -> list[tuple[Any, ...]]:
     return [tuple(row.values()) for row in rows]
 
 
-async def take_in(database: Database, rows: Iterator[tuple[int, Mapping[str, str]]]) -> TakenIn:
+async def take_in(database: Database, rows: Iterable[Row]) -> TakenIn:
     wanted = submission.Submission(AccountTerms("main"), "Hello", "Demo", "test", submission_key="key")
-    return await submission.submit(database, POLICY, wanted, rows)
+    return await submission.submit(database, POLICY, wanted, in_blocks(rows))
+
+
+def cut_into_portions(monkeypatch: pytest.MonkeyPatch, row_count: int) -> None:
+    """Have rows cleaned and stored in portions of so many, where they come from `in_blocks`."""
+    monkeypatch.setattr(cleaning, "_PORTION_ROWS", row_count)
+    monkeypatch.setattr(blocks, "BLOCK_ROWS", min(row_count, blocks.BLOCK_ROWS))
 
 
 LATE = 10_500  # in the second portion: the first is being staged already

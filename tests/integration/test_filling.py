@@ -1,15 +1,16 @@
 """Recipients that go straight into their batches: what is stored is what it were if all had been staged."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from campaigns import cleaning, reading, suppression
+from campaigns import reading, suppression
 from campaigns.domain.allowance import Allowance
+from campaigns.domain.blocks import Row, in_blocks
 from campaigns.domain.limits import AccountTerms
 from campaigns.store import filling
 from campaigns.store.filling import Filled, Filling
@@ -19,7 +20,7 @@ from campaigns.submission import Submission
 from campaigns.submission import submit as submit_rows
 from tests.conftest import POLICY
 from tests.integration.rows import query
-from tests.integration.submitted import messages, stored
+from tests.integration.submitted import cut_into_portions, messages, stored
 from tests.river import numbered, phones, submit
 from tests.waiting import until
 
@@ -50,7 +51,7 @@ def portions_of(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(Filling, "store", counted)
 
     def set_rows(count: int) -> list[int]:
-        monkeypatch.setattr(cleaning, "_PORTION_ROWS", count)
+        cut_into_portions(monkeypatch, count)
         return filled
 
     return set_rows
@@ -142,8 +143,8 @@ async def test_portions_that_follow_closely_share_a_statement_and_none_stays_ope
         )
         return [row["state"] for row in found] == ["idle in transaction"]
 
-    def slow() -> Iterator[tuple[int, Mapping[str, str]]]:
-        for row in numbered(phones(24)):
+    def slow() -> Iterator[Row]:
+        for row in enumerate(phones(24), 2):
             if row[0] == 20:
                 asyncio.run_coroutine_threadsafe(until(idle, "nothing is copied"), loop).result(60)
             yield row
@@ -154,7 +155,7 @@ async def test_portions_that_follow_closely_share_a_statement_and_none_stays_ope
 
     monkeypatch.setattr(filling, "_SOON_SECONDS", 0.01)
     wanted = Submission(AccountTerms("main"), "Hi", "Demo", "test", once_within_seconds=60)
-    await submit_rows(database, POLICY, wanted, slow(), batch_size=2)
+    await submit_rows(database, POLICY, wanted, in_blocks(slow()), batch_size=2)
     assert sum(filled) == 48
     assert len(copies) > 2
     assert (await stored(database))["message"] == 48
@@ -168,8 +169,8 @@ async def test_of_two_that_are_the_same_one_is_filled_and_one_is_stored(
     loop = asyncio.get_running_loop()
     others: list[TakenIn] = []
 
-    def rows(other: Submission) -> Iterator[tuple[int, Mapping[str, str]]]:
-        for row in numbered(phones(12)):
+    def rows(other: Submission) -> Iterator[Row]:
+        for row in enumerate(phones(12), 2):
             if row[0] == 11:
                 made = submit_rows(database, POLICY, other, numbered(phones(12)), batch_size=2)
                 others.append(asyncio.run_coroutine_threadsafe(made, loop).result(60))
@@ -180,7 +181,9 @@ async def test_of_two_that_are_the_same_one_is_filled_and_one_is_stored(
             AccountTerms("main"), text, "Demo", "test", submission_key=key, once_within_seconds=60
         )
 
-    first = await submit_rows(database, POLICY, wanted("Hi", None), rows(wanted("Hi", None)), batch_size=2)
+    first = await submit_rows(
+        database, POLICY, wanted("Hi", None), in_blocks(rows(wanted("Hi", None))), batch_size=2
+    )
 
     assert (first.id, first.created) == (others[0].id, False)
     assert sum(filled) == 12

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from campaigns import submission
+from campaigns.domain.blocks import in_blocks
 from campaigns.domain.errors import DatabaseUnavailable, DatabaseUnfit, SubmissionError
 from campaigns.domain.limits import AccountTerms
 from campaigns.store import schema
@@ -20,7 +21,7 @@ async def submit(database: Database, text: str = "Hello", count: int = 250, star
         account=AccountTerms("main"), text=text, sender_id="Shop", name="n", region=None
     )
     rows = [(n, {"phone": f"+3706{start + n:07}"}) for n in range(1, count + 1)]
-    return await submission.submit(database, POLICY, wanted, rows)
+    return await submission.submit(database, POLICY, wanted, in_blocks(rows))
 
 
 @needs_pgbouncer

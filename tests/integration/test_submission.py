@@ -14,7 +14,7 @@ from campaigns.domain.states import CampaignState, MessageState
 from campaigns.store.session import Database
 from tests.conftest import MakeDesk
 from tests.integration.rows import query
-from tests.integration.submitted import messages, stored
+from tests.integration.submitted import cut_into_portions, messages, stored
 from tests.river import flow, lines, phones, submit
 from tests.stub import Stub
 
@@ -55,7 +55,7 @@ async def test_one_number_in_many_spellings_is_one_recipient_and_the_first_row_w
 async def test_the_first_row_wins_also_over_portions_and_after_a_refused_one(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cleaning, "_PORTION_ROWS", 2)
+    cut_into_portions(monkeypatch, 2)
     rows = [
         {"phone": ONE, "name": ""},  # refused for its empty cell: no recipient, so no duplicate of it
         {"phone": TWO, "name": "first"},

@@ -4,13 +4,14 @@ import asyncio
 import json
 import sys
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
-from campaigns import batching, cleaning, sending, staging, submission
+from campaigns import batching, sending, staging, submission
+from campaigns.domain.blocks import Row, in_blocks
 from campaigns.domain.errors import DatabaseUnavailable, SubmissionError
 from campaigns.domain.limits import AccountTerms
 from campaigns.domain.states import CampaignState
@@ -20,8 +21,17 @@ from campaigns.store.session import Database
 from campaigns.store.submission import Intake, TakenIn
 from tests.conftest import POLICY, MakeDesk
 from tests.integration.rows import cut_everywhere, query
-from tests.integration.submitted import LATE, assert_nothing_is_stored, kill, locked, stored, take_in, waiting
-from tests.river import flow, phones, submit
+from tests.integration.submitted import (
+    LATE,
+    assert_nothing_is_stored,
+    cut_into_portions,
+    kill,
+    locked,
+    stored,
+    take_in,
+    waiting,
+)
+from tests.river import flow, numbered, phones, submit
 from tests.stub import Stub
 from tests.waiting import until
 
@@ -47,7 +57,7 @@ async def test_rows_that_break_off_leave_nothing(
 ) -> None:
     """And say so: a file that cannot be read is not a database that is away."""
 
-    def rows() -> Iterator[tuple[int, Mapping[str, str]]]:
+    def rows() -> Iterator[Row]:
         yield from enumerate(phones(LATE), 2)
         raise trouble
 
@@ -61,7 +71,7 @@ async def test_rows_that_break_off_leave_nothing(
 async def test_a_connection_cut_between_two_portions_leaves_nothing(
     database: Database, make_desk: MakeDesk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cleaning, "_PORTION_ROWS", 5_000)
+    cut_into_portions(monkeypatch, 5_000)
     loop = asyncio.get_running_loop()
 
     async def cut() -> None:
@@ -74,7 +84,7 @@ async def test_a_connection_cut_between_two_portions_leaves_nothing(
             "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'COPY%'",
         )
 
-    def rows() -> Iterator[tuple[int, Mapping[str, str]]]:
+    def rows() -> Iterator[Row]:
         for row in enumerate(phones(12_000), 2):
             if row[0] == 7_000:
                 asyncio.run_coroutine_threadsafe(cut(), loop).result(DEADLINE_SECONDS)
@@ -134,7 +144,7 @@ async def test_a_submission_cancelled_anywhere_is_whole_or_not_there(
     """Cut at its first wait, at its second, at each: half a campaign is never seen, and a whole one stays
     once its COMMIT was answered.
     """
-    monkeypatch.setattr(cleaning, "_PORTION_ROWS", 4)
+    cut_into_portions(monkeypatch, 4)
     rows = [*phones(9), {"phone": "12"}]
     whole = {"campaign": 1, "batch": 3, "message": 9, "refusal": 1}
     is_committed = False
@@ -191,7 +201,7 @@ async def test_the_loop_goes_on_while_rows_are_read(database: Database) -> None:
     """Rows are read beside the loop: a source that waits for something the loop must do gets it."""
     asked, answered = threading.Event(), threading.Event()
 
-    def rows() -> Iterator[tuple[int, Mapping[str, str]]]:
+    def rows() -> Iterator[Row]:
         for row in enumerate(phones(20), 2):
             if row[0] == 10:
                 asked.set()
@@ -208,7 +218,8 @@ async def test_the_loop_goes_on_while_rows_are_read(database: Database) -> None:
     heard: list[int] = []
     wanted = submission.Submission(AccountTerms("main"), "Hello", "Demo", "test")
     taken, _ = await asyncio.gather(
-        submission.submit(database, POLICY, wanted, rows(), batch_size=100, progress=heard.append), answer()
+        submission.submit(database, POLICY, wanted, in_blocks(rows()), batch_size=100, progress=heard.append),
+        answer(),
     )
 
     assert taken.recipient_count == 20
@@ -218,7 +229,7 @@ async def test_the_loop_goes_on_while_rows_are_read(database: Database) -> None:
 async def test_the_next_rows_are_read_while_these_are_stored_and_no_more_of_them(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cleaning, "_PORTION_ROWS", 10)
+    cut_into_portions(monkeypatch, 10)
     read = 0
     read_while_stored: list[int] = []
     store = staging._store
@@ -235,7 +246,7 @@ async def test_the_next_rows_are_read_while_these_are_stored_and_no_more_of_them
 
         return look
 
-    def rows() -> Iterator[tuple[int, Mapping[str, str]]]:
+    def rows() -> Iterator[Row]:
         nonlocal read
         for row in enumerate(phones(45), 2):
             read += 1
@@ -250,7 +261,7 @@ async def test_nobody_reads_rows_any_more_once_storing_has_failed(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who called may close the file then."""
-    monkeypatch.setattr(cleaning, "_PORTION_ROWS", 10)
+    cut_into_portions(monkeypatch, 10)
     reading, has_failed = threading.Event(), threading.Event()
     read = 0
 
@@ -271,7 +282,7 @@ async def test_nobody_reads_rows_any_more_once_storing_has_failed(
     async def is_reading() -> bool:
         return reading.is_set()
 
-    def rows() -> Iterator[tuple[int, Mapping[str, str]]]:
+    def rows() -> Iterator[Row]:
         nonlocal read
         for row in enumerate(phones(20), 2):
             if row[0] == 15:
@@ -290,14 +301,12 @@ async def test_nobody_reads_rows_any_more_once_storing_has_failed(
 async def test_progress_is_heard_after_each_portion(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cleaning, "_PORTION_ROWS", 10)
+    cut_into_portions(monkeypatch, 10)
     heard: list[int] = []
     rows = [*phones(15), *({"phone": ""} for _ in range(10))]
     wanted = submission.Submission(AccountTerms("main"), "Hello", "Demo", "test")
 
-    await submission.submit(
-        database, POLICY, wanted, enumerate(rows, 2), batch_size=100, progress=heard.append
-    )
+    await submission.submit(database, POLICY, wanted, numbered(rows), batch_size=100, progress=heard.append)
 
     assert heard == [10, 20, 25]
 
@@ -305,6 +314,7 @@ async def test_progress_is_heard_after_each_portion(
 MEASURER = """
 import asyncio, json, resource, sys
 from campaigns import submission
+from campaigns.domain.blocks import in_blocks
 from campaigns.domain.limits import AccountTerms
 from tests.conftest import POLICY, open_database
 
@@ -318,7 +328,7 @@ async def main(url):
     for key, count in (("small", 20_000), ("large", 200_000)):
         terms = AccountTerms("main")
         wanted = submission.Submission(terms, "Hi {name}, {note}", "Demo", "test", submission_key=key)
-        taken = await submission.submit(database, POLICY, wanted, rows(count), batch_size=100)
+        taken = await submission.submit(database, POLICY, wanted, in_blocks(rows(count)), batch_size=100)
         assert taken.recipient_count == count, taken
         peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
     print(json.dumps(peaks), flush=True)

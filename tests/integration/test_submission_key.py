@@ -16,8 +16,8 @@ from campaigns.store import session
 from campaigns.store.session import Database
 from campaigns.store.submission import TakenIn
 from tests.conftest import open_database
-from tests.integration.submitted import kill, locked, stored, waiting
-from tests.river import phones, submit
+from tests.integration.submitted import cut_into_portions, kill, locked, stored, waiting
+from tests.river import numbered, phones, submit
 
 ONE = "+37060000001"
 TWO = "+37060000002"
@@ -82,7 +82,7 @@ async def test_a_key_is_its_owners_alone(database: Database) -> None:
 
 def content_hash(rows: list[dict[str, str]], text: str = "Hello") -> str:
     cleaner = submission.cleaner_of(submission.Submission(AccountTerms("main"), text, "Demo", "test"))
-    for _ in cleaner.portions(enumerate(rows, 2)):
+    for _ in cleaner.portions(numbered(rows)):
         continue
     return cleaner.content_hash()
 
@@ -91,7 +91,7 @@ def test_the_content_is_the_same_however_it_is_cut_into_portions(monkeypatch: py
     rows = [row | {"name": f"ž{n}"} for n, row in enumerate(phones(100))]
     expected = content_hash(rows)
     for rows_held, characters_held in ((1, 10**9), (7, 10**9), (10**9, 50), (10**9, 10**9)):
-        monkeypatch.setattr(cleaning, "_PORTION_ROWS", rows_held)
+        cut_into_portions(monkeypatch, rows_held)
         monkeypatch.setattr(cleaning, "_PORTION_CHARACTERS", characters_held)
         assert content_hash(rows) == expected
 

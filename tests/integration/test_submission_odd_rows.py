@@ -202,9 +202,9 @@ async def test_what_is_beyond_a_bound_is_one_sentence(database: Database, subtes
 
 def test_a_list_of_a_task_is_bounded() -> None:
     with pytest.raises(SubmissionError, match="100001 recipients in one list"):
-        list(submission.rows_of([{"phone": ONE}] * 100_001))
+        list(submission.blocks_of([{"phone": ONE}] * 100_001))
     with pytest.raises(SubmissionError, match="recipient 1 has more than 1000000 characters"):
-        list(submission.rows_of([{"phone": ONE, "a": "x" * 1_000_001}]))
+        list(submission.blocks_of([{"phone": ONE, "a": "x" * 1_000_001}]))
 
 
 async def test_ten_thousand_placeholders_and_a_huge_cell_need_no_memory(database: Database) -> None:

@@ -1,16 +1,18 @@
 """What makes a submission doubtful, and odd characters and sizes in its rows."""
 
+from itertools import chain
 from typing import Any
 
 import pytest
 
 from campaigns import cleaning, reading, submission
+from campaigns.domain import blocks
 from campaigns.domain.errors import SubmissionError
 from campaigns.domain.limits import AccountTerms
 from campaigns.domain.segments import Segments, count_segments
 from campaigns.store.session import Database
 from tests.integration.submitted import LATE, assert_nothing_is_stored, take_in
-from tests.river import lines, phones, submit
+from tests.river import lines, numbered, phones, submit
 
 ONE = "+37060000001"
 TWO = "+37060000002"
@@ -82,7 +84,7 @@ async def test_no_error_repeats_a_number_or_a_text(database: Database) -> None:
             await submit(database, doubtful, **more)
         seen.append(str(caught.value))
     with pytest.raises(SubmissionError) as caught:
-        list(submission.rows_of([{"phone": ONE, f"{TWO}": ["x"]}]))
+        list(submission.blocks_of([{"phone": ONE, f"{TWO}": ["x"]}]))
     seen.append(str(caught.value))
 
     for sentence in seen:
@@ -171,18 +173,18 @@ async def test_texts_too_long_in_any_alphabet_are_not_kept_to_be_counted(
 async def test_wide_rows_are_held_in_small_portions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cleaning, "_PORTION_CHARACTERS", 1_000)
     monkeypatch.setattr(cleaning, "_PORTION_ROWS", 5)
-    monkeypatch.setattr(cleaning, "_BLOCK_ROWS", 1)
+    monkeypatch.setattr(blocks, "BLOCK_ROWS", 1)
 
     def portions(rows: list[dict[str, str]], text: str) -> list[int]:
         cleaner = submission.cleaner_of(submission.Submission(AccountTerms("main"), text, "Demo", "test"))
-        return [len(portion.recipients) for portion in cleaner.portions(enumerate(rows, 2))]
+        return [len(portion.recipients) for portion in cleaner.portions(numbered(rows))]
 
     assert portions(phones(12), "Hello") == [5, 5, 2]
     assert portions([row | {"note": "x" * 600} for row in phones(5)], "Hello") == [2, 2, 1]
     assert portions([row | {"note": "x" * 300} for row in phones(5)], "{note}") == [2, 2, 1]
-    monkeypatch.setattr(cleaning, "_BLOCK_ROWS", 3)
-    monkeypatch.setattr(cleaning, "_WIDE_ROW_CHARACTERS", 500)
-    assert portions([row | {"note": "x" * 600} for row in phones(7)], "Hello") == [3, 2, 2]
+    monkeypatch.setattr(blocks, "BLOCK_ROWS", 100)
+    monkeypatch.setattr(blocks, "_BLOCK_CHARACTERS", 1_000)
+    assert portions([row | {"note": "x" * 600} for row in phones(5)], "Hello") == [2, 2, 1]
 
 
 async def test_rows_of_another_program_become_texts() -> None:
@@ -191,7 +193,7 @@ async def test_rows_of_another_program_become_texts() -> None:
         {},
     ]
 
-    assert list(submission.rows_of(recipients)) == [
+    assert list(chain.from_iterable(submission.blocks_of(recipients))) == [
         (1, {"phone": "37060000001", "sum": "5.5", "vip": "true", "note": "", "name": "Ona", "7": "false"}),
         (2, {}),
     ]
@@ -217,5 +219,5 @@ async def test_what_is_no_row_is_named_and_stores_nothing(
     for sentence, recipients in NO_ROWS:
         with subtests.test(sentence):
             with pytest.raises(SubmissionError, match=sentence):
-                await take_in(database, submission.rows_of(recipients))
+                await take_in(database, chain.from_iterable(submission.blocks_of(recipients)))
             await assert_nothing_is_stored(database)

@@ -1,19 +1,26 @@
 """A recipients file read from bytes."""
 
 from collections.abc import Iterable
+from itertools import chain
 
 import pytest
 from hypothesis import strategies as st
 
+from campaigns.domain.blocks import Block
 from campaigns.domain.errors import SubmissionError
 from campaigns.domain.recipients import Format, read_recipients
 
 Rows = list[tuple[int, dict[str, str]]]
 
 
+def rows_in(blocks: Iterable[Block]) -> Rows:
+    """What a reader gives, row by row."""
+    return [(row, dict(fields)) for row, fields in chain.from_iterable(blocks)]
+
+
 def read(content: str | bytes, format_: Format | None = None) -> Rows:
     data = content if isinstance(content, bytes) else content.encode()
-    return list(read_recipients([data], format=format_, name="list.csv"))
+    return rows_in(read_recipients([data], format=format_, name="list.csv"))
 
 
 def refusal(content: str | bytes | Iterable[bytes], format_: Format | None = None) -> str:

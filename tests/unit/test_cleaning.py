@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from campaigns import cleaning
 from campaigns.cleaning import Cleaner, Wanted
+from campaigns.domain import blocks
+from campaigns.domain.blocks import in_blocks
 from campaigns.domain.errors import SubmissionError
 from campaigns.domain.phone import recognise
 
@@ -48,7 +50,7 @@ def _cleaned(rows: Rows, text: str, *, each: bool = False) -> Any:
     trouble = ""
     with patch.object(Cleaner, "_are_all_sendable", return_value=False) if each else nullcontext():
         try:
-            portions.extend(cleaner.portions(enumerate(rows, 2)))
+            portions.extend(cleaner.portions(in_blocks(enumerate(rows, 2))))
         except SubmissionError as error:
             trouble = str(error)
     return portions, trouble, cleaner.content_hash(), cleaner.noted, cleaner.first_refusal, cleaner.costly
@@ -59,7 +61,7 @@ def test_rows_cleaned_at_once_are_what_they_are_one_by_one(
     rows: Rows, text: str, block_rows: int, portion_rows: int
 ) -> None:
     with (
-        patch.object(cleaning, "_BLOCK_ROWS", block_rows),
+        patch.object(blocks, "BLOCK_ROWS", block_rows),
         patch.object(cleaning, "_PORTION_ROWS", portion_rows),
     ):
         assert _cleaned(rows, text) == _cleaned(rows, text, each=True)
@@ -70,9 +72,9 @@ def test_rows_that_can_all_be_sent_to_are_not_cleaned_one_by_one() -> None:
     cleaner = Cleaner(Wanted("Hello", "LT", "phone", []))
     recognise(rows[0]["phone"], "LT")  # the first number of a country is read the long way
     with (
-        patch.object(cleaning, "_BLOCK_ROWS", 10),
+        patch.object(blocks, "BLOCK_ROWS", 10),
         patch.object(cleaner, "_clean", wraps=cleaner._clean) as clean,
     ):
-        (portion,) = cleaner.portions(enumerate(rows, 2))
+        (portion,) = cleaner.portions(in_blocks(enumerate(rows, 2)))
     assert len(portion.recipients) == 50
     assert clean.call_count == 0

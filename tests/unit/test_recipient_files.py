@@ -13,6 +13,7 @@ import pytest
 
 from campaigns.domain.errors import SubmissionError
 from campaigns.recipient_files import open_recipients
+from tests.unit.recipient_rows import rows_in
 
 CSV = b"phone,name\n+37061234567,Ona\n"
 ONE = [(2, {"phone": "+37061234567", "name": "Ona"})]
@@ -21,7 +22,7 @@ ONE = [(2, {"phone": "+37061234567", "name": "Ona"})]
 def read(data: bytes, *, sheet: str | None = None, size: int = 7) -> list[tuple[int, dict[str, str]]]:
     pieces = (data[at : at + size] for at in range(0, len(data), size))
     with open_recipients(pieces, "list", sheet=sheet) as file:
-        return list(file)
+        return rows_in(file)
 
 
 def refusal(data: bytes, *, sheet: str | None = None) -> str:
@@ -111,7 +112,7 @@ def test_the_first_sheet_that_is_shown_is_read_and_the_others_are_named() -> Non
     with open_recipients([both], "list") as file:
         assert file.note is not None
         assert "first sheet 'Sheet' alone; its sheets are 'Sheet', 'Sheet 2'" in file.note
-        assert list(file) == [(2, {"phone": "+37060000001"})]
+        assert rows_in(file) == [(2, {"phone": "+37060000001"})]
     assert read(both, sheet="Sheet 2") == [(2, {"phone": "+37060000002"})]
     assert read(xlsx([header, ona], [header, jonas], change=hide)) == [(2, {"phone": "+37060000002"})]
     assert "no sheet of that name; its sheets are 'Sheet', 'Sheet 2'" in refusal(both, sheet="Other")

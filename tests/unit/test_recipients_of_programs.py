@@ -5,13 +5,14 @@ import codecs
 import pytest
 
 from campaigns.domain.recipients import read_recipients
+from tests.unit.recipient_rows import rows_in
 
 ONE = {"phone": "+37061234567", "name": "Ona"}
 
 
 def read(content: str | bytes) -> list[tuple[int, dict[str, str]]]:
     data = content if isinstance(content, bytes) else content.encode()
-    return list(read_recipients([data], format=None, name="list.csv"))
+    return rows_in(read_recipients([data], format=None, name="list.csv"))
 
 
 @pytest.mark.parametrize(

@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from campaigns.domain.recipients import read_recipients
-from tests.unit.recipient_rows import cells, read, refusal
+from tests.unit.recipient_rows import cells, read, refusal, rows_in
 
 
 def test_csv_gives_each_row_as_a_person_counts_it() -> None:
     reader = read_recipients([b"phone,name\n+37061234567,Jonas\n+37061234568,Ona\n"], format="csv", name="x")
     assert reader.format == "csv"
     assert reader.columns == ("phone", "name")
-    assert list(reader) == [
+    assert rows_in(reader) == [
         (2, {"phone": "+37061234567", "name": "Jonas"}),
         (3, {"phone": "+37061234568", "name": "Ona"}),
     ]
@@ -30,7 +30,7 @@ def test_jsonl_gives_each_line_as_texts() -> None:
     reader = read_recipients(lines, format=None, name="x")
     assert reader.format == "jsonl"
     assert reader.columns is None
-    assert list(reader) == [
+    assert rows_in(reader) == [
         (1, {"phone": "37061234567890123456789", "name": "Jonas", "vip": "true", "old": "false"}),
         (2, {"phone": "3.70612E+10", "name": "", "sum": "1.50", "minus": "-0"}),
     ]
@@ -89,7 +89,7 @@ def test_encodings_cut_anywhere(encode: Callable[[str], bytes], size: int) -> No
     for text, row in (("phone,name\n1,Žydrūnas 😀\n", 2), ('\n{"phone": 1, "name": "Žydrūnas 😀"}\n', 2)):
         data = encode(text)
         chunks = [data[start : start + size] for start in range(0, len(data), size)]
-        found = list(read_recipients(chunks, format=None, name="x"))
+        found = rows_in(read_recipients(chunks, format=None, name="x"))
         assert found == [(row, {"phone": "1", "name": "Žydrūnas 😀"})]
 
 
@@ -166,7 +166,7 @@ def test_whatever_is_written_is_read(
         chunks.append(data[:size])
         data = data[size:]
     if expected:
-        assert list(read_recipients(chunks, format="csv", name="x")) == expected
+        assert rows_in(read_recipients(chunks, format="csv", name="x")) == expected
     else:
         assert "no recipients" in refusal(chunks, "csv")
 

@@ -143,7 +143,7 @@ def test_memory_stays_flat_whatever_the_size(format_: Format) -> None:
 
     tracemalloc.start()
     try:
-        found = sum(1 for _ in read_recipients(chunks(3_000), format=format_, name="x"))  # 30 MB
+        found = sum(len(block) for block in read_recipients(chunks(3_000), format=format_, name="x"))  # 30 MB
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -162,7 +162,7 @@ def test_it_takes_only_what_it_needs() -> None:
 
     reader = read_recipients(chunks(), format=None, name="x")
     assert reader.columns == ("phone", "name")
-    rows = iter(reader)
+    rows = chain.from_iterable(reader)
     assert next(rows) == (2, {"phone": "+37061234567", "name": "Jonas"})
     assert taken < 300_000
 

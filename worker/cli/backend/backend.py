@@ -10,7 +10,7 @@ if TYPE_CHECKING:  # names of types alone: no command waits for what only anothe
     from datetime import datetime
     from uuid import UUID
 
-    from campaigns.domain.recipients import Recipient
+    from campaigns.domain.blocks import Block
     from campaigns.domain.schedule import Schedule
     from campaigns.domain.states import CampaignState
     from campaigns.reading import By
@@ -95,13 +95,13 @@ class Backend(Protocol):
     async def working(self) -> shapes.Working:
         """Whether anybody works on what is due."""
 
-    async def submit(self, told: Told, rows: Iterable[Recipient], hear: Heard) -> TakenIn:
+    async def submit(self, told: Told, rows: Iterable[Block], hear: Heard) -> TakenIn:
         """Take a campaign in, whole or not at all. Rows are read once, in a thread."""
 
     async def check(
         self,
         told: Told,
-        rows: Iterable[Recipient],
+        rows: Iterable[Block],
         hear: Heard,
         mend: Callable[[bytes], None] | None,
     ) -> shapes.Check:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from campaigns.cleaning import Portion
-    from campaigns.domain.recipients import Recipient
+    from campaigns.domain.blocks import Block
     from campaigns.domain.schedule import Schedule
     from campaigns.domain.states import CampaignState
     from campaigns.reading import By
@@ -114,7 +114,7 @@ class Here:
         found = await watching.working(self._database, tick_seconds=self._settings.tick_seconds)
         return shapes.Working.of(found)
 
-    async def submit(self, told: Told, rows: Iterable[Recipient], hear: Heard) -> TakenIn:
+    async def submit(self, told: Told, rows: Iterable[Block], hear: Heard) -> TakenIn:
         """See `Backend`."""
         wanted = submission_of(self._settings, told)
         await operators.record(
@@ -128,7 +128,7 @@ class Here:
     async def check(
         self,
         told: Told,
-        rows: Iterable[Recipient],
+        rows: Iterable[Block],
         hear: Heard,
         mend: Callable[[bytes], None] | None,
     ) -> shapes.Check:

@@ -7,14 +7,15 @@ import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime
+from itertools import chain
 from tempfile import TemporaryFile
 from typing import Any, BinaryIO, Literal
 from uuid import UUID, uuid4
 
 from campaigns import suppression
+from campaigns.domain.blocks import Block
 from campaigns.domain.errors import CampaignError, NotFound, no_such_campaign
 from campaigns.domain.following import CONFIRMATION
-from campaigns.domain.recipients import Recipient
 from campaigns.domain.schedule import Schedule
 from campaigns.domain.states import CampaignState
 from campaigns.reading import By
@@ -66,7 +67,7 @@ class There:
         """See `Backend`."""
         return shapes.Working.model_validate(await self._client.ask("GET", "/v1/working"), extra="ignore")
 
-    async def submit(self, told: Told, rows: Iterable[Recipient], hear: Heard) -> TakenIn:
+    async def submit(self, told: Told, rows: Iterable[Block], hear: Heard) -> TakenIn:
         """See `Backend`."""
         # Under a key of its own it is no repeat of anything.
         key = str(uuid4()) if told.again else told.submission_key
@@ -76,7 +77,7 @@ class There:
     async def check(
         self,
         told: Told,
-        rows: Iterable[Recipient],
+        rows: Iterable[Block],
         hear: Heard,
         mend: Callable[[bytes], None] | None,
     ) -> shapes.Check:
@@ -308,11 +309,11 @@ async def _form(boundary: str, fields: Sequence[tuple[str, str]], file: _File) -
     yield f"\r\n--{boundary}--\r\n".encode()
 
 
-def _lines(rows: Iterable[Recipient], hear: Heard) -> Iterator[bytes]:
+def _lines(rows: Iterable[Block], hear: Heard) -> Iterator[bytes]:
     """Rows as JSON lines, each on the line of its own number: the API then names rows as the file does."""
     held = bytearray()
     line_number = 1
-    for count, (row, fields) in enumerate(rows, 1):
+    for count, (row, fields) in enumerate(chain.from_iterable(rows), 1):
         held += b"\n" * (row - line_number)
         held += json.dumps(fields, ensure_ascii=False).encode() + b"\n"
         line_number = row + 1

@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, Field, ValidationError, WithJsonSchema
 
 from campaigns import auditing, reading, submission
 from campaigns.domain.access import Scope
+from campaigns.domain.blocks import Block
 from campaigns.domain.errors import NotFound
 from campaigns.domain.phone import REFUSED_KINDS
 from campaigns.domain.recipients import Format, read_recipients
@@ -180,7 +181,7 @@ class Coming:
     """A submission on its way in: what was told, its rows, and whose threads clean them (None: asyncio's)."""
 
     told: Told
-    rows: Iterable[tuple[int, Mapping[str, str]]]
+    rows: Iterable[Block]
     executor: Executor | None
 
 
@@ -218,7 +219,7 @@ async def coming(call: Call, query: Query, body: Recipients | None) -> AsyncIter
         where = f"/query/{told_there[0]}"
         raise Refused(Kind.INVALID_REQUEST, None, [Mistake(pointer=where, detail="give it in the body")])
     if body is not None:
-        yield Coming(body, submission.rows_of(body.recipients), None)
+        yield Coming(body, submission.blocks_of(body.recipients), None)
         return
     large = call.request.app[LARGE]
     upload: Upload | None = None
@@ -257,7 +258,7 @@ def format_of(form: SentForm) -> Format | None:
     return said if said == "jsonl" else None
 
 
-def _rows(upload: Upload, file_format: Format | None) -> Iterable[tuple[int, Mapping[str, str]]]:
+def _rows(upload: Upload, file_format: Format | None) -> Iterable[Block]:
     """The rows of a file. Nothing is read before the first is asked for, in the thread that asks."""
     yield from read_recipients(upload.pieces(), format=file_format, name="the file")
 

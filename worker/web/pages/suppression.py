@@ -1,12 +1,14 @@
 """Who must not be sent to: looked for, added, taken off, imported and exported."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable
+from itertools import chain
 from typing import Any
 
 from aiohttp import web
 
 from campaigns.domain.access import Scope
+from campaigns.domain.blocks import Block
 from campaigns.domain.errors import CampaignError
 from campaigns.domain.phone import InvalidPhone, check_region, normalise
 from worker import csv_cells, shapes
@@ -74,14 +76,12 @@ async def take_in(visit: Visit) -> Done:
     return Done("/suppression", "suppressed")
 
 
-def _numbers(
-    rows: Iterable[tuple[int, Mapping[str, str]]], draft: uploading.Draft, region: str | None
-) -> list[str]:
+def _numbers(blocks: Iterable[Block], draft: uploading.Draft, region: str | None) -> list[str]:
     """The numbers of a file in E.164. Raises Refused, which names the rows that cannot be read."""
     column = draft.get("phone_column")
     phones: dict[str, None] = {}
     wrong: list[int] = []
-    for row, fields in rows:
+    for row, fields in chain.from_iterable(blocks):
         try:
             phones[normalise(fields.get(column, ""), region)] = None
         except InvalidPhone:

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import chain
 
+from campaigns.domain.blocks import Block
 from campaigns.domain.errors import CampaignError, SubmissionError
 from campaigns.domain.recipients import Format, read_recipients
 from campaigns.domain.visible import column_key
@@ -173,7 +174,7 @@ async def recipients(visit: Visit, draft: Draft) -> tuple[Submission, Coming]:
     return wanted_of(call, told, headers), Coming(told, rows, visit.request.app[LARGE].threads)
 
 
-async def table(draft: Draft) -> Iterable[tuple[int, Mapping[str, str]]]:
+async def table(draft: Draft) -> Iterable[Block]:
     """The rows of the file, to be read once by a thread; the column of the numbers is guessed. Raises
     UploadFailed.
     """
@@ -189,7 +190,7 @@ def _told(name: str, value: str) -> str:
     return f"{value}Z" if name in _MOMENTS and len(value) == _PICKED_CHARACTERS else value
 
 
-def _rows(pieces: Iterable[bytes], file_format: Format | None) -> Iterable[tuple[int, Mapping[str, str]]]:
+def _rows(pieces: Iterable[bytes], file_format: Format | None) -> Iterable[Block]:
     # Opened where it is read: the next pieces come to a thread.
     yield from read_recipients(pieces, format=file_format, name="the file")
 
