@@ -87,7 +87,8 @@ async def finish(database: Database, asked: Sequence[_Over]) -> list[bool]:
 
 
 # A batch that is being changed is waited for and summed as it is then; a later change forgets the sums. The
-# last point of its progress comes of the same sums.
+# last point of its progress comes of the same sums. With nothing to sum no batch is read: where most are of one
+# campaign, all of them would be.
 _SUM_UP = f"""
     WITH over AS (
         SELECT c.id FROM campaign c WHERE c.finished_at IS NOT NULL AND c.totals IS NULL
@@ -95,7 +96,8 @@ _SUM_UP = f"""
         ORDER BY c.id LIMIT $1
     ),
     held AS (
-        SELECT b.* FROM batch b WHERE b.campaign_id IN (SELECT id FROM over) ORDER BY b.id FOR SHARE
+        SELECT b.* FROM batch b
+        WHERE EXISTS (SELECT FROM over) AND b.campaign_id IN (SELECT id FROM over) ORDER BY b.id FOR SHARE
     ),
     sums AS (
         SELECT b.campaign_id, {sums("b.campaign_id", "held")}

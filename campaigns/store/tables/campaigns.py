@@ -155,6 +155,8 @@ class Batch(SQLModel, table=True):
         Index("batch_leased", "leased_until", postgresql_where=text("state = 'leased'")),
         Index("batch_deadline", "give_up_at", postgresql_where=text(f"state IN {in_list(UNLEASED)}")),
         Index("batch_open", "campaign_id", "account", postgresql_where=text("state <> 'done'")),
+        # Few batches ever have doubt, and each tick looks for them.
+        Index("batch_in_doubt", "campaign_id", "id", postgresql_where=text("in_doubt_count > 0")),
     )
 
     id: int | None = Field(default=None, sa_column=Column(BigInteger, Identity(), primary_key=True))

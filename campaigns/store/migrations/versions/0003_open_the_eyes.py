@@ -59,8 +59,10 @@ CREATE INDEX campaign_to_count_by_day ON campaign (id) WHERE NOT is_counted_by_d
 """
 
 
-# What people look for among very many: the acts of one owner, and the deliveries that were given up.
+# What is looked for among very many: the acts of one owner, the deliveries that were given up, batches in doubt.
 _LOOKS = """
+CREATE INDEX batch_in_doubt ON batch (campaign_id, id) WHERE in_doubt_count > 0;
+
 CREATE INDEX audit_of_owner ON audit (owner, id);
 
 CREATE INDEX webhook_delivery_given_up ON webhook_delivery (webhook_id, id) WHERE state = 'given_up'
