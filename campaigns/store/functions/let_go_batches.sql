@@ -39,7 +39,7 @@ BEGIN
         poll_count smallint, crash_count smallint, asked_positions smallint[], trouble text,
         asks_doubt boolean
     ) ON g.id = t.batch_id
-    WHERE b.id = t.batch_id
+    WHERE b.id = ANY (v_ids) AND b.id = t.batch_id
     RETURNING b.id, b.state::text;
 END
 $$;

@@ -17,6 +17,6 @@ BEGIN
                           ELSE now() + make_interval(secs => g.give_up_in) END
     FROM count_messages(v_ids) t
     JOIN jsonb_to_recordset(p_group) AS g(id bigint, give_up_in float8) ON g.id = t.batch_id
-    WHERE b.id = t.batch_id;
+    WHERE b.id = ANY (v_ids) AND b.id = t.batch_id;
 END
 $$;

@@ -112,9 +112,9 @@ _BEGIN = f"""
         JOIN unnest($1::text::bigint[], $2::text::int[], $3::text[], $4::text::float8[], $5::text[])
             AS a(id, lease, worker, lease_seconds, positions)
             ON a.id = b.id AND a.lease = b.lease AND a.worker = b.leased_by
-        JOIN campaign c ON c.id = b.campaign_id
-        WHERE {IS_LEASED_BY_ID} AND b.leased_until > now() AND b.give_up_at > now()
-          AND {may_be_sent("b.account")}
+        WHERE b.id = ANY ($1::text::bigint[]) AND {IS_LEASED_BY_ID}
+          AND b.leased_until > now() AND b.give_up_at > now()
+          AND (SELECT {may_be_sent("b.account")} FROM campaign c WHERE c.id = b.campaign_id)
         ORDER BY b.id FOR NO KEY UPDATE OF b
     ),
     listed AS MATERIALIZED (
