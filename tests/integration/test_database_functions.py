@@ -40,6 +40,23 @@ async def test_what_is_installed_is_what_the_files_say_and_nothing_else(migrated
     assert len(installed) == len(texts())  # no second one of a name
 
 
+_READS_A_TABLE = re.compile(
+    r"\b(?:UPDATE|FROM|JOIN) (?:batch|message) (?P<alias>[a-z])\b.*?(?:;|\Z)", re.DOTALL
+)
+
+
+def test_what_works_on_a_group_finds_its_rows_by_the_ids_of_the_group() -> None:
+    """Else PostgreSQL reads the whole table at times, for it takes a group for ten thousand rows."""
+    looked_at = 0
+    for name, text in texts().items():
+        if "v_ids bigint[]" in text:
+            for found in _READS_A_TABLE.finditer(re.sub("--.*", "", text.partition("BEGIN\n")[2])):
+                looked_at += 1
+                column = "id" if " batch " in found[0][:20] else "batch_id"
+                assert f"{found['alias']}.{column} = ANY (v_ids)" in found[0], (name, found[0])
+    assert looked_at >= 6
+
+
 async def test_migrate_installs_them_again_where_they_differ(migrated: Database) -> None:
     """Also at the newest revision: a release may change a function and no table."""
     await query(migrated, "DROP FUNCTION merge_polled(jsonb)")

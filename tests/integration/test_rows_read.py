@@ -1,0 +1,68 @@
+"""Handing over and asking read the batches they work on, and not all there are: also before PostgreSQL has
+statistics of them, as beside a first campaign.
+"""
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from campaigns import aggregation, batching, receipts, sending
+from campaigns.domain.states import BatchState
+from campaigns.store.session import Database
+from tests.conftest import MakeDesk, open_database
+from tests.integration.rows import make_due, query
+from tests.river import phones, submit
+
+_WORKED_ON = 20
+
+# What the sessions that ended have read of batches: rows of the table, entries of its indexes.
+_READ = """
+    SELECT (SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = 'batch')
+         + (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE relname = 'batch') AS count
+"""
+
+
+@pytest.mark.parametrize("batch_count", [700, 1_000])  # fewer may as well be read whole
+@pytest.mark.parametrize("has_statistics", [False, True])
+async def test_a_few_batches_are_worked_on_without_reading_all(
+    database: Database, database_url: str, make_desk: MakeDesk, has_statistics: bool, batch_count: int
+) -> None:
+    taken = await submit(database, phones(batch_count), batch_size=1)
+    if has_statistics:
+        await query(database, "ANALYZE")
+    desk = make_desk()
+
+    async def hand_over(fresh: Database) -> None:
+        dealt = await batching.deal_sending(fresh, desk, most=_WORKED_ON)
+        assert len(dealt) == _WORKED_ON
+        for each in dealt:
+            assert (await sending.send_batch(fresh, desk, each)).state is BatchState.TRACKING
+
+    async def ask(fresh: Database) -> None:
+        dealt = await batching.deal_polling(fresh, desk)
+        assert len(dealt) == _WORKED_ON
+        for each in dealt:
+            await receipts.poll_batch(fresh, desk, each)
+            await aggregation.finish(fresh, taken.id)
+
+    assert await _read_by(hand_over, database_url) < batch_count
+    await make_due(database)
+    assert await _read_by(ask, database_url) < batch_count
+
+
+async def _read_by(work: Callable[[Database], Awaitable[None]], database_url: str) -> int:
+    before = await _read(database_url)
+    fresh = open_database(database_url)
+    try:
+        await work(fresh)
+    finally:
+        await fresh.close()
+    return await _read(database_url) - before
+
+
+async def _read(database_url: str) -> int:
+    fresh = open_database(database_url)
+    try:
+        return int((await query(fresh, _READ))[0]["count"])
+    finally:
+        await fresh.close()
