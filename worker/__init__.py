@@ -33,7 +33,7 @@ def spare_what_is_loaded() -> None:
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(30_000, 1, 1)
+    gc.set_threshold(15_000, 1, 1)
 
 
 # `celery -A worker.app` puts the working directory first on the path, and another project's `campaigns` may

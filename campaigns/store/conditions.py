@@ -20,8 +20,8 @@ IS_OVER = (
     f"(SELECT b.id FROM batch b WHERE b.campaign_id = c.id AND {IS_NOT_DONE}"
     " ORDER BY b.account LIMIT 1) IS NULL"
 )
-"""Whether every message of campaign `c` is settled. The first open batch in order of the index of open ones: to
-a plain NOT EXISTS PostgreSQL would rather read all that are or were open.
+"""Whether every message of campaign `c` is settled. The first open batch in order of the index of open ones:
+for a plain NOT EXISTS PostgreSQL would rather read all that are or were open.
 """
 
 IS_UNLEASED = f"b.state IN {in_list(UNLEASED)}"

@@ -72,16 +72,16 @@ def held_group(holders: Sequence[Holder], fields: Iterable[Mapping[str, object]]
 
 
 # Locked in order of id, like everywhere, so that two groups never deadlock. The batch is found by its id: the
-# state as text keeps PostgreSQL from using the index of leased batches, which is large before a VACUUM, and the
-# ids beside the join (as in `functions/`) from reading all batches.
+# state as text keeps PostgreSQL from using the index of leased batches, which is large before a VACUUM, and
+# the ids beside the join (as in `functions/`) from reading all batches.
 _TAKE_UP = """
     WITH free AS (
         SELECT b.id, a.worker, a.lease_seconds FROM batch b
         JOIN unnest($1::text::bigint[], $2::text::int[], $3::text[], $4::text::float8[])
             AS a(id, lease, worker, lease_seconds)
             ON a.id = b.id AND a.lease = b.lease
-        WHERE b.id = ANY ($1::text::bigint[]) AND {is_leased} AND b.leased_by IS NULL AND b.leased_for = '{kind}'
-          AND b.leased_until > now()
+        WHERE b.id = ANY ($1::text::bigint[]) AND {is_leased} AND b.leased_by IS NULL
+          AND b.leased_for = '{kind}' AND b.leased_until > now()
         ORDER BY b.id FOR NO KEY UPDATE OF b
     ),
     taken AS (

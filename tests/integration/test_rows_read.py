@@ -1,5 +1,5 @@
-"""Handing over and asking read the batches they work on, and not all there are: also before PostgreSQL has
-statistics of them, as beside a first campaign.
+"""Handing over, asking and merging read the batches they work on, and not all there are: also before
+PostgreSQL has statistics of them, as beside a first campaign.
 """
 
 from collections.abc import Awaitable, Callable
@@ -7,13 +7,16 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from campaigns import aggregation, batching, receipts, sending
-from campaigns.domain.states import BatchState
+from campaigns.domain.message_ref import message_ref
+from campaigns.domain.provider import Receipt
+from campaigns.domain.states import BatchState, MessageState
 from campaigns.store.session import Database
 from tests.conftest import MakeDesk, open_database
 from tests.integration.rows import make_due, query
 from tests.river import phones, submit
 
 _WORKED_ON = 20
+_MOST_READ = 60 * _WORKED_ON  # by all statements together; one that reads all reads hundreds for each
 
 # What the sessions that ended have read of batches: rows of the table, entries of its indexes.
 _READ = """
@@ -45,9 +48,17 @@ async def test_a_few_batches_are_worked_on_without_reading_all(
             await receipts.poll_batch(fresh, desk, each)
             await aggregation.finish(fresh, taken.id)
 
-    assert await _read_by(hand_over, database_url) < batch_count
+    async def merge(fresh: Database) -> None:
+        assert (await receipts.merge_waiting(fresh, desk)).receipt_count == _WORKED_ON
+
+    assert await _read_by(hand_over, database_url) < _MOST_READ
+    handed_over = await query(database, "SELECT number FROM batch WHERE state = 'tracking'")
+    refs = [message_ref(taken.id, record["number"], 0) for record in handed_over]
+    called = [Receipt(None, MessageState.SENT, "SENT", message_ref=ref) for ref in refs]
+    await receipts.take_in_many(database, [("main", each) for each in called])
+    assert await _read_by(merge, database_url) < _MOST_READ
     await make_due(database)
-    assert await _read_by(ask, database_url) < batch_count
+    assert await _read_by(ask, database_url) < _MOST_READ
 
 
 async def _read_by(work: Callable[[Database], Awaitable[None]], database_url: str) -> int:

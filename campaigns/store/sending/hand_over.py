@@ -105,7 +105,8 @@ def _sending_work(record: asyncpg.Record) -> SendingWork:
 
 # One statement, committed when it returns. It locks the batch first; PostgreSQL checks rows that changed
 # meanwhile again. The tally is adjusted by what moved: from queued to sending, or to suppressed where a
-# number was added to the list. Every other change counts the batch again.
+# number was added to the list. Every other change counts the batch again. The campaign is asked for in a
+# subquery: joined, all of its batches might be read.
 _BEGIN = f"""
     WITH held AS (
         SELECT b.id, a.lease_seconds, a.positions::smallint[] AS positions FROM batch b

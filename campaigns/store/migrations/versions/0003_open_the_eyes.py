@@ -59,7 +59,7 @@ CREATE INDEX campaign_to_count_by_day ON campaign (id) WHERE NOT is_counted_by_d
 """
 
 
-# What is looked for among very many: the acts of one owner, the deliveries that were given up, batches in doubt.
+# What is looked for among very many: batches in doubt, the acts of one owner, deliveries that were given up.
 _LOOKS = """
 CREATE INDEX batch_in_doubt ON batch (campaign_id, id) WHERE in_doubt_count > 0;
 
