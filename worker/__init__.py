@@ -27,9 +27,11 @@ gc.set_threshold(20_000, 20, 50)
 
 
 def spare_what_is_loaded() -> None:
-    """Take what is there now out of every later look for garbage, for what goes on running: it lives as long
-    as the process. Of what is made from now on all is looked through, for it is little: what outlives a
-    request would wait for twenty million objects else (5 KB a batch).
+    """Take what is loaded by now out of every later look for garbage: it lives as long as the process.
+
+    What is made from now on is looked through often, and one time of seven as a whole: else what outlives a
+    request would wait for twenty million objects (5 KB a batch). More looks cost more processor time, fewer
+    more memory; both are measured in docs/performance.md, step 35.
     """
     gc.collect()
     gc.freeze()

@@ -87,8 +87,8 @@ async def finish(database: Database, asked: Sequence[_Over]) -> list[bool]:
 
 
 # A batch that is being changed is waited for and summed as it is then; a later change forgets the sums. The
-# last point of its progress comes of the same sums. With nothing to sum no batch is read: where
-# most are of one campaign, all of them would be.
+# last point of its progress comes of the same sums. With nothing to sum no batch is read: where most are of
+# one campaign, all of them would be.
 _SUM_UP = f"""
     WITH over AS (
         SELECT c.id FROM campaign c WHERE c.finished_at IS NOT NULL AND c.totals IS NULL

@@ -10,7 +10,9 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import compress
 from math import ceil
+from operator import not_
 from typing import Any, Self
 from uuid import UUID
 
@@ -68,13 +70,10 @@ class Filler:
 
     def fill(self, recipients: Sequence[StagedRecipient]) -> Filled:
         """Fill batches with what is certain of a portion, as far as there are ids for them."""
-        repeated = self._find_repeated([recipient[1] for recipient in recipients])
-        uncertain = [recipients[at] for at in repeated]
-        certain = [*self._waiting, *recipients]
-        if repeated:
-            self.has_doubles = True
-            left_out = frozenset(repeated)
-            certain = [*self._waiting, *(each for at, each in enumerate(recipients) if at not in left_out)]
+        are_repeated = self._note([recipient[1] for recipient in recipients])
+        certain = [*self._waiting, *compress(recipients, map(not_, are_repeated))]
+        uncertain = list(compress(recipients, are_repeated))
+        self.has_doubles |= bool(uncertain)
         size = self.batch_size
         full = min(len(certain) // size, len(self._ids)) * size
         self._waiting = certain[full:]
@@ -95,19 +94,16 @@ class Filler:
             lines.append(text.encode())  # a batch at a time, for it is much smaller so
         return Filled(b"".join(lines), uncertain)
 
-    def _find_repeated(self, phones: Sequence[str]) -> list[int]:
-        """Which of them may have come before: their indexes."""
+    def _note(self, phones: Sequence[str]) -> list[int]:
+        """Note that these came. Gives for each whether it may have come before, as 1 or 0."""
         seen = self._seen
-        keys = [int(person_key(phone) if phone[:4] in BEGIN_FORMS else phone) for phone in phones]
-        repeated = []
-        for at, key in enumerate(keys):
+        are_repeated = []
+        for key in [int(person_key(phone) if phone[:4] in BEGIN_FORMS else phone) for phone in phones]:
             bit = key % _SEEN_BITS
             byte = seen[bit >> 3]
-            if byte >> (bit & 7) & 1:
-                repeated.append(at)
-            else:
-                seen[bit >> 3] = byte | 1 << (bit & 7)
-        return repeated
+            are_repeated.append(byte >> (bit & 7) & 1)
+            seen[bit >> 3] = byte | 1 << (bit & 7)
+        return are_repeated
 
     def rest(self) -> Sequence[StagedRecipient]:
         """Those that wait for their batch to be full, once there are no more: to be staged."""

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from campaigns import cleaning, submission
-from campaigns.domain import blocks
-from campaigns.domain.blocks import Row, in_blocks
+from campaigns.domain import blocks as blocks_module
+from campaigns.domain.blocks import Block
 from campaigns.domain.limits import AccountTerms
 from campaigns.store.session import Database
 from campaigns.store.submission import TakenIn
@@ -52,15 +52,15 @@ async def messages(database: Database, columns: str) -> list[tuple[Any, ...]]:
     return [tuple(row.values()) for row in rows]
 
 
-async def take_in(database: Database, rows: Iterable[Row]) -> TakenIn:
+async def take_in(database: Database, blocks: Iterable[Block]) -> TakenIn:
     wanted = submission.Submission(AccountTerms("main"), "Hello", "Demo", "test", submission_key="key")
-    return await submission.submit(database, POLICY, wanted, in_blocks(rows))
+    return await submission.submit(database, POLICY, wanted, blocks)
 
 
 def cut_into_portions(monkeypatch: pytest.MonkeyPatch, row_count: int) -> None:
     """Have rows cleaned and stored in portions of so many, where they come from `in_blocks`."""
     monkeypatch.setattr(cleaning, "_PORTION_ROWS", row_count)
-    monkeypatch.setattr(blocks, "BLOCK_ROWS", min(row_count, blocks.BLOCK_ROWS))
+    monkeypatch.setattr(blocks_module, "BLOCK_ROWS", min(row_count, blocks_module.BLOCK_ROWS))
 
 
 LATE = 10_500  # in the second portion: the first is being staged already

@@ -7,17 +7,11 @@ import pytest
 from campaigns import aggregation, batching, holding, receipts, rescue, watching
 from campaigns.domain.states import CampaignState
 from campaigns.store.session import Database
-from tests.conftest import POLICY, MakeDesk, open_database
-from tests.integration.rows import query
+from tests.conftest import POLICY, MakeDesk
+from tests.integration.rows import query, read_so_far
 from tests.river import phones, submit
 
 _BATCHES = 1_500
-
-# What the sessions that ended have read of rows.
-_READ = """
-    SELECT sum(seq_tup_read + coalesce(idx_tup_fetch, 0))::int AS count FROM pg_stat_user_tables
-    WHERE relname IN ('batch', 'message')
-"""
 
 
 async def _tick(database: Database, desk: Any) -> None:
@@ -37,7 +31,7 @@ async def _tick(database: Database, desk: Any) -> None:
 
 @pytest.mark.parametrize("statistics", ["of its middle", "as it is"])
 async def test_a_tick_reads_nothing_of_what_is_over(
-    database: Database, database_url: str, make_desk: MakeDesk, statistics: str
+    database: Database, make_desk: MakeDesk, statistics: str
 ) -> None:
     taken = await submit(database, phones(_BATCHES), batch_size=1)
     await query(database, "ANALYZE")
@@ -49,17 +43,15 @@ async def test_a_tick_reads_nothing_of_what_is_over(
     assert over == [{"is_over": True}]
     if statistics == "as it is":
         await query(database, "ANALYZE")
-    fresh = open_database(database_url)
-    try:
-        await _tick(fresh, make_desk())  # sums up what is over
-    finally:
-        await fresh.close()
-    before = (await query(database, _READ))[0]["count"]
+    await _tick(database, make_desk())  # sums up what is over
+    before = await _read(database)
 
-    fresh = open_database(database_url)
-    try:
-        await _tick(fresh, make_desk())
-    finally:
-        await fresh.close()
+    await _tick(database, make_desk())
 
-    assert (await query(database, _READ))[0]["count"] - before < _BATCHES / 10
+    assert await _read(database) - before < _BATCHES / 10
+
+
+async def _read(database: Database) -> int:
+    """Rows of batches and messages that were read so far."""
+    what = "seq_tup_read + coalesce(idx_tup_fetch, 0)"
+    return sum([await read_so_far(database, "table", name, what) for name in ("batch", "message")])

@@ -11,69 +11,54 @@ from campaigns.domain.message_ref import message_ref
 from campaigns.domain.provider import Receipt
 from campaigns.domain.states import BatchState, MessageState
 from campaigns.store.session import Database
-from tests.conftest import MakeDesk, open_database
-from tests.integration.rows import make_due, query
+from tests.conftest import MakeDesk
+from tests.integration.rows import make_due, query, read_so_far
 from tests.river import phones, submit
 
 _WORKED_ON = 20
 _MOST_READ = 60 * _WORKED_ON  # by all statements together; one that reads all reads hundreds for each
 
-# What the sessions that ended have read of batches: rows of the table, entries of its indexes.
-_READ = """
-    SELECT (SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = 'batch')
-         + (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE relname = 'batch') AS count
-"""
+# Rows of the table, entries of its indexes.
+_READ = "seq_tup_read + (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE relname = 'batch')"
 
 
 @pytest.mark.parametrize("batch_count", [700, 1_000])  # fewer may as well be read whole
 @pytest.mark.parametrize("has_statistics", [False, True])
 async def test_a_few_batches_are_worked_on_without_reading_all(
-    database: Database, database_url: str, make_desk: MakeDesk, has_statistics: bool, batch_count: int
+    database: Database, make_desk: MakeDesk, has_statistics: bool, batch_count: int
 ) -> None:
     taken = await submit(database, phones(batch_count), batch_size=1)
     if has_statistics:
         await query(database, "ANALYZE")
     desk = make_desk()
 
-    async def hand_over(fresh: Database) -> None:
-        dealt = await batching.deal_sending(fresh, desk, most=_WORKED_ON)
+    async def hand_over() -> None:
+        dealt = await batching.deal_sending(database, desk, most=_WORKED_ON)
         assert len(dealt) == _WORKED_ON
         for each in dealt:
-            assert (await sending.send_batch(fresh, desk, each)).state is BatchState.TRACKING
+            assert (await sending.send_batch(database, desk, each)).state is BatchState.TRACKING
 
-    async def ask(fresh: Database) -> None:
-        dealt = await batching.deal_polling(fresh, desk)
+    async def ask() -> None:
+        dealt = await batching.deal_polling(database, desk)
         assert len(dealt) == _WORKED_ON
         for each in dealt:
-            await receipts.poll_batch(fresh, desk, each)
-            await aggregation.finish(fresh, taken.id)
+            await receipts.poll_batch(database, desk, each)
+            await aggregation.finish(database, taken.id)
 
-    async def merge(fresh: Database) -> None:
-        assert (await receipts.merge_waiting(fresh, desk)).receipt_count == _WORKED_ON
+    async def merge() -> None:
+        assert (await receipts.merge_waiting(database, desk)).receipt_count == _WORKED_ON
 
-    assert await _read_by(hand_over, database_url) < _MOST_READ
+    assert await _read_by(hand_over, database) < _MOST_READ
     handed_over = await query(database, "SELECT number FROM batch WHERE state = 'tracking'")
     refs = [message_ref(taken.id, record["number"], 0) for record in handed_over]
     called = [Receipt(None, MessageState.SENT, "SENT", message_ref=ref) for ref in refs]
     await receipts.take_in_many(database, [("main", each) for each in called])
-    assert await _read_by(merge, database_url) < _MOST_READ
+    assert await _read_by(merge, database) < _MOST_READ
     await make_due(database)
-    assert await _read_by(ask, database_url) < _MOST_READ
+    assert await _read_by(ask, database) < _MOST_READ
 
 
-async def _read_by(work: Callable[[Database], Awaitable[None]], database_url: str) -> int:
-    before = await _read(database_url)
-    fresh = open_database(database_url)
-    try:
-        await work(fresh)
-    finally:
-        await fresh.close()
-    return await _read(database_url) - before
-
-
-async def _read(database_url: str) -> int:
-    fresh = open_database(database_url)
-    try:
-        return int((await query(fresh, _READ))[0]["count"])
-    finally:
-        await fresh.close()
+async def _read_by(work: Callable[[], Awaitable[None]], database: Database) -> int:
+    before = await read_so_far(database, "table", "batch", _READ)
+    await work()
+    return await read_so_far(database, "table", "batch", _READ) - before

@@ -62,7 +62,7 @@ async def test_rows_that_break_off_leave_nothing(
         raise trouble
 
     with pytest.raises(raised, match=r"Input/output error|x"):
-        await take_in(database, rows())
+        await take_in(database, in_blocks(rows()))
 
     await assert_nothing_is_stored(database)
     await assert_it_can_be_submitted_again(database, make_desk)
@@ -91,7 +91,7 @@ async def test_a_connection_cut_between_two_portions_leaves_nothing(
             yield row
 
     with pytest.raises(DatabaseUnavailable):
-        await take_in(database, rows())
+        await take_in(database, in_blocks(rows()))
 
     await assert_nothing_is_stored(database)
     await assert_it_can_be_submitted_again(database, make_desk)
@@ -253,7 +253,7 @@ async def test_the_next_rows_are_read_while_these_are_stored_and_no_more_of_them
             yield row
 
     monkeypatch.setattr(staging, "_store", wait_and_store)
-    assert (await take_in(database, rows())).recipient_count == 45
+    assert (await take_in(database, in_blocks(rows()))).recipient_count == 45
     assert read_while_stored == [20, 30, 40, 45, 45]
 
 
@@ -294,7 +294,7 @@ async def test_nobody_reads_rows_any_more_once_storing_has_failed(
     monkeypatch.setattr(staging, "_store", fail)
     monkeypatch.setattr(staging, "intake", opened)
     with pytest.raises(DatabaseUnavailable):
-        await take_in(database, rows())
+        await take_in(database, in_blocks(rows()))
     assert read == 20
 
 

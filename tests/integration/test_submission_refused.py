@@ -219,5 +219,5 @@ async def test_what_is_no_row_is_named_and_stores_nothing(
     for sentence, recipients in NO_ROWS:
         with subtests.test(sentence):
             with pytest.raises(SubmissionError, match=sentence):
-                await take_in(database, chain.from_iterable(submission.blocks_of(recipients)))
+                await take_in(database, submission.blocks_of(recipients))
             await assert_nothing_is_stored(database)

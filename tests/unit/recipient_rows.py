@@ -6,16 +6,16 @@ from itertools import chain
 import pytest
 from hypothesis import strategies as st
 
-from campaigns.domain.blocks import Block
+from campaigns.domain.blocks import Block, Row
 from campaigns.domain.errors import SubmissionError
 from campaigns.domain.recipients import Format, read_recipients
 
-Rows = list[tuple[int, dict[str, str]]]
+Rows = list[Row]
 
 
 def rows_in(blocks: Iterable[Block]) -> Rows:
     """What a reader gives, row by row."""
-    return [(row, dict(fields)) for row, fields in chain.from_iterable(blocks)]
+    return list(chain.from_iterable(blocks))
 
 
 def read(content: str | bytes, format_: Format | None = None) -> Rows:
